@@ -1,0 +1,26 @@
+# One image for both processes:
+#   docker run IMAGE                 the gateway
+#   docker run IMAGE agent           the worker
+FROM python:3.11-slim AS build
+WORKDIR /src
+RUN python -m venv /opt/gateway
+COPY constraints.txt pyproject.toml setup.cfg README.md ./
+COPY gateway gateway
+COPY agent agent
+RUN /opt/gateway/bin/pip install --no-cache-dir --disable-pip-version-check \
+    -c constraints.txt '.[agent]'
+
+FROM python:3.11-slim
+RUN useradd --system --uid 10001 --create-home gateway
+COPY --from=build /opt/gateway /opt/gateway
+COPY config.yaml /etc/gateway/config.yaml
+ENV PATH=/opt/gateway/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    GATEWAY_CONFIG=/etc/gateway/config.yaml \
+    GATEWAY__SERVER__LOG_FORMAT=json \
+    AGENT_HTTP_HOST=0.0.0.0
+USER gateway
+WORKDIR /home/gateway
+EXPOSE 8000 8081
+ENTRYPOINT ["python", "-m"]
+CMD ["gateway", "serve"]

@@ -1,0 +1,46 @@
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+VALIDATOR := tests/jambonz/node_modules/.package-lock.json
+
+.PHONY: help install run demo test lint bench clean
+
+help:  ## what there is
+	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+install: $(INSTALLED)  ## the environment in .venv, exactly as pinned
+
+$(INSTALLED): constraints.txt setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	  { echo "No virtual environment to be had; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing into .venv ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[agent,dev]'
+	@touch $@
+
+run: install  ## LiveKit, gateway and worker on this machine; Ctrl-C stops them
+	@exec $(BIN)/python -m gateway dev
+
+demo: install  ## a call against what `make run` started, from its hook to its end
+	@exec $(BIN)/python -m gateway simulate inbound
+
+test: install $(VALIDATOR)  ## all tests, on real parts where they can be had
+	@$(BIN)/python -m pytest
+
+# Without npm the tests that need it say so; with CI=true they fail.
+$(VALIDATOR): tests/jambonz/package.json tests/jambonz/package-lock.json
+	@if command -v npm >/dev/null; then \
+	  cd tests/jambonz && npm ci --silent --no-audit --no-fund --ignore-scripts; fi
+
+lint: install  ## ruff, mypy, the import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy gateway agent tests bench
+	@$(BIN)/lint-imports
+
+bench: install  ## measurements, side by side with the floor
+	@$(BIN)/python -m bench
+
+clean:  ## what the above made
+	rm -rf .venv .run tests/jambonz/node_modules build *.egg-info

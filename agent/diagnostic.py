@@ -1,0 +1,117 @@
+"""A conversation without AI: greets, repeats what the caller says, speaks the keys they press."""
+
+import asyncio
+import contextlib
+import logging
+import wave
+from collections.abc import AsyncIterator, Callable, Coroutine
+from importlib.resources import files
+from typing import Any, Self
+
+from livekit import rtc
+
+from agent.room import answered_caller, audio_of, departure
+
+logger = logging.getLogger("agent.diagnostic")
+
+#: In Hz: what telephone lines carry at best (G.722), and what our clips are recorded at.
+SAMPLE_RATE = 16_000
+FRAME_MS = 20
+#: Keys waiting to be spoken; a caller who presses faster loses the rest.
+PENDING_KEYS = 16
+
+CLIPS = {**{str(digit): f"{digit}.wav" for digit in range(10)}, "*": "star.wav", "#": "pound.wav"}
+
+
+async def converse(room: rtc.Room, *, on_ready: Callable[[], Coroutine[Any, Any, None]]) -> str:
+    """Talk until the caller leaves or the room ends; returns which of them it was.
+
+    `on_ready` is awaited beside the conversation once our audio is in the room: that is when
+    LiveKit answers the caller.
+    """
+    async with Voice.published_in(room) as voice, asyncio.TaskGroup() as tasks:
+        tasks.create_task(on_ready())
+        talking = tasks.create_task(_talk(room, voice))
+        reason = await departure(room)
+        talking.cancel()
+    return reason
+
+
+async def _talk(room: rtc.Room, voice: "Voice") -> None:
+    keys: asyncio.Queue[str] = asyncio.Queue(PENDING_KEYS)
+    room.on("sip_dtmf_received", lambda press: _remember(keys, press.digit))
+    caller = await answered_caller(room)
+    logger.info("caller is there", extra={"identity": caller.identity})
+    await voice.play("greeting.wav")
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_repeat(await audio_of(room, caller), voice))
+        tasks.create_task(_speak_keys(keys, voice))
+
+
+async def _repeat(track: rtc.Track, voice: "Voice") -> None:
+    heard = rtc.AudioStream(
+        track, sample_rate=SAMPLE_RATE, num_channels=1, frame_size_ms=FRAME_MS, capacity=50
+    )
+    try:
+        async for event in heard:
+            await voice.pass_on(event.frame)
+    finally:
+        await heard.aclose()
+
+
+async def _speak_keys(keys: asyncio.Queue[str], voice: "Voice") -> None:
+    while True:
+        key = await keys.get()
+        logger.info("key pressed", extra={"key": key})
+        if key in CLIPS:
+            await voice.play(CLIPS[key])
+
+
+def _remember(keys: asyncio.Queue[str], key: str) -> None:
+    with contextlib.suppress(asyncio.QueueFull):
+        keys.put_nowait(key)
+
+
+class Voice:
+    """Our audio track: a clip while one plays, else whatever is passed on."""
+
+    def __init__(self, source: rtc.AudioSource) -> None:
+        self._source = source
+        self._playing = asyncio.Lock()
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def published_in(cls, room: rtc.Room) -> AsyncIterator[Self]:
+        """A voice whose track is in the room."""
+        source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=200)
+        track = rtc.LocalAudioTrack.create_audio_track("diagnostic", source)
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        await room.local_participant.publish_track(track, options)
+        try:
+            yield cls(source)
+        finally:
+            await source.aclose()
+
+    async def play(self, clip: str) -> None:
+        """Play one of our recordings to its end."""
+        async with self._playing:
+            for frame in _frames(clip):
+                await self._source.capture_frame(frame)
+            await self._source.wait_for_playout()
+
+    async def pass_on(self, frame: rtc.AudioFrame) -> None:
+        """Say `frame`, unless a clip is playing: callers should hear one thing at a time."""
+        if not self._playing.locked():
+            await self._source.capture_frame(frame)
+
+
+def _frames(clip: str) -> list[rtc.AudioFrame]:
+    with files("agent.sounds").joinpath(clip).open("rb") as file, wave.open(file) as recording:
+        samples = recording.readframes(recording.getnframes())
+    count = SAMPLE_RATE * FRAME_MS // 1000
+    size = count * 2
+    padded = samples + bytes(-len(samples) % size)
+    return [
+        rtc.AudioFrame(padded[start : start + size], SAMPLE_RATE, 1, count)
+        for start in range(0, len(padded), size)
+    ]

@@ -1,0 +1,59 @@
+"""What happened in the job, told to the gateway: POSTed, proven by the LiveKit key, repeated."""
+
+import base64
+import hashlib
+import json
+import logging
+from datetime import timedelta
+from typing import Literal
+
+import aiohttp
+import stamina
+from livekit import api
+
+logger = logging.getLogger("agent.report")
+
+#: How long a report is tried, in s: less than the framework gives a job to shut down.
+TRY_FOR = 8.0
+ATTEMPT = aiohttp.ClientTimeout(total=3)
+
+Happening = Literal["agent_ready", "agent_ended", "agent_failed"]
+
+
+class Reporter:
+    """Reports to `url`; without one (a job that the gateway did not dispatch) it keeps silent."""
+
+    def __init__(self, url: str, *, job_id: str, api_key: str, api_secret: str) -> None:
+        self._url = url
+        self._job_id = job_id
+        self._api_key = api_key
+        self._api_secret = api_secret
+
+    async def tell(self, event: Happening, detail: str = "") -> None:
+        """Never raises: a gateway that is away must not end a conversation; it is logged."""
+        if not self._url:
+            return
+        content = {"event": event, "job_id": self._job_id, "detail": detail}
+        try:
+            await self._post(json.dumps(content).encode())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            logger.error("report not delivered", extra={"event": event, "error": repr(error)})
+
+    @stamina.retry(
+        on=(aiohttp.ClientError, TimeoutError), attempts=None, timeout=TRY_FOR, wait_max=2.0
+    )
+    async def _post(self, body: bytes) -> None:
+        headers = {
+            "Authorization": f"Bearer {self._token(body)}",
+            "Content-Type": "application/json",
+        }
+        async with (
+            aiohttp.ClientSession(timeout=ATTEMPT, raise_for_status=True) as session,
+            session.post(self._url, data=body, headers=headers),
+        ):
+            pass
+
+    def _token(self, body: bytes) -> str:
+        digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
+        token = api.AccessToken(self._api_key, self._api_secret).with_sha256(digest)
+        return token.with_ttl(timedelta(minutes=1)).to_jwt()

@@ -1,0 +1,75 @@
+"""The command line: serve · dev · simulate. Each command imports what it needs when it runs."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from gateway import __version__
+from gateway.config import load_config
+from gateway.errors import ConfigError, GatewayError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0 done, 1 failed, 2 not understood."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"gateway: {problem}", file=sys.stderr)
+    except GatewayError as error:
+        print(f"gateway: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gateway", description="Lets telephone callers talk to LiveKit voice agents."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--config", metavar="FILE", help="settings (default: config.yaml)")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="run the gateway")
+    serve.set_defaults(run=_serve)
+
+    dev = commands.add_parser("dev", help="run LiveKit, gateway and worker on this machine")
+    dev.set_defaults(run=_dev)
+
+    simulate = commands.add_parser("simulate", help="play a call against a running gateway")
+    kinds = simulate.add_subparsers(required=True, metavar="KIND")
+    inbound = kinds.add_parser("inbound", help="play Jambonz and a caller")
+    inbound.add_argument("--url", help="the gateway (default: the configured one)")
+    inbound.add_argument("--from", dest="from_number", default="+15550100", help="caller's number")
+    inbound.add_argument("--to", dest="to_number", default="+15550199", help="number called")
+    inbound.add_argument("--wav", metavar="FILE", help="what the caller says (default: a tone)")
+    inbound.add_argument("--record", metavar="FILE", help="write what the caller heard")
+    inbound.add_argument("--dtmf", default="", help="keys the caller presses, such as 12#")
+    inbound.add_argument("--hold", type=float, default=4.0, help="seconds to stay in the call")
+    inbound.set_defaults(run=_simulate_inbound)
+    return parser
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from gateway.logs import configure_logs
+    from gateway.serve import serve
+
+    config = load_config(arguments.config)
+    configure_logs(config.server)
+    asyncio.run(serve(config))
+    return 0
+
+
+def _dev(arguments: argparse.Namespace) -> int:
+    from gateway.dev.run import run
+
+    return run(arguments.config)
+
+
+def _simulate_inbound(arguments: argparse.Namespace) -> int:
+    from gateway.simulate.inbound import run
+
+    return run(arguments)

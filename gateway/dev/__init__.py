@@ -1,0 +1,1 @@
+"""Everything on one machine: LiveKit, gateway and worker as children of one command."""

@@ -1,0 +1,144 @@
+"""A `livekit-server` for this machine: the one on PATH, or one built with Go and cached."""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.errors import GatewayError
+from gateway.settings import LOOPBACK
+
+MODULE = Path(__file__).parent / "livekit-server"
+COMMAND = "github.com/livekit/livekit-server/cmd/server"
+#: A first build downloads and compiles some hundred packages, in s.
+BUILD_LIMIT = 1200
+
+WAYS_TO_GET_ONE = """\
+there is no LiveKit to be had; one of these gives you one:
+  1. set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET in .env.local (LiveKit Cloud, or a
+     server of yours)
+  2. put `livekit-server` on PATH (https://github.com/livekit/livekit/releases)
+  3. install Go 1.26 or newer: it is then built here, once"""
+
+
+class NoLiveKit(GatewayError):
+    """No server can be had; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class LiveKitServer:
+    """How to start one server on loopback, without Redis, its webhooks sent to `webhook_url`."""
+
+    binary: Path
+    port: int
+    rtc_tcp_port: int
+    rtc_udp_port: int
+    webhook_url: str
+    key: str = "devkey"
+    secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+
+    @property
+    def url(self) -> str:
+        return f"ws://{LOOPBACK}:{self.port}"
+
+    @property
+    def command(self) -> list[str]:
+        return [str(self.binary)]
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """Its configuration, by environment so that no secret lies in a file."""
+        return {"LIVEKIT_CONFIG": json.dumps(self._settings())}
+
+    def _settings(self) -> Mapping[str, object]:
+        return {
+            "port": self.port,
+            "bind_addresses": [LOOPBACK],
+            "rtc": {
+                "tcp_port": self.rtc_tcp_port,
+                "udp_port": self.rtc_udp_port,
+                "node_ip": LOOPBACK,
+                "use_external_ip": False,
+                "enable_loopback_candidate": True,
+            },
+            # What keeps an INVITE for a room that nobody registered from making one.
+            "room": {"auto_create": False},
+            "keys": {self.key: self.secret},
+            "webhook": {"api_key": self.key, "urls": [self.webhook_url]},
+            "logging": {"level": "warn", "json": False},
+        }
+
+
+def local_server(binary: Path, *, webhook_url: str, preferred_port: int = 0) -> LiveKitServer:
+    """A server on ports that are free now; `preferred_port` is taken if it is one of them."""
+    port, tcp, udp = _free_ports(preferred_port)
+    return LiveKitServer(binary, port, tcp, udp, webhook_url)
+
+
+def find_or_build(say: Callable[[str], object]) -> Path:
+    """The binary from PATH, the cache, or a build. Raises NoLiveKit."""
+    on_path = shutil.which("livekit-server")
+    if on_path:
+        return Path(on_path)
+    built = _cache() / f"livekit-server-{_fingerprint()}"
+    if not built.is_file():
+        if not shutil.which("go"):
+            raise NoLiveKit(WAYS_TO_GET_ONE)
+        say("building livekit-server with Go, once; this takes a few minutes ...")
+        _build(built)
+    return built
+
+
+def _build(target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        for name in ("go.mod", "go.sum"):
+            shutil.copy(MODULE / name, folder)
+        try:
+            subprocess.run(  # noqa: S603 - fixed words and our own paths
+                ["go", "build", "-o", f"{folder}/livekit-server", COMMAND],  # noqa: S607
+                cwd=folder,
+                check=True,
+                capture_output=True,
+                text=True,
+                timeout=BUILD_LIMIT,
+            )
+        except subprocess.SubprocessError as error:
+            output = str(getattr(error, "stderr", "") or error).strip().splitlines()
+            reason = output[-1] if output else "no output"
+            raise NoLiveKit(
+                f"livekit-server does not build: {reason}\n{WAYS_TO_GET_ONE}"
+            ) from error
+        # Into place in one step: a second build beside this one cannot see half a file.
+        os.replace(f"{folder}/livekit-server", target)
+
+
+def _fingerprint() -> str:
+    return hashlib.sha256((MODULE / "go.sum").read_bytes()).hexdigest()[:12]
+
+
+def _cache() -> Path:
+    return Path.home() / ".cache" / "jambonz-livekit-gateway"
+
+
+def _free_ports(preferred: int) -> tuple[int, int, int]:
+    with (
+        socket.socket() as http,
+        socket.socket() as tcp,
+        socket.socket(type=socket.SOCK_DGRAM) as udp,
+    ):
+        http.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            http.bind((LOOPBACK, preferred))
+        except OSError:
+            http.bind((LOOPBACK, 0))
+        tcp.bind((LOOPBACK, 0))
+        udp.bind((LOOPBACK, 0))
+        return http.getsockname()[1], tcp.getsockname()[1], udp.getsockname()[1]

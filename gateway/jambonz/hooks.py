@@ -1,0 +1,133 @@
+"""What Jambonz's hooks say, and which event of a call each of them is. Pure, no I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.calls import DisconnectionReason, Event, EventKind, SipOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class CallHook:
+    """The first hook of an inbound call: who calls whom, and the application's own settings."""
+
+    call_sid: str
+    from_number: str
+    to_number: str
+    caller_name: str
+    ids: Mapping[str, str] = field(default_factory=dict)
+    env_vars: Mapping[str, object] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def setting(self, name: str) -> str:
+        """A value from the Jambonz portal (`ACCOUNT_CODE`) or a SIP header (`X-Account-Code`).
+
+        Header names are compared without case, as RFC 3261 §7.3.1 has it; "" when given nowhere.
+        """
+        value = self.env_vars.get(name)
+        if value not in (None, ""):
+            return str(value)
+        header = f"x-{name.replace('_', '-')}".lower()
+        return next((v for k, v in self.headers.items() if k.lower() == header), "")
+
+
+@dataclass(frozen=True, slots=True)
+class StatusHook:
+    """A call status hook. The B leg (towards LiveKit) names its A leg in `parent_call_sid`."""
+
+    call_sid: str
+    call_status: str
+    parent_call_sid: str = ""
+    sip: SipOutcome | None = None
+    terminated_by: str = ""
+
+    @property
+    def is_far_leg(self) -> bool:
+        return bool(self.parent_call_sid)
+
+    @property
+    def registered_sid(self) -> str:
+        """The `call_sid` that the call was registered under: always the A leg's."""
+        return self.parent_call_sid or self.call_sid
+
+
+@dataclass(frozen=True, slots=True)
+class DialHook:
+    """The action hook of a `dial`: how the B leg ended, and where the A leg stands."""
+
+    call_sid: str
+    call_status: str
+    dial_call_status: str = ""
+    dial_sip: SipOutcome | None = None
+    terminated_by: str = ""
+
+    @property
+    def answered(self) -> bool:
+        return self.dial_call_status == "completed"
+
+    @property
+    def caller_gone(self) -> bool:
+        """The hook also fires when the caller hangs up; what it answers is then ignored."""
+        return self.call_status in {"completed", "no-answer"}
+
+
+#: RFC 3261 §21 and what livekit-sip answers: the SIP statuses that say more than "failed".
+_SIP_REASONS = {
+    404: DisconnectionReason.INVALID_DESTINATION,
+    408: DisconnectionReason.DIAL_NO_ANSWER,
+    480: DisconnectionReason.DIAL_NO_ANSWER,
+    484: DisconnectionReason.INVALID_DESTINATION,
+    486: DisconnectionReason.DIAL_BUSY,
+    487: DisconnectionReason.DIAL_NO_ANSWER,
+    600: DisconnectionReason.DIAL_BUSY,
+    603: DisconnectionReason.USER_DECLINED,
+    604: DisconnectionReason.INVALID_DESTINATION,
+}
+
+
+def status_event(hook: StatusHook, at: int) -> Event:
+    """What a status hook means for the call."""
+    detail = f"{'B' if hook.is_far_leg else 'A'} leg {hook.call_status}"
+    match hook.is_far_leg, hook.call_status:
+        case True, "ringing" | "early-media":
+            return Event(EventKind.RINGING, at, detail=detail)
+        case _, "in-progress":
+            return Event(EventKind.ANSWERED, at, detail=detail)
+        case False, "completed":
+            reason = _hangup_reason(hook.terminated_by)
+            return Event(EventKind.HUNG_UP, at, reason=reason, sip=hook.sip, detail=detail)
+        case False, "no-answer":
+            return Event(EventKind.HUNG_UP, at, sip=hook.sip, detail=detail)
+        case False, "failed" | "busy":
+            reason = sip_reason(hook.sip)
+            return Event(EventKind.DIAL_FAILED, at, reason=reason, sip=hook.sip, detail=detail)
+    # A far leg that failed is not yet the end: the dial's action hook may find a fallback.
+    return Event(EventKind.LEG_STATUS, at, detail=detail)
+
+
+def dial_event(hook: DialHook, at: int) -> Event:
+    """What the end of the dial towards LiveKit means for the call."""
+    detail = f"dial {hook.dial_call_status or 'ended without a status'}"
+    if hook.dial_sip:
+        detail += f", SIP {hook.dial_sip.status} {hook.dial_sip.reason}".rstrip()
+    if hook.answered:
+        # Whoever hung up first: the A leg of a caller who did is already completed.
+        reason = _hangup_reason("caller" if hook.caller_gone else "jambonz")
+        return Event(EventKind.HUNG_UP, at, reason=reason, detail=detail)
+    if hook.caller_gone:
+        return Event(EventKind.HUNG_UP, at, sip=hook.dial_sip, detail=detail)
+    reason = sip_reason(hook.dial_sip)
+    return Event(EventKind.DIAL_FAILED, at, reason=reason, sip=hook.dial_sip, detail=detail)
+
+
+def sip_reason(sip: SipOutcome | None) -> DisconnectionReason:
+    """Why a leg that was never answered failed, as far as its SIP status tells."""
+    if sip is None:
+        return DisconnectionReason.DIAL_FAILED
+    return _SIP_REASONS.get(sip.status, DisconnectionReason.DIAL_FAILED)
+
+
+def _hangup_reason(terminated_by: str) -> DisconnectionReason:
+    # Jambonz ends the A leg itself when the B leg, the agent's, is gone.
+    if terminated_by == "jambonz":
+        return DisconnectionReason.AGENT_HANGUP
+    return DisconnectionReason.USER_HANGUP

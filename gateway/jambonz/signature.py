@@ -1,0 +1,56 @@
+"""The `Jambonz-Signature` header: make one, check one. Pure: the clock is handed in.
+
+`t=<unix seconds>,v1=<hex>`, hex = HMAC-SHA256(secret, "<t>." + body) over the exact bytes sent
+(jambonz-feature-server `lib/utils/requestor.js`; @jambonz/sdk tolerates 300 s).
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+
+
+class SignatureError(Exception):
+    """The signature does not prove the body; the text says why, without any secret."""
+
+
+def sign(body: bytes, secret: str, *, at: int) -> str:
+    """The header's value for `body`, signed `at` (unix seconds)."""
+    return f"t={at},v1={_digest(body, secret, str(at))}"
+
+
+def verify(
+    header: str | None, body: bytes, secrets: Iterable[str], *, now: float, tolerance: float
+) -> None:
+    """Check `header` against `body`; several secrets may be valid while one is rotated.
+
+    `now` in unix seconds, `tolerance` in seconds either way. Raises SignatureError.
+    """
+    if not header:
+        raise SignatureError("the Jambonz-Signature header is missing")
+    timestamp, candidates = _parse(header)
+    if abs(now - int(timestamp)) > tolerance:
+        raise SignatureError(
+            f"the signature is more than {tolerance:g} s from this machine's clock"
+        )
+    expected = [_digest(body, secret, timestamp) for secret in secrets]
+    # No short cut: every pair is compared, so timing tells nothing about which one matched.
+    matches = [hmac.compare_digest(a, b) for a in expected for b in candidates]
+    if not any(matches):
+        raise SignatureError("the signature matches none of the configured secrets")
+
+
+def _parse(header: str) -> tuple[str, list[str]]:
+    pairs = [part.strip().partition("=")[::2] for part in header.split(",", 8)]
+    timestamps = [value for key, value in pairs if key == "t"]
+    candidates = [value for key, value in pairs if key == "v1" and value.isascii()]
+    if len(timestamps) != 1 or not candidates:
+        raise SignatureError("the Jambonz-Signature header is not of the form t=…,v1=…")
+    (timestamp,) = timestamps
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
+        raise SignatureError("the signature's t is not a time in unix seconds")
+    return timestamp, candidates
+
+
+def _digest(body: bytes, secret: str, timestamp: str) -> str:
+    signed = timestamp.encode() + b"." + body
+    return hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()

@@ -1,0 +1,57 @@
+"""The one way a call changes: advanced in the registry, logged, cleaned up behind when it ends."""
+
+import structlog
+
+from gateway.calls import Call, DisconnectionReason, Event
+from gateway.registry import CallRegistry
+from gateway.sweeper import Sweeper
+
+log = structlog.get_logger()
+
+#: Time for an agent to say goodbye to its room after the caller has left, in ms.
+GOODBYE_MS = 5_000
+
+
+class Lifecycle:
+    def __init__(self, registry: CallRegistry, sweeper: Sweeper) -> None:
+        self._registry = registry
+        self._sweeper = sweeper
+
+    async def register(self, call: Call) -> Call:
+        """Keep a new call; one with the same Jambonz `call_sid` is returned in its place."""
+        kept = await self._registry.add(call)
+        if kept is call:
+            log.info(
+                "call.registered",
+                call_id=call.call_id,
+                direction=call.direction,
+                agent_name=call.agent_name,
+                call_sid=call.jambonz.get("call_sid"),
+            )
+        return kept
+
+    async def apply(self, call_id: str, event: Event) -> Call | None:
+        """Let `event` happen to the call; None, and a log line, when there is no such call."""
+        change = await self._registry.apply(call_id, event)
+        if change is None:
+            log.info("call.unknown", call_id=call_id, kind=event.kind)
+            return None
+        log.debug("call.event", call_id=call_id, kind=event.kind, detail=event.detail)
+        if change.ended:
+            self._conclude(change.after, event)
+        elif change.answered:
+            log.info("call.ongoing", call_id=call_id)
+        return change.after
+
+    def _conclude(self, call: Call, event: Event) -> None:
+        left_alone = call.disconnection_reason is DisconnectionReason.USER_HANGUP
+        self._sweeper.doom(call.call_id, grace_ms=GOODBYE_MS if left_alone else 0)
+        log.info(
+            "call.ended",
+            call_id=call.call_id,
+            call_status=call.call_status,
+            reason=call.disconnection_reason,
+            sip_status=call.sip.status if call.sip else None,
+            duration_ms=call.duration_ms,
+            detail=event.detail,
+        )

@@ -1,0 +1,165 @@
+"""Every setting: its type, its default, its bounds. Pure; where values come from is config.py's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+from marshmallow import validate
+
+from gateway.jambonz.verbs import DialLimits, FallbackTarget
+
+LOOPBACK = "127.0.0.1"
+
+
+def setting(
+    default: Any, check: Callable[[Any], Any] | None = None, *, env: str = "", secret: bool = False
+) -> Any:
+    """A setting. `env` names its own environment variable; a `secret` is accepted only there."""
+    metadata = {"check": check, "env": env, "secret": secret}
+    return field(default=default, repr=not secret, metadata=metadata)
+
+
+class Role(StrEnum):
+    """What an API key may do; `dispatch` includes `read`."""
+
+    READ = "read"
+    DISPATCH = "dispatch"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """One entry of GATEWAY_API_KEYS, written `name:role:secret`."""
+
+    name: str
+    role: Role
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    host: str = setting("0.0.0.0")  # noqa: S104 - narrowed to loopback without credentials
+    port: int = setting(8000, validate.Range(0, 65535), env="PORT")
+    public_url: str = setting("", env="GATEWAY_PUBLIC_URL")
+    max_body_bytes: int = setting(1_048_576, validate.Range(1024, 67_108_864))
+    drain_delay: float = setting(0.0, validate.Range(0, 300))
+    log_level: str = setting("info", validate.OneOf(["debug", "info", "warning", "error"]))
+    log_format: str = setting("auto", validate.OneOf(["auto", "json", "console"]))
+
+
+@dataclass(frozen=True, slots=True)
+class SecuritySettings:
+    webhook_secrets: tuple[str, ...] = setting((), env="JAMBONZ_WEBHOOK_SECRET", secret=True)
+    api_keys: tuple[ApiKey, ...] = setting((), env="GATEWAY_API_KEYS", secret=True)
+    signature_tolerance: float = setting(300.0, validate.Range(1, 3600))
+    allow_unauthenticated: bool = setting(default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveKitSettings:
+    url: str = setting("", env="LIVEKIT_URL")
+    api_key: str = setting("", env="LIVEKIT_API_KEY", secret=True)
+    api_secret: str = setting("", env="LIVEKIT_API_SECRET", secret=True)
+    sip_host: str = setting("", env="LIVEKIT_SIP_HOST")
+    sip_transport: str = setting("tcp", validate.OneOf(["udp", "tcp", "tls"]))
+    deadline: float = setting(2.0, validate.Range(0.1, 8))
+
+    @property
+    def is_cloud(self) -> bool:
+        return (urlsplit(self.url).hostname or "").endswith(".livekit.cloud")
+
+    @property
+    def sip_address(self) -> str:
+        """Where INVITEs go. A server of one's own takes SIP under its own name unless told else."""
+        return self.sip_host or (urlsplit(self.url).hostname or "")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    name: str = setting("nehos-outbound-agent", validate.Length(1, 100), env="LIVEKIT_AGENT_NAME")
+
+
+@dataclass(frozen=True, slots=True)
+class InboundSettings:
+    ring_timeout: int = setting(30, validate.Range(1, 600))
+    max_call_duration: int = setting(3600, validate.Range(10, 86_400))
+    registered_timeout: float = setting(60.0, validate.Range(1, 3600))
+    max_active_calls: int = setting(10_000, validate.Range(1, 1_000_000))
+    fallback: tuple[FallbackTarget, ...] = setting(())
+
+    @property
+    def limits(self) -> DialLimits:
+        return DialLimits(self.ring_timeout, self.max_call_duration)
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    ended_ttl: float = setting(3600.0, validate.Range(0, 604_800))
+    ended_max: int = setting(10_000, validate.Range(0, 1_000_000))
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSettings:
+    interval: float = setting(1.0, validate.Range(0.05, 60))
+    reconcile_interval: float = setting(15.0, validate.Range(0.1, 600))
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All there is to set, in sections named as in config.yaml."""
+
+    server: ServerSettings = field(default_factory=ServerSettings)
+    security: SecuritySettings = field(default_factory=SecuritySettings)
+    livekit: LiveKitSettings = field(default_factory=LiveKitSettings)
+    agent: AgentSettings = field(default_factory=AgentSettings)
+    inbound: InboundSettings = field(default_factory=InboundSettings)
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
+    watch: WatchSettings = field(default_factory=WatchSettings)
+
+    @property
+    def own_url(self) -> str:
+        """Where others reach this gateway; on one machine that is loopback."""
+        return self.server.public_url.rstrip("/") or f"http://{LOOPBACK}:{self.server.port}"
+
+    @property
+    def unproven(self) -> tuple[str, ...]:
+        """The environment variables whose absence leaves a door without a proof."""
+        missing = []
+        if not self.security.webhook_secrets:
+            missing.append("JAMBONZ_WEBHOOK_SECRET")
+        if not self.security.api_keys:
+            missing.append("GATEWAY_API_KEYS")
+        return tuple(missing)
+
+    @property
+    def listen_host(self) -> str:
+        """Loopback unless every door has a proof, or its absence was written down as a choice."""
+        if self.unproven and not self.security.allow_unauthenticated:
+            return LOOPBACK
+        return self.server.host
+
+
+def serving_problems(config: Config) -> list[str]:
+    """What a gateway cannot start without, a line each; empty when it can."""
+    livekit = config.livekit
+    problems = [
+        f"{name} is not set: put it into the environment or .env.local"
+        for name, value in (
+            ("LIVEKIT_URL", livekit.url),
+            ("LIVEKIT_API_KEY", livekit.api_key),
+            ("LIVEKIT_API_SECRET", livekit.api_secret),
+        )
+        if not value
+    ]
+    if livekit.url and urlsplit(livekit.url).scheme not in {"ws", "wss", "http", "https"}:
+        problems.append(f"LIVEKIT_URL must start with wss:// or ws://, not {livekit.url!r}")
+    if livekit.is_cloud and not livekit.sip_host:
+        problems.append(
+            "LIVEKIT_SIP_HOST is not set: it is the SIP URI in the LiveKit Cloud project's "
+            "settings, without 'sip:'"
+        )
+    public = config.server.public_url
+    if public and urlsplit(public).scheme not in {"http", "https"}:
+        problems.append(f"GATEWAY_PUBLIC_URL must start with https://, not {public!r}")
+    return problems

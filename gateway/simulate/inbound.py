@@ -1,0 +1,190 @@
+"""`simulate inbound`: a call from Jambonz's hook to its end, every step seen to happen."""
+
+import argparse
+import asyncio
+import contextlib
+import re
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from gateway.config import ENV_FILE, load_config
+from gateway.errors import ConfigError, GatewayError
+from gateway.livekit.tokens import caller_token
+from gateway.settings import Config
+from gateway.simulate.jambonz import HookRefused, Jambonz
+from gateway.simulate.steps import Steps
+
+try:
+    from gateway.simulate import caller
+except ModuleNotFoundError as missing:  # the gateway alone does not need WebRTC
+    raise ConfigError(
+        [f"{missing.name} is missing: a caller needs it, install the extra 'agent'"]
+    ) from missing
+
+#: What `dev` in another terminal leaves for us: how to reach what it started.
+DEV_ENV = ".run/dev.env"
+SIP_URI = re.compile(r"sip:(?P<room>[^@;]+)@")
+
+
+@dataclass(frozen=True)
+class Script:
+    """What the caller does. `hold` in s."""
+
+    from_number: str = "+15550100"
+    to_number: str = "+15550199"
+    keys: str = ""
+    hold: float = 4.0
+    wav: Path | None = None
+    record: Path | None = None
+
+    def voice(self) -> Iterator[bytes]:
+        return caller.wav_frames(self.wav) if self.wav else caller.tone()
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The command; 0 when every step happened. Raises GatewayError naming the one that did not."""
+    config = load_config(arguments.config, env_files=(ENV_FILE, DEV_ENV))
+    script = Script(
+        from_number=arguments.from_number,
+        to_number=arguments.to_number,
+        keys=arguments.dtmf,
+        hold=arguments.hold,
+        wav=Path(arguments.wav) if arguments.wav else None,
+        record=Path(arguments.record) if arguments.record else None,
+    )
+    url = (arguments.url or config.own_url).rstrip("/")
+    asyncio.run(play(config, url, script, Steps(say=print)))
+    return 0
+
+
+async def play(config: Config, url: str, script: Script, steps: Steps) -> None:
+    """Play `script` against the gateway at `url`. Raises StepFailed."""
+    voice = script.voice()
+    timeout = aiohttp.ClientTimeout(total=10)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        secret = next(iter(config.security.webhook_secrets), "")
+        jambonz = Jambonz(session, url, secret, script.from_number, script.to_number)
+        dial = await steps.run("call hook answered", _dialed(jambonz), show=_sip_uri)
+        gateway = _Ops(session, url, config, _room(dial))
+        try:
+            async with AsyncExitStack() as stack:
+                person = await steps.run(
+                    "caller in the room",
+                    stack.enter_async_context(
+                        caller.Caller.joined(
+                            config.livekit.url, _token(config, gateway.room, script)
+                        )
+                    ),
+                )
+                await person.speak(voice)
+                await _converse(jambonz, person, gateway, script, steps)
+                if script.record:
+                    caller.write_wav(script.record, person.recording)
+        except BaseException:
+            await _give_up(jambonz)
+            raise
+        await steps.run("hung up", _hang_up(jambonz, str(dial["actionHook"])))
+        await steps.run("call shown as ended", gateway.shows("ended"), show=_reason)
+
+
+async def _converse(
+    jambonz: Jambonz,
+    person: caller.Caller,
+    gateway: "_Ops",
+    script: Script,
+    steps: Steps,
+) -> None:
+    await steps.run("far leg rings", _ring(jambonz))
+    await steps.run("agent in the room", person.agent_audio(), limit=15)
+    await steps.run("call answered", _answer(jambonz))
+    await steps.run("agent heard", person.agent_heard(), limit=10)
+    await steps.run("call shown as ongoing", gateway.shows("ongoing"))
+    if script.keys:
+        limit = 5.0 + len(script.keys)
+        await steps.run("keys pressed", person.press(script.keys), limit=limit)
+    await steps.run("talked", asyncio.sleep(script.hold), limit=script.hold + 5)
+
+
+async def _dialed(jambonz: Jambonz) -> dict[str, Any]:
+    verbs = await jambonz.call_arrives()
+    if verbs[0]["verb"] != "dial" or not SIP_URI.search(_sip_uri(verbs[0])):
+        raise HookRefused(f"the caller is not dialed to LiveKit: {verbs}")
+    return verbs[0]
+
+
+async def _ring(jambonz: Jambonz) -> None:
+    await jambonz.status("trying", 100)
+    await jambonz.far_status("trying", 100)
+    await jambonz.far_status("ringing", 180)
+
+
+async def _answer(jambonz: Jambonz) -> None:
+    await jambonz.far_status("in-progress")
+    await jambonz.status("in-progress")
+
+
+async def _hang_up(jambonz: Jambonz, action_hook: str) -> None:
+    await jambonz.far_status("completed", duration=1)
+    await jambonz.dial_ends(action_hook, "completed", "completed", 200)
+    await jambonz.status("completed", duration=1, call_termination_by="caller")
+
+
+async def _give_up(jambonz: Jambonz) -> None:
+    """A step failed: the caller hangs up, so that the gateway is not left with the call."""
+    with contextlib.suppress(GatewayError, aiohttp.ClientError, TimeoutError):
+        await jambonz.status("no-answer", 487)
+
+
+class _Ops:
+    """The gateway as ops see it, asked about one call."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, config: Config, room: str) -> None:
+        self._session = session
+        self._url = f"{url}/livekit-api/calls/{room}"
+        keys = config.security.api_keys
+        self._headers = {"X-API-Key": keys[0].secret} if keys else {}
+        self.room = room
+
+    async def shows(self, status: str) -> dict[str, Any]:
+        """Ask until the call has `status`; the call."""
+        while True:
+            async with self._session.get(self._url, headers=self._headers) as answer:
+                if answer.status != 200:
+                    raise HookRefused(f"answered {answer.status}: {await answer.text()}")
+                call: dict[str, Any] = await answer.json()
+            if call["call_status"] == status:
+                return call
+            await asyncio.sleep(0.05)
+
+
+def _token(config: Config, room: str, script: Script) -> str:
+    return caller_token(
+        config.livekit.api_key,
+        config.livekit.api_secret,
+        room=room,
+        identity=f"sip_{script.from_number}",
+        attributes={
+            "sip.phoneNumber": script.from_number,
+            "sip.trunkPhoneNumber": room,
+            "sip.callStatus": "active",
+        },
+    )
+
+
+def _sip_uri(dial: dict[str, Any]) -> str:
+    target: dict[str, Any] = next(iter(dial.get("target", [])), {})
+    return str(target.get("sipUri", ""))
+
+
+def _room(dial: dict[str, Any]) -> str:
+    match = SIP_URI.search(_sip_uri(dial))
+    return match["room"] if match else ""
+
+
+def _reason(call: dict[str, Any]) -> str:
+    return f"{call['disconnection_reason']} after {call['duration_ms']} ms"

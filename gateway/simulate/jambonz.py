@@ -1,0 +1,97 @@
+"""Jambonz's part: its hooks as jambonz-feature-server 0.9.8 posts them, signed where it would."""
+
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from gateway.errors import GatewayError
+from gateway.jambonz.signature import sign
+
+
+class HookRefused(GatewayError):
+    """The gateway did not answer a hook as Jambonz expects."""
+
+
+@dataclass
+class Jambonz:
+    """One call as Jambonz sees it: an A leg from the caller, a B leg towards LiveKit."""
+
+    session: aiohttp.ClientSession
+    url: str
+    secret: str
+    from_number: str
+    to_number: str
+    call_sid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    far_sid: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    async def call_arrives(self) -> list[dict[str, Any]]:
+        """Post the call hook; the verbs, which must be an array that begins with something."""
+        headers = {"from": f"<sip:{self.from_number}@sbc.example>", "X-Account-Sid": "acc"}
+        sip = {"headers": headers, "method": "INVITE", "version": "2.0"}
+        verbs = await self._post(
+            "/livekit-api", {**self._leg("trying", 100), "sip": sip, "caller_name": "Simulated"}
+        )
+        if not isinstance(verbs, list) or not verbs or "verb" not in verbs[0]:
+            raise HookRefused(f"not a list of verbs: {verbs}")
+        return verbs
+
+    async def status(self, call_status: str, sip_status: int = 200, **more: object) -> None:
+        """A call status hook of the A leg."""
+        leg = self._leg(call_status, sip_status)
+        await self._post("/livekit-api/call-status", {**leg, **more})
+
+    async def far_status(self, call_status: str, sip_status: int = 200, **more: object) -> None:
+        """A call status hook of the B leg."""
+        leg = self._leg(call_status, sip_status)
+        own = {"call_sid": self.far_sid, "parent_call_sid": self.call_sid, "direction": "outbound"}
+        await self._post("/livekit-api/call-status", {**leg, **own, **more})
+
+    async def dial_ends(
+        self, hook: str, call_status: str, dial_status: str, sip_status: int
+    ) -> list[dict[str, Any]]:
+        """The action hook of the dial; the verbs to go on with, `[]` for none."""
+        path = hook.removeprefix(self.url).partition("#")[0]
+        verbs = await self._post(
+            path,
+            {
+                **self._leg(call_status, 200),
+                "dial_call_status": dial_status,
+                "dial_sip_status": sip_status,
+                "dial_call_sid": self.far_sid,
+            },
+        )
+        if not isinstance(verbs, list):
+            raise HookRefused(f"not a list of verbs: {verbs}")
+        return verbs
+
+    def _leg(self, call_status: str, sip_status: int) -> Mapping[str, object]:
+        return {
+            "call_sid": self.call_sid,
+            "direction": "inbound",
+            "from": self.from_number,
+            "to": self.to_number,
+            "call_id": f"{self.call_sid}@sbc.example",
+            "account_sid": "simulated",
+            "application_sid": "simulated",
+            "originating_sip_ip": "192.0.2.1",
+            "call_status": call_status,
+            "sip_status": sip_status,
+            "sip_reason": "",
+        }
+
+    async def _post(self, path: str, content: Mapping[str, object]) -> Any:
+        body = json.dumps(content).encode()
+        headers = {"Content-Type": "application/json", "User-Agent": "jambonz"}
+        if self.secret:
+            headers["Jambonz-Signature"] = sign(body, self.secret, at=int(time.time()))
+        async with self.session.post(f"{self.url}{path}", data=body, headers=headers) as answer:
+            text = await answer.text()
+            # 201 and redirects are errors to Jambonz, as is anything else.
+            if answer.status not in {200, 202, 204}:
+                raise HookRefused(f"POST {path} answered {answer.status}: {text}")
+            return json.loads(text) if text else None

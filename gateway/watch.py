@@ -1,0 +1,142 @@
+"""Every call ends: deadlines, what LiveKit and the agent tell, and what LiveKit really has."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+
+import structlog
+
+from gateway.calls import Call, CallStatus, DisconnectionReason, Event, EventKind
+from gateway.errors import LiveKitError
+from gateway.lifecycle import Lifecycle
+from gateway.livekit.client import LiveKit
+from gateway.livekit.webhooks import RoomEvent
+from gateway.registry import CallRegistry
+from gateway.settings import Config
+from gateway.sweeper import Sweeper
+
+log = structlog.get_logger()
+
+#: Webhook ids remembered to tell a repeated delivery; LiveKit repeats within seconds.
+REMEMBERED_EVENTS = 10_000
+#: How long the caller's leg may outlive its agent, in ms: hang-ups of both cross on the way here.
+AGENT_GRACE_MS = 2_000
+#: A room younger than this may not be in LiveKit's list yet, in ms.
+SETTLED_MS = 10_000
+
+
+class Watch:
+    """Runs beside the doors for as long as the gateway does."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        registry: CallRegistry,
+        lifecycle: Lifecycle,
+        livekit: LiveKit,
+        sweeper: Sweeper,
+        clock: Callable[[], int],
+    ) -> None:
+        self._config = config
+        self._registry = registry
+        self._lifecycle = lifecycle
+        self._livekit = livekit
+        self._sweeper = sweeper
+        self._clock = clock
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._agentless: dict[str, Event] = {}
+
+    async def room_event(self, signal: RoomEvent) -> None:
+        """A LiveKit webhook, delivered at least once and in any order."""
+        if signal.event is None or self._is_repeat(signal.event_id):
+            return
+        call = await self._lifecycle.apply(signal.room, signal.event)
+        if call and call.is_active and signal.event.kind is EventKind.AGENT_LEFT:
+            self._agentless[call.call_id] = signal.event
+        elif signal.event.kind is EventKind.AGENT_JOINED:
+            self._agentless.pop(signal.room, None)
+
+    async def run(self) -> None:
+        """Tick for ever; a tick that fails is logged and the next one comes all the same."""
+        reconciled = self._clock()
+        while True:
+            await asyncio.sleep(self._config.watch.interval)
+            try:
+                await self.tick()
+                if self._clock() - reconciled >= self._config.watch.reconcile_interval * 1000:
+                    reconciled = self._clock()
+                    await self.reconcile()
+            except Exception:
+                log.exception("watch.failed")
+
+    async def tick(self) -> None:
+        """End what is overdue, delete rooms that are to go, forget calls kept long enough."""
+        now = self._clock()
+        for call in await self._registry.active():
+            event = self._overdue(call, now)
+            if event:
+                await self._lifecycle.apply(call.call_id, event)
+        await self._end_agentless(now)
+        await self._sweeper.sweep()
+        await self._registry.prune(now)
+
+    async def reconcile(self) -> None:
+        """End calls whose room LiveKit no longer has: the webhooks that said so were lost."""
+        now = self._clock()
+        suspects = [
+            call
+            for call in await self._registry.active()
+            if now - call.start_timestamp > SETTLED_MS
+        ]
+        if not suspects:
+            return
+        try:
+            rooms = await self._livekit.room_names()
+        except LiveKitError as error:
+            log.warning("watch.reconcile_failed", error=str(error))
+            return
+        for call in suspects:
+            if call.call_id not in rooms:
+                event = Event(EventKind.ROOM_FINISHED, now, detail="LiveKit has no such room")
+                await self._lifecycle.apply(call.call_id, event)
+
+    def _overdue(self, call: Call, now: int) -> Event | None:
+        inbound = self._config.inbound
+        if call.call_status is CallStatus.ONGOING:
+            # Jambonz ends it itself at the limit; this is for when its word does not come.
+            limit = inbound.max_call_duration + 5
+            if call.answer_timestamp and now - call.answer_timestamp > limit * 1000:
+                return Event(EventKind.OVERRAN, now)
+            return None
+        waited = now - call.start_timestamp
+        if waited > (inbound.registered_timeout + self._ringing(call)) * 1000:
+            return Event(EventKind.EXPIRED, now, detail=f"nobody answered in {waited / 1000:.0f} s")
+        return None
+
+    def _ringing(self, call: Call) -> int:
+        """A call that rings already is given the time Jambonz lets it ring (s)."""
+        return self._config.inbound.ring_timeout if call.call_status is CallStatus.RINGING else 0
+
+    async def _end_agentless(self, now: int) -> None:
+        """End calls whose agent left while the caller is still there, instead of silence."""
+        due = [item for item in self._agentless.items() if now - item[1].at >= AGENT_GRACE_MS]
+        for call_id, left in due:
+            try:
+                another = await self._livekit.has_agent(call_id)
+            except LiveKitError as error:
+                log.warning("watch.agent_unknown", call_id=call_id, error=str(error))
+                return
+            self._agentless.pop(call_id, None)
+            if not another:
+                failed = left.reason is DisconnectionReason.AGENT_ERROR
+                kind = EventKind.AGENT_FAILED if failed else EventKind.HUNG_UP
+                await self._lifecycle.apply(call_id, Event(kind, now, reason=left.reason))
+
+    def _is_repeat(self, event_id: str) -> bool:
+        if event_id in self._seen:
+            return True
+        self._seen[event_id] = None
+        if len(self._seen) > REMEMBERED_EVENTS:
+            self._seen.popitem(last=False)
+        return False

@@ -1,0 +1,1 @@
+"""The doors, and the only place that knows HTTP; a handler is verify, load, call, respond."""

@@ -1,0 +1,65 @@
+"""Jambonz's doors: the call hook, the portal's question, dial actions and call statuses."""
+
+from aiohttp import web
+
+from gateway.jambonz.hooks import CallHook, DialHook, StatusHook
+from gateway.web.keys import INBOUND
+from gateway.web.load import load_json, load_query
+from gateway.web.proof import jambonz_body
+from gateway.web.schemas import (
+    CallHookSchema,
+    DialHookSchema,
+    FallbackQuerySchema,
+    StatusHookSchema,
+)
+
+routes = web.RouteTableDef()
+
+_CALL_HOOK = CallHookSchema()
+_DIAL_HOOK = DialHookSchema()
+_STATUS_HOOK = StatusHookSchema()
+_FALLBACK_QUERY = FallbackQuerySchema()
+
+#: What the Jambonz portal offers to set for an application that uses our call hook. Flat, as its
+#: API server wants it; the values come back in the call hook's `env_vars`.
+APPLICATION_SETTINGS = {
+    "AGENT_NAME": {
+        "type": "string",
+        "description": "LiveKit agent that takes the calls; empty for the gateway's default",
+        "required": False,
+    },
+    "ACCOUNT_CODE": {
+        "type": "string",
+        "description": "Account code that is given to the agent and shown with the call",
+        "required": False,
+    },
+}
+
+
+@routes.post("/livekit-api")
+async def call_hook(request: web.Request) -> web.Response:
+    body = await jambonz_body(request)
+    hook: CallHook = load_json(request, body, _CALL_HOOK)
+    return web.json_response(await request.app[INBOUND].arrived(hook))
+
+
+@routes.options("/livekit-api")
+async def application_settings(request: web.Request) -> web.Response:
+    # The portal asks unsigned; there is nothing in the answer that is not in the documentation.
+    return web.json_response(APPLICATION_SETTINGS)
+
+
+@routes.post("/livekit-api/dial-action")
+async def dial_action(request: web.Request) -> web.Response:
+    body = await jambonz_body(request)
+    hook: DialHook = load_json(request, body, _DIAL_HOOK)
+    fallback: int = load_query(request, _FALLBACK_QUERY)["fallback"]
+    return web.json_response(await request.app[INBOUND].dial_ended(hook, fallback=fallback))
+
+
+@routes.post("/livekit-api/call-status")
+async def call_status(request: web.Request) -> web.Response:
+    body = await jambonz_body(request)
+    hook: StatusHook = load_json(request, body, _STATUS_HOOK)
+    await request.app[INBOUND].status_changed(hook)
+    return web.Response(status=204)

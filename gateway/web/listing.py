@@ -1,0 +1,111 @@
+"""`GET /livekit-api/calls`: its query string, its cursor, and calls as JSON."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
+
+from gateway.calls import Call, CallStatus, Direction
+from gateway.registry import CallFilter, Position
+
+
+class Cursor(fields.Field[Position]):
+    """Where the previous page ended. Opaque to its users: base64url of JSON."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Position:
+        try:
+            start, call_id = json.loads(base64.urlsafe_b64decode(value))
+        except (ValueError, TypeError, binascii.Error) as error:
+            raise ValidationError("Must be a next_cursor that was given out here.") from error
+        if not isinstance(start, int) or not isinstance(call_id, str):
+            raise ValidationError("Must be a next_cursor that was given out here.")
+        return start, call_id
+
+
+def write_cursor(position: Position | None) -> str | None:
+    if position is None:
+        return None
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
+
+
+class Moment(fields.Field[int]):
+    """ms since epoch, or ISO 8601; a time without a zone is UTC."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
+        if str(value).isdecimal():
+            return int(value)
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise ValidationError(
+                "Must be ms since epoch or a time such as 2026-01-31T12:00:00Z."
+            ) from error
+        return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    wanted: CallFilter
+    limit: int
+    after: Position | None
+
+
+class ListQuerySchema(Schema):
+    class Meta:
+        unknown = RAISE
+
+    status = fields.Enum(CallStatus, by_value=True, load_default=None)
+    direction = fields.Enum(Direction, by_value=True, load_default=None)
+    from_number = fields.String(load_default=None)
+    to_number = fields.String(load_default=None)
+    agent_name = fields.String(load_default=None)
+    account_code = fields.String(load_default=None)
+    since = Moment(load_default=None)
+    include = fields.String(load_default="", validate=validate.OneOf(["", "ended"]))
+    limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))
+    cursor = Cursor(load_default=None)
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> ListQuery:
+        limit, after = data.pop("limit"), data.pop("cursor")
+        wanted = CallFilter(include_ended=data.pop("include") == "ended", **data)
+        return ListQuery(wanted, limit, after)
+
+
+def summary(call: Call) -> dict[str, Any]:
+    """A call as the list shows it."""
+    return {
+        "call_id": call.call_id,
+        "direction": call.direction,
+        "call_status": call.call_status,
+        "from_number": call.from_number,
+        "to_number": call.to_number,
+        "agent_name": call.agent_name,
+        "account_code": call.account_code,
+        "metadata": call.metadata,
+        "start_timestamp": call.start_timestamp,
+        "answer_timestamp": call.answer_timestamp,
+        "end_timestamp": call.end_timestamp,
+        "duration_ms": call.duration_ms,
+        "disconnection_reason": call.disconnection_reason,
+        "sip": {"status": call.sip.status, "reason": call.sip.reason} if call.sip else None,
+    }
+
+
+def whole(call: Call) -> Mapping[str, Any]:
+    """A call with all that is known of it."""
+    return {
+        **summary(call),
+        "caller_name": call.caller_name,
+        "jambonz": call.jambonz,
+        "livekit": call.livekit,
+        "timeline": [
+            {"at": entry.at, "event": entry.event, "detail": entry.detail}
+            for entry in call.timeline
+        ],
+    }

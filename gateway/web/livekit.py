@@ -1,0 +1,35 @@
+"""LiveKit's door and the agent worker's: webhooks and reports, both proven by the LiveKit key."""
+
+from aiohttp import web
+
+from gateway.calls import Event
+from gateway.errors import ApiError
+from gateway.livekit.webhooks import MalformedEvent, read_webhook
+from gateway.web.keys import CLOCK, LIFECYCLE, WATCH
+from gateway.web.load import load_json
+from gateway.web.proof import livekit_body
+from gateway.web.schemas import AgentReport, AgentReportSchema
+
+routes = web.RouteTableDef()
+
+_REPORT = AgentReportSchema()
+
+
+@routes.post("/livekit/webhook")
+async def webhook(request: web.Request) -> web.Response:
+    body = await livekit_body(request)
+    try:
+        signal = read_webhook(body, request.app[CLOCK]())
+    except MalformedEvent as error:
+        raise ApiError(400, "not_an_event", str(error)) from error
+    await request.app[WATCH].room_event(signal)
+    return web.Response(status=204)
+
+
+@routes.post("/livekit-api/calls/{call_id}/report")
+async def report(request: web.Request) -> web.Response:
+    body = await livekit_body(request)
+    told: AgentReport = load_json(request, body, _REPORT)
+    event = Event(told.kind, request.app[CLOCK](), ids={"job_id": told.job_id}, detail=told.detail)
+    await request.app[LIFECYCLE].apply(request.match_info["call_id"], event)
+    return web.Response(status=204)

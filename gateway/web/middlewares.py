@@ -1,0 +1,63 @@
+"""The one place where an error becomes an answer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from gateway.errors import ApiError, LiveKitRefused, LiveKitUnreachable
+
+log = structlog.get_logger()
+
+
+@web.middleware
+async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Everything raised behind it, as `{"error", "message", "details"}` with the status it has."""
+    try:
+        return await handler(request)
+    except ApiError as error:
+        _note(request, error.status, error.code, error.message)
+        more = {"details": error.details} if error.details else {}
+        return _answer(error.status, error.code, error.message, **more)
+    except LiveKitRefused as error:
+        twirp = {"code": error.code, "msg": error.message, "meta": error.meta}
+        _note(request, 502, "livekit_refused", str(error))
+        return _answer(502, "livekit_refused", error.message or error.code, twirp=twirp)
+    except LiveKitUnreachable as error:
+        _note(request, 503, "livekit_unreachable", str(error))
+        return _answer(503, "livekit_unreachable", str(error))
+    except web.HTTPException as error:
+        code, message = _EXPLAINED.get(error.status, (error.reason.lower().replace(" ", "_"), ""))
+        _note(request, error.status, code, message)
+        response = _answer(error.status, code, message or f"{request.method} {request.path}")
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except Exception:
+        log.exception("request.failed", method=request.method, path=request.path)
+        return _answer(500, "internal", "this is a defect of the gateway; its log has the details")
+
+
+_EXPLAINED: Mapping[int, tuple[str, str]] = {
+    404: ("not_found", "there is no such door; docs/architecture.md lists them"),
+    405: ("method_not_allowed", "this door takes other methods, see the Allow header"),
+    413: ("too_large", "the body is larger than server.max_body_bytes"),
+}
+
+
+def _note(request: web.Request, status: int, code: str, message: str) -> None:
+    log.warning(
+        "request.refused",
+        method=request.method,
+        path=request.path,
+        status=status,
+        code=code,
+        message=message,
+        remote=request.remote,
+    )
+
+
+def _answer(status: int, code: str, message: str, **more: Any) -> web.Response:
+    return web.json_response({"error": code, "message": message, **more}, status=status)

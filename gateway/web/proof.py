@@ -1,0 +1,72 @@
+"""Who is asking, and may they: the proof each kind of visitor brings."""
+
+import hmac
+
+from aiohttp import web
+
+from gateway.errors import ApiError
+from gateway.jambonz import signature
+from gateway.livekit.webhooks import ProofError
+from gateway.settings import Role
+from gateway.web.keys import CLOCK, CONFIG, PROOF
+
+
+async def jambonz_body(request: web.Request) -> bytes:
+    """The body of a Jambonz hook, its signature checked where a secret is configured."""
+    body = await request.read()
+    security = request.app[CONFIG].security
+    if security.webhook_secrets:
+        try:
+            signature.verify(
+                request.headers.get("Jambonz-Signature"),
+                body,
+                security.webhook_secrets,
+                now=request.app[CLOCK]() / 1000,
+                tolerance=security.signature_tolerance,
+            )
+        except signature.SignatureError as error:
+            raise ApiError(
+                401,
+                "bad_signature",
+                f"{error}; JAMBONZ_WEBHOOK_SECRET must be the account's webhook secret",
+            ) from error
+    return body
+
+
+async def livekit_body(request: web.Request) -> bytes:
+    """The body of a LiveKit webhook or an agent's report, proven by the LiveKit key."""
+    body = await request.read()
+    try:
+        request.app[PROOF].check(request.headers.get("Authorization"), body)
+    except ProofError as error:
+        raise ApiError(
+            401, "bad_token", f"{error}; it must be signed with this gateway's LIVEKIT_API_SECRET"
+        ) from error
+    return body
+
+
+def require(request: web.Request, role: Role) -> None:
+    """Refuse a visitor without an API key of `role`; without any key configured, nobody."""
+    keys = request.app[CONFIG].security.api_keys
+    if not keys:
+        return
+    offered = _offered_secret(request)
+    if not offered:
+        raise ApiError(
+            401,
+            "unauthorized",
+            "send one of GATEWAY_API_KEYS as 'Authorization: Bearer …' or 'X-API-Key: …'",
+        )
+    # No short cut: all are compared, so timing tells nothing about which one is close.
+    matching = [k for k in keys if hmac.compare_digest(k.secret.encode(), offered.encode())]
+    if not matching:
+        raise ApiError(401, "unauthorized", "this API key is not one of GATEWAY_API_KEYS")
+    if not any(key.role in {role, Role.DISPATCH} for key in matching):
+        raise ApiError(403, "forbidden", f"this API key does not have the role {role}")
+
+
+def _offered_secret(request: web.Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    return request.headers.get("X-API-Key", "")

@@ -1,0 +1,124 @@
+"""What all tests share: a fake LiveKit, a gateway in front of it, the vendor's verb check."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from aiohttp.test_utils import TestClient
+from aiohttp.web import Application, Request
+
+from gateway.app import create_app
+from gateway.config import build_config
+from gateway.settings import Config
+from gateway.simulate.jambonz import Jambonz
+from tests.fakes.livekit import KEY, SECRET, FakeLiveKit
+
+VALIDATOR = Path(__file__).parent / "jambonz"
+WEBHOOK_SECRET = "wh_secret_for_tests"
+READ_KEY = "read-secret"
+
+Client = TestClient[Request, Application]
+ConfigMaker = Callable[..., Config]
+GatewayStarter = Callable[..., Awaitable[Client]]
+VerbCheck = Callable[[Any], str]
+
+
+def lacking(what: str) -> NoReturn:
+    """A real part is not to be had: the tests that need it are skipped, in CI they fail."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what}; CI does not pass without it")
+    pytest.skip(what)
+
+
+@pytest.fixture
+async def fake_livekit() -> AsyncIterator[FakeLiveKit]:
+    async with FakeLiveKit().serving() as fake:
+        yield fake
+
+
+@pytest.fixture
+def make_config(fake_livekit: FakeLiveKit) -> ConfigMaker:
+    """A configuration that points at the fake; sections by keyword, as in config.yaml."""
+
+    def make(env: dict[str, str] | None = None, **sections: Any) -> Config:
+        basis = {
+            "LIVEKIT_URL": fake_livekit.url,
+            "LIVEKIT_API_KEY": KEY,
+            "LIVEKIT_API_SECRET": SECRET,
+            "LIVEKIT_SIP_HOST": "sip.example.com",
+            "JAMBONZ_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            "GATEWAY_API_KEYS": f"ops:read:{READ_KEY}",
+        }
+        return build_config(sections, basis | (env or {}))
+
+    return make
+
+
+@pytest.fixture
+def start_gateway(make_config: ConfigMaker, aiohttp_client: Any) -> GatewayStarter:
+    """Starts a gateway in this process; what it is given is for `make_config`."""
+
+    async def start(env: dict[str, str] | None = None, **sections: Any) -> Client:
+        client: Client = await aiohttp_client(create_app(make_config(env, **sections)))
+        return client
+
+    return start
+
+
+@pytest.fixture
+async def gateway(start_gateway: GatewayStarter) -> Client:
+    return await start_gateway()
+
+
+def jambonz_for(client: Client, *, secret: str = WEBHOOK_SECRET, **numbers: str) -> Jambonz:
+    """A call as Jambonz has it, towards `client`'s gateway."""
+    parties = {"from_number": "+15550100", "to_number": "+15550199", **numbers}
+    return Jambonz(client.session, str(client.make_url("")).rstrip("/"), secret, **parties)
+
+
+async def listed(client: Client, query: str = "") -> dict[str, Any]:
+    """What `GET /livekit-api/calls` answers."""
+    return await _ask(client, f"/livekit-api/calls{query}")
+
+
+async def shown(client: Client, call_id: str) -> dict[str, Any]:
+    """What `GET /livekit-api/calls/{call_id}` answers."""
+    return await _ask(client, f"/livekit-api/calls/{call_id}")
+
+
+async def _ask(client: Client, path: str) -> dict[str, Any]:
+    async with client.get(path, headers={"X-API-Key": READ_KEY}) as answer:
+        assert answer.status == 200, await answer.text()
+        content: dict[str, Any] = await answer.json()
+        return content
+
+
+@pytest.fixture(scope="session")
+def vendor_says() -> Iterator[VerbCheck]:
+    """Jambonz' own validator: "ok" for verbs that it takes, else its complaint."""
+    node = shutil.which("node")
+    if not node or not (VALIDATOR / "node_modules").is_dir():
+        lacking("the Jambonz verb validator needs Node and npm: install them, then `make test`")
+    with subprocess.Popen(
+        [node, "validate.js"],
+        cwd=VALIDATOR,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        stdin, stdout = process.stdin, process.stdout
+        assert stdin
+        assert stdout
+
+        def check(verbs: Any) -> str:
+            stdin.write(json.dumps(verbs) + "\n")
+            stdin.flush()
+            return stdout.readline().strip()
+
+        yield check
+        stdin.close()

@@ -1,0 +1,120 @@
+"""Gateway and agent import nothing of each other; these tests hold their JSON together."""
+
+import json
+from typing import Any
+
+import pytest
+import stamina
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from agent.context import CallContext, read_context
+from agent.report import Reporter
+from gateway.calls import Call, Direction, EventKind
+from gateway.livekit.webhooks import ProofError, ProofOfKey
+from gateway.metadata import job_metadata
+from gateway.web.schemas import AgentReportSchema
+
+KEY, SECRET = "key", "a-secret-of-at-least-thirty-two-bytes"
+
+
+def test_the_agent_reads_what_the_gateway_writes() -> None:
+    call = Call(
+        "call-1",
+        Direction.INBOUND,
+        "agent",
+        1,
+        from_number="+15550100",
+        to_number="+15550199",
+        caller_name="Zoë",
+        account_code="em-tech-01",
+        metadata={"ticket_id": "INC-1234"},
+    )
+    text = job_metadata(call, own_url="https://gw.example.com", max_call_duration=60)
+    assert read_context(text) == CallContext(
+        call_id="call-1",
+        direction="inbound",
+        from_number="+15550100",
+        to_number="+15550199",
+        report_url="https://gw.example.com/livekit-api/calls/call-1/report",
+        max_call_duration=60,
+        metadata={
+            "ticket_id": "INC-1234",
+            "destination": "+15550199",
+            "account_code": "em-tech-01",
+            "caller_number": "+15550100",
+            "caller_name": "Zoë",
+        },
+    )
+
+
+@pytest.mark.parametrize("foreign", ["", "plain text", "[1]", "{}", '{"gateway": 5}'])
+def test_a_job_of_another_programs_is_served_without_reports(foreign: str) -> None:
+    assert read_context(foreign).report_url == ""
+
+
+class Gateway:
+    """Takes reports, answering with each of `statuses` in turn, and proves them as we do."""
+
+    def __init__(self, *statuses: int) -> None:
+        self._statuses = list(statuses)
+        self.reports: list[Any] = []
+
+    async def take(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        ProofOfKey(KEY, SECRET).check(request.headers.get("Authorization"), body)
+        self.reports.append(AgentReportSchema().load(json.loads(body)))
+        return web.Response(status=self._statuses.pop(0))
+
+
+async def tell(gateway: Gateway) -> None:
+    app = web.Application()
+    app.router.add_post("/report", gateway.take)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/report"))
+        reporter = Reporter(url, job_id="AJ_1", api_key=KEY, api_secret=SECRET)
+        await reporter.tell("agent_failed", "ValueError: no")
+
+
+async def test_the_gateway_accepts_what_the_agent_reports() -> None:
+    gateway = Gateway(204)
+    await tell(gateway)
+    (report,) = gateway.reports
+    assert report.kind is EventKind.AGENT_FAILED
+    assert (report.job_id, report.detail) == ("AJ_1", "ValueError: no")
+
+
+async def test_a_report_is_repeated_until_it_is_taken() -> None:
+    gateway = Gateway(503, 500, 204)
+    await tell(gateway)
+    assert len(gateway.reports) == 3
+
+
+async def test_a_gateway_that_is_away_does_not_raise() -> None:
+    reporter = Reporter("http://127.0.0.1:9/", job_id="1", api_key=KEY, api_secret=SECRET)
+    with stamina.set_testing(True, attempts=2):
+        await reporter.tell("agent_ready")
+
+
+async def test_nothing_is_reported_without_an_address() -> None:
+    await Reporter("", job_id="1", api_key=KEY, api_secret=SECRET).tell("agent_ready")
+
+
+def bearer(key: str, secret: str, body: bytes) -> str:
+    return f"Bearer {Reporter('', job_id='', api_key=key, api_secret=secret)._token(body)}"
+
+
+@pytest.mark.parametrize(
+    ("authorization", "why"),
+    [
+        (None, "missing"),
+        ("Bearer nonsense", "not valid"),
+        (bearer(KEY, "x" * 32, b"{}"), "not valid"),
+        (bearer("other", SECRET, b"{}"), "not valid"),
+        (bearer(KEY, SECRET, b"{ }"), "this body"),
+    ],
+)
+def test_proofs_that_prove_nothing(authorization: str | None, why: str) -> None:
+    ProofOfKey(KEY, SECRET).check(bearer(KEY, SECRET, b"{}"), b"{}")
+    with pytest.raises(ProofError, match=why):
+        ProofOfKey(KEY, SECRET).check(authorization, b"{}")

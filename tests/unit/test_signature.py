@@ -1,0 +1,57 @@
+"""The Jambonz signature, against one made by Node."""
+
+import pytest
+
+from gateway.jambonz.signature import SignatureError, sign, verify
+
+SECRET = "wh_secret_abc"
+BODY = '{"caller_name":"Zoë ☎","call_sid":"1"}'.encode()
+AT = 1_700_000_000
+#: crypto.createHmac('sha256', SECRET).update(`${AT}.${BODY}`).digest('hex') in Node.
+BY_NODE = "03df66f280654b6738aeb20d0839e2688900fc493398d96b9c56d0c8869e9392"
+
+
+def check(header: str | None, *, now: float = AT, secrets: tuple[str, ...] = (SECRET,)) -> None:
+    verify(header, BODY, secrets, now=now, tolerance=300)
+
+
+def test_agrees_with_node() -> None:
+    assert sign(BODY, SECRET, at=AT) == f"t={AT},v1={BY_NODE}"
+    check(f"t={AT},v1={BY_NODE}")
+
+
+def test_either_secret_counts_while_one_is_rotated() -> None:
+    check(sign(BODY, SECRET, at=AT), secrets=("wh_secret_new", SECRET))
+
+
+def test_several_candidates_in_one_header() -> None:
+    check(f"t={AT},v1={'0' * 64},v1={BY_NODE}")
+
+
+@pytest.mark.parametrize("now", [AT - 300, AT + 300])
+def test_the_tolerance_is_inclusive(now: int) -> None:
+    check(sign(BODY, SECRET, at=AT), now=now)
+
+
+@pytest.mark.parametrize(
+    ("header", "now", "why"),
+    [
+        (None, AT, "missing"),
+        ("", AT, "missing"),
+        ("nonsense", AT, "form"),
+        (f"t={AT}", AT, "form"),
+        (f"v1={BY_NODE}", AT, "form"),
+        (f"t={AT},t={AT},v1={BY_NODE}", AT, "form"),
+        (f"t=-1,v1={BY_NODE}", AT, "unix seconds"),
+        (f"t=٣,v1={BY_NODE}", AT, "unix seconds"),
+        (f"t={'9' * 5000},v1={BY_NODE}", AT, "unix seconds"),
+        (f"t={AT},v1={BY_NODE}", AT + 301, "clock"),
+        (f"t={AT},v1={BY_NODE}", AT - 301, "clock"),
+        (f"t={AT},v1={'0' * 64}", AT, "none of the configured"),
+        (f"t={AT},v1=ü", AT, "form"),
+        (f"t={AT + 1},v1={BY_NODE}", AT, "none of the configured"),
+    ],
+)
+def test_refused(header: str | None, now: int, why: str) -> None:
+    with pytest.raises(SignatureError, match=why):
+        check(header, now=now)

@@ -1,0 +1,190 @@
+"""Every call ends: deadlines, lost agents, lost webhooks, rooms that cannot be deleted yet."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import aiohttp
+import pytest
+from livekit.protocol.models import ParticipantInfo, Room
+
+from gateway.calls import Call, Direction, DisconnectionReason, Event, EventKind
+from gateway.lifecycle import Lifecycle
+from gateway.livekit.client import LiveKit
+from gateway.livekit.webhooks import RoomEvent
+from gateway.registry.memory import MemoryRegistry
+from gateway.settings import Config
+from gateway.sweeper import Sweeper
+from gateway.watch import Watch
+from tests.conftest import ConfigMaker
+from tests.fakes.livekit import KEY, SECRET, FakeLiveKit, Refusal
+
+START = 1_700_000_000_000
+ROOM = "call-1"
+
+
+@dataclass
+class Stage:
+    """One registered call with its room, and a clock that the test moves."""
+
+    fake: FakeLiveKit
+    registry: MemoryRegistry
+    lifecycle: Lifecycle
+    watch: Watch
+    config: Config
+    now: int = START
+
+    async def pass_time(self, seconds: float) -> None:
+        self.now += round(seconds * 1000)
+        await self.watch.tick()
+
+    async def happens(self, kind: EventKind, reason: DisconnectionReason | None = None) -> None:
+        await self.lifecycle.apply(ROOM, Event(kind, self.now, reason=reason))
+
+    async def livekit_says(
+        self, kind: EventKind, reason: DisconnectionReason | None = None, event_id: str = ""
+    ) -> None:
+        event = Event(kind, self.now, reason=reason)
+        await self.watch.room_event(RoomEvent(event_id or f"EV_{kind}", kind, ROOM, event))
+
+    @property
+    async def call(self) -> Call:
+        call = await self.registry.get(ROOM)
+        assert call
+        return call
+
+
+@pytest.fixture
+async def stage(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncIterator[Stage]:
+    config = make_config(
+        inbound={"registered_timeout": 60, "ring_timeout": 30, "max_call_duration": 100}
+    )
+    fake_livekit.rooms[ROOM] = Room(name=ROOM)
+    async with aiohttp.ClientSession() as session:
+        livekit = LiveKit.connect(fake_livekit.url, KEY, SECRET, session=session, deadline=1.0)
+        registry = MemoryRegistry(config.registry)
+        sweeper = Sweeper(livekit, lambda: here.now)
+        lifecycle = Lifecycle(registry, sweeper)
+        watch = Watch(
+            config,
+            registry=registry,
+            lifecycle=lifecycle,
+            livekit=livekit,
+            sweeper=sweeper,
+            clock=lambda: here.now,
+        )
+        here = Stage(fake_livekit, registry, lifecycle, watch, config)
+        await lifecycle.register(Call(ROOM, Direction.INBOUND, "agent", START))
+        yield here
+
+
+async def test_a_call_that_nobody_joins_expires_and_its_room_goes(stage: Stage) -> None:
+    await stage.pass_time(60)
+    assert (await stage.call).is_active
+    await stage.pass_time(0.1)
+    assert (await stage.call).disconnection_reason is DisconnectionReason.REGISTERED_CALL_TIMEOUT
+    assert ROOM not in stage.fake.rooms
+
+
+async def test_a_call_that_rings_has_the_time_to_ring(stage: Stage) -> None:
+    await stage.happens(EventKind.RINGING)
+    await stage.pass_time(90)
+    assert (await stage.call).is_active
+    await stage.pass_time(0.1)
+    assert not (await stage.call).is_active
+
+
+async def test_a_call_beyond_its_longest_duration_ends(stage: Stage) -> None:
+    await stage.happens(EventKind.ANSWERED)
+    await stage.pass_time(105)
+    assert (await stage.call).is_active
+    await stage.pass_time(0.1)
+    assert (await stage.call).disconnection_reason is DisconnectionReason.MAX_DURATION_REACHED
+    assert ROOM not in stage.fake.rooms
+
+
+@pytest.mark.parametrize(
+    ("why", "reason"),
+    [
+        (DisconnectionReason.AGENT_ERROR, DisconnectionReason.AGENT_ERROR),
+        (DisconnectionReason.AGENT_HANGUP, DisconnectionReason.AGENT_HANGUP),
+    ],
+)
+async def test_a_caller_whose_agent_left_is_let_go(
+    stage: Stage, why: DisconnectionReason, reason: DisconnectionReason
+) -> None:
+    await stage.happens(EventKind.ANSWERED)
+    await stage.livekit_says(EventKind.AGENT_LEFT, why)
+    await stage.pass_time(1)
+    assert (await stage.call).is_active
+    await stage.pass_time(1)
+    assert (await stage.call).disconnection_reason is reason
+    assert ROOM not in stage.fake.rooms
+
+
+async def test_an_agent_who_comes_back_keeps_the_call(stage: Stage) -> None:
+    await stage.livekit_says(EventKind.AGENT_LEFT, DisconnectionReason.AGENT_ERROR)
+    await stage.livekit_says(EventKind.AGENT_JOINED)
+    await stage.pass_time(5)
+    assert (await stage.call).is_active
+
+
+async def test_another_agent_in_the_room_keeps_the_call(stage: Stage) -> None:
+    stage.fake.participants[ROOM] = [ParticipantInfo(kind=ParticipantInfo.Kind.AGENT)]
+    await stage.livekit_says(EventKind.AGENT_LEFT, DisconnectionReason.AGENT_HANGUP)
+    await stage.pass_time(5)
+    assert (await stage.call).is_active
+
+
+async def test_an_agent_who_leaves_after_the_caller_changes_nothing(stage: Stage) -> None:
+    await stage.happens(EventKind.ANSWERED)
+    await stage.livekit_says(EventKind.AGENT_LEFT, DisconnectionReason.AGENT_HANGUP)
+    await stage.livekit_says(EventKind.CALLER_LEFT, DisconnectionReason.USER_HANGUP)
+    await stage.pass_time(5)
+    assert (await stage.call).disconnection_reason is DisconnectionReason.USER_HANGUP
+
+
+async def test_a_repeated_webhook_counts_once(stage: Stage) -> None:
+    for _ in range(3):
+        await stage.livekit_says(EventKind.CALLER_JOINED, event_id="EV_1")
+    assert [e.event for e in (await stage.call).timeline] == [EventKind.CALLER_JOINED]
+
+
+async def test_a_call_whose_room_is_gone_ends_though_no_webhook_said_so(stage: Stage) -> None:
+    await stage.happens(EventKind.ANSWERED)
+    del stage.fake.rooms[ROOM]
+    await stage.watch.reconcile()
+    assert (await stage.call).is_active, "a room may take a moment to be listed"
+    stage.now += 10_001
+    await stage.watch.reconcile()
+    assert not (await stage.call).is_active
+
+
+async def test_a_call_whose_room_is_there_goes_on(stage: Stage) -> None:
+    stage.now += 20_000
+    await stage.watch.reconcile()
+    assert (await stage.call).is_active
+
+
+async def test_reconciling_while_livekit_is_away_ends_nothing(stage: Stage) -> None:
+    stage.now += 20_000
+    stage.fake.failures.extend([Refusal(400, "malformed", "no")])
+    await stage.watch.reconcile()
+    assert (await stage.call).is_active
+
+
+async def test_a_room_that_cannot_be_deleted_is_tried_again(stage: Stage) -> None:
+    await stage.happens(EventKind.AGENT_FAILED)
+    stage.fake.failures.append(Refusal(400, "malformed", "no"))
+    await stage.pass_time(1)
+    assert ROOM in stage.fake.rooms
+    await stage.pass_time(1)
+    assert ROOM not in stage.fake.rooms
+
+
+async def test_after_a_hang_up_the_agent_has_a_moment_before_the_room_goes(stage: Stage) -> None:
+    await stage.happens(EventKind.ANSWERED)
+    await stage.happens(EventKind.HUNG_UP)
+    await stage.pass_time(1)
+    assert ROOM in stage.fake.rooms
+    await stage.pass_time(5)
+    assert ROOM not in stage.fake.rooms

@@ -1,0 +1,144 @@
+"""LiveKit's webhooks and the agent's reports: proven, deduplicated, and what they do to a call."""
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from google.protobuf.json_format import MessageToJson
+from livekit import api
+from livekit.protocol.models import DisconnectReason, ParticipantInfo, Room
+from livekit.protocol.webhook import WebhookEvent
+
+from tests.conftest import Client, jambonz_for, shown
+from tests.fakes.livekit import KEY, SECRET
+
+SIP = ParticipantInfo.Kind.SIP
+AGENT = ParticipantInfo.Kind.AGENT
+
+
+async def send(gateway: Client, path: str, body: bytes, *, secret: str = SECRET) -> int:
+    digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
+    token = api.AccessToken(KEY, secret).with_sha256(digest).to_jwt()
+    headers = {"Authorization": token, "Content-Type": "application/webhook+json"}
+    if path.endswith("/report"):
+        headers["Content-Type"] = "application/json"
+    async with gateway.post(path, data=body, headers=headers) as answer:
+        return answer.status
+
+
+def webhook(name: str, room: str, kind: Any = None, **participant: Any) -> bytes:
+    event = WebhookEvent(event=name, id=f"EV_{name}_{kind}", room=Room(name=room))
+    if kind is not None:
+        event.participant.CopyFrom(ParticipantInfo(kind=kind, identity="who", **participant))
+    return MessageToJson(event).encode()
+
+
+async def registered(gateway: Client) -> str:
+    (dial,) = await jambonz_for(gateway).call_arrives()
+    call_id: str = dial["headers"]["X-Call-Id"]
+    return call_id
+
+
+async def tell(gateway: Client, call_id: str, event: str, detail: str = "") -> int:
+    body = json.dumps({"event": event, "job_id": "AJ_1", "detail": detail}).encode()
+    return await send(gateway, f"/livekit-api/calls/{call_id}/report", body)
+
+
+async def test_webhooks_move_the_call_on(gateway: Client) -> None:
+    call_id = await registered(gateway)
+    attributes = {"sip.callID": "SCL_1"}
+    for body in (
+        webhook("room_started", call_id),
+        webhook("participant_joined", call_id, AGENT),
+        webhook("participant_joined", call_id, SIP, attributes=attributes),
+        webhook("track_published", call_id, SIP),
+    ):
+        assert await send(gateway, "/livekit/webhook", body) == 204
+    call = await shown(gateway, call_id)
+    assert call["call_status"] == "ringing"
+    assert call["livekit"]["sip_call_id"] == "SCL_1"
+    events = [entry["event"] for entry in call["timeline"]]
+    assert events == ["registered", "room_created", "agent_joined", "caller_joined"]
+
+
+@pytest.mark.parametrize(
+    ("why", "reason"),
+    [
+        (DisconnectReason.CLIENT_INITIATED, "user_hangup"),
+        (DisconnectReason.ROOM_DELETED, "agent_hangup"),
+    ],
+)
+async def test_who_ended_a_conversation(gateway: Client, why: Any, reason: str) -> None:
+    jambonz = jambonz_for(gateway)
+    (dial,) = await jambonz.call_arrives()
+    await jambonz.status("in-progress")
+    call_id = dial["headers"]["X-Call-Id"]
+    left = webhook("participant_left", call_id, SIP, disconnect_reason=why)
+    await send(gateway, "/livekit/webhook", left)
+    call = await shown(gateway, call_id)
+    assert (call["call_status"], call["disconnection_reason"]) == ("ended", reason)
+
+
+async def test_a_listener_is_not_the_caller(gateway: Client) -> None:
+    call_id = await registered(gateway)
+    standard = ParticipantInfo.Kind.STANDARD
+    await send(gateway, "/livekit/webhook", webhook("participant_joined", call_id, standard))
+    assert (await shown(gateway, call_id))["call_status"] == "registered"
+
+
+async def test_webhooks_about_other_rooms_are_none_of_ours(gateway: Client) -> None:
+    assert await send(gateway, "/livekit/webhook", webhook("room_finished", "theirs")) == 204
+
+
+async def test_a_webhook_must_be_signed_by_our_livekit(gateway: Client) -> None:
+    call_id = await registered(gateway)
+    body = webhook("room_finished", call_id)
+    assert await send(gateway, "/livekit/webhook", body, secret="x" * 32) == 401
+    async with gateway.post("/livekit/webhook", data=body) as answer:
+        assert answer.status == 401
+    assert (await shown(gateway, call_id))["call_status"] == "registered"
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"event": 5}', b"\xff"])
+async def test_a_signed_body_that_is_no_event(gateway: Client, body: bytes) -> None:
+    assert await send(gateway, "/livekit/webhook", body) == 400
+
+
+async def test_the_agent_reports_how_it_goes(gateway: Client) -> None:
+    call_id = await registered(gateway)
+    assert await tell(gateway, call_id, "agent_ready") == 204
+    assert await tell(gateway, call_id, "agent_ended", "caller left") == 204
+    call = await shown(gateway, call_id)
+    assert call["livekit"]["job_id"] == "AJ_1"
+    entries = [(entry["event"], entry["detail"]) for entry in call["timeline"]]
+    assert entries[-2:] == [("agent_ready", ""), ("agent_ended", "caller left")]
+
+
+async def test_an_agents_failure_ends_the_call(gateway: Client) -> None:
+    call_id = await registered(gateway)
+    await tell(gateway, call_id, "agent_failed", "ValueError: no model")
+    call = await shown(gateway, call_id)
+    assert (call["call_status"], call["disconnection_reason"]) == ("error", "agent_error")
+    assert "ValueError: no model" in [entry["detail"] for entry in call["timeline"]]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"event": "agent_sang", "job_id": "1"},
+        {"event": "agent_ready"},
+        {"event": "agent_ready", "job_id": "1", "mood": "fine"},
+    ],
+)
+async def test_a_report_that_is_not_ours(gateway: Client, content: dict[str, str]) -> None:
+    call_id = await registered(gateway)
+    body = json.dumps(content).encode()
+    assert await send(gateway, f"/livekit-api/calls/{call_id}/report", body) == 422
+
+
+async def test_a_report_must_be_signed(gateway: Client) -> None:
+    path = f"/livekit-api/calls/{await registered(gateway)}/report"
+    async with gateway.post(path, json={"event": "agent_failed", "job_id": "1"}) as answer:
+        assert answer.status == 401
