@@ -23,7 +23,7 @@ PENDING_KEYS = 16
 CLIPS = {**{str(digit): f"{digit}.wav" for digit in range(10)}, "*": "star.wav", "#": "pound.wav"}
 
 
-async def converse(room: rtc.Room, *, on_ready: Callable[[], Coroutine[Any, Any, None]]) -> str:
+async def converse(room: rtc.Room, on_ready: Callable[[], Coroutine[Any, Any, None]]) -> str:
     """Talk until the caller leaves or the room ends; returns which of them it was.
 
     `on_ready` is awaited beside the conversation once our audio is in the room: that is when

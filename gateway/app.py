@@ -5,7 +5,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 
-import aiohttp
 import structlog
 from aiohttp import web
 
@@ -51,16 +50,9 @@ def new_call_id() -> str:
 async def _parts(app: web.Application) -> AsyncIterator[None]:
     config = app[keys.CONFIG]
     settings = config.livekit
-    # One try must leave time for another within the deadline, hence the shorter connect time-out.
-    timeout = aiohttp.ClientTimeout(total=settings.deadline, connect=settings.deadline / 2)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        client = LiveKit.connect(
-            settings.url,
-            settings.api_key,
-            settings.api_secret,
-            session=session,
-            deadline=settings.deadline,
-        )
+    async with LiveKit.connected(
+        settings.url, settings.api_key, settings.api_secret, deadline=settings.deadline
+    ) as client:
         registry = MemoryRegistry(config.registry)
         sweeper = Sweeper(client, clock)
         lifecycle = Lifecycle(registry, sweeper)

@@ -167,11 +167,11 @@ def advance(call: Call, event: Event) -> Call:
 
     An end is final: what comes later is noted in the timeline and changes nothing else.
     """
-    noted = replace(call, timeline=_extend(call.timeline, event))
+    timeline = _extend(call.timeline, event)
     if not call.is_active:
-        return noted
-    if event.ids:
-        noted = replace(noted, livekit={**noted.livekit, **event.ids})
+        return replace(call, timeline=timeline)
+    livekit = {**call.livekit, **event.ids} if event.ids else call.livekit
+    noted = replace(call, timeline=timeline, livekit=livekit)
     transition = _TRANSITIONS.get(event.kind)
     return transition(noted, event) if transition else noted
 

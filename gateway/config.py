@@ -17,6 +17,8 @@ from gateway.settings import ApiKey, Config, Role
 
 DEFAULT_FILE = "config.yaml"
 ENV_FILE = ".env.local"
+#: What `dev` leaves for `simulate` in another terminal: how to reach what it started.
+DEV_ENV = ".run/dev.env"
 PREFIX = "GATEWAY__"
 
 

@@ -52,17 +52,11 @@ class InboundCalls:
         self._livekit = livekit
         self._new_call_id = new_call_id
         self._clock = clock
-        self._underway: dict[str, asyncio.Task[Call]] = {}
+        self._underway: dict[str, asyncio.Future[Call]] = {}
 
     async def arrived(self, hook: CallHook) -> Verbs:
         """Answer the call hook. A repeated one, even of a call under way, gets the same call."""
-        task = self._underway.get(hook.call_sid)
-        if task is None:
-            task = asyncio.create_task(self._register(hook), name=f"register {hook.call_sid}")
-            self._underway[hook.call_sid] = task
-            task.add_done_callback(lambda _: self._underway.pop(hook.call_sid, None))
-        # Shielded: a caller who hangs up meanwhile still leaves a call that reaches its end.
-        call = await asyncio.shield(task)
+        call = await self._registered(hook)
         if call.is_active:
             return [self._dial_room(call)]
         return await self._next_target(call, 0, call.sip or UNAVAILABLE)
@@ -82,6 +76,22 @@ class InboundCalls:
             log.info("call.unknown", call_sid=hook.registered_sid, call_status=hook.call_status)
             return
         await self._lifecycle.apply(call.call_id, status_event(hook, self._clock()))
+
+    async def _registered(self, hook: CallHook) -> Call:
+        first = self._underway.get(hook.call_sid)
+        if first:
+            return await asyncio.shield(first)
+        outcome = asyncio.get_running_loop().create_future()
+        self._underway[hook.call_sid] = outcome
+        try:
+            call = await self._register(hook)
+        except BaseException:
+            outcome.cancel()
+            raise
+        finally:
+            del self._underway[hook.call_sid]
+        outcome.set_result(call)
+        return call
 
     async def _register(self, hook: CallHook) -> Call:
         known = await self._registry.find_by_call_sid(hook.call_sid)

@@ -10,10 +10,12 @@ from gateway.calls import Call
 #: The one key that is ours alone; everything else is flat, as the n8n guide has it.
 RESERVED = "gateway"
 
+_compact = json.JSONEncoder(separators=(",", ":")).encode
+
 
 def job_metadata(call: Call, *, own_url: str, max_call_duration: int) -> str:
     """JSON text for the room and the agent's job. `max_call_duration` in seconds."""
-    return json.dumps(
+    return _compact(
         {
             **call.metadata,
             **_caller(call),
@@ -25,8 +27,7 @@ def job_metadata(call: Call, *, own_url: str, max_call_duration: int) -> str:
                 "report_url": f"{own_url}/livekit-api/calls/{call.call_id}/report",
                 "max_call_duration": max_call_duration,
             },
-        },
-        separators=(",", ":"),
+        }
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import gc
 import signal
 
 import structlog
@@ -15,12 +16,16 @@ from gateway.web.keys import HEALTH, LIVEKIT
 
 log = structlog.get_logger()
 
+#: Registered calls live long: looking at them less often saves a few percent of each call hook.
+GC_THRESHOLDS = (20_000, 20, 20)
+
 
 async def serve(config: Config) -> None:
     """Serve until SIGINT or SIGTERM. Raises ConfigError for what only the operator can mend."""
     problems = serving_problems(config)
     if problems:
         raise ConfigError(problems)
+    gc.set_threshold(*GC_THRESHOLDS)
     app = create_app(config)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=config.livekit.deadline + 1)
     stop = _on_signals()

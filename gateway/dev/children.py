@@ -74,13 +74,13 @@ class Child:
             line = said()
         if line is None:
             what = f"did not say {text!r} within {limit:g} s" if self.is_alive else "ended"
-            raise ChildFailed(self._failure(what))
+            raise self.failed(what)
         return line
 
     def check(self) -> None:
         """Raises ChildFailed if it is no longer there."""
         if not self.is_alive:
-            raise ChildFailed(self._failure(f"ended with exit code {self._process.returncode}"))
+            raise self.failed(f"ended with exit code {self._process.returncode}")
 
     def stop(self) -> None:
         """End it, by force if it takes too long, and all that it started."""
@@ -95,19 +95,21 @@ class Child:
 
     def _read(self) -> None:
         assert self._process.stdout is not None  # noqa: S101 - it was asked for above
-        for raw in self._process.stdout:
-            line = raw.rstrip()
-            with self._changed:
-                self._lines.append(line)
-                self._changed.notify_all()
-            self._on_line(line)
+        with self._process.stdout as output:
+            for raw in output:
+                line = raw.rstrip()
+                with self._changed:
+                    self._lines.append(line)
+                    self._changed.notify_all()
+                self._on_line(line)
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
-    def _failure(self, what: str) -> str:
+    def failed(self, what: str) -> ChildFailed:
+        """An error that says `what` it did, and what it wrote last."""
         last = [line for line in self.lines if line][-12:]
-        return "\n".join([f"{self.name} {what}", *(f"  {line}" for line in last)])
+        return ChildFailed("\n".join([f"{self.name} {what}", *(f"  {line}" for line in last)]))
 
 
 def python(*words: str) -> list[str]:

@@ -142,3 +142,11 @@ def _free_ports(preferred: int) -> tuple[int, int, int]:
         tcp.bind((LOOPBACK, 0))
         udp.bind((LOOPBACK, 0))
         return http.getsockname()[1], tcp.getsockname()[1], udp.getsockname()[1]
+
+
+def free_port() -> int:
+    """A TCP port on loopback that is free now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port

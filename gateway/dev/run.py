@@ -1,31 +1,23 @@
-"""`python -m gateway dev`: starts LiveKit, gateway and worker, says what runs, stops them all."""
+"""`python -m gateway dev`: everything up, said in a few lines, and down again on Ctrl-C."""
 
 import os
-import secrets
 import signal
 import socket
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from gateway.config import environment, load_config
-from gateway.dev.children import Child, python
-from gateway.dev.livekit_server import find_or_build, local_server
+from gateway.config import DEV_ENV, environment, load_config
+from gateway.dev.stack import Stack, running
 from gateway.errors import ConfigError
-from gateway.settings import LOOPBACK, Config, serving_problems
+from gateway.settings import Config
 
-#: Where `simulate` in another terminal finds what runs here; gone when it stops.
-DEV_ENV = Path(".run/dev.env")
-LIVEKIT_PORT = 7880
-READY_LIMIT = 60.0
-#: What the worker logs once LiveKit knows it (`agent/worker.py`).
-WORKER_SAYS = "worker ready for calls"
+#: What `simulate` in another terminal must know to reach what runs here.
+SHARED = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "JAMBONZ_WEBHOOK_SECRET")
 
 
 def run(config_file: str | None) -> int:
@@ -33,92 +25,31 @@ def run(config_file: str | None) -> int:
     config = load_config(config_file)
     _check_port(config)
     _stop_on_signals()
-    env = environment()
-    with ExitStack() as running:
-        try:
-            children = list(_start(running, config, config_file, env))
-            running.enter_context(_dev_env(env))
-            print(_summary(config, env), flush=True)
+    options = ["--config", config_file] if config_file else []
+    env = {"GATEWAY__SERVER__LOG_FORMAT": "console", **environment()}
+    try:
+        with running(config, env, say=_say, options=options) as stack, _shared(stack):
+            print(_summary(config, stack), flush=True)
             while True:
                 time.sleep(0.5)
-                for child in children:
+                for child in stack.children.values():
                     child.check()
-        except KeyboardInterrupt:
-            print("\nstopping ...", flush=True)
-    return 0
-
-
-def _start(
-    running: ExitStack, config: Config, config_file: str | None, env: dict[str, str]
-) -> Iterator[Child]:
-    """Start what is missing and wait until it is ready; `env` gains what the others must know."""
-    if not config.livekit.url:
-        webhook_url = f"http://{LOOPBACK}:{config.server.port}/livekit/webhook"
-        server = local_server(
-            find_or_build(_say), webhook_url=webhook_url, preferred_port=LIVEKIT_PORT
-        )
-        env |= {
-            "LIVEKIT_URL": server.url,
-            "LIVEKIT_API_KEY": server.key,
-            "LIVEKIT_API_SECRET": server.secret,
-        }
-        livekit = running.enter_context(_child("livekit", server.command, {**env, **server.env}))
-        _wait_until_up(livekit, server.url.replace("ws:", "http:"))
-        yield livekit
-    elif problems := serving_problems(config):
-        raise ConfigError(problems)
-    env.setdefault("JAMBONZ_WEBHOOK_SECRET", f"wh_secret_{secrets.token_urlsafe(16)}")
-    env.setdefault("GATEWAY__SERVER__LOG_FORMAT", "console")
-    options = ["--config", config_file] if config_file else []
-    gateway = running.enter_context(
-        _child("gateway", python("-m", "gateway", *options, "serve"), env)
-    )
-    worker_command = python("-m", "agent", "--log-format", "colored")
-    worker = running.enter_context(_child("worker", worker_command, _for_worker(env)))
-    _wait_until_up(gateway, f"{config.own_url}/readyz")
-    yield gateway
-    worker.wait_for(WORKER_SAYS, limit=READY_LIMIT)
-    yield worker
-
-
-def _for_worker(env: Mapping[str, str]) -> dict[str, str]:
-    # One busy machine runs everything here: a worker that refuses jobs under load would confuse.
-    return {"AGENT_LOAD_THRESHOLD": "inf", "AGENT_HTTP_PORT": str(_free_port()), **env}
+    except KeyboardInterrupt:
+        return 0
 
 
 @contextmanager
-def _child(name: str, command: list[str], env: Mapping[str, str]) -> Iterator[Child]:
-    child = Child(name, command, env, on_line=lambda line: _say(f"{name:<8}| {line}"))
-    try:
-        yield child
-    finally:
-        child.stop()
-
-
-@contextmanager
-def _dev_env(env: Mapping[str, str]) -> Iterator[None]:
-    names = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "JAMBONZ_WEBHOOK_SECRET")
-    DEV_ENV.parent.mkdir(exist_ok=True)
-    descriptor = os.open(DEV_ENV, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def _shared(stack: Stack) -> Iterator[None]:
+    path = Path(DEV_ENV)
+    path.parent.mkdir(exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.writelines(f"{name}='{env[name]}'\n" for name in names)
+        file.writelines(f"{name}='{stack.env[name]}'\n" for name in SHARED)
     try:
         yield
     finally:
-        DEV_ENV.unlink(missing_ok=True)
-
-
-def _wait_until_up(child: Child, url: str) -> None:
-    """Poll `url` until it answers 200. Raises ChildFailed when the child ends before that."""
-    deadline = time.monotonic() + READY_LIMIT
-    while time.monotonic() < deadline:
-        child.check()
-        try:
-            with urllib.request.urlopen(url, timeout=3):  # noqa: S310 - our own loopback URL
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.05)
-    child.wait_for("\0", limit=0)  # says what it wrote last
+        path.unlink(missing_ok=True)
+        print("\nstopping ...", flush=True)
 
 
 def _check_port(config: Config) -> None:
@@ -132,36 +63,31 @@ def _check_port(config: Config) -> None:
             ) from error
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _stop_on_signals() -> None:
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for other in signals:
             signal.signal(other, signal.SIG_IGN)  # stopping is under way, nothing cuts it short
         raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in signals:
         signal.signal(number, interrupt)
 
 
-def _summary(config: Config, env: Mapping[str, str]) -> str:
+def _summary(config: Config, stack: Stack) -> str:
     own = "configured" if config.livekit.url else "livekit-server on this machine, in memory"
     return f"""
-  LiveKit  {env["LIVEKIT_URL"]}  ({own})
+  LiveKit  {stack.env["LIVEKIT_URL"]}  ({own})
   gateway  {config.own_url}
   worker   answers to "{config.agent.name}"
 
   Try in another terminal:
-    make demo                                       a call, from its hook to its end
-    curl {config.own_url}/livekit-api/calls     the calls there are
+    make demo                                      a call, from its hook to its end
+    curl {config.own_url}/livekit-api/calls    the calls there are
   Ctrl-C stops everything.
 """
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def _say(name: str, line: str) -> None:
+    print(f"{name:<8}| {line}" if name else line, file=sys.stderr, flush=True)

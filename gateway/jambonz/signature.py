@@ -4,7 +4,6 @@
 (jambonz-feature-server `lib/utils/requestor.js`; @jambonz/sdk tolerates 300 s).
 """
 
-import hashlib
 import hmac
 from collections.abc import Iterable
 
@@ -53,4 +52,4 @@ def _parse(header: str) -> tuple[str, list[str]]:
 
 def _digest(body: bytes, secret: str, timestamp: str) -> str:
     signed = timestamp.encode() + b"." + body
-    return hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+    return hmac.digest(secret.encode(), signed, "sha256").hex()

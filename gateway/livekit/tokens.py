@@ -1,4 +1,4 @@
-"""Access tokens for those who join a room by WebRTC."""
+"""Access tokens: for requests about rooms, and for those who join one by WebRTC."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -18,4 +18,11 @@ def caller_token(
         .with_grants(api.VideoGrants(room_join=True, room=room))
         .with_ttl(timedelta(minutes=10))
     )
+    return token.to_jwt()
+
+
+def rooms_token(key: str, secret: str) -> str:
+    """A token to make, list and delete any room, valid for an hour."""
+    grants = api.VideoGrants(room_create=True, room_list=True)
+    token = api.AccessToken(key, secret).with_grants(grants).with_ttl(timedelta(hours=1))
     return token.to_jwt()

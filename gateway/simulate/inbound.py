@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 
-from gateway.config import ENV_FILE, load_config
+from gateway.config import DEV_ENV, ENV_FILE, load_config
 from gateway.errors import ConfigError, GatewayError
 from gateway.livekit.tokens import caller_token
 from gateway.settings import Config
@@ -26,8 +26,6 @@ except ModuleNotFoundError as missing:  # the gateway alone does not need WebRTC
         [f"{missing.name} is missing: a caller needs it, install the extra 'agent'"]
     ) from missing
 
-#: What `dev` in another terminal leaves for us: how to reach what it started.
-DEV_ENV = ".run/dev.env"
 SIP_URI = re.compile(r"sip:(?P<room>[^@;]+)@")
 
 

@@ -40,6 +40,15 @@ class TextMap(fields.Field[Mapping[str, str]]):
         }
 
 
+class SipHeaders(TextMap):
+    """The `headers` of the call hook's `sip` object; the rest of the INVITE is not ours."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Mapping[str, str]:
+        if not isinstance(value, dict):
+            raise ValidationError("Must be an object.")
+        return super()._deserialize(value.get("headers") or {}, *args, **kwargs)
+
+
 class SipStatus(fields.Field[int | None]):
     """A SIP status; anything that is none is taken as not known, the hook still counts."""
 
@@ -57,10 +66,6 @@ class _Vendor(Schema):
         unknown = EXCLUDE
 
 
-class _Sip(_Vendor):
-    headers = TextMap(load_default=dict)
-
-
 class CallHookSchema(_Vendor):
     """The call hook, jambonz-feature-server 0.9.8."""
 
@@ -72,7 +77,7 @@ class CallHookSchema(_Vendor):
     application_sid = text()
     call_id = text()
     originating_sip_trunk_name = text()
-    sip = fields.Nested(_Sip, load_default=dict, allow_none=True)
+    headers = SipHeaders(data_key="sip", load_default=dict, allow_none=True)
     env_vars = TextMap(load_default=dict, allow_none=True)
 
     @post_load
@@ -90,7 +95,7 @@ class CallHookSchema(_Vendor):
             caller_name=data["caller_name"] or "",
             ids={key: value for key, value in ids.items() if value},
             env_vars=data["env_vars"] or {},
-            headers=(data["sip"] or {}).get("headers", {}),
+            headers=data["headers"] or {},
         )
 
 

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import aiohttp
 import pytest
 from livekit.protocol.models import ParticipantInfo, Room
 
@@ -59,8 +58,7 @@ async def stage(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncIte
         inbound={"registered_timeout": 60, "ring_timeout": 30, "max_call_duration": 100}
     )
     fake_livekit.rooms[ROOM] = Room(name=ROOM)
-    async with aiohttp.ClientSession() as session:
-        livekit = LiveKit.connect(fake_livekit.url, KEY, SECRET, session=session, deadline=1.0)
+    async with LiveKit.connected(fake_livekit.url, KEY, SECRET, deadline=1.0) as livekit:
         registry = MemoryRegistry(config.registry)
         sweeper = Sweeper(livekit, lambda: here.now)
         lifecycle = Lifecycle(registry, sweeper)

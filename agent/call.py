@@ -1,0 +1,41 @@
+"""One job, one call: joins the room, holds a conversation, tells the gateway how it went."""
+
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from livekit import rtc
+from livekit.agents import AutoSubscribe, JobContext
+
+from agent.context import read_context
+from agent.report import Reporter
+from agent.settings import WorkerSettings
+
+logger = logging.getLogger("agent.call")
+
+#: Talks in a room until the call is over and returns why; see `agent.diagnostic.converse`.
+Conversation = Callable[[rtc.Room, Callable[[], Coroutine[Any, Any, None]]], Awaitable[str]]
+
+
+async def run_call(ctx: JobContext, settings: WorkerSettings, converse: Conversation) -> None:
+    """However it goes, the gateway hears of it and the caller is not left in silence."""
+    logger.info("job received", extra={"job_id": ctx.job.id, "agent_name": ctx.job.agent_name})
+    logger.info("Room name: %s", ctx.job.room.name)
+    call = read_context(ctx.job.metadata)
+    reporter = Reporter(
+        call.report_url,
+        job_id=ctx.job.id,
+        api_key=settings.api_key,
+        api_secret=settings.api_secret,
+    )
+    try:
+        await ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
+        reason = await converse(ctx.room, lambda: reporter.tell("agent_ready"))
+    except Exception as error:
+        logger.exception("the call failed")
+        await reporter.tell("agent_failed", f"{type(error).__name__}: {error}")
+        # Also without the gateway's help the caller is let go rather than left in silence.
+        await ctx.delete_room()
+        raise
+    await reporter.tell("agent_ended", reason)
+    ctx.shutdown(reason)

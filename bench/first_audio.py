@@ -1,0 +1,33 @@
+"""From the call hook to the first sound of the agent, on real parts with a warm worker."""
+
+import os
+import statistics
+
+from bench.parts import SECRET
+from bench.result import Result
+from gateway.config import build_config
+from gateway.dev.livekit_server import free_port
+from gateway.dev.stack import running
+from gateway.simulate.inbound import Script, play
+from gateway.simulate.steps import Steps
+
+CALLS = 20
+
+
+async def measure() -> list[Result]:
+    env = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("LIVEKIT_")},
+        "JAMBONZ_WEBHOOK_SECRET": SECRET,
+        "GATEWAY_API_KEYS": "",
+        "PORT": str(free_port()),
+    }
+    heard: list[float] = []
+    with running(build_config({}, env), env, say=lambda *_: None) as stack:
+        config = build_config({}, stack.env)
+        for _ in range(CALLS):
+            steps = Steps()
+            # A second's conversation leaves the worker time to warm the next process.
+            await play(config, config.own_url, Script(hold=1.0), steps)
+            heard.append(steps.done["agent heard"])
+    spread = f"{CALLS} calls, {min(heard):.2f} to {max(heard):.2f} s"
+    return [Result("hook to first agent audio, p50", statistics.median(heard), 0.7, "s", spread)]

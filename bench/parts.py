@@ -1,0 +1,60 @@
+"""The processes that are measured: the gateway, the floor, and the LiveKit behind both."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from gateway.dev.children import Child
+from gateway.dev.livekit_server import find_or_build, free_port, local_server
+from gateway.dev.stack import wait_until_up
+from gateway.settings import LOOPBACK
+
+SECRET = "wh_secret_bench"  # noqa: S105 - of a server on loopback, for the length of a run
+
+
+@dataclass(frozen=True)
+class Part:
+    """A process that listens at `url`."""
+
+    url: str
+    pid: int
+
+
+@contextmanager
+def livekit() -> Iterator[Mapping[str, str]]:
+    """A LiveKit without a worker; the environment that leads to it."""
+    server = local_server(find_or_build(print), webhook_url=f"http://{LOOPBACK}:9/")
+    child = Child("livekit", server.command, {**os.environ, **server.env})
+    try:
+        wait_until_up(child, f"http://{LOOPBACK}:{server.port}")
+        yield environment(server.url, server.key, server.secret)
+    finally:
+        child.stop()
+
+
+def environment(url: str, key: str, secret: str) -> dict[str, str]:
+    """What a gateway needs to reach LiveKit at `url`; logs as in production."""
+    return {
+        **os.environ,
+        "LIVEKIT_URL": url,
+        "LIVEKIT_API_KEY": key,
+        "LIVEKIT_API_SECRET": secret,
+        "JAMBONZ_WEBHOOK_SECRET": SECRET,
+        "GATEWAY_API_KEYS": "",
+        "GATEWAY__SERVER__LOG_FORMAT": "json",
+        "GATEWAY__INBOUND__MAX_ACTIVE_CALLS": "100000",
+        "GATEWAY__INBOUND__REGISTERED_TIMEOUT": "3600",
+    }
+
+
+@contextmanager
+def serving(command: Sequence[str], env: Mapping[str, str]) -> Iterator[Part]:
+    """A process that serves on a free port, once it is ready."""
+    port = free_port()
+    child = Child(command[-1], command, {**env, "PORT": str(port)})
+    try:
+        wait_until_up(child, f"http://{LOOPBACK}:{port}/readyz")
+        yield Part(f"http://{LOOPBACK}:{port}", child.pid)
+    finally:
+        child.stop()

@@ -1,0 +1,67 @@
+"""Real parts, started once: livekit-server, the worker, the gateway as a process."""
+
+import os
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from gateway.config import build_config
+from gateway.dev.children import Child
+from gateway.dev.livekit_server import NoLiveKit, find_or_build, free_port
+from gateway.dev.stack import WORKER, running
+from gateway.settings import Config
+from tests.conftest import READ_KEY, WEBHOOK_SECRET, lacking
+
+
+@dataclass(frozen=True)
+class Real:
+    """What runs, and the configuration that reaches it."""
+
+    config: Config
+    worker: Child
+    gateway: Child
+
+    @property
+    def url(self) -> str:
+        return self.config.own_url
+
+
+@contextmanager
+def real_parts(worker: Sequence[str] = WORKER, **settings: str) -> Iterator[Real]:
+    """LiveKit, gateway and `worker`, ready for calls; `settings` as environment variables."""
+    env = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("LIVEKIT_")},
+        "JAMBONZ_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "GATEWAY_API_KEYS": f"ops:read:{READ_KEY}",
+        "PORT": str(free_port()),
+        "GATEWAY__WATCH__INTERVAL": "0.1",
+        **settings,
+    }
+    config = build_config({}, env)
+    with running(config, env, say=lambda *_: None, worker=worker) as stack:
+        reached = build_config({}, stack.env)
+        yield Real(reached, stack.children["worker"], stack.children["gateway"])
+
+
+@pytest.fixture(scope="session")
+def livekit_binary() -> Path:
+    try:
+        return find_or_build(print)
+    except NoLiveKit as error:
+        lacking(str(error))
+
+
+@pytest.fixture(scope="session")
+def real(livekit_binary: Path) -> Iterator[Real]:
+    with real_parts() as parts:
+        yield parts
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+        yield session

@@ -1,0 +1,30 @@
+"""The worker with a conversation that goes wrong: by an exception, or with its whole process."""
+
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from livekit import rtc
+from livekit.agents import JobContext
+
+from agent.call import run_call
+from agent.room import answered_caller
+from agent.settings import read_settings
+from agent.worker import make_server
+
+settings = read_settings()
+server = make_server(settings)
+
+
+async def go_wrong(room: rtc.Room, on_ready: Callable[[], Coroutine[Any, Any, None]]) -> str:
+    await on_ready()
+    caller = await answered_caller(room)
+    if caller.identity == "sip_crash":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise RuntimeError("no more words")
+
+
+@server.rtc_session(agent_name=settings.agent_name)
+async def take_call(ctx: JobContext) -> None:
+    await run_call(ctx, settings, go_wrong)

@@ -1,0 +1,158 @@
+"""`make run` and `make demo` as a newcomer meets them: their output, their end, their errors."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gateway.dev.children import python
+from gateway.dev.livekit_server import free_port
+
+LIMIT = 60.0
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    """An environment in which nothing is configured but a free port."""
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("LIVEKIT_", "GATEWAY_", "JAMBONZ_"))
+    }
+    return {**kept, "PORT": str(free_port())}
+
+
+def gateway(*words: str, env: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = python("-m", "gateway", *words)
+    return subprocess.run(
+        command, env=env, cwd=cwd, capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+
+
+@pytest.fixture
+def dev(
+    env: dict[str, str], tmp_path: Path, livekit_binary: Path
+) -> Iterator[subprocess.Popen[str]]:
+    """`gateway dev` in an empty folder, once it said what to try."""
+    with subprocess.Popen(
+        python("-m", "gateway", "dev"), env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout
+            for line in process.stdout:
+                if "Ctrl-C stops everything" in line:
+                    break
+            yield process
+        finally:
+            process.kill()
+
+
+def test_run_demo_and_nothing_left_behind(
+    dev: subprocess.Popen[str], env: dict[str, str], tmp_path: Path
+) -> None:
+    children = psutil.Process(dev.pid).children(recursive=True)
+    assert len(children) >= 3
+
+    demo = gateway("simulate", "inbound", "--hold", "1", env=env, cwd=tmp_path)
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert "agent heard" in demo.stdout
+    assert "call shown as ended" in demo.stdout
+
+    dev.send_signal(signal.SIGINT)
+    assert dev.wait(LIMIT) == 0
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert alive == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_part_that_dies_takes_the_others_down(dev: subprocess.Popen[str]) -> None:
+    children = psutil.Process(dev.pid).children(recursive=True)
+    livekit = next(child for child in children if "livekit-server" in child.name())
+    livekit.kill()
+    assert dev.wait(LIMIT) == 1
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert alive == []
+
+
+@pytest.mark.parametrize("command", ["dev", "serve"])
+def test_a_taken_port(
+    command: str, env: dict[str, str], tmp_path: Path, fake_livekit_url: str
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", int(env["PORT"])))
+        taken.listen()
+        env |= {"LIVEKIT_URL": fake_livekit_url, "LIVEKIT_API_KEY": "k", "LIVEKIT_API_SECRET": "s"}
+        result = gateway(command, env=env, cwd=tmp_path)
+    assert result.returncode == 1
+    assert f"port {env['PORT']}" in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+
+
+@pytest.fixture
+def fake_livekit_url() -> str:
+    return f"ws://127.0.0.1:{free_port()}"
+
+
+def test_a_bad_key(dev: subprocess.Popen[str], env: dict[str, str], tmp_path: Path) -> None:
+    lines = (tmp_path / ".run" / "dev.env").read_text().splitlines()
+    shared = {name: value.strip("'") for name, value in (line.split("=", 1) for line in lines)}
+    env |= shared | {"LIVEKIT_API_SECRET": "another-secret-of-more-than-32-bytes"}
+    env["PORT"] = str(free_port())
+    for command in ("serve", "dev"):
+        result = gateway(command, env=env, cwd=tmp_path)
+        assert result.returncode == 1
+        assert "does not accept LIVEKIT_API_KEY and LIVEKIT_API_SECRET" in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_without_any_livekit_the_three_ways_to_get_one(env: dict[str, str], tmp_path: Path) -> None:
+    env |= {"PATH": "/usr/bin-of-nothing", "HOME": str(tmp_path)}
+    result = gateway("dev", env=env, cwd=tmp_path)
+    assert result.returncode == 1
+    for way in ("LIVEKIT_URL", "on PATH", "Go 1.26"):
+        assert way in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--config", "nowhere.yaml", "serve"], "no such configuration file"),
+        (["serve"], "LIVEKIT_URL is not set"),
+        (["simulate", "inbound", "--wav", "nowhere.wav"], "nowhere.wav"),
+        (["simulate", "inbound"], "call hook answered: "),
+    ],
+)
+def test_what_is_missing_is_said_in_a_line(
+    words: list[str], said: str, env: dict[str, str], tmp_path: Path
+) -> None:
+    result = gateway(*words, env=env, cwd=tmp_path)
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_worker_says_what_it_lacks(env: dict[str, str], tmp_path: Path) -> None:
+    result = subprocess.run(
+        python("-m", "agent"),
+        env=env,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("agent: not set in the environment or .env.local: LIVEKIT_URL")
+
+
+def test_the_gateway_process_does_not_load_the_agents_framework(tmp_path: Path) -> None:
+    program = "import gateway.app, gateway.serve, sys; print('livekit.agents' in sys.modules)"
+    result = subprocess.run(
+        python("-c", program), cwd=tmp_path, capture_output=True, text=True, check=True, timeout=30
+    )
+    assert result.stdout.strip() == "False"

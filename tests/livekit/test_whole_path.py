@@ -1,0 +1,200 @@
+"""The whole path on real parts: hook, room, agent, audio both ways, the call's end."""
+
+import array
+import asyncio
+import itertools
+import wave
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway.dev.children import python
+from gateway.livekit.client import LiveKit, RoomOrder
+from gateway.livekit.tokens import caller_token
+from gateway.simulate.caller import SAMPLE_RATE, Caller
+from gateway.simulate.inbound import Script, play
+from gateway.simulate.jambonz import Jambonz
+from gateway.simulate.steps import StepFailed, Steps
+from tests.conftest import READ_KEY, WEBHOOK_SECRET, VerbCheck
+from tests.livekit.conftest import Real, real_parts
+
+DEADLINE = 45.0
+
+
+def jambonz_for(real: Real, http: aiohttp.ClientSession) -> Jambonz:
+    return Jambonz(http, real.url, WEBHOOK_SECRET, "+15550100", "+15550199")
+
+
+@asynccontextmanager
+async def caller_in(
+    real: Real, room: str, identity: str = "sip_+15550100"
+) -> AsyncIterator[Caller]:
+    token = caller_token(
+        real.config.livekit.api_key,
+        real.config.livekit.api_secret,
+        room=room,
+        identity=identity,
+        attributes={"sip.callStatus": "active"},
+    )
+    async with Caller.joined(real.config.livekit.url, token) as caller:
+        yield caller
+
+
+async def shown(
+    real: Real, http: aiohttp.ClientSession, call_id: str, wanted: Callable[[Any], bool]
+) -> Any:
+    """The call, once it is as `wanted`; how it stands by the deadline if it never is."""
+    url = f"{real.url}/livekit-api/calls/{call_id}"
+    deadline = asyncio.get_running_loop().time() + DEADLINE
+    while True:
+        async with http.get(url, headers={"X-API-Key": READ_KEY}) as answer:
+            call = await answer.json()
+        if wanted(call) or asyncio.get_running_loop().time() > deadline:
+            return call
+        await asyncio.sleep(0.05)
+
+
+def events(call: Any) -> list[str]:
+    return [entry["event"] for entry in call["timeline"]]
+
+
+def livekit_of(real: Real) -> AbstractAsyncContextManager[LiveKit]:
+    settings = real.config.livekit
+    return LiveKit.connected(settings.url, settings.api_key, settings.api_secret, deadline=5)
+
+
+async def room_is_gone(real: Real, room: str) -> bool:
+    async with livekit_of(real) as livekit, asyncio.timeout(DEADLINE):
+        while room in await livekit.room_names():
+            await asyncio.sleep(0.05)
+    return True
+
+
+async def test_a_call_from_its_hook_to_its_end(
+    real: Real, http: aiohttp.ClientSession, tmp_path: Path, vendor_says: VerbCheck
+) -> None:
+    recording = tmp_path / "heard.wav"
+    steps = Steps()
+    await play(real.config, real.url, Script(hold=5.0, record=recording, keys="5"), steps)
+    assert list(steps.done) == [
+        "call hook answered",
+        "caller in the room",
+        "far leg rings",
+        "agent in the room",
+        "call answered",
+        "agent heard",
+        "call shown as ongoing",
+        "keys pressed",
+        "talked",
+        "hung up",
+        "call shown as ended",
+    ]
+    assert pitch(recording, seconds=1.0) == pytest.approx(440, abs=10), "the caller's tone, echoed"
+    real.worker.wait_for("job received", limit=1)
+    real.worker.wait_for("Room name: call-", limit=1)
+    real.worker.wait_for("key pressed", limit=1)
+
+
+def pitch(recording: Path, *, seconds: float) -> float:
+    """Hz of what was heard in the last `seconds`, by counting how often it crosses zero."""
+    with wave.open(str(recording)) as file:
+        heard = array.array("h", file.readframes(file.getnframes()))
+    last = heard[-int(seconds * SAMPLE_RATE) :]
+    return sum(1 for a, b in itertools.pairwise(last) if a < 0 <= b) / seconds
+
+
+async def test_the_timeline_tells_what_each_party_did(
+    real: Real, http: aiohttp.ClientSession
+) -> None:
+    steps = Steps()
+    await play(real.config, real.url, Script(hold=0), steps)
+    async with http.get(
+        f"{real.url}/livekit-api/calls?include=ended&limit=1", headers={"X-API-Key": READ_KEY}
+    ) as answer:
+        (latest,) = (await answer.json())["calls"]
+    call = await shown(real, http, latest["call_id"], lambda c: "agent_left" in events(c))
+    assert call["disconnection_reason"] == "user_hangup"
+    assert {
+        "registered",
+        "room_created",
+        "caller_joined",
+        "agent_joined",
+        "agent_ready",
+        "answered",
+        "agent_ended",
+        "agent_left",
+    } <= set(events(call))
+    assert call["livekit"]["job_id"].startswith("AJ_")
+    assert call["livekit"]["room_sid"].startswith("RM_")
+    assert await room_is_gone(real, call["call_id"])
+
+
+async def test_a_caller_who_just_leaves_ends_the_call(
+    real: Real, http: aiohttp.ClientSession
+) -> None:
+    jambonz = jambonz_for(real, http)
+    (dial,) = await jambonz.call_arrives()
+    call_id = dial["headers"]["X-Call-Id"]
+    async with caller_in(real, call_id) as caller:
+        await asyncio.wait_for(caller.agent_audio(), DEADLINE)
+        await jambonz.status("in-progress")
+    # No hook of Jambonz's comes any more: LiveKit's word must do.
+    call = await shown(real, http, call_id, lambda c: c["call_status"] == "ended")
+    assert call["disconnection_reason"] == "user_hangup"
+
+
+async def test_a_room_made_twice_has_one_agent(real: Real) -> None:
+    order = RoomOrder("call-twice", real.config.agent.name, "{}", empty_timeout=30)
+    async with livekit_of(real) as livekit:
+        sids = {await livekit.create_room(order) for _ in range(3)}
+        assert len(sids) == 1
+        dispatches = await livekit._client.agent_dispatch.list_dispatch("call-twice")
+        assert len(dispatches) == 1
+        await livekit.delete_room("call-twice")
+        await livekit.delete_room("call-twice")  # that it is gone already is fine
+
+
+async def test_simulate_names_the_step_that_did_not_happen(real: Real) -> None:
+    steps = Steps()
+    script = Script(to_number="+15550111")
+    with pytest.raises(StepFailed, match="call hook answered: POST /livekit-api answered 404"):
+        await play(real.config, f"{real.url}/nowhere", script, steps)
+
+
+async def test_a_call_that_nobody_joins_expires_and_leaves_no_room(
+    livekit_binary: Path, http: aiohttp.ClientSession
+) -> None:
+    with real_parts(GATEWAY__INBOUND__REGISTERED_TIMEOUT="1") as real:
+        (dial,) = await jambonz_for(real, http).call_arrives()
+        call_id = dial["headers"]["X-Call-Id"]
+        call = await shown(real, http, call_id, lambda c: c["end_timestamp"])
+        assert call["disconnection_reason"] == "registered_call_timeout"
+        assert await room_is_gone(real, call_id)
+
+
+@pytest.mark.parametrize("name", ["raise", "crash"])
+async def test_an_agent_that_fails_ends_the_call_as_agent_error(
+    failing: Real, http: aiohttp.ClientSession, name: str
+) -> None:
+    jambonz = jambonz_for(failing, http)
+    (dial,) = await jambonz.call_arrives()
+    call_id = dial["headers"]["X-Call-Id"]
+    async with caller_in(failing, call_id, identity=f"sip_{name}"):
+        await jambonz.status("in-progress")
+        call = await shown(failing, http, call_id, lambda c: c["end_timestamp"])
+        assert (call["call_status"], call["disconnection_reason"]) == ("error", "agent_error")
+        assert await room_is_gone(failing, call_id), "the caller is let go, not left in silence"
+    if name == "raise":
+        details = [entry["detail"] for entry in call["timeline"]]
+        assert "RuntimeError: no more words" in details
+
+
+@pytest.fixture(scope="module")
+def failing(livekit_binary: Path) -> Any:
+    worker = Path(__file__).with_name("failing_worker.py")
+    with real_parts(worker=python("-m", "livekit.agents", "start", str(worker))) as parts:
+        yield parts
