@@ -1,7 +1,6 @@
 """The command line: serve · dev · simulate. Each command imports what it needs when it runs."""
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Sequence
 
@@ -54,12 +53,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    import uvloop
+
     from gateway.logs import configure_logs
     from gateway.serve import serve
 
     config = load_config(arguments.config)
     configure_logs(config.server)
-    asyncio.run(serve(config))
+    uvloop.run(serve(config))
     return 0
 
 
