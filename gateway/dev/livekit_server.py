@@ -72,7 +72,7 @@ class LiveKitServer:
             "room": {"auto_create": False},
             "keys": {self.key: self.secret},
             "webhook": {"api_key": self.key, "urls": [self.webhook_url]},
-            "logging": {"level": "warn", "json": False},
+            "logging": {"level": "error", "json": False},
         }
 
 

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import NoReturn
 
 from gateway.config import DEV_ENV, environment, load_config
-from gateway.dev.stack import Stack, running
+from gateway.dev.stack import WORKER, Stack, running
 from gateway.errors import ConfigError
 from gateway.settings import Config
 
@@ -27,8 +27,12 @@ def run(config_file: str | None) -> int:
     _stop_on_signals()
     options = ["--config", config_file] if config_file else []
     env = {"GATEWAY__SERVER__LOG_FORMAT": "console", **environment()}
+    worker = [*WORKER, "--log-format", "colored"]
     try:
-        with running(config, env, say=_say, options=options) as stack, _shared(stack):
+        with (
+            running(config, env, say=_say, options=options, worker=worker) as stack,
+            _shared(stack),
+        ):
             print(_summary(config, stack), flush=True)
             while True:
                 time.sleep(0.5)

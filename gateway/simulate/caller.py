@@ -33,6 +33,7 @@ class Caller:
         self._room = room
         self._agent_audio: asyncio.Future[rtc.Track] = asyncio.get_running_loop().create_future()
         self._heard = asyncio.Event()
+        self._left = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.recording = array.array("h")
         room.on("track_subscribed", self._on_track)
@@ -67,7 +68,7 @@ class Caller:
         track = rtc.LocalAudioTrack.create_audio_track("caller", source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         await self._room.local_participant.publish_track(track, options)
-        self._start(_say(source, samples))
+        self._start(self._say(source, samples))
 
     async def press(self, keys: str) -> None:
         """Press keys one after the other (RFC 4733 event codes)."""
@@ -97,19 +98,24 @@ class Caller:
         finally:
             await stream.aclose()
 
+    async def _say(self, source: rtc.AudioSource, frames: Iterator[bytes]) -> None:
+        for samples in frames:
+            if self._left:
+                break
+            await source.capture_frame(rtc.AudioFrame(samples, SAMPLE_RATE, 1, len(samples) // 2))
+        await source.wait_for_playout()
+        await source.aclose()
+
     async def _leave(self) -> None:
+        # Both end by themselves now: speaking at its next frame, listening with the room.
+        self._left = True
+        await self._room.disconnect()
+        await asyncio.wait(self._tasks, timeout=2)
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._room.disconnect()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.add(asyncio.create_task(work))
-
-
-async def _say(source: rtc.AudioSource, frames: Iterator[bytes]) -> None:
-    for samples in frames:
-        await source.capture_frame(rtc.AudioFrame(samples, SAMPLE_RATE, 1, len(samples) // 2))
 
 
 def tone() -> Iterator[bytes]:

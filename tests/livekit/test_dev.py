@@ -49,7 +49,8 @@ def dev(
                     break
             yield process
         finally:
-            process.kill()
+            process.send_signal(signal.SIGINT)  # killed, it could not take the others down
+            process.wait(LIMIT)
 
 
 def test_run_demo_and_nothing_left_behind(
