@@ -17,7 +17,7 @@ logger = logging.getLogger("agent.report")
 TRY_FOR = 8.0
 ATTEMPT = aiohttp.ClientTimeout(total=3)
 
-Happening = Literal["agent_ready", "agent_ended", "agent_failed"]
+Happening = Literal["agent_ready", "agent_ended", "agent_failed", "agent_gone"]
 
 
 class Reporter:

@@ -1,5 +1,6 @@
 """The LiveKit worker: registers under its agent name and takes jobs. `python -m agent` runs it."""
 
+import asyncio
 import logging
 
 from livekit.agents import AgentServer, JobContext
@@ -7,6 +8,7 @@ from livekit.agents import AgentServer, JobContext
 from agent.call import run_call
 from agent.diagnostic import converse
 from agent.settings import WorkerSettings, read_settings
+from agent.watchdog import watch_jobs
 
 logger = logging.getLogger("agent.worker")
 
@@ -19,6 +21,12 @@ def make_server(settings: WorkerSettings) -> AgentServer:
         load_threshold=settings.load_threshold,
         num_idle_processes=settings.idle_processes,
     )
+
+    background: set[asyncio.Task[None]] = set()
+
+    @server.on("worker_started")
+    def started(*_: object) -> None:
+        background.add(asyncio.create_task(watch_jobs(server, settings), name="watch jobs"))
 
     @server.on("worker_registered")
     def registered(*_: object) -> None:

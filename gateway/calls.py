@@ -68,6 +68,7 @@ class EventKind(StrEnum):
     AGENT_JOINED = "agent_joined"
     AGENT_READY = "agent_ready"
     AGENT_LEFT = "agent_left"
+    AGENT_GONE = "agent_gone"
     AGENT_FAILED = "agent_failed"
     AGENT_ENDED = "agent_ended"
     HUNG_UP = "hung_up"

@@ -59,8 +59,11 @@ def _serve(arguments: argparse.Namespace) -> int:
     from gateway.serve import serve
 
     config = load_config(arguments.config)
-    configure_logs(config.server)
-    uvloop.run(serve(config))
+    output = configure_logs(config.server)
+    try:
+        uvloop.run(serve(config))
+    finally:
+        output.write_now()
     return 0
 
 

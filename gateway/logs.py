@@ -1,7 +1,6 @@
 """Logs: event names with fields, one JSON object a line, or colours on a terminal."""
 
 import asyncio
-import atexit
 import json
 import logging
 import sys
@@ -15,8 +14,11 @@ from gateway.settings import ServerSettings
 BATCH = 0.05
 
 
-def configure_logs(settings: ServerSettings) -> None:
-    """Set up structlog, and pass what libraries log through the same renderer."""
+def configure_logs(settings: ServerSettings) -> "BatchedOutput":
+    """Set up structlog, and pass what libraries log through the same renderer.
+
+    Whoever calls it lets the output `write_now` at the end.
+    """
     console = settings.log_format == "console" or (
         settings.log_format == "auto" and sys.stderr.isatty()
     )
@@ -31,7 +33,6 @@ def configure_logs(settings: ServerSettings) -> None:
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json)]
     )
     output = BatchedOutput(sys.stderr)
-    atexit.register(output.write_now)
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -46,6 +47,7 @@ def configure_logs(settings: ServerSettings) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+    return output
 
 
 # json.dumps would make an encoder a line.
@@ -59,8 +61,7 @@ def _json(event: object, **_: object) -> str:
 class BatchedOutput:
     """Writes lines in batches: a write a line would be a tenth of what a call hook costs.
 
-    Outside a running loop, and for warnings and worse, lines are written at once. Whoever makes
-    one calls `write_now` at the end.
+    Outside a running loop, and for warnings and worse, lines are written at once.
     """
 
     def __init__(self, stream: TextIO) -> None:

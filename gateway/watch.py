@@ -51,11 +51,15 @@ class Watch:
         """A LiveKit webhook, delivered at least once and in any order."""
         if signal.event is None or self._is_repeat(signal.event_id):
             return
-        call = await self._lifecycle.apply(signal.room, signal.event)
-        if call and call.is_active and signal.event.kind is EventKind.AGENT_LEFT:
-            self._agentless[call.call_id] = signal.event
-        elif signal.event.kind is EventKind.AGENT_JOINED:
-            self._agentless.pop(signal.room, None)
+        await self.happened(signal.room, signal.event)
+
+    async def happened(self, call_id: str, event: Event) -> None:
+        """LiveKit or the agent tells of a call; without its agent a call is soon to end."""
+        call = await self._lifecycle.apply(call_id, event)
+        if call and call.is_active and event.kind in {EventKind.AGENT_LEFT, EventKind.AGENT_GONE}:
+            self._agentless.setdefault(call_id, event)
+        elif event.kind is EventKind.AGENT_JOINED:
+            self._agentless.pop(call_id, None)
 
     async def run(self) -> None:
         """Tick for ever; a tick that fails is logged and the next one comes all the same."""
@@ -123,15 +127,17 @@ class Watch:
         due = [item for item in self._agentless.items() if now - item[1].at >= AGENT_GRACE_MS]
         for call_id, left in due:
             try:
-                another = await self._livekit.has_agent(call_id)
+                gone = (left.ids or {}).get("job_id", "")
+                another = await self._livekit.has_agent(call_id, besides_job=gone)
             except LiveKitError as error:
                 log.warning("watch.agent_unknown", call_id=call_id, error=str(error))
                 return
             self._agentless.pop(call_id, None)
             if not another:
-                failed = left.reason is DisconnectionReason.AGENT_ERROR
-                kind = EventKind.AGENT_FAILED if failed else EventKind.HUNG_UP
-                await self._lifecycle.apply(call_id, Event(kind, now, reason=left.reason))
+                on_purpose = left.reason is DisconnectionReason.AGENT_HANGUP
+                kind = EventKind.HUNG_UP if on_purpose else EventKind.AGENT_FAILED
+                event = Event(kind, now, reason=left.reason, detail=left.detail)
+                await self._lifecycle.apply(call_id, event)
 
     def _is_repeat(self, event_id: str) -> bool:
         if event_id in self._seen:

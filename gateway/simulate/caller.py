@@ -110,7 +110,8 @@ class Caller:
         # Both end by themselves now: speaking at its next frame, listening with the room.
         self._left = True
         await self._room.disconnect()
-        await asyncio.wait(self._tasks, timeout=2)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=2)
         for task in self._tasks:
             task.cancel()
 

@@ -5,7 +5,7 @@ from aiohttp import web
 from gateway.calls import Event
 from gateway.errors import ApiError
 from gateway.livekit.webhooks import MalformedEvent, read_webhook
-from gateway.web.keys import CLOCK, LIFECYCLE, WATCH
+from gateway.web.keys import CLOCK, WATCH
 from gateway.web.load import load_json
 from gateway.web.proof import livekit_body
 from gateway.web.schemas import AgentReport, AgentReportSchema
@@ -31,5 +31,5 @@ async def report(request: web.Request) -> web.Response:
     body = await livekit_body(request)
     told: AgentReport = load_json(request, body, _REPORT)
     event = Event(told.kind, request.app[CLOCK](), ids={"job_id": told.job_id}, detail=told.detail)
-    await request.app[LIFECYCLE].apply(request.match_info["call_id"], event)
+    await request.app[WATCH].happened(request.match_info["call_id"], event)
     return web.Response(status=204)

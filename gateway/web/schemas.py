@@ -149,6 +149,7 @@ _REPORTS = {
     "agent_ready": EventKind.AGENT_READY,
     "agent_ended": EventKind.AGENT_ENDED,
     "agent_failed": EventKind.AGENT_FAILED,
+    "agent_gone": EventKind.AGENT_GONE,
 }
 
 

@@ -119,6 +119,16 @@ async def test_a_caller_whose_agent_left_is_let_go(
     assert ROOM not in stage.fake.rooms
 
 
+async def test_an_agent_whose_process_died_is_still_shown_in_the_room(stage: Stage) -> None:
+    agent = ParticipantInfo(kind=ParticipantInfo.Kind.AGENT, identity="agent-AJ_1")
+    stage.fake.participants[ROOM] = [agent]
+    await stage.happens(EventKind.ANSWERED)
+    gone = Event(EventKind.AGENT_GONE, stage.now, ids={"job_id": "AJ_1"})
+    await stage.watch.happened(ROOM, gone)
+    await stage.pass_time(2)
+    assert (await stage.call).disconnection_reason is DisconnectionReason.AGENT_ERROR
+
+
 async def test_an_agent_who_comes_back_keeps_the_call(stage: Stage) -> None:
     await stage.livekit_says(EventKind.AGENT_LEFT, DisconnectionReason.AGENT_ERROR)
     await stage.livekit_says(EventKind.AGENT_JOINED)
