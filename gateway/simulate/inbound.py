@@ -47,6 +47,10 @@ class Script:
 def run(arguments: argparse.Namespace) -> int:
     """The command; 0 when every step happened. Raises GatewayError naming the one that did not."""
     config = load_config(arguments.config, env_files=(ENV_FILE, DEV_ENV))
+    if not (config.livekit.url and config.livekit.api_key and config.livekit.api_secret):
+        raise ConfigError(
+            ["there is no LiveKit to call: start `make run` first, or set LIVEKIT_URL and its key"]
+        )
     script = Script(
         from_number=arguments.from_number,
         to_number=arguments.to_number,

@@ -124,13 +124,29 @@ def test_without_any_livekit_the_three_ways_to_get_one(env: dict[str, str], tmp_
     [
         (["--config", "nowhere.yaml", "serve"], "no such configuration file"),
         (["serve"], "LIVEKIT_URL is not set"),
-        (["simulate", "inbound", "--wav", "nowhere.wav"], "nowhere.wav"),
-        (["simulate", "inbound"], "call hook answered: "),
+        (["simulate", "inbound"], "start `make run` first"),
     ],
 )
 def test_what_is_missing_is_said_in_a_line(
     words: list[str], said: str, env: dict[str, str], tmp_path: Path
 ) -> None:
+    result = gateway(*words, env=env, cwd=tmp_path)
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["simulate", "inbound", "--wav", "nowhere.wav"], "cannot read nowhere.wav"),
+        (["simulate", "inbound"], "call hook answered: Cannot connect"),
+    ],
+)
+def test_a_simulated_call_says_what_went_wrong(
+    words: list[str], said: str, env: dict[str, str], tmp_path: Path, fake_livekit_url: str
+) -> None:
+    env |= {"LIVEKIT_URL": fake_livekit_url, "LIVEKIT_API_KEY": "k", "LIVEKIT_API_SECRET": "s"}
     result = gateway(*words, env=env, cwd=tmp_path)
     assert result.returncode == 1
     assert said in result.stderr

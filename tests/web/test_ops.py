@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from gateway.web.keys import HEALTH
 from tests.conftest import READ_KEY, Client, GatewayStarter, jambonz_for, listed
 from tests.fakes.livekit import FakeLiveKit, Refusal
 
@@ -122,6 +123,14 @@ async def test_health_needs_no_key(gateway: Client, fake_livekit: FakeLiveKit) -
     async with gateway.get("/readyz") as answer:
         assert answer.status == 503
         assert "invalid API key" in (await answer.json())["checks"]["livekit"]
+
+
+async def test_a_draining_gateway_is_not_ready_and_still_answers(gateway: Client) -> None:
+    gateway.app[HEALTH].draining = True
+    async with gateway.get("/readyz") as answer:
+        assert answer.status == 503
+        assert (await answer.json())["checks"]["draining"] == "draining"
+    assert (await jambonz_for(gateway).call_arrives())[0]["verb"] == "dial"
 
 
 async def test_without_keys_calls_are_open(start_gateway: GatewayStarter) -> None:
