@@ -23,6 +23,8 @@ class CallContext:
     to_number: str = ""
     report_url: str = ""
     max_call_duration: int = 0
+    session_options: Mapping[str, Any] = field(default_factory=dict)
+    record_call: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -1,6 +1,7 @@
 """Builds the gateway from its configuration, top to bottom, and takes it down in reverse."""
 
 import asyncio
+import secrets
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -8,17 +9,24 @@ from collections.abc import AsyncIterator
 import structlog
 from aiohttp import web
 
+from gateway.callbacks.outbox import Outbox
+from gateway.callbacks.sender import Sender
+from gateway.idempotency import OnceOnly
 from gateway.inbound import InboundCalls
 from gateway.lifecycle import Lifecycle
 from gateway.livekit.client import LiveKit
 from gateway.livekit.webhooks import ProofOfKey
+from gateway.outbound import OutboundCalls
 from gateway.registry.memory import MemoryRegistry
 from gateway.settings import Config
 from gateway.sweeper import Sweeper
 from gateway.watch import Watch
-from gateway.web import jambonz, keys, livekit, middlewares, ops
+from gateway.web import jambonz, keys, livekit, middlewares, n8n, ops
 
 log = structlog.get_logger()
+
+#: How long callbacks under way may take when the gateway stops, in s.
+CALLBACK_GRACE = 3.0
 
 
 def create_app(config: Config) -> web.Application:
@@ -32,7 +40,7 @@ def create_app(config: Config) -> web.Application:
     app[keys.PROOF] = ProofOfKey(config.livekit.api_key, config.livekit.api_secret)
     app.cleanup_ctx.append(_parts)
     app.cleanup_ctx.append(_watching)
-    for module in (jambonz, livekit, ops):
+    for module in (jambonz, livekit, n8n, ops):
         app.add_routes(module.routes)
     return app
 
@@ -42,40 +50,64 @@ def clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def new_call_id() -> str:
-    """An inbound call's id, which is a room name, a SIP user part and a key all at once."""
+def new_inbound_id() -> str:
+    """A call's id, which is a room name, a SIP user part and a key all at once."""
     return f"call-{uuid.uuid4()}"
+
+
+def new_outbound_id() -> str:
+    return f"outbound-{secrets.token_hex(5)}"
 
 
 async def _parts(app: web.Application) -> AsyncIterator[None]:
     config = app[keys.CONFIG]
     settings = config.livekit
-    async with LiveKit.connected(
-        settings.url, settings.api_key, settings.api_secret, deadline=settings.deadline
-    ) as client:
+    async with (
+        LiveKit.connected(
+            settings.url, settings.api_key, settings.api_secret, deadline=settings.deadline
+        ) as client,
+        Sender.open(config.callbacks) as sender,
+    ):
         registry = MemoryRegistry(config.registry)
         sweeper = Sweeper(client, clock)
-        lifecycle = Lifecycle(registry, sweeper)
-        app[keys.LIVEKIT] = client
-        app[keys.REGISTRY] = registry
-        app[keys.LIFECYCLE] = lifecycle
-        app[keys.INBOUND] = InboundCalls(
+        outbox = Outbox(config.callbacks, sender, clock)
+        lifecycle = Lifecycle(registry, sweeper, on_change=outbox.changed)
+        inbound = InboundCalls(
             config,
             registry=registry,
             lifecycle=lifecycle,
             livekit=client,
-            new_call_id=new_call_id,
+            new_call_id=new_inbound_id,
             clock=clock,
         )
+        outbound = OutboundCalls(
+            config,
+            registry=registry,
+            lifecycle=lifecycle,
+            livekit=client,
+            new_call_id=new_outbound_id,
+            clock=clock,
+        )
+        app[keys.LIVEKIT] = client
+        app[keys.REGISTRY] = registry
+        app[keys.SWEEPER] = sweeper
+        app[keys.OUTBOX] = outbox
+        app[keys.LIFECYCLE] = lifecycle
+        app[keys.INBOUND] = inbound
+        app[keys.OUTBOUND] = outbound
+        app[keys.ONCE_ONLY] = OnceOnly(ttl=config.outbound.idempotency_ttl, clock=clock)
         app[keys.WATCH] = Watch(
             config,
             registry=registry,
             lifecycle=lifecycle,
             livekit=client,
             sweeper=sweeper,
+            outbox=outbox,
             clock=clock,
         )
         yield
+        await outbound.close()
+        await outbox.close(grace=CALLBACK_GRACE)
 
 
 async def _watching(app: web.Application) -> AsyncIterator[None]:

@@ -47,8 +47,9 @@ class DisconnectionReason(StrEnum):
     INVALID_DESTINATION = "invalid_destination"
     CONCURRENCY_LIMIT_REACHED = "concurrency_limit_reached"
     REGISTERED_CALL_TIMEOUT = "registered_call_timeout"
+    NO_AGENT = "no_agent"
     AGENT_ERROR = "agent_error"
-    GATEWAY_LOST = "gateway_lost"
+    MANUAL_STOPPED = "manual_stopped"
 
 
 class EventKind(StrEnum):
@@ -57,6 +58,9 @@ class EventKind(StrEnum):
     REGISTERED = "registered"
     ROOM_CREATED = "room_created"
     LIVEKIT_FAILED = "livekit_failed"
+    DISPATCHED = "dispatched"
+    NO_AGENT = "no_agent"
+    DIALING = "dialing"
     REJECTED = "rejected"
     LEG_STATUS = "leg_status"
     RINGING = "ringing"
@@ -72,6 +76,7 @@ class EventKind(StrEnum):
     AGENT_FAILED = "agent_failed"
     AGENT_ENDED = "agent_ended"
     HUNG_UP = "hung_up"
+    STOPPED = "stopped"
     ROOM_FINISHED = "room_finished"
     EXPIRED = "expired"
     OVERRAN = "overran"
@@ -90,8 +95,8 @@ class Event:
     """One thing that happened `at` (ms since epoch).
 
     `reason` is why, where the event ends a call and knows better than its kind tells; `ids` are
-    LiveKit's names for the call's parts (`room_sid`, `dispatch_id`, `job_id`); `detail` is for
-    the reader of the timeline only.
+    LiveKit's names for the call's parts (`room_sid`, `dispatch_id`, `job_id`); `report` is the
+    agent's; `detail` is for the reader of the timeline only.
     """
 
     kind: EventKind
@@ -99,6 +104,7 @@ class Event:
     reason: DisconnectionReason | None = None
     sip: SipOutcome | None = None
     ids: Mapping[str, str] | None = None
+    report: Mapping[str, object] | None = None
     detail: str = ""
 
 
@@ -113,8 +119,9 @@ class TimelineEntry:
 class Call:
     """One telephone call. `call_id` is also the LiveKit room, the SIP user and the log key.
 
-    Timestamps are ms since epoch. `jambonz` holds its ids (`call_sid`, `account_sid`, …),
-    `livekit` ours there (`room_sid`, `dispatch_id`, `job_id`).
+    Timestamps are ms since epoch, limits s. `metadata` is what the agent is told. `jambonz` holds
+    its ids (`call_sid`, `account_sid`, …), `livekit` ours there (`room_sid`, `dispatch_id`,
+    `job_id`).
     """
 
     call_id: str
@@ -125,6 +132,8 @@ class Call:
     to_number: str = ""
     caller_name: str = ""
     account_code: str = ""
+    ringing_timeout: int = 30
+    max_call_duration: int = 3600
     call_status: CallStatus = CallStatus.REGISTERED
     answer_timestamp: int | None = None
     end_timestamp: int | None = None
@@ -134,6 +143,9 @@ class Call:
     jambonz: Mapping[str, str] = field(default_factory=dict)
     livekit: Mapping[str, str] = field(default_factory=dict)
     timeline: tuple[TimelineEntry, ...] = ()
+    report: Mapping[str, object] | None = None
+    callback_url: str = field(default="", repr=False)
+    callback_events: tuple[str, ...] = ()
 
     @property
     def is_active(self) -> bool:
@@ -163,16 +175,39 @@ class Change:
         return self.before.is_active and not self.after.is_active
 
 
+#: RFC 3261 §21: the SIP statuses that say more than "failed".
+_SIP_REASONS = {
+    404: DisconnectionReason.INVALID_DESTINATION,
+    408: DisconnectionReason.DIAL_NO_ANSWER,
+    480: DisconnectionReason.DIAL_NO_ANSWER,
+    484: DisconnectionReason.INVALID_DESTINATION,
+    486: DisconnectionReason.DIAL_BUSY,
+    487: DisconnectionReason.DIAL_NO_ANSWER,
+    600: DisconnectionReason.DIAL_BUSY,
+    603: DisconnectionReason.USER_DECLINED,
+    604: DisconnectionReason.INVALID_DESTINATION,
+}
+
+
+def sip_reason(sip: SipOutcome | None) -> DisconnectionReason:
+    """Why a leg that was never answered failed, as far as its SIP status tells."""
+    if sip is None:
+        return DisconnectionReason.DIAL_FAILED
+    return _SIP_REASONS.get(sip.status, DisconnectionReason.DIAL_FAILED)
+
+
 def advance(call: Call, event: Event) -> Call:
     """The call after `event`. Total: any event is welcome in any status, in any order.
 
-    An end is final: what comes later is noted in the timeline and changes nothing else.
+    An end is final: what comes later is noted in the timeline and changes nothing else, but the
+    agent's report is kept whenever it comes.
     """
     timeline = _extend(call.timeline, event)
+    report = event.report or call.report
     if not call.is_active:
-        return replace(call, timeline=timeline)
+        return replace(call, timeline=timeline, report=report)
     livekit = {**call.livekit, **event.ids} if event.ids else call.livekit
-    noted = replace(call, timeline=timeline, livekit=livekit)
+    noted = replace(call, timeline=timeline, livekit=livekit, report=report)
     transition = _TRANSITIONS.get(event.kind)
     return transition(noted, event) if transition else noted
 
@@ -241,6 +276,8 @@ _TRANSITIONS: Mapping[EventKind, Callable[[Call, Event], Call]] = {
     EventKind.REJECTED: _ends_as(
         CallStatus.NOT_CONNECTED, DisconnectionReason.CONCURRENCY_LIMIT_REACHED
     ),
+    EventKind.NO_AGENT: _ends_as(CallStatus.ERROR, DisconnectionReason.NO_AGENT),
+    EventKind.DIALING: _ring,
     EventKind.RINGING: _ring,
     EventKind.CALLER_JOINED: _ring,
     EventKind.ANSWERED: _answer,
@@ -248,6 +285,7 @@ _TRANSITIONS: Mapping[EventKind, Callable[[Call, Event], Call]] = {
     EventKind.CALLER_LEFT: _leave,
     EventKind.AGENT_FAILED: _ends_as(CallStatus.ERROR, DisconnectionReason.AGENT_ERROR),
     EventKind.HUNG_UP: _hang_up,
+    EventKind.STOPPED: _hang_up,
     EventKind.ROOM_FINISHED: _room_gone,
     EventKind.EXPIRED: _ends_as(
         CallStatus.NOT_CONNECTED, DisconnectionReason.REGISTERED_CALL_TIMEOUT

@@ -1,7 +1,12 @@
-"""What can go wrong, in our own words. Pure: no I/O, no imports from outside."""
+"""What can go wrong, in our own words. Pure: no I/O, no imports from outside.
+
+A refusal carries an HTTP status because one place turns it into an answer, see web/middlewares.py.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from gateway.calls import SipOutcome
 
 
 class GatewayError(Exception):
@@ -20,9 +25,16 @@ class ApiError(GatewayError):
     """A request is answered with this HTTP `status` and `{"error", "message", "details"}`."""
 
     def __init__(
-        self, status: int, code: str, message: str, details: Mapping[str, Any] | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        details: Mapping[str, Any] | None = None,
+        *,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(message)
+        self.retry_after = retry_after
         self.status = status
         self.code = code
         self.message = message
@@ -44,6 +56,21 @@ class LiveKitRefused(LiveKitError):
         self.message = message
         self.status = status
         self.meta = dict(meta or {})
+
+    @property
+    def sip(self) -> SipOutcome | None:
+        """The SIP answer of the far end, if one was the reason."""
+        status = self.meta.get("sip_status_code", "")
+        if not status.isdecimal():
+            return None
+        return SipOutcome(int(status), self.meta.get("sip_status", ""))
+
+    @property
+    def told(self) -> str:
+        """In the carrier's words where there are any (`403 Forbidden auth ID`), else LiveKit's."""
+        if self.sip:
+            return f"{self.sip.status} {self.sip.reason}".rstrip()
+        return self.message or self.code
 
 
 class LiveKitUnreachable(LiveKitError):

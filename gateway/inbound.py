@@ -19,7 +19,7 @@ from gateway.jambonz.hooks import CallHook, DialHook, StatusHook, dial_event, st
 from gateway.jambonz.verbs import Verbs
 from gateway.lifecycle import Lifecycle
 from gateway.livekit.client import LiveKit, RoomOrder
-from gateway.metadata import job_metadata
+from gateway.metadata import job_metadata, without_blanks
 from gateway.registry import CallRegistry
 from gateway.settings import Config
 
@@ -97,7 +97,10 @@ class InboundCalls:
         known = await self._registry.find_by_call_sid(hook.call_sid)
         if known:
             return known
-        full = await self._registry.count_active() >= self._config.inbound.max_active_calls
+        full = (
+            await self._registry.count_active(Direction.INBOUND)
+            >= self._config.inbound.max_active_calls
+        )
         call = await self._lifecycle.register(self._new_call(hook))
         if full:
             event = Event(EventKind.REJECTED, self._clock(), sip=BUSY, detail="too many calls")
@@ -107,15 +110,11 @@ class InboundCalls:
 
     async def _prepare(self, call: Call) -> Event:
         """Have LiveKit make the room and send the agent; what came of it, as an event."""
-        inbound = self._config.inbound
-        metadata = job_metadata(
-            call, own_url=self._config.own_url, max_call_duration=inbound.max_call_duration
-        )
         order = RoomOrder(
             name=call.call_id,
             agent_name=call.agent_name,
-            metadata=metadata,
-            empty_timeout=round(inbound.registered_timeout),
+            metadata=job_metadata(call, own_url=self._config.own_url),
+            empty_timeout=round(self._config.inbound.registered_timeout),
         )
         try:
             room_sid = await self._livekit.create_room(order)
@@ -127,6 +126,13 @@ class InboundCalls:
 
     def _new_call(self, hook: CallHook) -> Call:
         now = self._clock()
+        account_code = hook.setting("ACCOUNT_CODE")
+        facts = {
+            "destination": hook.to_number,
+            "account_code": account_code,
+            "caller_number": hook.from_number,
+            "caller_name": hook.caller_name,
+        }
         return Call(
             call_id=self._new_call_id(),
             direction=Direction.INBOUND,
@@ -135,7 +141,10 @@ class InboundCalls:
             from_number=hook.from_number,
             to_number=hook.to_number,
             caller_name=hook.caller_name,
-            account_code=hook.setting("ACCOUNT_CODE"),
+            account_code=account_code,
+            ringing_timeout=self._config.inbound.ring_timeout,
+            max_call_duration=self._config.inbound.max_call_duration,
+            metadata=without_blanks(facts),
             jambonz={"call_sid": hook.call_sid, **hook.ids},
             timeline=(TimelineEntry(now, EventKind.REGISTERED),),
         )

@@ -1,8 +1,10 @@
 """The one way a call changes: advanced in the registry, logged, cleaned up behind when it ends."""
 
+from collections.abc import Callable
+
 import structlog
 
-from gateway.calls import Call, DisconnectionReason, Event
+from gateway.calls import Call, Change, DisconnectionReason, Event
 from gateway.registry import CallRegistry
 from gateway.sweeper import Sweeper
 
@@ -13,9 +15,16 @@ GOODBYE_MS = 5_000
 
 
 class Lifecycle:
-    def __init__(self, registry: CallRegistry, sweeper: Sweeper) -> None:
+    def __init__(
+        self,
+        registry: CallRegistry,
+        sweeper: Sweeper,
+        *,
+        on_change: Callable[[Change], None] = lambda _: None,
+    ) -> None:
         self._registry = registry
         self._sweeper = sweeper
+        self._on_change = on_change
 
     async def register(self, call: Call) -> Call:
         """Keep a new call; one with the same Jambonz `call_sid` is returned in its place."""
@@ -41,6 +50,7 @@ class Lifecycle:
             self._conclude(change.after, event)
         elif change.answered:
             log.info("call.ongoing", call_id=call_id)
+        self._on_change(change)
         return change.after
 
     def _conclude(self, call: Call, event: Event) -> None:

@@ -4,6 +4,7 @@ The agent reads it in `agent/context.py`; neither imports the other, a test keep
 """
 
 import json
+from collections.abc import Mapping
 
 from gateway.calls import Call
 
@@ -13,29 +14,24 @@ RESERVED = "gateway"
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def job_metadata(call: Call, *, own_url: str, max_call_duration: int) -> str:
-    """JSON text for the room and the agent's job. `max_call_duration` in seconds."""
+def job_metadata(call: Call, *, own_url: str, extras: Mapping[str, object] | None = None) -> str:
+    """JSON text for the room and the agent's job; `extras` go beside what is ours."""
     return _compact(
         {
             **call.metadata,
-            **_caller(call),
             RESERVED: {
                 "call_id": call.call_id,
                 "direction": call.direction,
                 "from_number": call.from_number,
                 "to_number": call.to_number,
                 "report_url": f"{own_url}/livekit-api/calls/{call.call_id}/report",
-                "max_call_duration": max_call_duration,
+                "max_call_duration": call.max_call_duration,
+                **(extras or {}),
             },
         }
     )
 
 
-def _caller(call: Call) -> dict[str, str]:
-    facts = {
-        "destination": call.to_number,
-        "account_code": call.account_code,
-        "caller_number": call.from_number,
-        "caller_name": call.caller_name,
-    }
-    return {key: value for key, value in facts.items() if value}
+def without_blanks(facts: Mapping[str, object]) -> dict[str, object]:
+    """`facts` that there is something to say about."""
+    return {key: value for key, value in facts.items() if value not in ("", None)}

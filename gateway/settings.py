@@ -1,5 +1,7 @@
 """Every setting: its type, its default, its bounds. Pure; where values come from is config.py's."""
 
+import base64
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -8,6 +10,7 @@ from urllib.parse import urlsplit
 
 from marshmallow import validate
 
+from gateway.callbacks.targets import TargetRefused, host_of
 from gateway.jambonz.verbs import DialLimits, FallbackTarget
 
 LOOPBACK = "127.0.0.1"
@@ -94,6 +97,30 @@ class InboundSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OutboundSettings:
+    trunk_id: str = setting("", env="SIP_OUTBOUND_TRUNK_ID")
+    dialed_by: str = setting("gateway", validate.OneOf(["gateway", "agent"]))
+    agent_timeout: float = setting(5.0, validate.Range(0.1, 60))
+    early_failure_window: float = setting(2.0, validate.Range(0, 30))
+    ringing_timeout: int = setting(30, validate.Range(1, 120))
+    max_call_duration: int = setting(3600, validate.Range(10, 86_400))
+    max_active_calls: int = setting(100, validate.Range(1, 100_000))
+    idempotency_ttl: float = setting(86_400.0, validate.Range(1, 604_800))
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackSettings:
+    urls: tuple[str, ...] = setting(())
+    allowed_hosts: tuple[str, ...] = setting(())
+    secret: str = setting("", env="CALLBACK_SECRET", secret=True)
+    header: str = setting("", env="CALLBACK_HEADER", secret=True)
+    timeout: float = setting(10.0, validate.Range(0.1, 60))
+    give_up_after: float = setting(3600.0, validate.Range(1, 604_800))
+    report_timeout: float = setting(10.0, validate.Range(0, 300))
+    max_pending: int = setting(10_000, validate.Range(1, 1_000_000))
+
+
+@dataclass(frozen=True, slots=True)
 class RegistrySettings:
     ended_ttl: float = setting(3600.0, validate.Range(0, 604_800))
     ended_max: int = setting(10_000, validate.Range(0, 1_000_000))
@@ -114,6 +141,8 @@ class Config:
     livekit: LiveKitSettings = field(default_factory=LiveKitSettings)
     agent: AgentSettings = field(default_factory=AgentSettings)
     inbound: InboundSettings = field(default_factory=InboundSettings)
+    outbound: OutboundSettings = field(default_factory=OutboundSettings)
+    callbacks: CallbackSettings = field(default_factory=CallbackSettings)
     registry: RegistrySettings = field(default_factory=RegistrySettings)
     watch: WatchSettings = field(default_factory=WatchSettings)
 
@@ -140,6 +169,20 @@ class Config:
         return self.server.host
 
 
+#: `Name: value`, as RFC 9110 §5 has it.
+FIXED_HEADER = re.compile(
+    r"[A-Za-z0-9!#$%&'*+.^_`|~-]+:[ \t]*[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?"
+)
+
+
+def _is_webhook_secret(secret: str) -> bool:
+    """Whether Standard Webhooks can sign with it; "" is for not signing."""
+    try:
+        return not secret or len(base64.b64decode(secret.removeprefix("whsec_") + "==")) >= 24
+    except ValueError:
+        return False
+
+
 def serving_problems(config: Config) -> list[str]:
     """What a gateway cannot start without, a line each; empty when it can."""
     livekit = config.livekit
@@ -159,6 +202,15 @@ def serving_problems(config: Config) -> list[str]:
             "LIVEKIT_SIP_HOST is not set: it is the SIP URI in the LiveKit Cloud project's "
             "settings, without 'sip:'"
         )
+    for url in config.callbacks.urls:
+        try:
+            host_of(url)
+        except TargetRefused as refusal:
+            problems.append(f"callbacks.urls: {url!r} {refusal}")
+    if config.callbacks.header and not FIXED_HEADER.fullmatch(config.callbacks.header):
+        problems.append("CALLBACK_HEADER must be of the form Name: value")
+    if not _is_webhook_secret(config.callbacks.secret):
+        problems.append("CALLBACK_SECRET must be whsec_ and at least 24 bytes in base64")
     public = config.server.public_url
     if public and urlsplit(public).scheme not in {"http", "https"}:
         problems.append(f"GATEWAY_PUBLIC_URL must start with https://, not {public!r}")

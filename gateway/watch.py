@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
+from gateway.callbacks.outbox import Outbox
 from gateway.calls import Call, CallStatus, DisconnectionReason, Event, EventKind
 from gateway.errors import LiveKitError
 from gateway.lifecycle import Lifecycle
@@ -36,6 +37,7 @@ class Watch:
         lifecycle: Lifecycle,
         livekit: LiveKit,
         sweeper: Sweeper,
+        outbox: Outbox,
         clock: Callable[[], int],
     ) -> None:
         self._config = config
@@ -43,6 +45,7 @@ class Watch:
         self._lifecycle = lifecycle
         self._livekit = livekit
         self._sweeper = sweeper
+        self._outbox = outbox
         self._clock = clock
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._agentless: dict[str, Event] = {}
@@ -83,7 +86,8 @@ class Watch:
                 await self._lifecycle.apply(call.call_id, event)
         await self._end_agentless(now)
         await self._sweeper.sweep()
-        await self._registry.prune(now)
+        self._outbox.forget(await self._registry.prune(now))
+        self._outbox.tick()
 
     async def reconcile(self) -> None:
         """End calls whose room LiveKit no longer has: the webhooks that said so were lost."""
@@ -106,21 +110,18 @@ class Watch:
                 await self._lifecycle.apply(call.call_id, event)
 
     def _overdue(self, call: Call, now: int) -> Event | None:
-        inbound = self._config.inbound
         if call.call_status is CallStatus.ONGOING:
             # Jambonz ends it itself at the limit; this is for when its word does not come.
-            limit = inbound.max_call_duration + 5
+            limit = call.max_call_duration + 5
             if call.answer_timestamp and now - call.answer_timestamp > limit * 1000:
                 return Event(EventKind.OVERRAN, now)
             return None
         waited = now - call.start_timestamp
-        if waited > (inbound.registered_timeout + self._ringing(call)) * 1000:
+        # A call that is being dialed or rings already has the time it may ring.
+        ringing = call.ringing_timeout if call.call_status is CallStatus.RINGING else 0
+        if waited > (self._config.inbound.registered_timeout + ringing) * 1000:
             return Event(EventKind.EXPIRED, now, detail=f"nobody answered in {waited / 1000:.0f} s")
         return None
-
-    def _ringing(self, call: Call) -> int:
-        """A call that rings already is given the time Jambonz lets it ring (s)."""
-        return self._config.inbound.ring_timeout if call.call_status is CallStatus.RINGING else 0
 
     async def _end_agentless(self, now: int) -> None:
         """End calls whose agent left while the caller is still there, instead of silence."""

@@ -21,6 +21,8 @@ from tests.fakes.livekit import KEY, SECRET, FakeLiveKit
 VALIDATOR = Path(__file__).parent / "jambonz"
 WEBHOOK_SECRET = "wh_secret_for_tests"
 READ_KEY = "read-secret"
+DISPATCH_KEY = "dispatch-secret"
+CALLBACK_SECRET = "whsec_" + "c2VjcmV0" * 5
 
 Client = TestClient[Request, Application]
 ConfigMaker = Callable[..., Config]
@@ -52,7 +54,9 @@ def make_config(fake_livekit: FakeLiveKit) -> ConfigMaker:
             "LIVEKIT_API_SECRET": SECRET,
             "LIVEKIT_SIP_HOST": "sip.example.com",
             "JAMBONZ_WEBHOOK_SECRET": WEBHOOK_SECRET,
-            "GATEWAY_API_KEYS": f"ops:read:{READ_KEY}",
+            "GATEWAY_API_KEYS": f"ops:read:{READ_KEY},n8n:dispatch:{DISPATCH_KEY}",
+            "SIP_OUTBOUND_TRUNK_ID": "ST_1",
+            "CALLBACK_SECRET": CALLBACK_SECRET,
         }
         return build_config(sections, basis | (env or {}))
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gateway.calls import DisconnectionReason, Event, EventKind, SipOutcome
+from gateway.calls import DisconnectionReason, Event, EventKind, SipOutcome, sip_reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +70,6 @@ class DialHook:
         return self.call_status in {"completed", "no-answer"}
 
 
-#: RFC 3261 §21 and what livekit-sip answers: the SIP statuses that say more than "failed".
-_SIP_REASONS = {
-    404: DisconnectionReason.INVALID_DESTINATION,
-    408: DisconnectionReason.DIAL_NO_ANSWER,
-    480: DisconnectionReason.DIAL_NO_ANSWER,
-    484: DisconnectionReason.INVALID_DESTINATION,
-    486: DisconnectionReason.DIAL_BUSY,
-    487: DisconnectionReason.DIAL_NO_ANSWER,
-    600: DisconnectionReason.DIAL_BUSY,
-    603: DisconnectionReason.USER_DECLINED,
-    604: DisconnectionReason.INVALID_DESTINATION,
-}
-
-
 def status_event(hook: StatusHook, at: int) -> Event:
     """What a status hook means for the call."""
     detail = f"{'B' if hook.is_far_leg else 'A'} leg {hook.call_status}"
@@ -117,13 +103,6 @@ def dial_event(hook: DialHook, at: int) -> Event:
         return Event(EventKind.HUNG_UP, at, sip=hook.dial_sip, detail=detail)
     reason = sip_reason(hook.dial_sip)
     return Event(EventKind.DIAL_FAILED, at, reason=reason, sip=hook.dial_sip, detail=detail)
-
-
-def sip_reason(sip: SipOutcome | None) -> DisconnectionReason:
-    """Why a leg that was never answered failed, as far as its SIP status tells."""
-    if sip is None:
-        return DisconnectionReason.DIAL_FAILED
-    return _SIP_REASONS.get(sip.status, DisconnectionReason.DIAL_FAILED)
 
 
 def _hangup_reason(terminated_by: str) -> DisconnectionReason:

@@ -4,15 +4,19 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self, TypeVar
 
 import aiohttp
 from livekit import api
 from livekit.api.room_service import RoomService
-from livekit.protocol.agent_dispatch import RoomAgentDispatch
+from livekit.protocol.agent_dispatch import (
+    AgentDispatch,
+    CreateAgentDispatchRequest,
+    RoomAgentDispatch,
+)
 from livekit.protocol.models import ParticipantInfo
 from livekit.protocol.room import (
     CreateRoomRequest,
@@ -20,6 +24,7 @@ from livekit.protocol.room import (
     ListParticipantsRequest,
     ListRoomsRequest,
 )
+from livekit.protocol.sip import CreateSIPParticipantRequest
 
 from gateway.errors import LiveKitError, LiveKitRefused, LiveKitUnreachable
 from gateway.livekit.tokens import rooms_token
@@ -31,18 +36,39 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.5
 #: How long a shared token is used, in s; it is valid for longer, see tokens.py.
 RENEW_AFTER = 600.0
+#: How much longer than its ringing a dial may take, in s.
+DIAL_MARGIN = 5
 #: How long LiveKit keeps a room after the last caller has left it, in s.
 DEPARTURE_TIMEOUT = 10
 
 
 @dataclass(frozen=True, slots=True)
 class RoomOrder:
-    """A room to make, with the agent that is to be in it. `empty_timeout` in s."""
+    """A room to make, with the agent that is to be in it if one is named. `empty_timeout` in s."""
 
     name: str
-    agent_name: str
     metadata: str
     empty_timeout: int
+    agent_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DialOrder:
+    """A SIP leg to make into `room`. Time-outs in s.
+
+    It goes through the outbound trunk `trunk_id`, or straight to `hostname` if there is one.
+    """
+
+    room: str
+    to: str
+    identity: str
+    trunk_id: str = ""
+    hostname: str = ""
+    from_number: str = ""
+    display_name: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    ringing_timeout: int = 30
+    max_call_duration: int = 3600
 
 
 class LiveKit:
@@ -88,7 +114,7 @@ class LiveKit:
         request = CreateRoomRequest(
             name=order.name,
             metadata=order.metadata,
-            agents=[agent],
+            agents=[agent] if order.agent_name else [],
             empty_timeout=order.empty_timeout,
             departure_timeout=DEPARTURE_TIMEOUT,
         )
@@ -103,33 +129,99 @@ class LiveKit:
             if refusal.code != api.ServerErrorCode.NOT_FOUND:
                 raise
 
+    async def dispatch_agent(self, room: str, agent_name: str, metadata: str) -> str:
+        """Send the agent to a room that exists; returns the dispatch's id.
+
+        A second dispatch would be a second agent: before a try is repeated, what came of the
+        first is looked up.
+        """
+        service = self._client.agent_dispatch
+        request = CreateAgentDispatchRequest(room=room, agent_name=agent_name, metadata=metadata)
+        tried = False
+
+        async def attempt() -> AgentDispatch:
+            nonlocal tried
+            if tried:
+                for dispatch in await service.list_dispatch(room):
+                    if dispatch.agent_name == agent_name:
+                        return dispatch
+            tried = True
+            return await service.create_dispatch(request)
+
+        return (await self._insist(attempt)).id
+
+    async def find_job(self, room: str, dispatch_id: str) -> str | None:
+        """The id of the job that a worker has taken for the dispatch, if one has."""
+        service = self._client.agent_dispatch
+        dispatches = await self._insist(lambda: service.list_dispatch(room))
+        jobs = (job.id for one in dispatches if one.id == dispatch_id for job in one.state.jobs)
+        return next(jobs, None)
+
+    async def dial(self, order: DialOrder) -> None:
+        """Ring the far end and wait until it answers; a refusal carries its SIP status.
+
+        Never repeated: a second try could be a second call. LiveKitUnreachable therefore leaves
+        open what came of it, see `sip_status`.
+        """
+        request = CreateSIPParticipantRequest(
+            room_name=order.room,
+            sip_call_to=order.to,
+            sip_trunk_id=order.trunk_id,
+            sip_number=order.from_number,
+            participant_identity=order.identity,
+            participant_name=order.display_name,
+            headers=order.headers,
+            wait_until_answered=True,
+        )
+        request.ringing_timeout.seconds = order.ringing_timeout
+        request.max_call_duration.seconds = order.max_call_duration
+        if order.display_name:
+            request.display_name = order.display_name
+        if order.hostname:
+            request.trunk.hostname = order.hostname
+        try:
+            async with asyncio.timeout(order.ringing_timeout + DIAL_MARGIN):
+                await self._client.sip.create_sip_participant(request)
+        except (api.ServerError, aiohttp.ClientError, TimeoutError) as error:
+            raise self._translated(error) from error
+
+    async def sip_status(self, room: str) -> str | None:
+        """`sip.callStatus` of the SIP leg in `room` (dialing, ringing, active, …); None if none."""
+        present = await self._participants(room)
+        legs = (who for who in present if who.kind == ParticipantInfo.Kind.SIP)
+        return next((who.attributes.get("sip.callStatus", "") for who in legs), None)
+
     async def room_names(self) -> frozenset[str]:
         """The names of all rooms there are."""
         rooms = await self._insist(lambda: self._rooms.list_rooms(ListRoomsRequest()))
         return frozenset(room.name for room in rooms.rooms)
 
     async def has_agent(self, room: str, *, besides_job: str = "") -> bool:
-        """Whether any agent but that of `besides_job` is in `room`; a room that is gone has none.
+        """Whether any agent but that of `besides_job` is in `room`.
 
         LiveKit still shows an agent for some 20 s after its process has died.
         """
-        request = ListParticipantsRequest(room=room)
-        try:
-            present = await self._insist(lambda: self._client.room.list_participants(request))
-        except LiveKitRefused as refusal:
-            if refusal.code != api.ServerErrorCode.NOT_FOUND:
-                raise
-            return False
         gone = f"agent-{besides_job}"  # the identity that the framework gives an agent
         return any(
             who.kind == ParticipantInfo.Kind.AGENT and who.identity != gone
-            for who in present.participants
+            for who in await self._participants(room)
         )
 
     async def ping(self) -> None:
         """One cheap authenticated request: proves address, key and secret at once."""
         nothing = ListRoomsRequest(names=["-"])
         await self._insist(lambda: self._rooms.list_rooms(nothing))
+
+    async def _participants(self, room: str) -> Sequence[ParticipantInfo]:
+        """Who is in `room`; nobody if it is gone."""
+        request = ListParticipantsRequest(room=room)
+        try:
+            answer = await self._insist(lambda: self._client.room.list_participants(request))
+        except LiveKitRefused as refusal:
+            if refusal.code != api.ServerErrorCode.NOT_FOUND:
+                raise
+            return []
+        return answer.participants
 
     async def _insist(self, attempt: Callable[[], Awaitable[T]]) -> T:
         last: Exception | None = None

@@ -1,6 +1,6 @@
 """Where calls are kept: the protocol every store fulfils, and what one can ask it. No I/O here."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,7 +72,7 @@ class CallRegistry(Protocol):
     async def active(self) -> Iterable[Call]:
         """Every call that has not ended."""
 
-    async def count_active(self) -> int: ...
+    async def count_active(self, direction: Direction | None = None) -> int: ...
 
-    async def prune(self, now: int) -> None:
-        """Drop ended calls that are kept long enough (`now` in ms since epoch)."""
+    async def prune(self, now: int) -> Sequence[str]:
+        """Drop ended calls that are kept long enough (`now` in ms since epoch); their ids."""

@@ -1,10 +1,10 @@
 """The registry of one process: dictionaries, sorted keys, no awaits, hence no races."""
 
 from bisect import bisect_left, insort
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 
-from gateway.calls import Call, Change, Event, advance
+from gateway.calls import Call, Change, Direction, Event, advance
 from gateway.registry import CallFilter, Page, Position
 from gateway.settings import RegistrySettings
 
@@ -20,6 +20,7 @@ class MemoryRegistry:
         self._all: list[Position] = []
         self._active: list[Position] = []
         self._ended: deque[str] = deque()
+        self._count: Counter[Direction] = Counter()
 
     async def add(self, call: Call) -> Call:
         call_sid = call.jambonz.get("call_sid")
@@ -31,6 +32,7 @@ class MemoryRegistry:
         position = _position(call)
         insort(self._all, position)
         insort(self._active, position)
+        self._count[call.direction] += 1
         return call
 
     async def get(self, call_id: str) -> Call | None:
@@ -49,6 +51,7 @@ class MemoryRegistry:
         if change.ended:
             _remove(self._active, _position(before))
             self._ended.append(call_id)
+            self._count[before.direction] -= 1
         return change
 
     async def page(self, wanted: CallFilter, *, limit: int, after: Position | None) -> Page:
@@ -69,16 +72,19 @@ class MemoryRegistry:
     async def active(self) -> Iterable[Call]:
         return [self._calls[call_id] for _, call_id in self._active]
 
-    async def count_active(self) -> int:
-        return len(self._active)
+    async def count_active(self, direction: Direction | None = None) -> int:
+        return len(self._active) if direction is None else self._count[direction]
 
-    async def prune(self, now: int) -> None:
+    async def prune(self, now: int) -> Sequence[str]:
+        dropped: list[str] = []
         while self._ended and (
             len(self._ended) > self._ended_max or self._outlived(self._ended[0], now)
         ):
             call = self._calls.pop(self._ended.popleft())
             _remove(self._all, _position(call))
             self._by_call_sid.pop(call.jambonz.get("call_sid", ""), None)
+            dropped.append(call.call_id)
+        return dropped
 
     def _outlived(self, call_id: str, now: int) -> bool:
         return (self._calls[call_id].end_timestamp or 0) + self._ended_ttl_ms <= now

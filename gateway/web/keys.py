@@ -5,12 +5,17 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from gateway.callbacks.outbox import Outbox
+from gateway.calls import Call
+from gateway.idempotency import OnceOnly
 from gateway.inbound import InboundCalls
 from gateway.lifecycle import Lifecycle
 from gateway.livekit.client import LiveKit
 from gateway.livekit.webhooks import ProofOfKey
+from gateway.outbound import OutboundCalls
 from gateway.registry import CallRegistry
 from gateway.settings import Config
+from gateway.sweeper import Sweeper
 from gateway.watch import Watch
 
 
@@ -28,5 +33,9 @@ INBOUND = web.AppKey("inbound", InboundCalls)
 LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
 LIVEKIT = web.AppKey("livekit", LiveKit)
 PROOF = web.AppKey("proof", ProofOfKey)
+ONCE_ONLY: web.AppKey[OnceOnly[Call]] = web.AppKey("once_only")
+OUTBOUND = web.AppKey("outbound", OutboundCalls)
+OUTBOX = web.AppKey("outbox", Outbox)
 REGISTRY = web.AppKey("registry", CallRegistry)
+SWEEPER = web.AppKey("sweeper", Sweeper)
 WATCH = web.AppKey("watch", Watch)

@@ -1,16 +1,15 @@
-"""`GET /livekit-api/calls`: its query string, its cursor, and calls as JSON."""
+"""`GET /livekit-api/calls`: its query string and its cursor."""
 
 import base64
 import binascii
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
 
-from gateway.calls import Call, CallStatus, Direction
+from gateway.calls import CallStatus, Direction
 from gateway.registry import CallFilter, Position
 
 
@@ -75,37 +74,3 @@ class ListQuerySchema(Schema):
         limit, after = data.pop("limit"), data.pop("cursor")
         wanted = CallFilter(include_ended=data.pop("include") == "ended", **data)
         return ListQuery(wanted, limit, after)
-
-
-def summary(call: Call) -> dict[str, Any]:
-    """A call as the list shows it."""
-    return {
-        "call_id": call.call_id,
-        "direction": call.direction,
-        "call_status": call.call_status,
-        "from_number": call.from_number,
-        "to_number": call.to_number,
-        "agent_name": call.agent_name,
-        "account_code": call.account_code,
-        "metadata": call.metadata,
-        "start_timestamp": call.start_timestamp,
-        "answer_timestamp": call.answer_timestamp,
-        "end_timestamp": call.end_timestamp,
-        "duration_ms": call.duration_ms,
-        "disconnection_reason": call.disconnection_reason,
-        "sip": {"status": call.sip.status, "reason": call.sip.reason} if call.sip else None,
-    }
-
-
-def whole(call: Call) -> Mapping[str, Any]:
-    """A call with all that is known of it."""
-    return {
-        **summary(call),
-        "caller_name": call.caller_name,
-        "jambonz": call.jambonz,
-        "livekit": call.livekit,
-        "timeline": [
-            {"at": entry.at, "event": entry.event, "detail": entry.detail}
-            for entry in call.timeline
-        ],
-    }

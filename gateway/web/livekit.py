@@ -30,6 +30,12 @@ async def webhook(request: web.Request) -> web.Response:
 async def report(request: web.Request) -> web.Response:
     body = await livekit_body(request)
     told: AgentReport = load_json(request, body, _REPORT)
-    event = Event(told.kind, request.app[CLOCK](), ids={"job_id": told.job_id}, detail=told.detail)
+    event = Event(
+        told.kind,
+        request.app[CLOCK](),
+        ids={"job_id": told.job_id},
+        report=told.report,
+        detail=told.detail,
+    )
     await request.app[WATCH].happened(request.match_info["call_id"], event)
     return web.Response(status=204)

@@ -19,12 +19,19 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except ApiError as error:
         _note(request, error.status, error.code, error.message)
-        more = {"details": error.details} if error.details else {}
-        return _answer(error.status, error.code, error.message, **more)
+        details = {"details": error.details} if error.details else {}
+        response = _answer(error.status, error.code, error.message, **details)
+        if error.retry_after is not None:
+            response.headers["Retry-After"] = str(error.retry_after)
+        return response
     except LiveKitRefused as error:
-        twirp = {"code": error.code, "msg": error.message, "meta": error.meta}
         _note(request, 502, "livekit_refused", str(error))
-        return _answer(502, "livekit_refused", error.message or error.code, twirp=twirp)
+        more: dict[str, Any] = {
+            "twirp": {"code": error.code, "msg": error.message, "meta": error.meta}
+        }
+        if error.sip:
+            more["sip"] = {"status_code": error.sip.status, "status": error.sip.reason}
+        return _answer(502, "livekit_refused", error.told, **more)
     except LiveKitUnreachable as error:
         _note(request, 503, "livekit_unreachable", str(error))
         return _answer(503, "livekit_unreachable", str(error))

@@ -2,10 +2,12 @@
 
 from aiohttp import web
 
+from gateway.calls import Call, DisconnectionReason, Event, EventKind
 from gateway.errors import ApiError, LiveKitError
 from gateway.settings import Role
-from gateway.web.keys import HEALTH, LIVEKIT, REGISTRY
-from gateway.web.listing import ListQuery, ListQuerySchema, summary, whole, write_cursor
+from gateway.views import summary, whole
+from gateway.web.keys import CLOCK, HEALTH, LIFECYCLE, LIVEKIT, OUTBOX, REGISTRY, SWEEPER
+from gateway.web.listing import ListQuery, ListQuerySchema, write_cursor
 from gateway.web.load import load_query
 from gateway.web.proof import require
 
@@ -32,11 +34,44 @@ async def list_calls(request: web.Request) -> web.Response:
 @routes.get("/livekit-api/calls/{call_id}")
 async def one_call(request: web.Request) -> web.Response:
     require(request, Role.READ)
+    call = await _call(request)
+    return web.json_response(_with_deliveries(request, call))
+
+
+@routes.post("/livekit-api/calls/{call_id}/hangup")
+async def hang_up(request: web.Request) -> web.Response:
+    visitor = require(request, Role.DISPATCH)
+    call = await _call(request)
+    detail = f"asked for by {visitor or 'somebody without an API key'}"
+    reason = DisconnectionReason.MANUAL_STOPPED
+    event = Event(EventKind.STOPPED, request.app[CLOCK](), reason=reason, detail=detail)
+    if call.is_active:
+        call = await request.app[LIFECYCLE].apply(call.call_id, event) or call
+        await request.app[SWEEPER].sweep()
+    return web.json_response(_with_deliveries(request, call))
+
+
+@routes.post("/livekit-api/calls/{call_id}/deliveries/{delivery_id}/retry")
+async def retry_delivery(request: web.Request) -> web.Response:
+    require(request, Role.DISPATCH)
+    call_id, delivery_id = request.match_info["call_id"], request.match_info["delivery_id"]
+    delivery = request.app[OUTBOX].retry(call_id, delivery_id)
+    if delivery is None:
+        raise ApiError(404, "not_found", f"call {call_id} has no delivery {delivery_id}")
+    return web.json_response(delivery.view())
+
+
+async def _call(request: web.Request) -> Call:
     call_id = request.match_info["call_id"]
     call = await request.app[REGISTRY].get(call_id)
     if call is None:
         raise ApiError(404, "not_found", f"there is no call {call_id}, or not any more")
-    return web.json_response(whole(call))
+    return call
+
+
+def _with_deliveries(request: web.Request, call: Call) -> dict[str, object]:
+    deliveries = [delivery.view() for delivery in request.app[OUTBOX].of(call.call_id)]
+    return {**whole(call), "deliveries": deliveries}
 
 
 @routes.get("/healthz")

@@ -45,11 +45,11 @@ async def livekit_body(request: web.Request) -> bytes:
     return body
 
 
-def require(request: web.Request, role: Role) -> None:
-    """Refuse a visitor without an API key of `role`; without any key configured, nobody."""
+def require(request: web.Request, role: Role) -> str:
+    """The name of the visitor's API key, which must have `role`; "" while no key is configured."""
     keys = request.app[CONFIG].security.api_keys
     if not keys:
-        return
+        return ""
     offered = _offered_secret(request)
     if not offered:
         raise ApiError(
@@ -61,8 +61,10 @@ def require(request: web.Request, role: Role) -> None:
     matching = [k for k in keys if hmac.compare_digest(k.secret.encode(), offered.encode())]
     if not matching:
         raise ApiError(401, "unauthorized", "this API key is not one of GATEWAY_API_KEYS")
-    if not any(key.role in {role, Role.DISPATCH} for key in matching):
+    fitting = [key.name for key in matching if key.role in {role, Role.DISPATCH}]
+    if not fitting:
         raise ApiError(403, "forbidden", f"this API key does not have the role {role}")
+    return fitting[0]
 
 
 def _offered_secret(request: web.Request) -> str:

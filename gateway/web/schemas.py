@@ -158,6 +158,7 @@ class AgentReport:
     kind: EventKind
     job_id: str
     detail: str
+    report: Mapping[str, object] | None
 
 
 class AgentReportSchema(Schema):
@@ -169,10 +170,12 @@ class AgentReportSchema(Schema):
     event = fields.String(required=True, validate=validate.OneOf(list(_REPORTS)))
     job_id = fields.String(required=True, validate=validate.Length(1, 128))
     detail = text()
+    report = fields.Dict(keys=fields.String(), load_default=None, allow_none=True)
 
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> AgentReport:
-        return AgentReport(_REPORTS[data["event"]], data["job_id"], data["detail"] or "")
+        kind = _REPORTS[data["event"]]
+        return AgentReport(kind, data["job_id"], data["detail"] or "", data["report"])
 
 
 def _outcome(status: int | None, reason: str | None) -> SipOutcome | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -12,6 +12,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from google.protobuf.message import Message
 from livekit import api
+from livekit.protocol.agent import Job
+from livekit.protocol.agent_dispatch import (
+    AgentDispatch,
+    CreateAgentDispatchRequest,
+    ListAgentDispatchRequest,
+    ListAgentDispatchResponse,
+)
 from livekit.protocol.models import ParticipantInfo, Room
 from livekit.protocol.room import (
     CreateRoomRequest,
@@ -22,6 +29,7 @@ from livekit.protocol.room import (
     ListRoomsRequest,
     ListRoomsResponse,
 )
+from livekit.protocol.sip import CreateSIPParticipantRequest, SIPParticipantInfo
 
 M = TypeVar("M", bound=Message)
 
@@ -36,6 +44,7 @@ class Refusal:
     status: int
     code: str
     msg: str
+    meta: Mapping[str, str] = field(default_factory=dict)
 
 
 class Drop:
@@ -46,14 +55,36 @@ class Hang:
     """No answer comes."""
 
 
+Failure = Refusal | Drop | Hang
+
+
+@dataclass
+class Callee:
+    """What comes of dialing a number: answered, unless a SIP answer or a failure says otherwise.
+
+    It rings until `rings` is set. A `failure` of a leg that `is_connected` loses only the word.
+    """
+
+    sip: tuple[int, str] | None = None
+    failure: Failure | None = None
+    is_connected: bool = False
+    rings: asyncio.Event | None = None
+
+
 @dataclass
 class FakeLiveKit:
-    """Rooms in a dictionary. Each entry of `failures` meets one request, the oldest first."""
+    """Rooms in a dictionary. Each entry of `failures` meets one request, None lets it pass.
 
-    failures: deque[Refusal | Drop | Hang] = field(default_factory=deque)
+    `workers` are the agent names that take jobs, `callees` say what numbers do.
+    """
+
+    failures: deque[Failure | None] = field(default_factory=deque)
     rooms: dict[str, Room] = field(default_factory=dict)
     participants: dict[str, list[ParticipantInfo]] = field(default_factory=dict)
     requests: list[tuple[str, Message]] = field(default_factory=list)
+    dispatches: list[AgentDispatch] = field(default_factory=list)
+    workers: set[str] = field(default_factory=lambda: {"nehos-outbound-agent"})
+    callees: dict[str, Callee] = field(default_factory=dict)
     url: str = ""
 
     def requested(self, kind: type[M]) -> list[M]:
@@ -63,7 +94,7 @@ class FakeLiveKit:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["FakeLiveKit"]:
         app = web.Application()
-        app.router.add_post("/twirp/livekit.RoomService/{method}", self._answer)
+        app.router.add_post("/twirp/{service}/{method}", self._answer)
         async with TestServer(app) as server:
             self.url = str(server.make_url("")).rstrip("/")
             yield self
@@ -75,12 +106,19 @@ class FakeLiveKit:
             "DeleteRoom": (DeleteRoomRequest, self._delete_room),
             "ListRooms": (ListRoomsRequest, self._list_rooms),
             "ListParticipants": (ListParticipantsRequest, self._list_participants),
+            "CreateDispatch": (CreateAgentDispatchRequest, self._create_dispatch),
+            "ListDispatch": (ListAgentDispatchRequest, self._list_dispatch),
+            "CreateSIPParticipant": (CreateSIPParticipantRequest, self._create_sip_participant),
         }
         kind, respond = methods[method]
         message = kind.FromString(await request.read())
         self.requests.append((method, message))
-        if self.failures:
-            return await self._fail(request, self.failures.popleft())
+        if self.failures and (failure := self.failures.popleft()):
+            return await self._fail(request, failure)
+        if isinstance(message, CreateSIPParticipantRequest):
+            outcome = await self._dialed(message)
+            if outcome:
+                return await self._fail(request, outcome)
         try:
             token = request.headers["Authorization"].removeprefix("Bearer ")
             api.TokenVerifier(KEY, SECRET).verify(token)
@@ -91,7 +129,7 @@ class FakeLiveKit:
             return _refuse(answer)
         return web.Response(body=answer.SerializeToString(), content_type="application/protobuf")
 
-    async def _fail(self, request: web.Request, failure: Refusal | Drop | Hang) -> web.Response:
+    async def _fail(self, request: web.Request, failure: Failure) -> web.Response:
         if isinstance(failure, Refusal):
             return _refuse(failure)
         if isinstance(failure, Hang):
@@ -114,10 +152,54 @@ class FakeLiveKit:
         rooms = [room for room in self.rooms.values() if not names or room.name in names]
         return ListRoomsResponse(rooms=rooms)
 
+    async def _dialed(self, request: CreateSIPParticipantRequest) -> "Failure | None":
+        """Let the callee do as told; what the dial fails with, if it does."""
+        callee = self.callees.get(request.sip_call_to, Callee())
+        if callee.rings:
+            await asyncio.wait({asyncio.create_task(callee.rings.wait())}, timeout=30)
+        if request.room_name not in self.rooms:
+            return Refusal(404, "not_found", "requested room does not exist")
+        if callee.sip:
+            status, reason = callee.sip
+            meta = {"sip_status_code": str(status), "sip_status": reason}
+            return Refusal(403, "permission_denied", f"{status} {reason}", meta)
+        if not callee.failure or callee.is_connected:
+            leg = ParticipantInfo(
+                identity=request.participant_identity,
+                kind=ParticipantInfo.Kind.SIP,
+                attributes={"sip.callStatus": "active"},
+            )
+            self.participants.setdefault(request.room_name, []).append(leg)
+        return callee.failure
+
+    def _create_sip_participant(self, request: CreateSIPParticipantRequest) -> SIPParticipantInfo:
+        return SIPParticipantInfo(
+            participant_identity=request.participant_identity, room_name=request.room_name
+        )
+
+    def _create_dispatch(self, request: CreateAgentDispatchRequest) -> AgentDispatch | Refusal:
+        if request.room not in self.rooms:
+            return Refusal(503, "unavailable", "twirp error unknown: no response from servers")
+        number = len(self.dispatches) + 1
+        dispatch = AgentDispatch(
+            id=f"AD_{number}",
+            room=request.room,
+            agent_name=request.agent_name,
+            metadata=request.metadata,
+        )
+        if request.agent_name in self.workers:
+            dispatch.state.jobs.append(Job(id=f"AJ_{number}"))
+        self.dispatches.append(dispatch)
+        return dispatch
+
+    def _list_dispatch(self, request: ListAgentDispatchRequest) -> ListAgentDispatchResponse:
+        found = [dispatch for dispatch in self.dispatches if dispatch.room == request.room]
+        return ListAgentDispatchResponse(agent_dispatches=found)
+
     def _list_participants(self, request: ListParticipantsRequest) -> ListParticipantsResponse:
         return ListParticipantsResponse(participants=self.participants.get(request.room, []))
 
 
 def _refuse(refusal: Refusal) -> web.Response:
-    body = {"code": refusal.code, "msg": refusal.msg}
+    body = {"code": refusal.code, "msg": refusal.msg, "meta": dict(refusal.meta)}
     return web.json_response(body, status=refusal.status)

@@ -28,9 +28,11 @@ def test_the_agent_reads_what_the_gateway_writes() -> None:
         to_number="+15550199",
         caller_name="Zoë",
         account_code="em-tech-01",
-        metadata={"ticket_id": "INC-1234"},
+        max_call_duration=60,
+        metadata={"ticket_id": "INC-1234", "destination": "+15550199"},
     )
-    text = job_metadata(call, own_url="https://gw.example.com", max_call_duration=60)
+    extras = {"session_options": {"voice": "a"}}
+    text = job_metadata(call, own_url="https://gw.example.com", extras=extras)
     assert read_context(text) == CallContext(
         call_id="call-1",
         direction="inbound",
@@ -41,10 +43,8 @@ def test_the_agent_reads_what_the_gateway_writes() -> None:
         metadata={
             "ticket_id": "INC-1234",
             "destination": "+15550199",
-            "account_code": "em-tech-01",
-            "caller_number": "+15550100",
-            "caller_name": "Zoë",
         },
+        session_options={"voice": "a"},
     )
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import pytest
 from livekit.protocol.models import ParticipantInfo, Room
 
+from gateway.callbacks.delivery import Answer
+from gateway.callbacks.outbox import Outbox
 from gateway.calls import Call, Direction, DisconnectionReason, Event, EventKind
 from gateway.lifecycle import Lifecycle
 from gateway.livekit.client import LiveKit
@@ -19,6 +21,13 @@ from tests.fakes.livekit import KEY, SECRET, FakeLiveKit, Refusal
 
 START = 1_700_000_000_000
 ROOM = "call-1"
+
+
+class Unsent:
+    """No callback leaves these tests."""
+
+    async def send(self, url: str, body: str, event_id: str) -> Answer:
+        raise AssertionError(f"{event_id} for {url}")
 
 
 @dataclass
@@ -54,9 +63,7 @@ class Stage:
 
 @pytest.fixture
 async def stage(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncIterator[Stage]:
-    config = make_config(
-        inbound={"registered_timeout": 60, "ring_timeout": 30, "max_call_duration": 100}
-    )
+    config = make_config(inbound={"registered_timeout": 60})
     fake_livekit.rooms[ROOM] = Room(name=ROOM)
     async with LiveKit.connected(fake_livekit.url, KEY, SECRET, deadline=1.0) as livekit:
         registry = MemoryRegistry(config.registry)
@@ -68,10 +75,20 @@ async def stage(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncIte
             lifecycle=lifecycle,
             livekit=livekit,
             sweeper=sweeper,
+            outbox=Outbox(config.callbacks, Unsent(), lambda: here.now),
             clock=lambda: here.now,
         )
         here = Stage(fake_livekit, registry, lifecycle, watch, config)
-        await lifecycle.register(Call(ROOM, Direction.INBOUND, "agent", START))
+        await lifecycle.register(
+            Call(
+                ROOM,
+                Direction.INBOUND,
+                "agent",
+                START,
+                ringing_timeout=30,
+                max_call_duration=100,
+            )
+        )
         yield here
 
 

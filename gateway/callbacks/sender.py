@@ -1,0 +1,99 @@
+"""Sends one callback: signed, to allowed addresses only, within a time-out. Never raises."""
+
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Self
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from standardwebhooks import Webhook
+from yarl import URL
+
+from gateway.callbacks.delivery import Answer
+from gateway.callbacks.targets import host_of, is_allowed, is_private
+from gateway.settings import CallbackSettings
+
+#: Connections to one receiver at most: a slow one must not take all.
+PER_HOST = 10
+
+
+class Sender:
+    """Make one with `open()`."""
+
+    def __init__(self, settings: CallbackSettings, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self._webhook = Webhook(settings.secret) if settings.secret else None
+        name, _, value = settings.header.partition(":")
+        self._fixed = {name.strip(): value.strip()} if value else {}
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: CallbackSettings) -> AsyncIterator[Self]:
+        trusted = [*settings.allowed_hosts, *(host_of(url) for url in settings.urls)]
+        connector = aiohttp.TCPConnector(
+            limit=0, limit_per_host=PER_HOST, resolver=GuardedResolver(trusted)
+        )
+        async with aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=settings.timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        ) as session:
+            yield cls(settings, session)
+
+    async def send(self, url: str, body: str, event_id: str) -> Answer:
+        """POST `body` (JSON) to `url`, its query byte for byte as given."""
+        headers = {"Content-Type": "application/json", **self._fixed, **self._proof(body, event_id)}
+        try:
+            async with self._session.post(
+                URL(url, encoded=True),
+                data=body.encode(),
+                headers=headers,
+                allow_redirects=False,
+            ) as answer:
+                return Answer(
+                    answer.status,
+                    "" if answer.status < 300 else f"answered {answer.status} {answer.reason}",
+                    _seconds(answer.headers.get("Retry-After")),
+                )
+        except TimeoutError:
+            return Answer(None, "no answer in time")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # The URL may be part of the text; its query is a secret.
+            return Answer(None, str(error).replace(url, url.partition("?")[0]))
+
+    def _proof(self, body: str, event_id: str) -> dict[str, str]:
+        """Standard Webhooks headers (standardwebhooks.com); id and time even without a secret."""
+        now = datetime.now(UTC)
+        headers = {"webhook-id": event_id, "webhook-timestamp": str(int(now.timestamp()))}
+        if self._webhook:
+            headers["webhook-signature"] = self._webhook.sign(event_id, now, body)
+        return headers
+
+
+class GuardedResolver(AbstractResolver):
+    """Refuses names that lead into a private network, unless they are trusted."""
+
+    def __init__(self, trusted: Sequence[str]) -> None:
+        self._trusted = trusted
+        self._inner = aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._inner.resolve(host, port, family)
+        if not is_allowed(host, self._trusted):
+            for address in found:
+                if is_private(address["host"]):
+                    raise OSError(
+                        f"{host} leads into a private network: list it in callbacks.allowed_hosts"
+                    )
+        return found
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    return float(retry_after) if retry_after and retry_after.isdecimal() else None

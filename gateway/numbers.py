@@ -1,0 +1,32 @@
+"""Where a call may go: bare digits, +E.164, `tel:` or `sip:`. Pure."""
+
+import re
+from dataclasses import dataclass
+
+ALLOWED = "must be digits (61402012298), E.164 (+61402012298), tel:+61402012298 or sip:user@host"
+
+_DIGITS = re.compile(r"\+?[0-9]{2,20}")
+# RFC 3261 §25.1, less passwords, parameters and headers: those are the trunk's business.
+_SIP = re.compile(
+    r"sip:(?P<user>[A-Za-z0-9._~+*#-]{1,64})@(?P<host>[A-Za-z0-9.-]{1,253}(:\d{1,5})?)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """`text` as given; `user` is dialed, through the trunk or, if given, straight to `hostname`."""
+
+    text: str
+    user: str
+    hostname: str = ""
+
+
+def parse_destination(text: str) -> Destination:
+    """Digits are sent as given, without adding or dropping a `+`. Raises ValueError."""
+    number = text.removeprefix("tel:")
+    if _DIGITS.fullmatch(number):
+        return Destination(text, number)
+    match = _SIP.fullmatch(text)
+    if match:
+        return Destination(text, match["user"], match["host"])
+    raise ValueError(ALLOWED)

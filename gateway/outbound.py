@@ -1,0 +1,256 @@
+"""Somebody asks for a call: room, agent, then the SIP leg; what came of it is the call's state."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from gateway.callbacks.targets import TargetRefused, check_target
+from gateway.calls import (
+    Call,
+    Direction,
+    DisconnectionReason,
+    Event,
+    EventKind,
+    TimelineEntry,
+    sip_reason,
+)
+from gateway.errors import ApiError, LiveKitError, LiveKitRefused, LiveKitUnreachable
+from gateway.lifecycle import Lifecycle
+from gateway.livekit.client import DialOrder, LiveKit, RoomOrder
+from gateway.metadata import job_metadata
+from gateway.numbers import Destination
+from gateway.registry import CallRegistry
+from gateway.settings import Config
+
+log = structlog.get_logger()
+
+#: Between two looks whether a worker has taken the job, or what became of a leg, in s.
+LOOK_EVERY = 0.05
+FOLLOW_EVERY = 0.5
+#: What a visitor at the cap is asked to wait, in s.
+RETRY_AFTER = 5
+
+
+@dataclass(frozen=True, slots=True)
+class CallOrder:
+    """A call that somebody wants made. `metadata` is what the agent is told, flat; times in s."""
+
+    destination: Destination
+    metadata: Mapping[str, object]
+    account_code: str
+    agent_name: str = ""
+    caller_id: str = ""
+    caller_number: str = ""
+    caller_name: str = ""
+    session_options: Mapping[str, object] = field(default_factory=dict)
+    max_call_duration: int | None = None
+    ringing_timeout: int | None = None
+    record_call: bool = False
+    wait: str = "early"
+    callback_url: str = ""
+    callback_events: tuple[str, ...] = ()
+
+
+class OutboundCalls:
+    """Makes calls. Raises ApiError, LiveKitRefused, LiveKitUnreachable; then nothing stays open."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        registry: CallRegistry,
+        lifecycle: Lifecycle,
+        livekit: LiveKit,
+        new_call_id: Callable[[], str],
+        clock: Callable[[], int],
+    ) -> None:
+        self._config = config
+        self._registry = registry
+        self._lifecycle = lifecycle
+        self._livekit = livekit
+        self._new_call_id = new_call_id
+        self._clock = clock
+        self._dialing: set[asyncio.Task[LiveKitError | None]] = set()
+
+    async def dispatch(self, order: CallOrder) -> Call:
+        """Make the call; it rings, or is further on, when this returns. See `CallOrder.wait`."""
+        await self._check(order)
+        call = await self._lifecycle.register(self._new_call(order))
+        await self._bring_agent(call, order)
+        task = asyncio.create_task(self._connect(call, order), name=f"dial {call.call_id}")
+        self._dialing.add(task)
+        task.add_done_callback(self._dialing.discard)
+        await self._early_failure(task, order)
+        return await self._registry.get(call.call_id) or call
+
+    async def close(self) -> None:
+        """Stop following the dials under way; LiveKit holds the calls."""
+        for task in self._dialing:
+            task.cancel()
+        await asyncio.gather(*self._dialing, return_exceptions=True)
+
+    async def _check(self, order: CallOrder) -> None:
+        settings = self._config.outbound
+        if order.callback_url:
+            try:
+                check_target(order.callback_url, self._config.callbacks.allowed_hosts)
+            except TargetRefused as refusal:
+                details = {"callback_url": [str(refusal)]}
+                raise ApiError(422, "invalid", "cannot use: callback_url", details) from refusal
+        if await self._registry.count_active(Direction.OUTBOUND) >= settings.max_active_calls:
+            raise ApiError(
+                429,
+                "too_many_calls",
+                f"{settings.max_active_calls} outbound calls are active, that is the limit",
+                retry_after=RETRY_AFTER,
+            )
+        by_gateway = settings.dialed_by == "gateway"
+        if by_gateway and not (settings.trunk_id or order.destination.hostname):
+            raise ApiError(503, "no_trunk", "there is no outbound trunk: set SIP_OUTBOUND_TRUNK_ID")
+
+    def _new_call(self, order: CallOrder) -> Call:
+        now = self._clock()
+        settings = self._config.outbound
+        return Call(
+            call_id=self._new_call_id(),
+            direction=Direction.OUTBOUND,
+            agent_name=order.agent_name or self._config.agent.name,
+            start_timestamp=now,
+            from_number=order.caller_number or order.caller_id,
+            to_number=order.destination.text,
+            caller_name=order.caller_name,
+            account_code=order.account_code,
+            ringing_timeout=order.ringing_timeout or settings.ringing_timeout,
+            max_call_duration=order.max_call_duration or settings.max_call_duration,
+            metadata=order.metadata,
+            callback_url=order.callback_url,
+            callback_events=order.callback_events,
+            timeline=(TimelineEntry(now, EventKind.REGISTERED),),
+        )
+
+    async def _bring_agent(self, call: Call, order: CallOrder) -> None:
+        """Room and agent; whatever fails ends the call, and with it goes its room."""
+        extras = {"session_options": order.session_options, "record_call": order.record_call}
+        metadata = job_metadata(call, own_url=self._config.own_url, extras=extras)
+        room = RoomOrder(call.call_id, metadata, empty_timeout=call.ringing_timeout + 30)
+        try:
+            room_sid = await self._livekit.create_room(room)
+            dispatch_id = await self._livekit.dispatch_agent(
+                call.call_id, call.agent_name, metadata
+            )
+            job_id = await self._job(call, dispatch_id)
+        except LiveKitError as error:
+            await self._apply(call, EventKind.LIVEKIT_FAILED, detail=str(error))
+            raise
+        if job_id is None:
+            waited = f"no worker took the job within {self._config.outbound.agent_timeout:g} s"
+            message = f"{waited}: is one running that answers to {call.agent_name!r}?"
+            await self._apply(call, EventKind.NO_AGENT, detail=message)
+            raise ApiError(503, "no_agent", message, {"agent_name": call.agent_name})
+        ids = {"room_sid": room_sid, "dispatch_id": dispatch_id, "job_id": job_id}
+        await self._apply(call, EventKind.DISPATCHED, ids=ids)
+
+    async def _job(self, call: Call, dispatch_id: str) -> str | None:
+        """The job a worker took; None if none did in time."""
+        deadline = self._clock() + self._config.outbound.agent_timeout * 1000
+        while self._clock() < deadline:
+            job_id = await self._livekit.find_job(call.call_id, dispatch_id)
+            if job_id:
+                return job_id
+            await asyncio.sleep(LOOK_EVERY)
+        return None
+
+    async def _early_failure(
+        self, task: "asyncio.Task[LiveKitError | None]", order: CallOrder
+    ) -> None:
+        """Wait as long as the order asks for; raise what the dial failed with meanwhile."""
+        windows = {"none": 0.0, "early": self._config.outbound.early_failure_window}
+        await asyncio.wait({task}, timeout=windows.get(order.wait))
+        if task.done() and (error := task.result()):
+            raise error
+
+    async def _connect(self, call: Call, order: CallOrder) -> LiveKitError | None:
+        """Have the far end rung until the call is answered or not; what went wrong, if anything."""
+        await self._apply(call, EventKind.DIALING, detail=call.to_number)
+        if self._config.outbound.dialed_by == "agent":
+            return await self._follow(call)
+        try:
+            await self._livekit.dial(self._dial_order(call, order))
+        except LiveKitRefused as refusal:
+            await self._not_connected(call, refusal)
+            return refusal
+        except LiveKitUnreachable as error:
+            log.warning("call.dial_unknown", call_id=call.call_id, error=str(error))
+            return await self._follow(call)
+        await self._apply(call, EventKind.ANSWERED)
+        return None
+
+    def _dial_order(self, call: Call, order: CallOrder) -> DialOrder:
+        headers = {"X-Account-Code": call.account_code} if call.account_code else {}
+        hostname = order.destination.hostname
+        return DialOrder(
+            room=call.call_id,
+            to=order.destination.user,
+            identity=order.caller_id or f"sip_{order.destination.user}",
+            trunk_id="" if hostname else self._config.outbound.trunk_id,
+            hostname=hostname,
+            from_number=call.from_number,
+            display_name=order.caller_name,
+            headers=headers,
+            ringing_timeout=call.ringing_timeout,
+            max_call_duration=call.max_call_duration,
+        )
+
+    async def _not_connected(self, call: Call, refusal: LiveKitRefused) -> None:
+        timed_out = refusal.code in {"deadline_exceeded", "canceled"} and not refusal.sip
+        reason = DisconnectionReason.DIAL_NO_ANSWER if timed_out else sip_reason(refusal.sip)
+        event = Event(
+            EventKind.DIAL_FAILED,
+            self._clock(),
+            reason=reason,
+            sip=refusal.sip,
+            detail=refusal.told,
+        )
+        await self._lifecycle.apply(call.call_id, event)
+
+    async def _follow(self, call: Call) -> LiveKitError | None:
+        """The leg is not ours to wait for, or its outcome was lost: see what LiveKit has of it."""
+        patience = call.ringing_timeout + self._config.outbound.agent_timeout
+        deadline = self._clock() + patience * 1000
+        was_there = False
+        while self._clock() < deadline:
+            current = await self._registry.get(call.call_id)
+            if current is None or not current.is_active:
+                return None
+            status = await self._leg_status(call)
+            if status == "active":
+                await self._apply(call, EventKind.ANSWERED)
+                return None
+            if was_there and status is None:
+                break
+            was_there = was_there or bool(status)
+            await asyncio.sleep(FOLLOW_EVERY)
+        failure = LiveKitUnreachable("the far end did not answer, LiveKit did not say why")
+        await self._apply(call, EventKind.DIAL_FAILED, detail=str(failure))
+        return failure
+
+    async def _leg_status(self, call: Call) -> str | None:
+        """The SIP leg's status, None where there is no leg, "" while LiveKit is away."""
+        try:
+            return await self._livekit.sip_status(call.call_id)
+        except LiveKitError as error:
+            log.warning("call.follow_failed", call_id=call.call_id, error=str(error))
+            return ""
+
+    async def _apply(
+        self,
+        call: Call,
+        kind: EventKind,
+        *,
+        detail: str = "",
+        ids: Mapping[str, str] | None = None,
+    ) -> None:
+        event = Event(kind, self._clock(), ids=ids, detail=detail)
+        await self._lifecycle.apply(call.call_id, event)

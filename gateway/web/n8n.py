@@ -1,0 +1,59 @@
+"""n8n's door: `POST /dispatch`, as the n8n guide has it."""
+
+import hashlib
+import json
+
+from aiohttp import web
+
+from gateway.calls import Call
+from gateway.errors import ApiError
+from gateway.settings import Role
+from gateway.web.dispatch import DispatchRequest, DispatchSchema
+from gateway.web.keys import ONCE_ONLY, OUTBOUND
+from gateway.web.load import load_json
+from gateway.web.proof import require
+
+routes = web.RouteTableDef()
+
+_DISPATCH = DispatchSchema()
+
+
+@routes.post("/dispatch")
+async def dispatch(request: web.Request) -> web.Response:
+    visitor = require(request, Role.DISPATCH)
+    body = await request.read()
+    asked: DispatchRequest = load_json(request, body, _DISPATCH)
+    key = _key(request, asked)
+    outbound = request.app[OUTBOUND]
+    call = await request.app[ONCE_ONLY].run(
+        f"{visitor}:{key}" if key else "",
+        _fingerprint(body),
+        lambda: outbound.dispatch(asked.order),
+    )
+    return web.json_response(dispatched(call))
+
+
+def dispatched(call: Call) -> dict[str, object]:
+    """The answer to a dispatch: the guide's, and what the call's life goes by."""
+    return {
+        "dispatch_id": call.livekit.get("dispatch_id"),
+        "job_id": call.livekit.get("job_id"),
+        "room": call.call_id,
+        "agent_name": call.agent_name,
+        "metadata": call.metadata,
+        "call_id": call.call_id,
+        "call_status": call.call_status,
+    }
+
+
+def _key(request: web.Request, asked: DispatchRequest) -> str:
+    header = request.headers.get("Idempotency-Key", "")
+    if len(header) > 255:
+        raise ApiError(422, "invalid", "Idempotency-Key: at most 255 characters")
+    return asked.idempotency_key or header
+
+
+def _fingerprint(body: bytes) -> str:
+    """The same for bodies that say the same, whatever their white space and order."""
+    canonical = json.dumps(json.loads(body), sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
