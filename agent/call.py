@@ -8,13 +8,14 @@ from livekit import rtc
 from livekit.agents import AutoSubscribe, JobContext
 
 from agent.context import read_context
+from agent.record import Record
 from agent.report import Reporter
 from agent.settings import WorkerSettings
 
 logger = logging.getLogger("agent.call")
 
 #: Talks in a room until the call is over and returns why; see `agent.diagnostic.converse`.
-Conversation = Callable[[rtc.Room, Callable[[], Coroutine[Any, Any, None]]], Awaitable[str]]
+Conversation = Callable[[rtc.Room, Record, Callable[[], Coroutine[Any, Any, None]]], Awaitable[str]]
 
 
 async def run_call(ctx: JobContext, settings: WorkerSettings, converse: Conversation) -> None:
@@ -28,14 +29,17 @@ async def run_call(ctx: JobContext, settings: WorkerSettings, converse: Conversa
         api_key=settings.api_key,
         api_secret=settings.api_secret,
     )
+    record = Record()
     try:
         await ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
-        reason = await converse(ctx.room, lambda: reporter.tell("agent_ready"))
+        reason = await converse(ctx.room, record, lambda: reporter.tell("agent_ready"))
     except Exception as error:
         logger.exception("the call failed")
-        await reporter.tell("agent_failed", f"{type(error).__name__}: {error}")
+        why = f"{type(error).__name__}: {error}"
+        record.errors.append(why)
+        await reporter.tell("agent_failed", why, record.report())
         # Also without the gateway's help the caller is let go rather than left in silence.
         await ctx.delete_room()
         raise
-    await reporter.tell("agent_ended", reason)
+    await reporter.tell("agent_ended", reason, record.report())
     ctx.shutdown(reason)

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from livekit import rtc
 
+from agent.record import Record
 from agent.room import answered_caller, audio_of, departure
 
 logger = logging.getLogger("agent.diagnostic")
@@ -20,10 +21,14 @@ FRAME_MS = 20
 #: Keys waiting to be spoken; a caller who presses faster loses the rest.
 PENDING_KEYS = 16
 
+#: What greeting.wav says.
+GREETING = "Hello. This line works. I repeat what you say."
 CLIPS = {**{str(digit): f"{digit}.wav" for digit in range(10)}, "*": "star.wav", "#": "pound.wav"}
 
 
-async def converse(room: rtc.Room, on_ready: Callable[[], Coroutine[Any, Any, None]]) -> str:
+async def converse(
+    room: rtc.Room, record: Record, on_ready: Callable[[], Coroutine[Any, Any, None]]
+) -> str:
     """Talk until the caller leaves or the room ends; returns which of them it was.
 
     `on_ready` is awaited beside the conversation once our audio is in the room: that is when
@@ -31,21 +36,22 @@ async def converse(room: rtc.Room, on_ready: Callable[[], Coroutine[Any, Any, No
     """
     async with Voice.published_in(room) as voice, asyncio.TaskGroup() as tasks:
         tasks.create_task(on_ready())
-        talking = tasks.create_task(_talk(room, voice))
+        talking = tasks.create_task(_talk(room, voice, record))
         reason = await departure(room)
         talking.cancel()
     return reason
 
 
-async def _talk(room: rtc.Room, voice: "Voice") -> None:
+async def _talk(room: rtc.Room, voice: "Voice", record: Record) -> None:
     keys: asyncio.Queue[str] = asyncio.Queue(PENDING_KEYS)
     room.on("sip_dtmf_received", lambda press: _remember(keys, press.digit))
     caller = await answered_caller(room)
     logger.info("caller is there", extra={"identity": caller.identity})
+    record.said("agent", GREETING)
     await voice.play("greeting.wav")
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_repeat(await audio_of(room, caller), voice))
-        tasks.create_task(_speak_keys(keys, voice))
+        tasks.create_task(_speak_keys(keys, voice, record))
 
 
 async def _repeat(track: rtc.Track, voice: "Voice") -> None:
@@ -59,10 +65,11 @@ async def _repeat(track: rtc.Track, voice: "Voice") -> None:
         await heard.aclose()
 
 
-async def _speak_keys(keys: asyncio.Queue[str], voice: "Voice") -> None:
+async def _speak_keys(keys: asyncio.Queue[str], voice: "Voice", record: Record) -> None:
     while True:
         key = await keys.get()
         logger.info("key pressed", extra={"key": key})
+        record.said("user", f"[key {key}]")
         if key in CLIPS:
             await voice.play(CLIPS[key])
 

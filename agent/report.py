@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Literal
 
@@ -14,7 +15,7 @@ from livekit import api
 logger = logging.getLogger("agent.report")
 
 #: How long a report is tried, in s: less than the framework gives a job to shut down.
-TRY_FOR = 8.0
+TRY_FOR = 12.0
 ATTEMPT = aiohttp.ClientTimeout(total=3)
 
 Happening = Literal["agent_ready", "agent_ended", "agent_failed", "agent_gone"]
@@ -29,11 +30,16 @@ class Reporter:
         self._api_key = api_key
         self._api_secret = api_secret
 
-    async def tell(self, event: Happening, detail: str = "") -> None:
-        """Never raises: a gateway that is away must not end a conversation; it is logged."""
+    async def tell(
+        self, event: Happening, detail: str = "", report: Mapping[str, object] | None = None
+    ) -> None:
+        """Never raises: a gateway that is away must not end a conversation; it is logged.
+
+        `report` is what the gateway passes on in `call_analyzed`.
+        """
         if not self._url:
             return
-        content = {"event": event, "job_id": self._job_id, "detail": detail}
+        content = {"event": event, "job_id": self._job_id, "detail": detail, "report": report}
         try:
             await self._post(json.dumps(content).encode())
         except (aiohttp.ClientError, TimeoutError) as error:

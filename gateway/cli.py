@@ -49,6 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     inbound.add_argument("--dtmf", default="", help="keys the caller presses, such as 12#")
     inbound.add_argument("--hold", type=float, default=4.0, help="seconds to stay in the call")
     inbound.set_defaults(run=_simulate_inbound)
+
+    outbound = kinds.add_parser("outbound", help="ask for a call as n8n does, and follow it")
+    outbound.add_argument("--url", help="the gateway (default: the configured one)")
+    outbound.add_argument("--to", dest="to_number", default="61402012298", help="number to call")
+    outbound.add_argument("--hold", type=float, default=4.0, help="seconds to stay in the call")
+    outbound.set_defaults(run=_simulate_outbound)
     return parser
 
 
@@ -75,5 +81,11 @@ def _dev(arguments: argparse.Namespace) -> int:
 
 def _simulate_inbound(arguments: argparse.Namespace) -> int:
     from gateway.simulate.inbound import run
+
+    return run(arguments)
+
+
+def _simulate_outbound(arguments: argparse.Namespace) -> int:
+    from gateway.simulate.outbound import run
 
     return run(arguments)

@@ -1,5 +1,6 @@
 """Sends one callback: signed, to allowed addresses only, within a time-out. Never raises."""
 
+import errno
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -86,9 +87,8 @@ class GuardedResolver(AbstractResolver):
         if not is_allowed(host, self._trusted):
             for address in found:
                 if is_private(address["host"]):
-                    raise OSError(
-                        f"{host} leads into a private network: list it in callbacks.allowed_hosts"
-                    )
+                    why = "leads into a private network, list it in callbacks.allowed_hosts"
+                    raise PermissionError(errno.EACCES, f"{host} {why}")
         return found
 
     async def close(self) -> None:

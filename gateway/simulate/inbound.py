@@ -14,9 +14,9 @@ import aiohttp
 
 from gateway.config import DEV_ENV, ENV_FILE, load_config
 from gateway.errors import ConfigError, GatewayError
-from gateway.livekit.tokens import caller_token
 from gateway.settings import Config
 from gateway.simulate.jambonz import HookRefused, Jambonz
+from gateway.simulate.ops import Ops, check_livekit, reason, sip_token
 from gateway.simulate.steps import Steps
 
 try:
@@ -47,10 +47,7 @@ class Script:
 def run(arguments: argparse.Namespace) -> int:
     """The command; 0 when every step happened. Raises GatewayError naming the one that did not."""
     config = load_config(arguments.config, env_files=(ENV_FILE, DEV_ENV))
-    if not (config.livekit.url and config.livekit.api_key and config.livekit.api_secret):
-        raise ConfigError(
-            ["there is no LiveKit to call: start `make run` first, or set LIVEKIT_URL and its key"]
-        )
+    check_livekit(config)
     script = Script(
         from_number=arguments.from_number,
         to_number=arguments.to_number,
@@ -72,32 +69,32 @@ async def play(config: Config, url: str, script: Script, steps: Steps) -> None:
         secret = next(iter(config.security.webhook_secrets), "")
         jambonz = Jambonz(session, url, secret, script.from_number, script.to_number)
         dial = await steps.run("call hook answered", _dialed(jambonz), show=_sip_uri)
-        gateway = _Ops(session, url, config, _room(dial))
+        ops = Ops(session, url, config, _room(dial))
         try:
             async with AsyncExitStack() as stack:
                 person = await steps.run(
                     "caller in the room",
                     stack.enter_async_context(
                         caller.Caller.joined(
-                            config.livekit.url, _token(config, gateway.room, script)
+                            config.livekit.url, sip_token(config, ops.call_id, script.from_number)
                         )
                     ),
                 )
                 await person.speak(voice)
-                await _converse(jambonz, person, gateway, script, steps)
+                await _converse(jambonz, person, ops, script, steps)
                 if script.record:
                     caller.write_wav(script.record, person.recording)
         except BaseException:
             await _give_up(jambonz)
             raise
         await steps.run("hung up", _hang_up(jambonz, str(dial["actionHook"])))
-        await steps.run("call shown as ended", gateway.shows("ended"), show=_reason)
+        await steps.run("call shown as ended", ops.shows("ended"), show=reason)
 
 
 async def _converse(
     jambonz: Jambonz,
     person: caller.Caller,
-    gateway: "_Ops",
+    ops: Ops,
     script: Script,
     steps: Steps,
 ) -> None:
@@ -105,7 +102,7 @@ async def _converse(
     await steps.run("agent in the room", person.agent_audio(), limit=15)
     await steps.run("call answered", _answer(jambonz))
     await steps.run("agent heard", person.agent_heard(), limit=10)
-    await steps.run("call shown as ongoing", gateway.shows("ongoing"))
+    await steps.run("call shown as ongoing", ops.shows("ongoing"))
     if script.keys:
         limit = 5.0 + len(script.keys)
         await steps.run("keys pressed", person.press(script.keys), limit=limit)
@@ -142,42 +139,6 @@ async def _give_up(jambonz: Jambonz) -> None:
         await jambonz.status("no-answer", 487)
 
 
-class _Ops:
-    """The gateway as ops see it, asked about one call."""
-
-    def __init__(self, session: aiohttp.ClientSession, url: str, config: Config, room: str) -> None:
-        self._session = session
-        self._url = f"{url}/livekit-api/calls/{room}"
-        keys = config.security.api_keys
-        self._headers = {"X-API-Key": keys[0].secret} if keys else {}
-        self.room = room
-
-    async def shows(self, status: str) -> dict[str, Any]:
-        """Ask until the call has `status`; the call."""
-        while True:
-            async with self._session.get(self._url, headers=self._headers) as answer:
-                if answer.status != 200:
-                    raise HookRefused(f"answered {answer.status}: {await answer.text()}")
-                call: dict[str, Any] = await answer.json()
-            if call["call_status"] == status:
-                return call
-            await asyncio.sleep(0.05)
-
-
-def _token(config: Config, room: str, script: Script) -> str:
-    return caller_token(
-        config.livekit.api_key,
-        config.livekit.api_secret,
-        room=room,
-        identity=f"sip_{script.from_number}",
-        attributes={
-            "sip.phoneNumber": script.from_number,
-            "sip.trunkPhoneNumber": room,
-            "sip.callStatus": "active",
-        },
-    )
-
-
 def _sip_uri(dial: dict[str, Any]) -> str:
     target: dict[str, Any] = next(iter(dial.get("target", [])), {})
     return str(target.get("sipUri", ""))
@@ -186,7 +147,3 @@ def _sip_uri(dial: dict[str, Any]) -> str:
 def _room(dial: dict[str, Any]) -> str:
     match = SIP_URI.search(_sip_uri(dial))
     return match["room"] if match else ""
-
-
-def _reason(call: dict[str, Any]) -> str:
-    return f"{call['disconnection_reason']} after {call['duration_ms']} ms"

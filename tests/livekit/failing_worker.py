@@ -9,6 +9,7 @@ from livekit import rtc
 from livekit.agents import JobContext
 
 from agent.call import run_call
+from agent.record import Record
 from agent.room import answered_caller
 from agent.settings import read_settings
 from agent.worker import make_server
@@ -17,7 +18,9 @@ settings = read_settings()
 server = make_server(settings)
 
 
-async def go_wrong(room: rtc.Room, on_ready: Callable[[], Coroutine[Any, Any, None]]) -> str:
+async def go_wrong(
+    room: rtc.Room, record: Record, on_ready: Callable[[], Coroutine[Any, Any, None]]
+) -> str:
     await on_ready()
     caller = await answered_caller(room)
     if caller.identity == "sip_crash":

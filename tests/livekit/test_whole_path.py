@@ -148,7 +148,7 @@ async def test_a_caller_who_just_leaves_ends_the_call(
 
 
 async def test_a_room_made_twice_has_one_agent(real: Real) -> None:
-    order = RoomOrder("call-twice", real.config.agent.name, "{}", empty_timeout=30)
+    order = RoomOrder("call-twice", "{}", 30, agent_name=real.config.agent.name)
     async with livekit_of(real) as livekit:
         sids = {await livekit.create_room(order) for _ in range(3)}
         assert len(sids) == 1

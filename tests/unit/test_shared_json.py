@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from agent.context import CallContext, read_context
+from agent.record import Record
 from agent.report import Reporter
 from gateway.calls import Call, Direction, EventKind
 from gateway.livekit.webhooks import ProofError, ProofOfKey
@@ -73,7 +74,7 @@ async def tell(gateway: Gateway) -> None:
     async with TestServer(app) as server:
         url = str(server.make_url("/report"))
         reporter = Reporter(url, job_id="AJ_1", api_key=KEY, api_secret=SECRET)
-        await reporter.tell("agent_failed", "ValueError: no")
+        await reporter.tell("agent_failed", "ValueError: no", Record().report())
 
 
 async def test_the_gateway_accepts_what_the_agent_reports() -> None:
@@ -82,6 +83,7 @@ async def test_the_gateway_accepts_what_the_agent_reports() -> None:
     (report,) = gateway.reports
     assert report.kind is EventKind.AGENT_FAILED
     assert (report.job_id, report.detail) == ("AJ_1", "ValueError: no")
+    assert report.report.keys() == {"transcript", "usage", "duration_ms", "errors"}
 
 
 async def test_a_report_is_repeated_until_it_is_taken() -> None:

@@ -1,0 +1,32 @@
+"""What is remembered of a conversation, to be reported at its end."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+#: Entries of a transcript kept at most; a report has to fit the gateway's largest body.
+TRANSCRIPT_LIMIT = 2_000
+
+
+@dataclass
+class Record:
+    """`transcript` entries are `{"at": ms since epoch, "role", "text"}`; `usage` is the models'."""
+
+    transcript: list[dict[str, object]] = field(default_factory=list)
+    usage: dict[str, object] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    _began: float = field(default_factory=time.monotonic)
+
+    def said(self, role: Literal["agent", "user"], text: str) -> None:
+        if len(self.transcript) < TRANSCRIPT_LIMIT:
+            at = time.time_ns() // 1_000_000
+            self.transcript.append({"at": at, "role": role, "text": text})
+
+    def report(self) -> dict[str, object]:
+        """As JSON; `duration_ms` is that of the agent's part, ringing included."""
+        return {
+            "transcript": self.transcript,
+            "usage": self.usage,
+            "duration_ms": round((time.monotonic() - self._began) * 1000),
+            "errors": self.errors,
+        }
