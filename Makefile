@@ -3,10 +3,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 VALIDATOR := tests/jambonz/node_modules/.package-lock.json
 
-.PHONY: help install run demo test lint bench clean
+.PHONY: help install run demo test test-sip test-n8n lint bench clean
 
 help:  ## what there is
-	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 install: $(INSTALLED)  ## the environment in .venv, exactly as pinned
 
@@ -32,6 +32,13 @@ test: install $(VALIDATOR)  ## all tests, on real parts where they can be had
 $(VALIDATOR): tests/jambonz/package.json tests/jambonz/package-lock.json
 	@if command -v npm >/dev/null; then \
 	  cd tests/jambonz && npm ci --silent --no-audit --no-fund --ignore-scripts; fi
+
+test-sip: install  ## outbound calls on real SIP, where livekit-sip, redis-server and sipp are on PATH
+	@$(BIN)/python -m pytest tests/sip
+
+test-n8n: install  ## the shipped workflows in a real n8n; the first time installs it (minutes, 2 GB)
+	@bash tests/n8n/install.sh
+	@$(BIN)/python -m pytest tests/n8n
 
 lint: install  ## ruff, mypy, the import contracts
 	@$(BIN)/ruff check .

@@ -36,6 +36,8 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.5
 #: How long a shared token is used, in s; it is valid for longer, see tokens.py.
 RENEW_AFTER = 600.0
+#: What the agents framework puts before a job's id to name its participant.
+AGENT_IDENTITY = "agent-"
 #: How much longer than its ringing a dial may take, in s.
 DIAL_MARGIN = 5
 #: How long LiveKit keeps a room after the last caller has left it, in s.
@@ -151,11 +153,19 @@ class LiveKit:
         return (await self._insist(attempt)).id
 
     async def find_job(self, room: str, dispatch_id: str) -> str | None:
-        """The id of the job that a worker has taken for the dispatch, if one has."""
+        """The id of the job that a worker has taken for the dispatch, if one has.
+
+        In the first seconds after a worker has registered LiveKit lists no job for a dispatch
+        though the agent is in the room (seen with livekit-server 1.13.5); so both are looked at.
+        """
         service = self._client.agent_dispatch
         dispatches = await self._insist(lambda: service.list_dispatch(room))
-        jobs = (job.id for one in dispatches if one.id == dispatch_id for job in one.state.jobs)
-        return next(jobs, None)
+        for dispatch in dispatches:
+            if dispatch.id == dispatch_id and dispatch.state.jobs:
+                return dispatch.state.jobs[0].id
+        present = await self._participants(room)
+        agents = [who.identity for who in present if who.kind == ParticipantInfo.Kind.AGENT]
+        return next((who.removeprefix(AGENT_IDENTITY) for who in agents), None)
 
     async def dial(self, order: DialOrder) -> None:
         """Ring the far end and wait until it answers; a refusal carries its SIP status.
@@ -201,7 +211,7 @@ class LiveKit:
 
         LiveKit still shows an agent for some 20 s after its process has died.
         """
-        gone = f"agent-{besides_job}"  # the identity that the framework gives an agent
+        gone = f"{AGENT_IDENTITY}{besides_job}"
         return any(
             who.kind == ParticipantInfo.Kind.AGENT and who.identity != gone
             for who in await self._participants(room)
