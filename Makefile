@@ -38,7 +38,7 @@ test-sip: install  ## outbound calls on real SIP, where livekit-sip, redis-serve
 
 test-n8n: install  ## the shipped workflows in a real n8n; the first time installs it (minutes, 2 GB)
 	@bash tests/n8n/install.sh
-	@$(BIN)/python -m pytest tests/n8n
+	@WITH_N8N=1 $(BIN)/python -m pytest tests/n8n
 
 lint: install  ## ruff, mypy, the import contracts
 	@$(BIN)/ruff check .

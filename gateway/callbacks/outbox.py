@@ -145,7 +145,7 @@ class Outbox:
             if delivery.status is not DeliveryStatus.PENDING:
                 break
             await asyncio.sleep(delivery.pause(answer) * random.uniform(0.5, 1.0))  # noqa: S311
-        level = log.info if delivery.status is DeliveryStatus.DELIVERED else log.error
+        level = log.info if delivery.status is DeliveryStatus.DELIVERED else log.warning
         level(
             "callback.done",
             call_id=call_id,
