@@ -11,6 +11,7 @@ from agent.context import read_context
 from agent.record import Record
 from agent.report import Reporter
 from agent.settings import WorkerSettings
+from agent.spool import Spool
 
 logger = logging.getLogger("agent.call")
 
@@ -28,6 +29,7 @@ async def run_call(ctx: JobContext, settings: WorkerSettings, converse: Conversa
         job_id=ctx.job.id,
         api_key=settings.api_key,
         api_secret=settings.api_secret,
+        spool=Spool(settings.spool),
     )
     record = Record()
     try:

@@ -12,9 +12,13 @@ import aiohttp
 import stamina
 from livekit import api
 
+from agent.spool import Spool
+
 logger = logging.getLogger("agent.report")
 
-#: How long a report is tried, in s: less than the framework gives a job to shut down.
+FAILURES = (aiohttp.ClientError, TimeoutError)
+#: How long a job tries to report, in s: less than the framework gives it to shut down. What is not
+#: accepted by then is left to the worker.
 TRY_FOR = 12.0
 ATTEMPT = aiohttp.ClientTimeout(total=3)
 
@@ -24,7 +28,10 @@ Happening = Literal["agent_ready", "agent_ended", "agent_failed", "agent_gone"]
 class Reporter:
     """Reports to `url`; without one (a job that the gateway did not dispatch) it keeps silent."""
 
-    def __init__(self, url: str, *, job_id: str, api_key: str, api_secret: str) -> None:
+    def __init__(
+        self, url: str, *, job_id: str, api_key: str, api_secret: str, spool: Spool
+    ) -> None:
+        self._spool = spool
         self._url = url
         self._job_id = job_id
         self._api_key = api_key
@@ -33,22 +40,26 @@ class Reporter:
     async def tell(
         self, event: Happening, detail: str = "", report: Mapping[str, object] | None = None
     ) -> None:
-        """Never raises: a gateway that is away must not end a conversation; it is logged.
+        """Never raises: a gateway that is away must not end a conversation, or lose its report.
 
         `report` is what the gateway passes on in `call_analyzed`.
         """
         if not self._url:
             return
         content = {"event": event, "job_id": self._job_id, "detail": detail, "report": report}
+        body = json.dumps(content).encode()
         try:
-            await self._post(json.dumps(content).encode())
-        except (aiohttp.ClientError, TimeoutError) as error:
-            logger.error("report not delivered", extra={"event": event, "error": repr(error)})
+            await self._insist(body)
+        except FAILURES as error:
+            logger.warning("report is left to the worker", extra={"error": repr(error)})
+            self._spool.keep(self._url, body)
 
-    @stamina.retry(
-        on=(aiohttp.ClientError, TimeoutError), attempts=None, timeout=TRY_FOR, wait_max=2.0
-    )
-    async def _post(self, body: bytes) -> None:
+    @stamina.retry(on=FAILURES, attempts=None, timeout=TRY_FOR, wait_max=2.0)
+    async def _insist(self, body: bytes) -> None:
+        await self.post(body)
+
+    async def post(self, body: bytes) -> None:
+        """One try. Raises what FAILURES has."""
         headers = {
             "Authorization": f"Bearer {self._token(body)}",
             "Content-Type": "application/json",

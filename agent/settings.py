@@ -2,13 +2,20 @@
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from dotenv import load_dotenv
+
+#: In the home folder, where nobody else can put a report for us to deliver.
+SPOOL = ".cache/jambonz-livekit-gateway/reports"
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """`load_threshold`: CPU share (0 to 1) above which no job is taken; `inf` takes every job."""
+    """`load_threshold`: CPU share (0 to 1) above which no job is taken; `inf` takes every job.
+
+    `spool`: the folder where reports wait that the gateway has not accepted yet.
+    """
 
     agent_name: str
     api_key: str = field(repr=False)
@@ -17,6 +24,7 @@ class WorkerSettings:
     http_port: int
     load_threshold: float
     idle_processes: int
+    spool: Path
 
 
 def read_settings() -> WorkerSettings:
@@ -38,4 +46,5 @@ def read_settings() -> WorkerSettings:
         http_port=int(env.get("AGENT_HTTP_PORT") or 8081),
         load_threshold=float(env.get("AGENT_LOAD_THRESHOLD") or 0.7),
         idle_processes=int(env.get("AGENT_IDLE_PROCESSES") or os.cpu_count() or 1),
+        spool=Path(env.get("AGENT_SPOOL") or Path.home() / SPOOL),
     )

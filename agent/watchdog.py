@@ -1,26 +1,34 @@
-"""Jobs whose process is gone, told to the gateway: LiveKit itself takes some 20 s to notice one."""
+"""What the worker tells the gateway: of jobs whose process is gone, and what jobs could not.
+
+LiveKit itself takes some 20 s to notice a dead process.
+"""
 
 import asyncio
 import logging
 from collections.abc import Mapping
 
+import aiohttp
 from livekit.agents import AgentServer
 from livekit.protocol.agent import Job
 
 from agent.context import read_context
-from agent.report import Reporter
+from agent.report import FAILURES, Reporter
 from agent.settings import WorkerSettings
+from agent.spool import Spool
 
 logger = logging.getLogger("agent.watchdog")
 
 #: Between two looks at the jobs there are, in s: often enough to have seen one that dies early.
 INTERVAL = 0.1
+#: Between two tries to deliver what jobs could not, in s.
+SPOOL_INTERVAL = 5.0
 
 
 async def watch_jobs(server: AgentServer, settings: WorkerSettings) -> None:
     """Report each job that is no longer there, however it ended; runs as long as the worker."""
     before: Mapping[str, Job] = {}
     async with asyncio.TaskGroup() as reports:
+        reports.create_task(_deliver_spooled(settings))
         while True:
             now = {info.job.id: info.job for info in server.active_jobs}
             for job_id in before.keys() - now.keys():
@@ -33,7 +41,35 @@ async def watch_jobs(server: AgentServer, settings: WorkerSettings) -> None:
 
 async def _report(job: Job, settings: WorkerSettings) -> None:
     url = read_context(job.metadata).report_url
-    reporter = Reporter(
-        url, job_id=job.id, api_key=settings.api_key, api_secret=settings.api_secret
+    await _reporter(settings, url, job.id).tell("agent_gone", "its process has ended")
+
+
+async def _deliver_spooled(settings: WorkerSettings) -> None:
+    """Deliver what jobs could not, until it is accepted or no longer worth it."""
+    spool = Spool(settings.spool)
+    while True:
+        for waiting in spool.waiting():
+            try:
+                await _reporter(settings, waiting.url, "").post(waiting.body)
+            except FAILURES as error:
+                if not _is_final(error):
+                    logger.info("report still waits", extra={"error": repr(error)})
+                    continue
+                logger.error("report is refused", extra={"error": repr(error)})
+            waiting.done()
+        await asyncio.sleep(SPOOL_INTERVAL)
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether the gateway looked at the report and will not have it."""
+    return isinstance(error, aiohttp.ClientResponseError) and 400 <= error.status < 500
+
+
+def _reporter(settings: WorkerSettings, url: str, job_id: str) -> Reporter:
+    return Reporter(
+        url,
+        job_id=job_id,
+        api_key=settings.api_key,
+        api_secret=settings.api_secret,
+        spool=Spool(settings.spool),
     )
-    await reporter.tell("agent_gone", "its process has ended")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 
 from livekit.agents import AgentServer, JobContext
 
@@ -19,6 +20,8 @@ def make_server(settings: WorkerSettings) -> AgentServer:
         host=settings.http_host,
         port=settings.http_port,
         load_threshold=settings.load_threshold,
+        # LiveKit passes by a worker that says it is busy: one that takes every job never does.
+        load_fnc=_no_load if math.isinf(settings.load_threshold) else None,
         num_idle_processes=settings.idle_processes,
     )
 
@@ -33,6 +36,10 @@ def make_server(settings: WorkerSettings) -> AgentServer:
         logger.info("worker ready for calls", extra={"agent_name": settings.agent_name})
 
     return server
+
+
+def _no_load() -> float:
+    return 0.0
 
 
 # The framework looks for the server, and job processes for the entry point, in a module.

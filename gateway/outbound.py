@@ -22,7 +22,7 @@ from gateway.livekit.client import DialOrder, LiveKit, RoomOrder
 from gateway.metadata import job_metadata
 from gateway.numbers import Destination
 from gateway.registry import CallRegistry
-from gateway.settings import Config
+from gateway.settings import LIMIT_MARGIN, Config
 
 log = structlog.get_logger()
 
@@ -200,7 +200,7 @@ class OutboundCalls:
             display_name=order.caller_name,
             headers=headers,
             ringing_timeout=call.ringing_timeout,
-            max_call_duration=call.max_call_duration,
+            max_call_duration=call.max_call_duration + LIMIT_MARGIN,
         )
 
     async def _not_connected(self, call: Call, refusal: LiveKitRefused) -> None:

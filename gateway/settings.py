@@ -15,6 +15,10 @@ from gateway.jambonz.verbs import DialLimits, FallbackTarget
 
 LOOPBACK = "127.0.0.1"
 
+#: How much longer than we Jambonz and LiveKit let a call last, in s: they end it if we are gone,
+#: and would call it a hang-up.
+LIMIT_MARGIN = 5
+
 
 def setting(
     default: Any, check: Callable[[Any], Any] | None = None, *, env: str = "", secret: bool = False
@@ -93,7 +97,7 @@ class InboundSettings:
 
     @property
     def limits(self) -> DialLimits:
-        return DialLimits(self.ring_timeout, self.max_call_duration)
+        return DialLimits(self.ring_timeout, self.max_call_duration + LIMIT_MARGIN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,9 +111,8 @@ class Watch:
 
     def _overdue(self, call: Call, now: int) -> Event | None:
         if call.call_status is CallStatus.ONGOING:
-            # Jambonz ends it itself at the limit; this is for when its word does not come.
-            limit = call.max_call_duration + 5
-            if call.answer_timestamp and now - call.answer_timestamp > limit * 1000:
+            lasted = now - (call.answer_timestamp or now)
+            if lasted > call.max_call_duration * 1000:
                 return Event(EventKind.OVERRAN, now)
             return None
         waited = now - call.start_timestamp

@@ -70,6 +70,8 @@ class LiveKitServer:
             },
             # What keeps an INVITE for a room that nobody registered from making one.
             "room": {"auto_create": False},
+            # Else no worker gets a job while this one machine is busier than 70 %.
+            "agents": {"target_load": 100},
             "keys": {self.key: self.secret},
             "webhook": {"api_key": self.key, "urls": [self.webhook_url]},
             "logging": {"level": "error", "json": False},

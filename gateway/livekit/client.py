@@ -155,8 +155,8 @@ class LiveKit:
     async def find_job(self, room: str, dispatch_id: str) -> str | None:
         """The id of the job that a worker has taken for the dispatch, if one has.
 
-        In the first seconds after a worker has registered LiveKit lists no job for a dispatch
-        though the agent is in the room (seen with livekit-server 1.13.5); so both are looked at.
+        LiveKit lists the job only after 5 s where no agent was dispatched for a minute, though the
+        agent is in the room long before (livekit-server 1.13.5); so both are looked at.
         """
         service = self._client.agent_dispatch
         dispatches = await self._insist(lambda: service.list_dispatch(room))

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import aiohttp
 import pytest
@@ -42,7 +43,10 @@ def real_parts(worker: Sequence[str] = WORKER, **settings: str) -> Iterator[Real
         **settings,
     }
     config = build_config({}, env)
-    with running(config, env, say=lambda *_: None, worker=worker) as stack:
+    with (
+        TemporaryDirectory() as spool,
+        running(config, {"AGENT_SPOOL": spool, **env}, say=lambda *_: None, worker=worker) as stack,
+    ):
         reached = build_config({}, stack.env)
         yield Real(reached, stack.children["worker"], stack.children["gateway"])
 

@@ -1,6 +1,8 @@
 """Gateway and agent import nothing of each other; these tests hold their JSON together."""
 
+import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,9 +10,12 @@ import stamina
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from agent import watchdog
 from agent.context import CallContext, read_context
 from agent.record import Record
 from agent.report import Reporter
+from agent.settings import WorkerSettings
+from agent.spool import Spool
 from gateway.calls import Call, Direction, EventKind
 from gateway.livekit.webhooks import ProofError, ProofOfKey
 from gateway.metadata import job_metadata
@@ -68,12 +73,38 @@ class Gateway:
         return web.Response(status=self._statuses.pop(0))
 
 
+def reporter_for(
+    url: str, spool: Spool | None = None, *, key: str = KEY, secret: str = SECRET
+) -> Reporter:
+    nowhere = Spool(Path("/nonexistent"))
+    return Reporter(url, job_id="AJ_1", api_key=key, api_secret=secret, spool=spool or nowhere)
+
+
+async def test_the_worker_delivers_what_a_job_could_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "SPOOL_INTERVAL", 0.01)
+    gateway, spool = Gateway(503, 204), Spool(tmp_path)
+    app = web.Application()
+    app.router.add_post("/report", gateway.take)
+    content = {"event": "agent_ended", "job_id": "AJ_1", "detail": "", "report": None}
+    async with TestServer(app) as server:
+        spool.keep(str(server.make_url("/report")), json.dumps(content).encode())
+        settings = WorkerSettings("agent", KEY, SECRET, "", 0, 1.0, 1, tmp_path)
+        delivering = asyncio.create_task(watchdog._deliver_spooled(settings))
+        async with asyncio.timeout(5):
+            while list(spool.waiting()):
+                await asyncio.sleep(0.01)
+        delivering.cancel()
+    assert len(gateway.reports) == 2
+
+
 async def tell(gateway: Gateway) -> None:
     app = web.Application()
     app.router.add_post("/report", gateway.take)
     async with TestServer(app) as server:
         url = str(server.make_url("/report"))
-        reporter = Reporter(url, job_id="AJ_1", api_key=KEY, api_secret=SECRET)
+        reporter = reporter_for(url)
         await reporter.tell("agent_failed", "ValueError: no", Record().report())
 
 
@@ -92,18 +123,23 @@ async def test_a_report_is_repeated_until_it_is_taken() -> None:
     assert len(gateway.reports) == 3
 
 
-async def test_a_gateway_that_is_away_does_not_raise() -> None:
-    reporter = Reporter("http://127.0.0.1:9/", job_id="1", api_key=KEY, api_secret=SECRET)
+async def test_a_report_to_a_gateway_that_is_away_is_kept(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
     with stamina.set_testing(True, attempts=2):
-        await reporter.tell("agent_ready")
+        await reporter_for("http://127.0.0.1:9/", spool).tell("agent_ended", "caller left")
+    (waiting,) = spool.waiting()
+    assert waiting.url == "http://127.0.0.1:9/"
+    assert json.loads(waiting.body)["detail"] == "caller left"
+    waiting.done()
+    assert list(spool.waiting()) == []
 
 
 async def test_nothing_is_reported_without_an_address() -> None:
-    await Reporter("", job_id="1", api_key=KEY, api_secret=SECRET).tell("agent_ready")
+    await reporter_for("").tell("agent_ready")
 
 
 def bearer(key: str, secret: str, body: bytes) -> str:
-    return f"Bearer {Reporter('', job_id='', api_key=key, api_secret=secret)._token(body)}"
+    return f"Bearer {reporter_for('', key=key, secret=secret)._token(body)}"
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ async def test_a_call_that_rings_has_the_time_to_ring(stage: Stage) -> None:
 
 async def test_a_call_beyond_its_longest_duration_ends(stage: Stage) -> None:
     await stage.happens(EventKind.ANSWERED)
-    await stage.pass_time(105)
+    await stage.pass_time(100)
     assert (await stage.call).is_active
     await stage.pass_time(0.1)
     assert (await stage.call).disconnection_reason is DisconnectionReason.MAX_DURATION_REACHED

@@ -99,7 +99,7 @@ async def test_what_livekit_is_asked_for(gateway: Client, fake_livekit: FakeLive
     assert leg.display_name == "LiveKit Nehos Hosted"
     assert leg.participant_identity == "LiveKitNehosHosted"
     assert dict(leg.headers) == {"X-Account-Code": "em-tech-01"}
-    assert (leg.ringing_timeout.seconds, leg.max_call_duration.seconds) == (20, 60)
+    assert (leg.ringing_timeout.seconds, leg.max_call_duration.seconds) == (20, 65)
     assert leg.wait_until_answered
 
 

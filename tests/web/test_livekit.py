@@ -116,6 +116,10 @@ async def test_the_agent_reports_how_it_goes(gateway: Client) -> None:
     assert entries[-2:] == [("agent_ready", ""), ("agent_ended", "caller left")]
 
 
+async def test_a_report_about_a_call_that_is_not_known_is_taken(gateway: Client) -> None:
+    assert await tell(gateway, "call-unknown", "agent_ended") == 204
+
+
 async def test_an_agents_failure_ends_the_call(gateway: Client) -> None:
     call_id = await registered(gateway)
     await tell(gateway, call_id, "agent_failed", "ValueError: no model")
