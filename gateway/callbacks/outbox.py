@@ -94,9 +94,12 @@ class Outbox:
         return all(d.status is not DeliveryStatus.PENDING for d in self.of(call_id))
 
     def _tell(self, call: Call, event: str) -> None:
+        receivers = self._receivers(call, event)
+        if not receivers:
+            return
         event_id = f"evt_{call.call_id}_{event}"
         body = json.dumps({"event": event, "event_id": event_id, "call": _told(call, event)})
-        for number, url in enumerate(self._receivers(call, event)):
+        for number, url in enumerate(receivers):
             if self._pending_count() >= self._settings.max_pending:
                 log.error("callback.dropped", call_id=call.call_id, kind=event)
                 return
