@@ -50,7 +50,8 @@ class LiveKitServer:
 
     @property
     def command(self) -> list[str]:
-        return [str(self.binary)]
+        # An older server on PATH may not know each setting; it need not.
+        return [str(self.binary), "--disable-strict-config"]
 
     @property
     def env(self) -> Mapping[str, str]:
