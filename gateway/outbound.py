@@ -81,7 +81,7 @@ class OutboundCalls:
         await self._bring_agent(call, order)
         task = asyncio.create_task(self._connect(call, order), name=f"dial {call.call_id}")
         self._dialing.add(task)
-        task.add_done_callback(self._dialing.discard)
+        task.add_done_callback(self._dialed)
         await self._early_failure(task, order)
         return await self._registry.get(call.call_id) or call
 
@@ -170,6 +170,11 @@ class OutboundCalls:
         await asyncio.wait({task}, timeout=windows.get(order.wait))
         if task.done() and (error := task.result()):
             raise error
+
+    def _dialed(self, task: "asyncio.Task[LiveKitError | None]") -> None:
+        self._dialing.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("call.dial_failed", task=task.get_name(), exc_info=error)
 
     async def _connect(self, call: Call, order: CallOrder) -> LiveKitError | None:
         """Have the far end rung until the call is answered or not; what went wrong, if anything."""
