@@ -11,7 +11,6 @@ from agent.context import read_context
 from agent.record import Record
 from agent.report import Reporter
 from agent.settings import WorkerSettings
-from agent.spool import Spool
 
 logger = logging.getLogger("agent.call")
 
@@ -24,13 +23,7 @@ async def run_call(ctx: JobContext, settings: WorkerSettings, converse: Conversa
     logger.info("job received", extra={"job_id": ctx.job.id, "agent_name": ctx.job.agent_name})
     logger.info("Room name: %s", ctx.job.room.name)
     call = read_context(ctx.job.metadata)
-    reporter = Reporter(
-        call.report_url,
-        job_id=ctx.job.id,
-        api_key=settings.api_key,
-        api_secret=settings.api_secret,
-        spool=Spool(settings.spool),
-    )
+    reporter = Reporter(call.report_url, job_id=ctx.job.id, settings=settings)
     record = Record()
     try:
         await ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)

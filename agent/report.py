@@ -12,6 +12,7 @@ import aiohttp
 import stamina
 from livekit import api
 
+from agent.settings import WorkerSettings
 from agent.spool import Spool
 
 logger = logging.getLogger("agent.report")
@@ -28,14 +29,11 @@ Happening = Literal["agent_ready", "agent_ended", "agent_failed", "agent_gone"]
 class Reporter:
     """Reports to `url`; without one (a job that the gateway did not dispatch) it keeps silent."""
 
-    def __init__(
-        self, url: str, *, job_id: str, api_key: str, api_secret: str, spool: Spool
-    ) -> None:
-        self._spool = spool
+    def __init__(self, url: str, *, job_id: str, settings: WorkerSettings) -> None:
         self._url = url
         self._job_id = job_id
-        self._api_key = api_key
-        self._api_secret = api_secret
+        self._settings = settings
+        self._spool = Spool(settings.spool)
 
     async def tell(
         self, event: Happening, detail: str = "", report: Mapping[str, object] | None = None
@@ -72,5 +70,6 @@ class Reporter:
 
     def _token(self, body: bytes) -> str:
         digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
-        token = api.AccessToken(self._api_key, self._api_secret).with_sha256(digest)
+        token = api.AccessToken(self._settings.api_key, self._settings.api_secret)
+        token.with_sha256(digest)
         return token.with_ttl(timedelta(minutes=1)).to_jwt()

@@ -41,7 +41,8 @@ async def watch_jobs(server: AgentServer, settings: WorkerSettings) -> None:
 
 async def _report(job: Job, settings: WorkerSettings) -> None:
     url = read_context(job.metadata).report_url
-    await _reporter(settings, url, job.id).tell("agent_gone", "its process has ended")
+    reporter = Reporter(url, job_id=job.id, settings=settings)
+    await reporter.tell("agent_gone", "its process has ended")
 
 
 async def _deliver_spooled(settings: WorkerSettings) -> None:
@@ -50,7 +51,7 @@ async def _deliver_spooled(settings: WorkerSettings) -> None:
     while True:
         for waiting in spool.waiting():
             try:
-                await _reporter(settings, waiting.url, "").post(waiting.body)
+                await Reporter(waiting.url, job_id="", settings=settings).post(waiting.body)
             except FAILURES as error:
                 if not _is_final(error):
                     logger.info("report still waits", extra={"error": repr(error)})
@@ -63,13 +64,3 @@ async def _deliver_spooled(settings: WorkerSettings) -> None:
 def _is_final(error: Exception) -> bool:
     """Whether the gateway looked at the report and will not have it."""
     return isinstance(error, aiohttp.ClientResponseError) and 400 <= error.status < 500
-
-
-def _reporter(settings: WorkerSettings, url: str, job_id: str) -> Reporter:
-    return Reporter(
-        url,
-        job_id=job_id,
-        api_key=settings.api_key,
-        api_secret=settings.api_secret,
-        spool=Spool(settings.spool),
-    )

@@ -1,14 +1,13 @@
 """From `POST /dispatch` to its answer: a job accepted by a warm worker, and a refused caller ID."""
 
 import asyncio
-import os
 import statistics
 import time
 from typing import Any
 
 import aiohttp
 
-from bench.parts import Part
+from bench.parts import Part, without_livekit
 from bench.result import Result
 from gateway.config import build_config
 from gateway.dev.livekit_server import free_port
@@ -21,7 +20,7 @@ ORDER = {"destination": "61402012298", "account_code": "bench", "wait": "none"}
 async def measure_accepted() -> list[Result]:
     """On real parts; the SIP leg is left to the agent, so the answer comes with the job."""
     env = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("LIVEKIT_")},
+        **without_livekit(),
         "GATEWAY_API_KEYS": "",
         "GATEWAY__OUTBOUND__DIALED_BY": "agent",
         "PORT": str(free_port()),

@@ -1,9 +1,8 @@
 """From the call hook to the first sound of the agent, on real parts with a warm worker."""
 
-import os
 import statistics
 
-from bench.parts import SECRET
+from bench.parts import SECRET, without_livekit
 from bench.result import Result
 from gateway.config import build_config
 from gateway.dev.livekit_server import free_port
@@ -16,7 +15,7 @@ CALLS = 20
 
 async def measure() -> list[Result]:
     env = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("LIVEKIT_")},
+        **without_livekit(),
         "JAMBONZ_WEBHOOK_SECRET": SECRET,
         "GATEWAY_API_KEYS": "",
         "PORT": str(free_port()),

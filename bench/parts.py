@@ -58,3 +58,8 @@ def serving(command: Sequence[str], env: Mapping[str, str]) -> Iterator[Part]:
         yield Part(f"http://{LOOPBACK}:{port}", child.pid)
     finally:
         child.stop()
+
+
+def without_livekit() -> dict[str, str]:
+    """This process' environment with no LiveKit configured, so that one is started."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("LIVEKIT_")}

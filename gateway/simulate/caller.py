@@ -10,9 +10,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from livekit import rtc
+from gateway.errors import ConfigError, GatewayError
 
-from gateway.errors import GatewayError
+try:
+    from livekit import rtc
+except ImportError as missing:  # the gateway alone does not need WebRTC
+    raise ConfigError(
+        ["the package livekit is missing: a call's audio needs it, install the extra 'agent'"]
+    ) from missing
 
 #: In Hz: WebRTC's own rate, so nothing is resampled here.
 SAMPLE_RATE = 48_000

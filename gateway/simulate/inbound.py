@@ -13,18 +13,12 @@ from typing import Any
 import aiohttp
 
 from gateway.config import DEV_ENV, ENV_FILE, load_config
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import GatewayError
 from gateway.settings import Config
+from gateway.simulate import caller
 from gateway.simulate.jambonz import HookRefused, Jambonz
 from gateway.simulate.ops import Ops, check_livekit, reason, sip_token
 from gateway.simulate.steps import Steps
-
-try:
-    from gateway.simulate import caller
-except ModuleNotFoundError as missing:  # the gateway alone does not need WebRTC
-    raise ConfigError(
-        [f"{missing.name} is missing: a caller needs it, install the extra 'agent'"]
-    ) from missing
 
 SIP_URI = re.compile(r"sip:(?P<room>[^@;]+)@")
 

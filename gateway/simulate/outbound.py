@@ -13,17 +13,10 @@ from typing import Any
 import aiohttp
 
 from gateway.config import DEV_ENV, ENV_FILE, load_config
-from gateway.errors import ConfigError
 from gateway.settings import Config, Role
+from gateway.simulate import caller
 from gateway.simulate.ops import AnswerRefused, Ops, check_livekit, key_header, reason, sip_token
 from gateway.simulate.steps import Steps
-
-try:
-    from gateway.simulate import caller
-except ModuleNotFoundError as missing:  # the gateway alone does not need WebRTC
-    raise ConfigError(
-        [f"{missing.name} is missing: a callee needs it, install the extra 'agent'"]
-    ) from missing
 
 ENDS = ("ended", "not_connected", "error")
 

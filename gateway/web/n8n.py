@@ -27,7 +27,7 @@ async def dispatch(request: web.Request) -> web.Response:
     outbound = request.app[OUTBOUND]
     call = await request.app[ONCE_ONLY].run(
         f"{visitor}:{key}" if key else "",
-        _fingerprint(body),
+        _fingerprint(body) if key else "",
         lambda: outbound.dispatch(asked.order),
     )
     return web.json_response(dispatched(call))

@@ -1,11 +1,13 @@
 """Real parts, started once: livekit-server, the worker, the gateway as a process."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import aiohttp
 import pytest
@@ -69,3 +71,17 @@ def real(livekit_binary: Path) -> Iterator[Real]:
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
         yield session
+
+
+async def call_once(
+    http: aiohttp.ClientSession, url: str, wanted: Callable[[Any], bool], *, limit: float, key: str
+) -> Any:
+    """The call at `url`, once it is as `wanted`; how it stands after `limit` s if it never is."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + limit
+    while True:
+        async with http.get(url, headers={"X-API-Key": key}) as answer:
+            call = await answer.json()
+        if wanted(call) or loop.time() > deadline:
+            return call
+        await asyncio.sleep(0.05)

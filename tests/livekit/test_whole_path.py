@@ -20,7 +20,7 @@ from gateway.simulate.inbound import Script, play
 from gateway.simulate.jambonz import Jambonz
 from gateway.simulate.steps import StepFailed, Steps
 from tests.conftest import READ_KEY, WEBHOOK_SECRET, VerbCheck
-from tests.livekit.conftest import Real, real_parts
+from tests.livekit.conftest import Real, call_once, real_parts
 
 DEADLINE = 30.0
 
@@ -47,15 +47,9 @@ async def caller_in(
 async def shown(
     real: Real, http: aiohttp.ClientSession, call_id: str, wanted: Callable[[Any], bool]
 ) -> Any:
-    """The call, once it is as `wanted`; how it stands by the deadline if it never is."""
+    """The call, once it is as `wanted`; see `call_once`."""
     url = f"{real.url}/livekit-api/calls/{call_id}"
-    deadline = asyncio.get_running_loop().time() + DEADLINE
-    while True:
-        async with http.get(url, headers={"X-API-Key": READ_KEY}) as answer:
-            call = await answer.json()
-        if wanted(call) or asyncio.get_running_loop().time() > deadline:
-            return call
-        await asyncio.sleep(0.05)
+    return await call_once(http, url, wanted, limit=DEADLINE, key=READ_KEY)
 
 
 def events(call: Any) -> list[str]:

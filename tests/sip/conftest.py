@@ -24,7 +24,7 @@ from gateway.dev.livekit_server import NoLiveKit, find_or_build, free_port
 from gateway.dev.stack import READY_LIMIT, wait_until_up
 from gateway.settings import LOOPBACK
 from tests.conftest import DISPATCH_KEY
-from tests.livekit.conftest import Real, real_parts
+from tests.livekit.conftest import Real, call_once, real_parts
 from tests.sip.network import Network, NoNetwork, network
 from tests.sip.sipp import Sipp
 
@@ -201,11 +201,6 @@ async def n8n(telephony: Telephony) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def shown(n8n: aiohttp.ClientSession, call_id: str, wanted: Callable[[Any], bool]) -> Any:
-    """The call, once it is as `wanted`; how it stands by the deadline if it never is."""
-    deadline = asyncio.get_running_loop().time() + DEADLINE
-    while True:
-        async with n8n.get(f"/livekit-api/calls/{call_id}") as answer:
-            call = await answer.json()
-        if wanted(call) or asyncio.get_running_loop().time() > deadline:
-            return call
-        await asyncio.sleep(0.05)
+    """The call, once it is as `wanted`; see `call_once`."""
+    url = f"/livekit-api/calls/{call_id}"
+    return await call_once(n8n, url, wanted, limit=DEADLINE, key=DISPATCH_KEY)

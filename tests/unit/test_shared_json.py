@@ -73,11 +73,14 @@ class Gateway:
         return web.Response(status=self._statuses.pop(0))
 
 
+def settings_for(spool: Path, key: str = KEY, secret: str = SECRET) -> WorkerSettings:
+    return WorkerSettings("agent", key, secret, "", 0, 1.0, 1, spool)
+
+
 def reporter_for(
-    url: str, spool: Spool | None = None, *, key: str = KEY, secret: str = SECRET
+    url: str, spool: Path = Path("/nonexistent"), *, key: str = KEY, secret: str = SECRET
 ) -> Reporter:
-    nowhere = Spool(Path("/nonexistent"))
-    return Reporter(url, job_id="AJ_1", api_key=key, api_secret=secret, spool=spool or nowhere)
+    return Reporter(url, job_id="AJ_1", settings=settings_for(spool, key, secret))
 
 
 async def test_the_worker_delivers_what_a_job_could_not(
@@ -90,7 +93,7 @@ async def test_the_worker_delivers_what_a_job_could_not(
     content = {"event": "agent_ended", "job_id": "AJ_1", "detail": "", "report": None}
     async with TestServer(app) as server:
         spool.keep(str(server.make_url("/report")), json.dumps(content).encode())
-        settings = WorkerSettings("agent", KEY, SECRET, "", 0, 1.0, 1, tmp_path)
+        settings = settings_for(tmp_path)
         delivering = asyncio.create_task(watchdog._deliver_spooled(settings))
         async with asyncio.timeout(5):
             while list(spool.waiting()):
@@ -124,9 +127,10 @@ async def test_a_report_is_repeated_until_it_is_taken() -> None:
 
 
 async def test_a_report_to_a_gateway_that_is_away_is_kept(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool")
+    folder = tmp_path / "spool"
+    spool = Spool(folder)
     with stamina.set_testing(True, attempts=2):
-        await reporter_for("http://127.0.0.1:9/", spool).tell("agent_ended", "caller left")
+        await reporter_for("http://127.0.0.1:9/", folder).tell("agent_ended", "caller left")
     (waiting,) = spool.waiting()
     assert waiting.url == "http://127.0.0.1:9/"
     assert json.loads(waiting.body)["detail"] == "caller left"
