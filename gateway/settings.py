@@ -88,12 +88,35 @@ class AgentSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class JambonzSettings:
+    rest_url: str = setting("", env="JAMBONZ_REST_API_BASE_URL")
+    account_sid: str = setting("", env="JAMBONZ_ACCOUNT_SID")
+    api_key: str = setting("", env="JAMBONZ_API_KEY", secret=True)
+    application: str = setting("")
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkSettings:
+    inbound_addresses: tuple[str, ...] = setting(())
+    inbound_username: str = setting("", env="SIP_INBOUND_USERNAME")
+    inbound_password: str = setting("", env="SIP_INBOUND_PASSWORD", secret=True)
+    outbound_address: str = setting("")
+    outbound_transport: str = setting("auto", validate.OneOf(["auto", "udp", "tcp", "tls"]))
+    outbound_numbers: tuple[str, ...] = setting(())
+    outbound_username: str = setting("", env="SIP_OUTBOUND_USERNAME")
+    outbound_password: str = setting("", env="SIP_OUTBOUND_PASSWORD", secret=True)
+
+
+@dataclass(frozen=True, slots=True)
 class InboundSettings:
+    strategy: str = setting("room", validate.OneOf(["room", "participant"]))
+    agent_timeout: float = setting(10.0, validate.Range(0.1, 120))
     ring_timeout: int = setting(30, validate.Range(1, 600))
     max_call_duration: int = setting(3600, validate.Range(10, 86_400))
     registered_timeout: float = setting(60.0, validate.Range(1, 3600))
     max_active_calls: int = setting(10_000, validate.Range(1, 1_000_000))
     fallback: tuple[FallbackTarget, ...] = setting(())
+    wait_music: str = setting("tone_stream://%(1000,2000,425)", validate.Length(1, 2000))
 
     @property
     def limits(self) -> DialLimits:
@@ -110,6 +133,19 @@ class OutboundSettings:
     max_call_duration: int = setting(3600, validate.Range(10, 86_400))
     max_active_calls: int = setting(100, validate.Range(1, 100_000))
     idempotency_ttl: float = setting(86_400.0, validate.Range(1, 604_800))
+
+
+@dataclass(frozen=True, slots=True)
+class TransferSettings:
+    trunk: str = setting("")
+    allowed: tuple[str, ...] = setting(())
+    ring_timeout: int = setting(30, validate.Range(1, 120))
+
+
+@dataclass(frozen=True, slots=True)
+class SimpleSettings:
+    sip_host: str = setting("")
+    sunset: str = setting("2027-06-30", validate.Regexp(r"\d{4}-\d{2}-\d{2}\Z"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +180,12 @@ class Config:
     security: SecuritySettings = field(default_factory=SecuritySettings)
     livekit: LiveKitSettings = field(default_factory=LiveKitSettings)
     agent: AgentSettings = field(default_factory=AgentSettings)
+    jambonz: JambonzSettings = field(default_factory=JambonzSettings)
+    trunks: TrunkSettings = field(default_factory=TrunkSettings)
     inbound: InboundSettings = field(default_factory=InboundSettings)
     outbound: OutboundSettings = field(default_factory=OutboundSettings)
+    transfer: TransferSettings = field(default_factory=TransferSettings)
+    simple: SimpleSettings = field(default_factory=SimpleSettings)
     callbacks: CallbackSettings = field(default_factory=CallbackSettings)
     registry: RegistrySettings = field(default_factory=RegistrySettings)
     watch: WatchSettings = field(default_factory=WatchSettings)

@@ -233,6 +233,18 @@ class LiveKit:
             return []
         return answer.participants
 
+    async def ask(self, request: Callable[[api.LiveKitAPI], Awaitable[T]]) -> T:
+        """Any other request, repeated within the deadline: it must be safe to repeat."""
+        return await self._insist(lambda: request(self._client))
+
+    async def ask_once(self, request: Callable[[api.LiveKitAPI], Awaitable[T]]) -> T:
+        """A request that is not safe to repeat; LiveKitUnreachable leaves open what came of it."""
+        try:
+            async with asyncio.timeout(self._deadline):
+                return await request(self._client)
+        except (api.ServerError, aiohttp.ClientError, TimeoutError) as error:
+            raise self._translated(error) from error
+
     async def _insist(self, attempt: Callable[[], Awaitable[T]]) -> T:
         last: Exception | None = None
         pause = FIRST_PAUSE
