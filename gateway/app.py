@@ -11,17 +11,26 @@ from aiohttp import web
 
 from gateway.callbacks.outbox import Outbox
 from gateway.callbacks.sender import Sender
+from gateway.diagnostics import Seen
+from gateway.fallback import Fallback
 from gateway.idempotency import OnceOnly
 from gateway.inbound import InboundCalls
+from gateway.legs import Legs
 from gateway.lifecycle import Lifecycle
 from gateway.livekit.client import LiveKit
+from gateway.livekit.sip import SipLegs
+from gateway.livekit.trunks import OutboundTrunk, Trunks
 from gateway.livekit.webhooks import ProofOfKey
 from gateway.outbound import OutboundCalls
 from gateway.registry.memory import MemoryRegistry
 from gateway.settings import Config
+from gateway.strategies import Strategy
+from gateway.strategies.participant import ParticipantStrategy
+from gateway.strategies.room import RoomStrategy
 from gateway.sweeper import Sweeper
+from gateway.transfer import Transfers
 from gateway.watch import Watch
-from gateway.web import jambonz, keys, livekit, middlewares, n8n, ops
+from gateway.web import jambonz, keys, livekit, middlewares, n8n, ops, simple
 
 log = structlog.get_logger()
 
@@ -37,10 +46,11 @@ def create_app(config: Config) -> web.Application:
     app[keys.CONFIG] = config
     app[keys.CLOCK] = clock
     app[keys.HEALTH] = keys.Health()
+    app[keys.SEEN] = Seen()
     app[keys.PROOF] = ProofOfKey(config.livekit.api_key, config.livekit.api_secret)
     app.cleanup_ctx.append(_parts)
     app.cleanup_ctx.append(_watching)
-    for module in (jambonz, livekit, n8n, ops):
+    for module in (jambonz, livekit, n8n, ops, simple):
         app.add_routes(module.routes)
     return app
 
@@ -72,11 +82,38 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
         sweeper = Sweeper(client, clock)
         outbox = Outbox(config.callbacks, sender, clock)
         lifecycle = Lifecycle(registry, sweeper, on_change=outbox.changed)
+        sip = SipLegs(client)
+        legs = Legs(registry=registry, lifecycle=lifecycle, sip=sip, clock=clock)
+        trunk = OutboundTrunk(Trunks(client), config.outbound.trunk_id, clock)
+        fallback = Fallback(config, lifecycle, clock)
+        transfers = Transfers(
+            config,
+            registry=registry,
+            lifecycle=lifecycle,
+            sip=sip,
+            fallback=fallback,
+            clock=clock,
+        )
+        strategy: Strategy
+        strategy = rooms = RoomStrategy(config, livekit=client, fallback=fallback, clock=clock)
+        if config.inbound.strategy == "participant":
+            strategy = ParticipantStrategy(
+                config,
+                rooms=rooms,
+                registry=registry,
+                lifecycle=lifecycle,
+                livekit=client,
+                legs=legs,
+                trunk=trunk,
+                clock=clock,
+            )
         inbound = InboundCalls(
             config,
             registry=registry,
             lifecycle=lifecycle,
-            livekit=client,
+            strategy=strategy,
+            fallback=fallback,
+            transfers=transfers,
             new_call_id=new_inbound_id,
             clock=clock,
         )
@@ -85,6 +122,8 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
             registry=registry,
             lifecycle=lifecycle,
             livekit=client,
+            legs=legs,
+            trunk=trunk,
             new_call_id=new_outbound_id,
             clock=clock,
         )
@@ -95,6 +134,7 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
         app[keys.LIFECYCLE] = lifecycle
         app[keys.INBOUND] = inbound
         app[keys.OUTBOUND] = outbound
+        app[keys.TRANSFERS] = transfers
         app[keys.ONCE_ONLY] = OnceOnly(ttl=config.outbound.idempotency_ttl, clock=clock)
         app[keys.WATCH] = Watch(
             config,
@@ -106,6 +146,7 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
             clock=clock,
         )
         yield
+        await strategy.close()
         await outbound.close()
         await outbox.close(grace=CALLBACK_GRACE)
 

@@ -1,7 +1,7 @@
-"""A call, what can happen to it, and `advance()`. Pure: no I/O, no clock, no randomness."""
+"""A call, and what can happen to it; what becomes of it then is advance.py's. Pure."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 #: How many timeline entries a call keeps: the first ones tell how it began, the last how it ended.
@@ -39,6 +39,7 @@ class DisconnectionReason(StrEnum):
 
     USER_HANGUP = "user_hangup"
     AGENT_HANGUP = "agent_hangup"
+    CALL_TRANSFER = "call_transfer"
     MAX_DURATION_REACHED = "max_duration_reached"
     DIAL_BUSY = "dial_busy"
     DIAL_FAILED = "dial_failed"
@@ -60,6 +61,7 @@ class EventKind(StrEnum):
     LIVEKIT_FAILED = "livekit_failed"
     DISPATCHED = "dispatched"
     NO_AGENT = "no_agent"
+    PARKED = "parked"
     DIALING = "dialing"
     REJECTED = "rejected"
     LEG_STATUS = "leg_status"
@@ -80,6 +82,8 @@ class EventKind(StrEnum):
     ROOM_FINISHED = "room_finished"
     EXPIRED = "expired"
     OVERRAN = "overran"
+    TRANSFER_STARTED = "transfer_started"
+    TRANSFER_ENDED = "transfer_ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +95,28 @@ class SipOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """A call that is handed on to `target`; moments in ms since epoch.
+
+    `sip` is how the target answered (200 is a success), None while that is open or if it was never
+    known. `number` counts a call's transfers. `asked_by_sid` is the Jambonz leg whose REFER asked for it, if one did.
+    """
+
+    target: str
+    started_at: int
+    number: int = 1
+    asked_by_sid: str = ""
+    ended_at: int | None = None
+    sip: SipOutcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened `at` (ms since epoch).
 
     `reason` is why, where the event ends a call and knows better than its kind tells; `ids` are
     LiveKit's names for the call's parts (`room_sid`, `dispatch_id`, `job_id`); `report` is the
-    agent's; `detail` is for the reader of the timeline only.
+    agent's; `transfer` the one that starts; `detail` is for the reader of the timeline only.
     """
 
     kind: EventKind
@@ -105,6 +125,7 @@ class Event:
     sip: SipOutcome | None = None
     ids: Mapping[str, str] | None = None
     report: Mapping[str, object] | None = None
+    transfer: Transfer | None = None
     detail: str = ""
 
 
@@ -139,6 +160,7 @@ class Call:
     end_timestamp: int | None = None
     disconnection_reason: DisconnectionReason | None = None
     sip: SipOutcome | None = None
+    transfer: Transfer | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
     jambonz: Mapping[str, str] = field(default_factory=dict)
     livekit: Mapping[str, str] = field(default_factory=dict)
@@ -150,6 +172,16 @@ class Call:
     @property
     def is_active(self) -> bool:
         return not self.call_status.is_end
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether the caller waits, or waited, in a Jambonz queue for LiveKit's leg."""
+        return any(entry.event is EventKind.PARKED for entry in self.timeline)
+
+    @property
+    def is_transferring(self) -> bool:
+        """Whether it is being handed on, and nobody knows yet how that ends."""
+        return self.transfer is not None and self.transfer.ended_at is None
 
     @property
     def duration_ms(self) -> int | None:
@@ -174,6 +206,14 @@ class Change:
     def ended(self) -> bool:
         return self.before.is_active and not self.after.is_active
 
+    @property
+    def transfer_started(self) -> bool:
+        return not self.before.is_transferring and self.after.is_transferring
+
+    @property
+    def transfer_ended(self) -> bool:
+        return self.before.is_transferring and not self.after.is_transferring
+
 
 #: RFC 3261 §21: the SIP statuses that say more than "failed".
 _SIP_REASONS = {
@@ -194,101 +234,3 @@ def sip_reason(sip: SipOutcome | None) -> DisconnectionReason:
     if sip is None:
         return DisconnectionReason.DIAL_FAILED
     return _SIP_REASONS.get(sip.status, DisconnectionReason.DIAL_FAILED)
-
-
-def advance(call: Call, event: Event) -> Call:
-    """The call after `event`. Total: any event is welcome in any status, in any order.
-
-    An end is final: what comes later is noted in the timeline and changes nothing else, but the
-    agent's report is kept whenever it comes.
-    """
-    timeline = _extend(call.timeline, event)
-    report = event.report or call.report
-    if not call.is_active:
-        return replace(call, timeline=timeline, report=report)
-    livekit = {**call.livekit, **event.ids} if event.ids else call.livekit
-    noted = replace(call, timeline=timeline, livekit=livekit, report=report)
-    transition = _TRANSITIONS.get(event.kind)
-    return transition(noted, event) if transition else noted
-
-
-def _extend(timeline: tuple[TimelineEntry, ...], event: Event) -> tuple[TimelineEntry, ...]:
-    longer = (*timeline, TimelineEntry(event.at, event.kind, event.detail[:TEXT_LIMIT]))
-    if len(longer) <= TIMELINE_LIMIT:
-        return longer
-    return longer[:TIMELINE_HEAD] + longer[TIMELINE_HEAD + 1 :]
-
-
-def _ring(call: Call, event: Event) -> Call:
-    if call.call_status is CallStatus.REGISTERED:
-        return replace(call, call_status=CallStatus.RINGING)
-    return call
-
-
-def _answer(call: Call, event: Event) -> Call:
-    if call.call_status is CallStatus.ONGOING:
-        return call
-    answered_at = max(event.at, call.start_timestamp)
-    return replace(call, call_status=CallStatus.ONGOING, answer_timestamp=answered_at)
-
-
-def _end(call: Call, event: Event, status: CallStatus, reason: DisconnectionReason) -> Call:
-    return replace(
-        call,
-        call_status=status,
-        disconnection_reason=event.reason or reason,
-        # Clocks of two machines meet here: a call never ends before it began or was answered.
-        end_timestamp=max(event.at, call.answer_timestamp or call.start_timestamp),
-        sip=event.sip or call.sip,
-    )
-
-
-def _ends_as(status: CallStatus, reason: DisconnectionReason) -> Callable[[Call, Event], Call]:
-    return lambda call, event: _end(call, event, status, reason)
-
-
-def _hang_up(call: Call, event: Event) -> Call:
-    """The caller's leg is over: an end if there was a conversation, else no connection."""
-    if call.call_status is CallStatus.ONGOING:
-        return _end(call, event, CallStatus.ENDED, DisconnectionReason.USER_HANGUP)
-    return _end(call, event, CallStatus.NOT_CONNECTED, DisconnectionReason.USER_HANGUP)
-
-
-def _leave(call: Call, event: Event) -> Call:
-    """A caller who leaves the room while it still rings is Jambonz's to explain: it knows why."""
-    return _hang_up(call, event) if call.call_status is CallStatus.ONGOING else call
-
-
-def _overrun(call: Call, event: Event) -> Call:
-    if call.call_status is CallStatus.ONGOING:
-        return _end(call, event, CallStatus.ENDED, DisconnectionReason.MAX_DURATION_REACHED)
-    return call
-
-
-def _room_gone(call: Call, event: Event) -> Call:
-    if call.call_status is CallStatus.ONGOING:
-        return _end(call, event, CallStatus.ENDED, DisconnectionReason.AGENT_HANGUP)
-    return _end(call, event, CallStatus.NOT_CONNECTED, DisconnectionReason.REGISTERED_CALL_TIMEOUT)
-
-
-_TRANSITIONS: Mapping[EventKind, Callable[[Call, Event], Call]] = {
-    EventKind.LIVEKIT_FAILED: _ends_as(CallStatus.ERROR, DisconnectionReason.DIAL_FAILED),
-    EventKind.REJECTED: _ends_as(
-        CallStatus.NOT_CONNECTED, DisconnectionReason.CONCURRENCY_LIMIT_REACHED
-    ),
-    EventKind.NO_AGENT: _ends_as(CallStatus.ERROR, DisconnectionReason.NO_AGENT),
-    EventKind.DIALING: _ring,
-    EventKind.RINGING: _ring,
-    EventKind.CALLER_JOINED: _ring,
-    EventKind.ANSWERED: _answer,
-    EventKind.DIAL_FAILED: _ends_as(CallStatus.NOT_CONNECTED, DisconnectionReason.DIAL_FAILED),
-    EventKind.CALLER_LEFT: _leave,
-    EventKind.AGENT_FAILED: _ends_as(CallStatus.ERROR, DisconnectionReason.AGENT_ERROR),
-    EventKind.HUNG_UP: _hang_up,
-    EventKind.STOPPED: _hang_up,
-    EventKind.ROOM_FINISHED: _room_gone,
-    EventKind.EXPIRED: _ends_as(
-        CallStatus.NOT_CONNECTED, DisconnectionReason.REGISTERED_CALL_TIMEOUT
-    ),
-    EventKind.OVERRAN: _overrun,
-}

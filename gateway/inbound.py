@@ -10,31 +10,35 @@ from gateway.calls import (
     Direction,
     Event,
     EventKind,
-    SipOutcome,
     TimelineEntry,
 )
-from gateway.errors import LiveKitError
+from gateway.fallback import BUSY, UNAVAILABLE, Fallback
 from gateway.jambonz import verbs
-from gateway.jambonz.hooks import CallHook, DialHook, StatusHook, dial_event, status_event
+from gateway.jambonz.hooks import (
+    CallHook,
+    DialHook,
+    QueueHook,
+    StatusHook,
+    dial_event,
+    queue_event,
+    status_event,
+)
 from gateway.jambonz.verbs import Verbs
 from gateway.lifecycle import Lifecycle
-from gateway.livekit.client import LiveKit, RoomOrder
-from gateway.metadata import job_metadata, without_blanks
+from gateway.metadata import without_blanks
 from gateway.registry import CallRegistry
 from gateway.settings import Config
+from gateway.strategies import Strategy
+from gateway.transfer import Transfers
 
 log = structlog.get_logger()
 
-#: Asks Jambonz to repeat a hook on connection errors and 5xx; understood on absolute URLs only.
-RETRY_HOOK = "#rc=3&rp=ct,5xx"
-
-#: What a caller is refused with when no fallback is left (RFC 3261 §21).
-UNAVAILABLE = SipOutcome(503, "Service Unavailable")
-BUSY = SipOutcome(486, "Busy Here")
+#: How long LiveKit's leg may look for the caller it is to be bridged with, in s.
+PICK_UP_TIMEOUT = 20
 
 
 class InboundCalls:
-    """The `room` strategy: make the LiveKit room with its agent, then dial the caller into it."""
+    """Answers what Jambonz asks about inbound calls; how they reach the agent is the strategy's."""
 
     def __init__(
         self,
@@ -42,40 +46,89 @@ class InboundCalls:
         *,
         registry: CallRegistry,
         lifecycle: Lifecycle,
-        livekit: LiveKit,
+        strategy: Strategy,
+        fallback: Fallback,
+        transfers: Transfers,
         new_call_id: Callable[[], str],
         clock: Callable[[], int],
     ) -> None:
         self._config = config
         self._registry = registry
         self._lifecycle = lifecycle
-        self._livekit = livekit
+        self._strategy = strategy
+        self._fallback = fallback
+        self._transfers = transfers
         self._new_call_id = new_call_id
         self._clock = clock
         self._underway: dict[str, asyncio.Future[Call]] = {}
 
     async def arrived(self, hook: CallHook) -> Verbs:
         """Answer the call hook. A repeated one, even of a call under way, gets the same call."""
+        parked = await self._registry.get(hook.to_number)
+        if parked and parked.is_parked and parked.jambonz["call_sid"] != hook.call_sid:
+            return _pick_up(parked)
         call = await self._registered(hook)
         if call.is_active:
-            return [self._dial_room(call)]
-        return await self._next_target(call, 0, call.sip or UNAVAILABLE)
+            return self._strategy.connect(call)
+        return await self._fallback.hand_on(call, 0, call.sip or UNAVAILABLE)
 
     async def dial_ended(self, hook: DialHook, *, fallback: int) -> Verbs:
         """Answer a dial's action hook; `fallback` is the next target to try, if it failed."""
         call = await self._registry.find_by_call_sid(hook.call_sid)
         if call:
-            await self._lifecycle.apply(call.call_id, dial_event(hook, self._clock()))
+            await self._lifecycle.apply(call.call_id, self._dial_event(call, hook))
+            if call.is_transferring:
+                return []
         if hook.answered or hook.caller_gone:
             return []
-        return await self._next_target(call, fallback, hook.dial_sip or UNAVAILABLE)
+        outcome = hook.dial_sip or UNAVAILABLE
+        return await self._fallback.hand_on(call, fallback, outcome, answered=hook.caller_answered)
+
+    async def waits(self, call_id: str) -> Verbs:
+        """Answer a parked caller's wait hook: something to hear, until the agent will not come."""
+        call = await self._registry.get(call_id)
+        waits = call and call.is_active and not call.is_transferring
+        return verbs.play(self._config.inbound.wait_music) if waits else verbs.leave()
+
+    async def queue_ended(self, hook: QueueHook, call_id: str) -> Verbs:
+        """Answer a parked caller's action hook: the talk is over, or it never came to one."""
+        call = await self._registry.get(call_id)
+        if call and call.is_transferring and not hook.caller_gone:
+            return self._transfers.dial(call)
+        if call:
+            await self._lifecycle.apply(call.call_id, queue_event(hook, self._clock()))
+        if hook.caller_gone:
+            return []
+        if hook.result == "bridged":
+            return verbs.hang_up()
+        return await self._fallback.hand_on(call, 0, UNAVAILABLE, answered=True)
 
     async def status_changed(self, hook: StatusHook) -> None:
         call = await self._registry.find_by_call_sid(hook.registered_sid)
-        if call is None:
+        if call:
+            await self._lifecycle.apply(call.call_id, self._status_event(call, hook))
+        elif call := await self._registry.get(hook.to_number):
+            # LiveKit's own leg to a parked caller: what it is told itself says more.
+            event = Event(EventKind.LEG_STATUS, self._clock(), detail=f"B leg {hook.call_status}")
+            await self._lifecycle.apply(call.call_id, event)
+        else:
             log.info("call.unknown", call_sid=hook.registered_sid, call_status=hook.call_status)
-            return
-        await self._lifecycle.apply(call.call_id, status_event(hook, self._clock()))
+
+    def _dial_event(self, call: Call, hook: DialHook) -> Event:
+        event = dial_event(hook, self._clock())
+        if call.is_transferring and not hook.caller_gone:
+            # It ends because the caller is handed on; how that goes is told elsewhere.
+            return Event(EventKind.LEG_STATUS, event.at, detail=event.detail)
+        return event
+
+    def _status_event(self, call: Call, hook: StatusHook) -> Event:
+        event = status_event(hook, self._clock())
+        if event.kind is EventKind.ANSWERED and self._transfers.is_of_target(call, hook):
+            return self._transfers.answered(event.at)
+        if event.kind is EventKind.ANSWERED and call.is_parked:
+            # Jambonz answered the caller to let them wait; the agent is not there yet.
+            return Event(EventKind.LEG_STATUS, event.at, detail=event.detail)
+        return event
 
     async def _registered(self, hook: CallHook) -> Call:
         first = self._underway.get(hook.call_sid)
@@ -105,24 +158,8 @@ class InboundCalls:
         if full:
             event = Event(EventKind.REJECTED, self._clock(), sip=BUSY, detail="too many calls")
         else:
-            event = await self._prepare(call)
+            event = await self._strategy.prepare(call)
         return await self._lifecycle.apply(call.call_id, event) or call
-
-    async def _prepare(self, call: Call) -> Event:
-        """Have LiveKit make the room and send the agent; what came of it, as an event."""
-        order = RoomOrder(
-            name=call.call_id,
-            agent_name=call.agent_name,
-            metadata=job_metadata(call, own_url=self._config.own_url),
-            empty_timeout=round(self._config.inbound.registered_timeout),
-        )
-        try:
-            room_sid = await self._livekit.create_room(order)
-        except LiveKitError as error:
-            log.error("call.livekit_failed", call_id=call.call_id, error=str(error))
-            at = self._clock()
-            return Event(EventKind.LIVEKIT_FAILED, at, sip=UNAVAILABLE, detail=str(error))
-        return Event(EventKind.ROOM_CREATED, self._clock(), ids={"room_sid": room_sid})
 
     def _new_call(self, hook: CallHook) -> Call:
         now = self._clock()
@@ -149,36 +186,9 @@ class InboundCalls:
             timeline=(TimelineEntry(now, EventKind.REGISTERED),),
         )
 
-    def _dial_room(self, call: Call) -> verbs.Verb:
-        livekit = self._config.livekit
-        headers = {"X-Call-Id": call.call_id}
-        if call.account_code:
-            headers["X-Account-Code"] = call.account_code
-        return verbs.dial_room(
-            f"sip:{call.call_id}@{livekit.sip_address};transport={livekit.sip_transport}",
-            action_hook=self._action_hook(fallback=0),
-            headers=headers,
-            limits=self._config.inbound.limits,
-        )
 
-    async def _next_target(self, call: Call | None, index: int, outcome: SipOutcome) -> Verbs:
-        """Hand the caller on to fallback `index`; when there is none, refuse with `outcome`."""
-        targets = self._config.inbound.fallback
-        target = targets[index] if index < len(targets) else None
-        if call:
-            detail = str(target) if target else f"none left, SIP {outcome.status}"
-            event = Event(EventKind.FALLBACK, self._clock(), detail=detail)
-            await self._lifecycle.apply(call.call_id, event)
-        if target is None:
-            return verbs.decline(outcome.status, outcome.reason or "Call Failed")
-        return verbs.fallback(
-            target,
-            action_hook=self._action_hook(fallback=index + 1),
-            limits=self._config.inbound.limits,
-        )
-
-    def _action_hook(self, *, fallback: int) -> str:
-        """Where a dial reports its end: relative, or repeatable if our public URL is known."""
-        path = f"/livekit-api/dial-action?fallback={fallback}"
-        public_url = self._config.server.public_url.rstrip("/")
-        return f"{public_url}{path}{RETRY_HOOK}" if public_url else path
+def _pick_up(parked: Call) -> Verbs:
+    """It is LiveKit that calls, for a caller who waits for it, or did."""
+    if parked.is_active:
+        return verbs.pick_up(parked.call_id, timeout=PICK_UP_TIMEOUT)
+    return verbs.decline(480, "Caller Gone")

@@ -12,6 +12,7 @@ log = structlog.get_logger()
 
 #: Time for an agent to say goodbye to its room after the caller has left, in ms.
 GOODBYE_MS = 5_000
+_CALLER_WENT = {DisconnectionReason.USER_HANGUP, DisconnectionReason.CALL_TRANSFER}
 
 
 class Lifecycle:
@@ -54,8 +55,8 @@ class Lifecycle:
         return change.after
 
     def _conclude(self, call: Call, event: Event) -> None:
-        left_alone = call.disconnection_reason is DisconnectionReason.USER_HANGUP
-        self._sweeper.doom(call.call_id, grace_ms=GOODBYE_MS if left_alone else 0)
+        agent_alone = call.disconnection_reason in _CALLER_WENT
+        self._sweeper.doom(call.call_id, grace_ms=GOODBYE_MS if agent_alone else 0)
         log.info(
             "call.ended",
             call_id=call.call_id,

@@ -12,6 +12,11 @@ _SIP = re.compile(
 )
 
 
+#: What is taken into a From header of somebody else's number or name without a second thought.
+_PLAIN_USER = re.compile(r"[A-Za-z0-9+._~-]{1,64}")
+_SPECIAL = re.compile(r'["<>\\\x00-\x1f\x7f]')
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """`text` as given; `user` is dialed, through the trunk or, if given, straight to `hostname`."""
@@ -30,3 +35,13 @@ def parse_destination(text: str) -> Destination:
     if match:
         return Destination(text, match["user"], match["host"])
     raise ValueError(ALLOWED)
+
+
+def plain_user(number: str) -> str:
+    """`number` if it can stand as the user of a SIP URI as it is, else ""."""
+    return number if _PLAIN_USER.fullmatch(number) else ""
+
+
+def plain_name(name: str) -> str:
+    """`name` without what has a meaning in a SIP display name (RFC 3261 §25.1)."""
+    return _SPECIAL.sub("", name).strip()

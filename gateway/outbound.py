@@ -10,15 +10,16 @@ from gateway.callbacks.targets import TargetRefused, check_target
 from gateway.calls import (
     Call,
     Direction,
-    DisconnectionReason,
     Event,
     EventKind,
     TimelineEntry,
-    sip_reason,
 )
-from gateway.errors import ApiError, LiveKitError, LiveKitRefused, LiveKitUnreachable
+from gateway.errors import ApiError, LiveKitError
+from gateway.legs import Legs
 from gateway.lifecycle import Lifecycle
-from gateway.livekit.client import DialOrder, LiveKit, RoomOrder
+from gateway.livekit.client import LiveKit, RoomOrder
+from gateway.livekit.sip import DialOrder
+from gateway.livekit.trunks import OutboundTrunk
 from gateway.metadata import job_metadata
 from gateway.numbers import Destination
 from gateway.registry import CallRegistry
@@ -26,11 +27,13 @@ from gateway.settings import LIMIT_MARGIN, Config
 
 log = structlog.get_logger()
 
-#: Between two looks whether a worker has taken the job, or what became of a leg, in s.
+#: Between two looks whether a worker has taken the job, in s.
 LOOK_EVERY = 0.05
-FOLLOW_EVERY = 0.5
 #: What a visitor at the cap is asked to wait, in s.
 RETRY_AFTER = 5
+NO_TRUNK = (
+    "there is no outbound trunk: `python -m gateway setup` makes one, or set SIP_OUTBOUND_TRUNK_ID"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class OutboundCalls:
         registry: CallRegistry,
         lifecycle: Lifecycle,
         livekit: LiveKit,
+        legs: Legs,
+        trunk: OutboundTrunk,
         new_call_id: Callable[[], str],
         clock: Callable[[], int],
     ) -> None:
@@ -70,16 +75,20 @@ class OutboundCalls:
         self._registry = registry
         self._lifecycle = lifecycle
         self._livekit = livekit
+        self._legs = legs
+        self._trunk = trunk
         self._new_call_id = new_call_id
         self._clock = clock
         self._dialing: set[asyncio.Task[LiveKitError | None]] = set()
 
     async def dispatch(self, order: CallOrder) -> Call:
         """Make the call; it rings, or is further on, when this returns. See `CallOrder.wait`."""
-        await self._check(order)
+        trunk_id = await self._check(order)
         call = await self._lifecycle.register(self._new_call(order))
         await self._bring_agent(call, order)
-        task = asyncio.create_task(self._connect(call, order), name=f"dial {call.call_id}")
+        task = asyncio.create_task(
+            self._connect(call, order, trunk_id), name=f"dial {call.call_id}"
+        )
         self._dialing.add(task)
         task.add_done_callback(self._dialed)
         await self._early_failure(task, order)
@@ -91,7 +100,8 @@ class OutboundCalls:
             task.cancel()
         await asyncio.gather(*self._dialing, return_exceptions=True)
 
-    async def _check(self, order: CallOrder) -> None:
+    async def _check(self, order: CallOrder) -> str:
+        """The trunk that it will go through, "" where it needs none. Raises ApiError."""
         settings = self._config.outbound
         if order.callback_url:
             try:
@@ -106,9 +116,12 @@ class OutboundCalls:
                 f"{settings.max_active_calls} outbound calls are active, that is the limit",
                 retry_after=RETRY_AFTER,
             )
-        by_gateway = settings.dialed_by == "gateway"
-        if by_gateway and not (settings.trunk_id or order.destination.hostname):
-            raise ApiError(503, "no_trunk", "there is no outbound trunk: set SIP_OUTBOUND_TRUNK_ID")
+        if settings.dialed_by == "agent" or order.destination.hostname:
+            return ""
+        trunk_id = await self._trunk.for_dispatch()
+        if not trunk_id:
+            raise ApiError(503, "no_trunk", NO_TRUNK)
+        return trunk_id
 
     def _new_call(self, order: CallOrder) -> Call:
         now = self._clock()
@@ -176,78 +189,28 @@ class OutboundCalls:
         if not task.cancelled() and (error := task.exception()):
             log.error("call.dial_failed", task=task.get_name(), exc_info=error)
 
-    async def _connect(self, call: Call, order: CallOrder) -> LiveKitError | None:
+    async def _connect(self, call: Call, order: CallOrder, trunk_id: str) -> LiveKitError | None:
         """Have the far end rung until the call is answered or not; what went wrong, if anything."""
         await self._apply(call, EventKind.DIALING, detail=call.to_number)
         if self._config.outbound.dialed_by == "agent":
-            return await self._follow(call)
-        try:
-            await self._livekit.dial(self._dial_order(call, order))
-        except LiveKitRefused as refusal:
-            await self._not_connected(call, refusal)
-            return refusal
-        except LiveKitUnreachable as error:
-            log.warning("call.dial_unknown", call_id=call.call_id, error=str(error))
-            return await self._follow(call)
-        await self._apply(call, EventKind.ANSWERED)
-        return None
+            patience = call.ringing_timeout + self._config.outbound.agent_timeout
+            return await self._legs.follow(call, patience=patience)
+        return await self._legs.dial(call, self._dial_order(call, order, trunk_id))
 
-    def _dial_order(self, call: Call, order: CallOrder) -> DialOrder:
+    def _dial_order(self, call: Call, order: CallOrder, trunk_id: str) -> DialOrder:
         headers = {"X-Account-Code": call.account_code} if call.account_code else {}
-        hostname = order.destination.hostname
         return DialOrder(
             room=call.call_id,
             to=order.destination.user,
             identity=order.caller_id or f"sip_{order.destination.user}",
-            trunk_id="" if hostname else self._config.outbound.trunk_id,
-            hostname=hostname,
+            trunk_id=trunk_id,
+            hostname=order.destination.hostname,
             from_number=call.from_number,
             display_name=order.caller_name,
             headers=headers,
             ringing_timeout=call.ringing_timeout,
             max_call_duration=call.max_call_duration + LIMIT_MARGIN,
         )
-
-    async def _not_connected(self, call: Call, refusal: LiveKitRefused) -> None:
-        timed_out = refusal.code in {"deadline_exceeded", "canceled"} and not refusal.sip
-        reason = DisconnectionReason.DIAL_NO_ANSWER if timed_out else sip_reason(refusal.sip)
-        event = Event(
-            EventKind.DIAL_FAILED,
-            self._clock(),
-            reason=reason,
-            sip=refusal.sip,
-            detail=refusal.told,
-        )
-        await self._lifecycle.apply(call.call_id, event)
-
-    async def _follow(self, call: Call) -> LiveKitError | None:
-        """The leg is not ours to wait for, or its outcome was lost: see what LiveKit has of it."""
-        patience = call.ringing_timeout + self._config.outbound.agent_timeout
-        deadline = self._clock() + patience * 1000
-        was_there = False
-        while self._clock() < deadline:
-            current = await self._registry.get(call.call_id)
-            if current is None or not current.is_active:
-                return None
-            status = await self._leg_status(call)
-            if status == "active":
-                await self._apply(call, EventKind.ANSWERED)
-                return None
-            if was_there and status is None:
-                break
-            was_there = was_there or bool(status)
-            await asyncio.sleep(FOLLOW_EVERY)
-        failure = LiveKitUnreachable("the far end did not answer, LiveKit did not say why")
-        await self._apply(call, EventKind.DIAL_FAILED, detail=str(failure))
-        return failure
-
-    async def _leg_status(self, call: Call) -> str | None:
-        """The SIP leg's status, None where there is no leg, "" while LiveKit is away."""
-        try:
-            return await self._livekit.sip_status(call.call_id)
-        except LiveKitError as error:
-            log.warning("call.follow_failed", call_id=call.call_id, error=str(error))
-            return ""
 
     async def _apply(
         self,

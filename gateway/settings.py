@@ -4,14 +4,15 @@ import base64
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from marshmallow import validate
+from marshmallow import ValidationError, validate
 
 from gateway.callbacks.targets import TargetRefused, host_of
-from gateway.jambonz.verbs import DialLimits, FallbackTarget
+from gateway.jambonz.verbs import Credentials, DialLimits, FallbackTarget
 
 LOOPBACK = "127.0.0.1"
 
@@ -26,6 +27,13 @@ def setting(
     """A setting. `env` names its own environment variable; a `secret` is accepted only there."""
     metadata = {"check": check, "env": env, "secret": secret}
     return field(default=default, repr=not secret, metadata=metadata)
+
+
+def _check_date(text: str) -> None:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        raise ValidationError("Must be a date such as 2027-06-30.") from None
 
 
 class Role(StrEnum):
@@ -106,6 +114,12 @@ class TrunkSettings:
     outbound_username: str = setting("", env="SIP_OUTBOUND_USERNAME")
     outbound_password: str = setting("", env="SIP_OUTBOUND_PASSWORD", secret=True)
 
+    @property
+    def inbound_credentials(self) -> Credentials | None:
+        if not self.inbound_username:
+            return None
+        return Credentials(self.inbound_username, self.inbound_password)
+
 
 @dataclass(frozen=True, slots=True)
 class InboundSettings:
@@ -145,7 +159,7 @@ class TransferSettings:
 @dataclass(frozen=True, slots=True)
 class SimpleSettings:
     sip_host: str = setting("")
-    sunset: str = setting("2027-06-30", validate.Regexp(r"\d{4}-\d{2}-\d{2}\Z"))
+    sunset: str = setting("2027-06-30", _check_date)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +269,13 @@ def serving_problems(config: Config) -> list[str]:
         problems.append("CALLBACK_HEADER must be of the form Name: value")
     if not _is_webhook_secret(config.callbacks.secret):
         problems.append("CALLBACK_SECRET must be whsec_ and at least 24 bytes in base64")
+    trunks = config.trunks
+    for which, name, password in (
+        ("INBOUND", trunks.inbound_username, trunks.inbound_password),
+        ("OUTBOUND", trunks.outbound_username, trunks.outbound_password),
+    ):
+        if bool(name) != bool(password):
+            problems.append(f"SIP_{which}_USERNAME and SIP_{which}_PASSWORD go together: set both")
     public = config.server.public_url
     if public and urlsplit(public).scheme not in {"http", "https"}:
         problems.append(f"GATEWAY_PUBLIC_URL must start with https://, not {public!r}")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.calls import Call
+from gateway.calls import Call, SipOutcome, Transfer
 
 
 def summary(call: Call) -> dict[str, Any]:
@@ -22,7 +22,23 @@ def summary(call: Call) -> dict[str, Any]:
         "end_timestamp": call.end_timestamp,
         "duration_ms": call.duration_ms,
         "disconnection_reason": call.disconnection_reason,
-        "sip": {"status": call.sip.status, "reason": call.sip.reason} if call.sip else None,
+        "sip": _sip(call.sip),
+        "transfer": _transfer(call.transfer),
+    }
+
+
+def _sip(outcome: SipOutcome | None) -> dict[str, Any] | None:
+    return {"status": outcome.status, "reason": outcome.reason} if outcome else None
+
+
+def _transfer(transfer: Transfer | None) -> dict[str, Any] | None:
+    if transfer is None:
+        return None
+    return {
+        "target": transfer.target,
+        "started_at": transfer.started_at,
+        "ended_at": transfer.ended_at,
+        "sip": _sip(transfer.sip),
     }
 
 

@@ -7,7 +7,15 @@ from collections.abc import Callable
 import structlog
 
 from gateway.callbacks.outbox import Outbox
-from gateway.calls import Call, CallStatus, DisconnectionReason, Event, EventKind
+from gateway.calls import (
+    Call,
+    CallStatus,
+    Direction,
+    DisconnectionReason,
+    Event,
+    EventKind,
+    Transfer,
+)
 from gateway.errors import LiveKitError
 from gateway.lifecycle import Lifecycle
 from gateway.livekit.client import LiveKit
@@ -22,6 +30,10 @@ log = structlog.get_logger()
 REMEMBERED_EVENTS = 10_000
 #: How long the caller's leg may outlive its agent, in ms: hang-ups of both cross on the way here.
 AGENT_GRACE_MS = 2_000
+#: How much longer than its ringing the outcome of a transfer is waited for, in ms.
+TRANSFER_GRACE_MS = 10_000
+_AGENT_CAME = frozenset({EventKind.AGENT_JOINED, EventKind.AGENT_READY})
+_AGENT_WENT = frozenset({EventKind.AGENT_LEFT, EventKind.AGENT_GONE})
 #: A room younger than this may not be in LiveKit's list yet, in ms.
 SETTLED_MS = 10_000
 
@@ -59,7 +71,7 @@ class Watch:
     async def happened(self, call_id: str, event: Event) -> None:
         """LiveKit or the agent tells of a call; without its agent a call is soon to end."""
         call = await self._lifecycle.apply(call_id, event)
-        if call and call.is_active and event.kind in {EventKind.AGENT_LEFT, EventKind.AGENT_GONE}:
+        if call and call.is_active and event.kind in _AGENT_WENT:
             self._agentless.setdefault(call_id, event)
         elif event.kind is EventKind.AGENT_JOINED:
             self._agentless.pop(call_id, None)
@@ -84,6 +96,7 @@ class Watch:
             event = self._overdue(call, now)
             if event:
                 await self._lifecycle.apply(call.call_id, event)
+        await self._end_waiting(now)
         await self._end_agentless(now)
         await self._sweeper.sweep()
         self._outbox.forget(await self._registry.prune(now))
@@ -110,6 +123,8 @@ class Watch:
                 await self._lifecycle.apply(call.call_id, event)
 
     def _overdue(self, call: Call, now: int) -> Event | None:
+        if call.transfer and call.is_transferring:
+            return self._transfer_overdue(call.transfer, now)
         if call.call_status is CallStatus.ONGOING:
             lasted = now - (call.answer_timestamp or now)
             if lasted > call.max_call_duration * 1000:
@@ -122,6 +137,40 @@ class Watch:
             return Event(EventKind.EXPIRED, now, detail=f"nobody answered in {waited / 1000:.0f} s")
         return None
 
+    def _transfer_overdue(self, transfer: Transfer, now: int) -> Event | None:
+        patience = self._config.transfer.ring_timeout * 1000 + TRANSFER_GRACE_MS
+        if now - transfer.started_at <= patience:
+            return None
+        reason = DisconnectionReason.CALL_TRANSFER
+        detail = "nobody said how it went on"
+        return Event(EventKind.TRANSFER_ENDED, now, reason=reason, detail=detail)
+
+    async def _end_waiting(self, now: int) -> None:
+        """End inbound calls that no agent came for: their callers get the fallback."""
+        for call in await self._registry.active():
+            if not self._lacks_agent(call, now):
+                continue
+            try:
+                is_there = await self._livekit.has_agent(call.call_id)
+            except LiveKitError as error:
+                log.warning("watch.agent_unknown", call_id=call.call_id, error=str(error))
+                return
+            waited = f"no agent came in {self._config.inbound.agent_timeout:g} s"
+            event = (
+                Event(EventKind.AGENT_JOINED, now, detail="seen in the room")
+                if is_there
+                else Event(EventKind.NO_AGENT, now, detail=waited)
+            )
+            await self._lifecycle.apply(call.call_id, event)
+
+    def _lacks_agent(self, call: Call, now: int) -> bool:
+        return (
+            call.direction is Direction.INBOUND
+            and call.answer_timestamp is None
+            and now - call.start_timestamp > self._config.inbound.agent_timeout * 1000
+            and not any(entry.event in _AGENT_CAME for entry in call.timeline)
+        )
+
     async def _end_agentless(self, now: int) -> None:
         """End calls whose agent left while the caller is still there, instead of silence."""
         due = [item for item in self._agentless.items() if now - item[1].at >= AGENT_GRACE_MS]
@@ -132,6 +181,9 @@ class Watch:
             except LiveKitError as error:
                 log.warning("watch.agent_unknown", call_id=call_id, error=str(error))
                 return
+            call = await self._registry.get(call_id)
+            if call and call.is_transferring:
+                continue  # its agent has nothing more to do there; but the transfer may be refused
             self._agentless.pop(call_id, None)
             if not another:
                 on_purpose = left.reason is DisconnectionReason.AGENT_HANGUP

@@ -17,6 +17,7 @@ from gateway.config import build_config
 from gateway.settings import Config
 from gateway.simulate.jambonz import Jambonz
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit
+from tests.fakes.receiver import Receiver
 
 VALIDATOR = Path(__file__).parent / "jambonz"
 WEBHOOK_SECRET = "wh_secret_for_tests"
@@ -41,6 +42,12 @@ def lacking(what: str) -> NoReturn:
 async def fake_livekit() -> AsyncIterator[FakeLiveKit]:
     async with FakeLiveKit().serving() as fake:
         yield fake
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver().listening() as listening:
+        yield listening
 
 
 @pytest.fixture

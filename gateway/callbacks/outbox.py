@@ -40,6 +40,10 @@ class Outbox:
         call = change.after
         if change.answered:
             self._tell(call, "call_started")
+        if call.transfer and change.transfer_started:
+            self._tell(call, "transfer_started", call.transfer.number)
+        if call.transfer and change.transfer_ended:
+            self._tell(call, "transfer_ended", call.transfer.number)
         if change.ended:
             self._tell(call, "call_ended")
             due = self._clock() + round(self._settings.report_timeout * 1000)
@@ -93,18 +97,20 @@ class Outbox:
     def _is_settled(self, call_id: str) -> bool:
         return all(d.status is not DeliveryStatus.PENDING for d in self.of(call_id))
 
-    def _tell(self, call: Call, event: str) -> None:
+    def _tell(self, call: Call, event: str, number: int | None = None) -> None:
+        """Queue `event`; `number` tells it from others of its kind about the same call."""
         receivers = self._receivers(call, event)
         if not receivers:
             return
-        event_id = f"evt_{call.call_id}_{event}"
+        suffix = "" if number is None else f"_{number}"
+        event_id = f"evt_{call.call_id}_{event}{suffix}"
         body = json.dumps({"event": event, "event_id": event_id, "call": _told(call, event)})
-        for number, url in enumerate(receivers):
+        for place, url in enumerate(receivers):
             if self._pending_count() >= self._settings.max_pending:
                 log.error("callback.dropped", call_id=call.call_id, kind=event)
                 return
             delivery = Delivery(
-                delivery_id=f"dlv_{call.call_id}_{event}_{number}",
+                delivery_id=f"dlv_{call.call_id}_{event}{suffix}_{place}",
                 event=event,
                 event_id=event_id,
                 url=url,

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from gateway.calls import DisconnectionReason, Event, EventKind, SipOutcome, sip_reason
 
+#: How an A leg stands whose caller is no longer there.
+_GONE = frozenset({"completed", "no-answer"})
+
 
 @dataclass(frozen=True, slots=True)
 class CallHook:
@@ -37,6 +40,7 @@ class StatusHook:
     call_sid: str
     call_status: str
     parent_call_sid: str = ""
+    to_number: str = ""
     sip: SipOutcome | None = None
     terminated_by: str = ""
 
@@ -48,6 +52,42 @@ class StatusHook:
     def registered_sid(self) -> str:
         """The `call_sid` that the call was registered under: always the A leg's."""
         return self.parent_call_sid or self.call_sid
+
+
+@dataclass(frozen=True, slots=True)
+class ReferHook:
+    """The refer hook of a `dial`: the leg `call_sid` wants its partner connected to `refer_to`.
+
+    `refer_to` is the Refer-To header (RFC 3515 §2.1) as it came.
+    """
+
+    call_sid: str
+    refer_to: str
+    parent_call_sid: str = ""
+
+    @property
+    def registered_sid(self) -> str:
+        return self.parent_call_sid or self.call_sid
+
+    @property
+    def target(self) -> str:
+        """The bare URI: without display name, brackets, parameters and headers."""
+        bracketed = self.refer_to.partition("<")[2].partition(">")[0]
+        return (bracketed or self.refer_to).strip().partition(";")[0].partition("?")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueHook:
+    """The action hook of an `enqueue`: `result` is bridged, hangup, leave or error."""
+
+    call_sid: str
+    call_status: str
+    result: str = ""
+    terminated_by: str = ""
+
+    @property
+    def caller_gone(self) -> bool:
+        return self.call_status in _GONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +107,12 @@ class DialHook:
     @property
     def caller_gone(self) -> bool:
         """The hook also fires when the caller hangs up; what it answers is then ignored."""
-        return self.call_status in {"completed", "no-answer"}
+        return self.call_status in _GONE
+
+    @property
+    def caller_answered(self) -> bool:
+        """Whether the caller was answered before, so that no SIP status can refuse them now."""
+        return self.call_status == "in-progress"
 
 
 def status_event(hook: StatusHook, at: int) -> Event:
@@ -88,6 +133,18 @@ def status_event(hook: StatusHook, at: int) -> Event:
             return Event(EventKind.DIAL_FAILED, at, reason=reason, sip=hook.sip, detail=detail)
     # A far leg that failed is not yet the end: the dial's action hook may find a fallback.
     return Event(EventKind.LEG_STATUS, at, detail=detail)
+
+
+def queue_event(hook: QueueHook, at: int) -> Event:
+    """What the end of a caller's waiting, or of the talk that came of it, means for the call."""
+    detail = f"queue {hook.result or 'ended'}"
+    if hook.caller_gone:
+        reason = _hangup_reason(hook.terminated_by)
+        return Event(EventKind.HUNG_UP, at, reason=reason, detail=detail)
+    if hook.result == "bridged":
+        reason = DisconnectionReason.AGENT_HANGUP
+        return Event(EventKind.HUNG_UP, at, reason=reason, detail=detail)
+    return Event(EventKind.DIAL_FAILED, at, detail=detail)
 
 
 def dial_event(hook: DialHook, at: int) -> Event:

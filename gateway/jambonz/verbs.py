@@ -5,7 +5,7 @@ One unknown property makes Jambonz reject a whole answer, so every property here
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 Verb: TypeAlias = Mapping[str, object]
@@ -16,7 +16,8 @@ Verbs: TypeAlias = Sequence[Verb]
 class FallbackTarget:
     """Where a caller goes when no agent can be had: exactly one of `sip`, `phone`, `say`.
 
-    `trunk` is the Jambonz carrier for `phone`; without it Jambonz picks one.
+    `trunk` is the Jambonz carrier for `phone`; without it Jambonz picks one. A call is also handed
+    on to one of these.
     """
 
     sip: str = ""
@@ -29,6 +30,14 @@ class FallbackTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class Credentials:
+    """SIP digest (RFC 3261 §22) that Jambonz answers LiveKit's challenge with."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class DialLimits:
     """`ring_timeout`: how long the far end may ring; `max_duration`: the longest call (both s)."""
 
@@ -37,28 +46,84 @@ class DialLimits:
 
 
 def dial_room(
-    sip_uri: str, *, action_hook: str, headers: Mapping[str, str], limits: DialLimits
+    sip_uri: str,
+    *,
+    action_hook: str,
+    refer_hook: str,
+    headers: Mapping[str, str],
+    limits: DialLimits,
+    credentials: Credentials | None = None,
 ) -> Verb:
-    """Dial the LiveKit room; the caller hears ringing until the agent has answered."""
-    target = {"type": "sip", "sipUri": sip_uri}
-    return {**_dial(target, action_hook, limits), "headers": dict(headers)}
+    """Dial the LiveKit room; the caller hears ringing until the agent has answered.
+
+    `refer_hook` is asked when the agent's side sends a REFER.
+    """
+    target: dict[str, object] = {"type": "sip", "sipUri": sip_uri}
+    if credentials:
+        target["auth"] = {"username": credentials.username, "password": credentials.password}
+    dial = _dial(target, action_hook, limits)
+    return {**dial, "referHook": refer_hook, "headers": dict(headers)}
+
+
+def dial_static(sip_uri: str, *, limits: DialLimits) -> Verbs:
+    """Dial and nothing more: nobody is told how it ends."""
+    dial = _dial({"type": "sip", "sipUri": sip_uri}, "", limits)
+    return [{key: value for key, value in dial.items() if key != "actionHook"}]
+
+
+def hand_on(target: FallbackTarget, *, action_hook: str, limits: DialLimits) -> Verbs:
+    """Connect an answered caller to somebody else; the call is over when that is."""
+    return [_dial(_target(target), action_hook, limits), *hang_up()]
+
+
+def park(queue: str, *, wait_hook: str, action_hook: str) -> Verbs:
+    """Have the caller wait; `wait_hook` is asked what they hear, again and again.
+
+    Jambonz answers the caller for it (jambonz-feature-server 0.9.8, `enqueue`).
+    """
+    return [{"verb": "enqueue", "name": queue, "waitHook": wait_hook, "actionHook": action_hook}]
+
+
+def pick_up(queue: str, *, timeout: int) -> Verbs:
+    """Bridge this leg with whoever waits in `queue`; gives up after `timeout` s.
+
+    Jambonz looks after 1 s and then every 5 s.
+    """
+    return [{"verb": "dequeue", "name": queue, "timeout": timeout}, *hang_up()]
+
+
+def play(url: str) -> Verbs:
+    """Play a recording, or a tone as FreeSWITCH's tone_stream has them."""
+    return [{"verb": "play", "url": url}]
+
+
+def leave() -> Verbs:
+    """Leave the queue; its action hook is asked what comes next."""
+    return [{"verb": "leave"}]
+
+
+def hang_up() -> Verbs:
+    """End a call that has been answered."""
+    return [{"verb": "hangup"}]
 
 
 def fallback(target: FallbackTarget, *, action_hook: str, limits: DialLimits) -> Verbs:
     """Hand the caller to `target`; `action_hook` is asked for the next one if that fails."""
     if target.say:
-        return [{"verb": "say", "text": target.say}, {"verb": "hangup"}]
-    if target.sip:
-        return [_dial({"type": "sip", "sipUri": target.sip}, action_hook, limits)]
-    phone = {"type": "phone", "number": target.phone}
-    if target.trunk:
-        phone["trunk"] = target.trunk
-    return [_dial(phone, action_hook, limits)]
+        return [{"verb": "say", "text": target.say}, *hang_up()]
+    return [_dial(_target(target), action_hook, limits)]
 
 
 def decline(status: int, reason: str) -> Verbs:
     """Refuse an unanswered call with a SIP status (RFC 3261 §21)."""
     return [{"verb": "sip:decline", "status": status, "reason": reason}]
+
+
+def _target(target: FallbackTarget) -> Mapping[str, str]:
+    if target.sip:
+        return {"type": "sip", "sipUri": target.sip}
+    phone = {"type": "phone", "number": target.phone}
+    return {**phone, "trunk": target.trunk} if target.trunk else phone
 
 
 def _dial(target: Mapping[str, object], action_hook: str, limits: DialLimits) -> Verb:

@@ -4,9 +4,9 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self, TypeVar
 
 import aiohttp
@@ -24,7 +24,6 @@ from livekit.protocol.room import (
     ListParticipantsRequest,
     ListRoomsRequest,
 )
-from livekit.protocol.sip import CreateSIPParticipantRequest
 
 from gateway.errors import LiveKitError, LiveKitRefused, LiveKitUnreachable
 from gateway.livekit.tokens import rooms_token
@@ -38,8 +37,6 @@ LONGEST_PAUSE = 0.5
 RENEW_AFTER = 600.0
 #: What the agents framework puts before a job's id to name its participant.
 AGENT_IDENTITY = "agent-"
-#: How much longer than its ringing a dial may take, in s.
-DIAL_MARGIN = 5
 #: How long LiveKit keeps a room after the last caller has left it, in s.
 DEPARTURE_TIMEOUT = 10
 
@@ -52,25 +49,6 @@ class RoomOrder:
     metadata: str
     empty_timeout: int
     agent_name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class DialOrder:
-    """A SIP leg to make into `room`. Time-outs in s.
-
-    It goes through the outbound trunk `trunk_id`, or straight to `hostname` if there is one.
-    """
-
-    room: str
-    to: str
-    identity: str
-    trunk_id: str = ""
-    hostname: str = ""
-    from_number: str = ""
-    display_name: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    ringing_timeout: int = 30
-    max_call_duration: int = 3600
 
 
 class LiveKit:
@@ -163,43 +141,9 @@ class LiveKit:
         for dispatch in dispatches:
             if dispatch.id == dispatch_id and dispatch.state.jobs:
                 return dispatch.state.jobs[0].id
-        present = await self._participants(room)
+        present = await self.participants(room)
         agents = [who.identity for who in present if who.kind == ParticipantInfo.Kind.AGENT]
         return next((who.removeprefix(AGENT_IDENTITY) for who in agents), None)
-
-    async def dial(self, order: DialOrder) -> None:
-        """Ring the far end and wait until it answers; a refusal carries its SIP status.
-
-        Never repeated: a second try could be a second call. LiveKitUnreachable therefore leaves
-        open what came of it, see `sip_status`.
-        """
-        request = CreateSIPParticipantRequest(
-            room_name=order.room,
-            sip_call_to=order.to,
-            sip_trunk_id=order.trunk_id,
-            sip_number=order.from_number,
-            participant_identity=order.identity,
-            participant_name=order.display_name,
-            headers=order.headers,
-            wait_until_answered=True,
-        )
-        request.ringing_timeout.seconds = order.ringing_timeout
-        request.max_call_duration.seconds = order.max_call_duration
-        if order.display_name:
-            request.display_name = order.display_name
-        if order.hostname:
-            request.trunk.hostname = order.hostname
-        try:
-            async with asyncio.timeout(order.ringing_timeout + DIAL_MARGIN):
-                await self._client.sip.create_sip_participant(request)
-        except (api.ServerError, aiohttp.ClientError, TimeoutError) as error:
-            raise self._translated(error) from error
-
-    async def sip_status(self, room: str) -> str | None:
-        """`sip.callStatus` of the SIP leg in `room` (dialing, ringing, active, …); None if none."""
-        present = await self._participants(room)
-        legs = (who for who in present if who.kind == ParticipantInfo.Kind.SIP)
-        return next((who.attributes.get("sip.callStatus", "") for who in legs), None)
 
     async def room_names(self) -> frozenset[str]:
         """The names of all rooms there are."""
@@ -214,7 +158,7 @@ class LiveKit:
         gone = f"{AGENT_IDENTITY}{besides_job}"
         return any(
             who.kind == ParticipantInfo.Kind.AGENT and who.identity != gone
-            for who in await self._participants(room)
+            for who in await self.participants(room)
         )
 
     async def ping(self) -> None:
@@ -222,7 +166,7 @@ class LiveKit:
         nothing = ListRoomsRequest(names=["-"])
         await self._insist(lambda: self._rooms.list_rooms(nothing))
 
-    async def _participants(self, room: str) -> Sequence[ParticipantInfo]:
+    async def participants(self, room: str) -> Sequence[ParticipantInfo]:
         """Who is in `room`; nobody if it is gone."""
         request = ListParticipantsRequest(room=room)
         try:
@@ -237,10 +181,15 @@ class LiveKit:
         """Any other request, repeated within the deadline: it must be safe to repeat."""
         return await self._insist(lambda: request(self._client))
 
-    async def ask_once(self, request: Callable[[api.LiveKitAPI], Awaitable[T]]) -> T:
-        """A request that is not safe to repeat; LiveKitUnreachable leaves open what came of it."""
+    async def ask_once(
+        self, request: Callable[[api.LiveKitAPI], Awaitable[T]], *, deadline: float | None = None
+    ) -> T:
+        """A request that is not safe to repeat; LiveKitUnreachable leaves open what came of it.
+
+        `deadline` in s, if it is not the usual one.
+        """
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(deadline or self._deadline):
                 return await request(self._client)
         except (api.ServerError, aiohttp.ClientError, TimeoutError) as error:
             raise self._translated(error) from error

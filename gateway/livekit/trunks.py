@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.protobuf.message import Message
 from livekit import api
 
 from gateway.errors import LiveKitRefused
 from gateway.livekit.client import LiveKit
+
+#: How long a trunk that was found is taken to be there, in ms.
+FOUND_FOR = 60_000
 
 #: What the metadata of ours says, as JSON: `{"managed_by": MARK}`.
 MARK = "jambonz-livekit-gateway"
@@ -65,6 +68,23 @@ def is_marked(metadata: str) -> bool:
     return isinstance(content, dict) and content.get("managed_by") == MARK
 
 
+def unfit(item: SipItem) -> str:
+    """Why its fields, if they do not come from LiveKit, are none that LiveKit has; "" if they are.
+
+    Values are not repeated: one may be a password.
+    """
+    message = _DOORS[item.kind].info()
+    known = {known.name for known in message.DESCRIPTOR.fields} - _NOT_FIELDS
+    if strange := sorted(map(str, item.fields.keys() - known)):
+        return f"a {item.kind} has no {strange[0]}"
+    for name, value in item.fields.items():
+        try:
+            ParseDict({name: value}, _DOORS[item.kind].info())
+        except ParseError:
+            return f"that is no {name} of a {item.kind}"
+    return ""
+
+
 class Trunks:
     """All trunks and rules of a LiveKit project. Raises LiveKitRefused, LiveKitUnreachable."""
 
@@ -100,6 +120,33 @@ class Trunks:
         except LiveKitRefused as refusal:
             if refusal.code != api.ServerErrorCode.NOT_FOUND:
                 raise
+
+
+class OutboundTrunk:
+    """Which outbound trunk to dial through: a configured one, or that which `setup` made."""
+
+    def __init__(self, trunks: Trunks, configured: str, clock: Callable[[], int]) -> None:
+        self._trunks = trunks
+        self._configured = configured
+        self._clock = clock
+        self._found = ""
+        self._found_at = 0
+
+    async def for_dispatch(self) -> str:
+        """Its id, "" if there is none. Raises LiveKitRefused, LiveKitUnreachable."""
+        return self._configured or await self._ours()
+
+    async def to_jambonz(self) -> str:
+        """Its id, "" if there is none: ours leads to Jambonz, a configured one may not."""
+        return await self._ours() or self._configured
+
+    async def _ours(self) -> str:
+        if self._clock() - self._found_at > FOUND_FOR:
+            listed = await self._trunks.of_kind(Kind.OUTBOUND_TRUNK)
+            self._found = next((item.id for item in listed if item.is_ours), "")
+            # One that is not there yet is looked for again: somebody is about to run `setup`.
+            self._found_at = self._clock() if self._found else 0
+        return self._found
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from bisect import bisect_left, insort
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 
-from gateway.calls import Call, Change, Direction, Event, advance
+from gateway.advance import advance
+from gateway.calls import Call, Change, Direction, Event
 from gateway.registry import CallFilter, Page, Position
 from gateway.settings import RegistrySettings
 

@@ -55,9 +55,8 @@ class Jambonz:
         self, hook: str, call_status: str, dial_status: str, sip_status: int
     ) -> list[dict[str, Any]]:
         """The action hook of the dial; the verbs to go on with, `[]` for none."""
-        path = hook.removeprefix(self.url).partition("#")[0]
-        verbs = await self._post(
-            path,
+        return await self._asks(
+            hook,
             {
                 **self._leg(call_status, 200),
                 "dial_call_status": dial_status,
@@ -65,6 +64,30 @@ class Jambonz:
                 "dial_call_sid": self.far_sid,
             },
         )
+
+    async def refers(self, hook: str, refer_to: str) -> list[dict[str, Any]]:
+        """The refer hook of the dial: the B leg sent a REFER with this Refer-To."""
+        own = {"call_sid": self.far_sid, "parent_call_sid": self.call_sid, "direction": "outbound"}
+        details = {
+            "sip_refer_to": refer_to,
+            "sip_referred_by": "undefined",
+            "referring_call_sid": self.far_sid,
+            "referred_call_sid": self.call_sid,
+        }
+        leg = self._leg("in-progress", 200)
+        return await self._asks(hook, {**leg, **own, "refer_details": details})
+
+    async def waits(self, hook: str) -> list[dict[str, Any]]:
+        """The wait hook of an `enqueue`; what the caller is to hear."""
+        return await self._asks(hook, {"queue_sid": "queue", "queue_time": 1, "queue_size": 1})
+
+    async def queue_ends(self, hook: str, call_status: str, result: str) -> list[dict[str, Any]]:
+        """The action hook of an `enqueue`."""
+        queue = {"queue_sid": "queue", "queue_time": 1, "queue_result": result}
+        return await self._asks(hook, {**self._leg(call_status, 200), **queue})
+
+    async def _asks(self, hook: str, content: Mapping[str, object]) -> list[dict[str, Any]]:
+        verbs = await self._post(hook.removeprefix(self.url).partition("#")[0], content)
         if not isinstance(verbs, list):
             raise HookRefused(f"not a list of verbs: {verbs}")
         return verbs

@@ -10,7 +10,13 @@ from gateway.numbers import Destination, parse_destination
 from gateway.outbound import CallOrder
 
 #: What a callback may be about; see docs/n8n.md.
-CALLBACK_EVENTS = ("call_started", "call_ended", "call_analyzed")
+CALLBACK_EVENTS = (
+    "call_started",
+    "transfer_started",
+    "transfer_ended",
+    "call_ended",
+    "call_analyzed",
+)
 #: The guide's own keys, in its order: what the agent is told of a call, beside the user's own.
 GUIDE_KEYS = (
     "destination",

@@ -1,16 +1,20 @@
-"""Jambonz's doors: the call hook, the portal's question, dial actions and call statuses."""
+"""Jambonz's doors: the call hook, the portal's question, and what it asks later in a call."""
 
 from aiohttp import web
 
-from gateway.jambonz.hooks import CallHook, DialHook, StatusHook
-from gateway.web.keys import INBOUND
+from gateway.jambonz.hooks import CallHook, DialHook, QueueHook, ReferHook, StatusHook
+from gateway.web.keys import INBOUND, TRANSFERS
 from gateway.web.load import load_json, load_query
 from gateway.web.proof import jambonz_body
 from gateway.web.schemas import (
     CallHookSchema,
+    CallIdQuerySchema,
     DialHookSchema,
     FallbackQuerySchema,
+    QueueHookSchema,
+    ReferHookSchema,
     StatusHookSchema,
+    WaitHookSchema,
 )
 
 routes = web.RouteTableDef()
@@ -19,6 +23,10 @@ _CALL_HOOK = CallHookSchema()
 _DIAL_HOOK = DialHookSchema()
 _STATUS_HOOK = StatusHookSchema()
 _FALLBACK_QUERY = FallbackQuerySchema()
+_REFER_HOOK = ReferHookSchema()
+_WAIT_HOOK = WaitHookSchema()
+_QUEUE_HOOK = QueueHookSchema()
+_CALL_ID_QUERY = CallIdQuerySchema()
 
 #: What the Jambonz portal offers to set for an application that uses our call hook. Flat, as its
 #: API server wants it; the values come back in the call hook's `env_vars`.
@@ -63,3 +71,35 @@ async def call_status(request: web.Request) -> web.Response:
     hook: StatusHook = load_json(request, body, _STATUS_HOOK)
     await request.app[INBOUND].status_changed(hook)
     return web.Response(status=204)
+
+
+@routes.post("/livekit-api/refer")
+async def refer(request: web.Request) -> web.Response:
+    body = await jambonz_body(request)
+    hook: ReferHook = load_json(request, body, _REFER_HOOK)
+    # Refusals are HTTP errors: Jambonz answers the REFER with the same number.
+    return web.json_response(await request.app[TRANSFERS].referred(hook))
+
+
+@routes.post("/livekit-api/transfer-action")
+async def transfer_action(request: web.Request) -> web.Response:
+    body = await jambonz_body(request)
+    hook: DialHook = load_json(request, body, _DIAL_HOOK)
+    call_id: str = load_query(request, _CALL_ID_QUERY)["call_id"]
+    return web.json_response(await request.app[TRANSFERS].dial_ended(hook, call_id))
+
+
+@routes.post("/livekit-api/queue-wait")
+async def queue_wait(request: web.Request) -> web.Response:
+    body = await jambonz_body(request)
+    load_json(request, body, _WAIT_HOOK)
+    call_id: str = load_query(request, _CALL_ID_QUERY)["call_id"]
+    return web.json_response(await request.app[INBOUND].waits(call_id))
+
+
+@routes.post("/livekit-api/queue-action")
+async def queue_action(request: web.Request) -> web.Response:
+    body = await jambonz_body(request)
+    hook: QueueHook = load_json(request, body, _QUEUE_HOOK)
+    call_id: str = load_query(request, _CALL_ID_QUERY)["call_id"]
+    return web.json_response(await request.app[INBOUND].queue_ended(hook, call_id))

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from gateway.callbacks.outbox import Outbox
 from gateway.calls import Call
+from gateway.diagnostics import Seen
 from gateway.idempotency import OnceOnly
 from gateway.inbound import InboundCalls
 from gateway.lifecycle import Lifecycle
@@ -16,6 +17,7 @@ from gateway.outbound import OutboundCalls
 from gateway.registry import CallRegistry
 from gateway.settings import Config
 from gateway.sweeper import Sweeper
+from gateway.transfer import Transfers
 from gateway.watch import Watch
 
 
@@ -37,5 +39,7 @@ ONCE_ONLY: web.AppKey[OnceOnly[Call]] = web.AppKey("once_only")
 OUTBOUND = web.AppKey("outbound", OutboundCalls)
 OUTBOX = web.AppKey("outbox", Outbox)
 REGISTRY = web.AppKey("registry", CallRegistry)
+SEEN = web.AppKey("seen", Seen)
 SWEEPER = web.AppKey("sweeper", Sweeper)
+TRANSFERS = web.AppKey("transfers", Transfers)
 WATCH = web.AppKey("watch", Watch)

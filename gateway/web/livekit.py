@@ -5,7 +5,7 @@ from aiohttp import web
 from gateway.calls import Event
 from gateway.errors import ApiError
 from gateway.livekit.webhooks import MalformedEvent, read_webhook
-from gateway.web.keys import CLOCK, WATCH
+from gateway.web.keys import CLOCK, SEEN, WATCH
 from gateway.web.load import load_json
 from gateway.web.proof import livekit_body
 from gateway.web.schemas import AgentReport, AgentReportSchema
@@ -22,6 +22,7 @@ async def webhook(request: web.Request) -> web.Response:
         signal = read_webhook(body, request.app[CLOCK]())
     except MalformedEvent as error:
         raise ApiError(400, "not_an_event", str(error)) from error
+    request.app[SEEN].webhook(signal.room, request.app[CLOCK]())
     await request.app[WATCH].room_event(signal)
     return web.Response(status=204)
 

@@ -2,18 +2,35 @@
 
 from aiohttp import web
 
+from gateway import __version__
 from gateway.calls import Call, DisconnectionReason, Event, EventKind
 from gateway.errors import ApiError, LiveKitError
 from gateway.settings import Role
 from gateway.views import summary, whole
-from gateway.web.keys import CLOCK, HEALTH, LIFECYCLE, LIVEKIT, OUTBOX, REGISTRY, SWEEPER
+from gateway.web.keys import (
+    CLOCK,
+    CONFIG,
+    HEALTH,
+    LIFECYCLE,
+    LIVEKIT,
+    OUTBOX,
+    REGISTRY,
+    SEEN,
+    SWEEPER,
+    TRANSFERS,
+)
 from gateway.web.listing import ListQuery, ListQuerySchema, write_cursor
-from gateway.web.load import load_query
+from gateway.web.load import load_json, load_query
 from gateway.web.proof import require
+from gateway.web.schemas import TransferSchema
 
 routes = web.RouteTableDef()
 
 _QUERY = ListQuerySchema()
+_TRANSFER = TransferSchema()
+
+#: Who asks, where no API keys are configured.
+NOBODY = "somebody without an API key"
 
 
 @routes.get("/livekit-api/calls")
@@ -42,12 +59,22 @@ async def one_call(request: web.Request) -> web.Response:
 async def hang_up(request: web.Request) -> web.Response:
     visitor = require(request, Role.DISPATCH)
     call = await _call(request)
-    detail = f"asked for by {visitor or 'somebody without an API key'}"
+    detail = f"asked for by {visitor or NOBODY}"
     reason = DisconnectionReason.MANUAL_STOPPED
     event = Event(EventKind.STOPPED, request.app[CLOCK](), reason=reason, detail=detail)
     if call.is_active:
         call = await request.app[LIFECYCLE].apply(call.call_id, event) or call
         await request.app[SWEEPER].sweep()
+    return web.json_response(_with_deliveries(request, call))
+
+
+@routes.post("/livekit-api/calls/{call_id}/transfer")
+async def transfer(request: web.Request) -> web.Response:
+    visitor = require(request, Role.DISPATCH)
+    call = await _call(request)
+    body = await request.read()
+    target: str = load_json(request, body, _TRANSFER)["target"] if body else ""
+    call = await request.app[TRANSFERS].asked(call, target, by=visitor or NOBODY)
     return web.json_response(_with_deliveries(request, call))
 
 
@@ -72,6 +99,14 @@ async def _call(request: web.Request) -> Call:
 def _with_deliveries(request: web.Request, call: Call) -> dict[str, object]:
     deliveries = [delivery.view() for delivery in request.app[OUTBOX].of(call.call_id)]
     return {**whole(call), "deliveries": deliveries}
+
+
+@routes.get("/livekit-api/diagnostics")
+async def diagnostics(request: web.Request) -> web.Response:
+    require(request, Role.READ)
+    strategy = request.app[CONFIG].inbound.strategy
+    seen = request.app[SEEN].view()
+    return web.json_response({"version": __version__, "strategy": strategy, **seen})
 
 
 @routes.get("/healthz")

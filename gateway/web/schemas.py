@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, post_load, validate
 
 from gateway.calls import TEXT_LIMIT, EventKind, SipOutcome
-from gateway.jambonz.hooks import CallHook, DialHook, StatusHook
+from gateway.jambonz.hooks import CallHook, DialHook, QueueHook, ReferHook, StatusHook
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CALL_SID = validate.Length(min=1, max=128)
@@ -109,6 +109,7 @@ class _LegSchema(_Vendor):
 
 class StatusHookSchema(_LegSchema):
     parent_call_sid = text()
+    to_number = Text(data_key="to", load_default="", allow_none=True)
     sip_status = SipStatus(load_default=None, allow_none=True)
     sip_reason = text()
 
@@ -118,6 +119,7 @@ class StatusHookSchema(_LegSchema):
             call_sid=data["call_sid"],
             call_status=data["call_status"],
             parent_call_sid=data["parent_call_sid"] or "",
+            to_number=data["to_number"] or "",
             sip=_outcome(data["sip_status"], data["sip_reason"]),
             terminated_by=data["call_termination_by"] or "",
         )
@@ -136,6 +138,57 @@ class DialHookSchema(_LegSchema):
             dial_sip=_outcome(data["dial_sip_status"], ""),
             terminated_by=data["call_termination_by"] or "",
         )
+
+
+class _Referral(_Vendor):
+    sip_refer_to = text()
+
+
+class ReferHookSchema(_LegSchema):
+    parent_call_sid = text()
+    refer_details = fields.Nested(_Referral, required=True)
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> ReferHook:
+        return ReferHook(
+            call_sid=data["call_sid"],
+            refer_to=data["refer_details"]["sip_refer_to"] or "",
+            parent_call_sid=data["parent_call_sid"] or "",
+        )
+
+
+class QueueHookSchema(_LegSchema):
+    """The action hook of an `enqueue`."""
+
+    queue_result = text()
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> QueueHook:
+        return QueueHook(
+            call_sid=data["call_sid"],
+            call_status=data["call_status"],
+            result=data["queue_result"] or "",
+            terminated_by=data["call_termination_by"] or "",
+        )
+
+
+class WaitHookSchema(_Vendor):
+    """The wait hook of an `enqueue`; all that we need is in its URL."""
+
+
+class CallIdQuerySchema(_Vendor):
+    """The query of a hook about one of our calls, which we wrote ourselves."""
+
+    call_id = fields.String(required=True, validate=validate.Length(1, 128))
+
+
+class TransferSchema(Schema):
+    """The body of `POST …/transfer`."""
+
+    class Meta:
+        unknown = RAISE
+
+    target = fields.String(load_default="", validate=validate.Length(max=300))
 
 
 class FallbackQuerySchema(_Vendor):

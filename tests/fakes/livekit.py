@@ -28,8 +28,18 @@ from livekit.protocol.room import (
     ListParticipantsResponse,
     ListRoomsRequest,
     ListRoomsResponse,
+    RemoveParticipantResponse,
+    RoomParticipantIdentity,
 )
-from livekit.protocol.sip import CreateSIPParticipantRequest, SIPParticipantInfo
+from livekit.protocol.sip import (
+    CreateSIPParticipantRequest,
+    ListSIPOutboundTrunkRequest,
+    ListSIPOutboundTrunkResponse,
+    SIPOutboundTrunkInfo,
+    SIPParticipantInfo,
+    TransferSIPParticipantRequest,
+    TransferSIPParticipantResponse,
+)
 
 M = TypeVar("M", bound=Message)
 
@@ -75,7 +85,8 @@ class Callee:
 class FakeLiveKit:
     """Rooms in a dictionary. Each entry of `failures` meets one request, None lets it pass.
 
-    `workers` are the agent names that take jobs, `callees` say what numbers do.
+    `workers` are the agent names that take jobs, `callees` say what numbers do, `refer_answer`
+    what comes of a transfer.
     """
 
     failures: deque[Failure | None] = field(default_factory=deque)
@@ -85,7 +96,14 @@ class FakeLiveKit:
     dispatches: list[AgentDispatch] = field(default_factory=list)
     workers: set[str] = field(default_factory=lambda: {"nehos-outbound-agent"})
     callees: dict[str, Callee] = field(default_factory=dict)
+    outbound_trunks: list[SIPOutboundTrunkInfo] = field(default_factory=list)
+    refer_answer: Refusal | None = None
     url: str = ""
+
+    def present(self, room: str, kind: ParticipantInfo.Kind, identity: str) -> None:
+        """Somebody has joined the room."""
+        who = ParticipantInfo(identity=identity, kind=kind)
+        self.participants.setdefault(room, []).append(who)
 
     def requested(self, kind: type[M]) -> list[M]:
         """What was asked with messages of `kind`, failed requests included."""
@@ -109,6 +127,9 @@ class FakeLiveKit:
             "CreateDispatch": (CreateAgentDispatchRequest, self._create_dispatch),
             "ListDispatch": (ListAgentDispatchRequest, self._list_dispatch),
             "CreateSIPParticipant": (CreateSIPParticipantRequest, self._create_sip_participant),
+            "TransferSIPParticipant": (TransferSIPParticipantRequest, self._transfer),
+            "RemoveParticipant": (RoomParticipantIdentity, self._remove_participant),
+            "ListSIPOutboundTrunk": (ListSIPOutboundTrunkRequest, self._list_outbound_trunks),
         }
         kind, respond = methods[method]
         message = kind.FromString(await request.read())
@@ -176,6 +197,19 @@ class FakeLiveKit:
         return SIPParticipantInfo(
             participant_identity=request.participant_identity, room_name=request.room_name
         )
+
+    def _transfer(self, request: TransferSIPParticipantRequest) -> Message | Refusal:
+        return self.refer_answer or TransferSIPParticipantResponse()
+
+    def _remove_participant(self, request: RoomParticipantIdentity) -> RemoveParticipantResponse:
+        present = self.participants.get(request.room, [])
+        self.participants[request.room] = [p for p in present if p.identity != request.identity]
+        return RemoveParticipantResponse()
+
+    def _list_outbound_trunks(
+        self, request: ListSIPOutboundTrunkRequest
+    ) -> ListSIPOutboundTrunkResponse:
+        return ListSIPOutboundTrunkResponse(items=self.outbound_trunks)
 
     def _create_dispatch(self, request: CreateAgentDispatchRequest) -> AgentDispatch | Refusal:
         if request.room not in self.rooms:

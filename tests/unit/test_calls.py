@@ -5,6 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.advance import advance
 from gateway.calls import (
     TIMELINE_LIMIT,
     Call,
@@ -14,7 +15,7 @@ from gateway.calls import (
     Event,
     EventKind,
     SipOutcome,
-    advance,
+    Transfer,
 )
 
 START = 1_700_000_000_000
@@ -27,6 +28,7 @@ EVENTS = st.lists(
         reason=st.none() | st.sampled_from(DisconnectionReason),
         sip=st.none() | st.builds(SipOutcome, st.integers(100, 699), st.just("Reason")),
         ids=st.none() | st.just({"room_sid": "RM_1"}),
+        transfer=st.none() | st.builds(Transfer, st.just("+61491570156"), st.just(START)),
         detail=st.text(max_size=400),
     ),
     max_size=120,
@@ -62,6 +64,7 @@ def test_any_events_in_any_order(events: list[Event]) -> None:
         assert (current.disconnection_reason is None) == current.is_active
         assert (current.duration_ms is None) == current.is_active
         assert current.duration_ms is None or current.duration_ms >= 0
+        assert current.is_active or not current.is_transferring
         if current.call_status in {CallStatus.ONGOING, CallStatus.ENDED}:
             assert current.answer_timestamp is not None
 
@@ -99,6 +102,26 @@ def test_a_caller_who_gives_up_while_it_rings_was_not_connected() -> None:
 def test_leaving_the_room_ends_only_a_conversation() -> None:
     assert after(EventKind.RINGING, EventKind.CALLER_LEFT).is_active
     assert after(EventKind.ANSWERED, EventKind.CALLER_LEFT).call_status is CallStatus.ENDED
+
+
+def test_a_call_that_is_handed_on_outlives_its_agent() -> None:
+    started = Event(EventKind.TRANSFER_STARTED, START, transfer=Transfer("+61491570156", START))
+    current = advance(after(EventKind.ANSWERED), started)
+    for kind in (EventKind.CALLER_LEFT, EventKind.AGENT_FAILED, EventKind.ROOM_FINISHED):
+        current = advance(current, Event(kind, START + 1))
+    assert current.is_transferring
+    refused = Event(EventKind.TRANSFER_ENDED, START + 2, sip=SipOutcome(486, "Busy Here"))
+    back = advance(current, refused)
+    assert back.call_status is CallStatus.ONGOING
+    assert back.transfer
+    assert (back.transfer.sip, back.sip) == (SipOutcome(486, "Busy Here"), None)
+    again = advance(back, started)
+    assert again.transfer
+    assert again.transfer.number == 2
+    gone = advance(again, Event(EventKind.HUNG_UP, START + 3))
+    assert gone.disconnection_reason is DisconnectionReason.USER_HANGUP
+    assert gone.transfer
+    assert gone.transfer.ended_at == START + 3
 
 
 def test_an_agents_failure_is_an_error_at_any_time() -> None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import pytest
 from livekit.protocol.models import ParticipantInfo, Room
+from livekit.protocol.room import ListParticipantsRequest
 
 from gateway.callbacks.delivery import Answer
 from gateway.callbacks.outbox import Outbox
-from gateway.calls import Call, Direction, DisconnectionReason, Event, EventKind
+from gateway.calls import Call, Direction, DisconnectionReason, Event, EventKind, Transfer
 from gateway.lifecycle import Lifecycle
 from gateway.livekit.client import LiveKit
 from gateway.livekit.webhooks import RoomEvent
@@ -47,6 +48,13 @@ class Stage:
 
     async def happens(self, kind: EventKind, reason: DisconnectionReason | None = None) -> None:
         await self.lifecycle.apply(ROOM, Event(kind, self.now, reason=reason))
+
+    async def transfers(self) -> None:
+        """The call is answered, and is being handed on."""
+        transfer = Transfer("+61491570156", self.now)
+        await self.happens(EventKind.ANSWERED)
+        event = Event(EventKind.TRANSFER_STARTED, self.now, transfer=transfer)
+        await self.lifecycle.apply(ROOM, event)
 
     async def livekit_says(
         self, kind: EventKind, reason: DisconnectionReason | None = None, event_id: str = ""
@@ -92,7 +100,8 @@ async def stage(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncIte
         yield here
 
 
-async def test_a_call_that_nobody_joins_expires_and_its_room_goes(stage: Stage) -> None:
+async def test_a_call_that_no_caller_joins_expires_and_its_room_goes(stage: Stage) -> None:
+    await stage.happens(EventKind.AGENT_JOINED)
     await stage.pass_time(60)
     assert (await stage.call).is_active
     await stage.pass_time(0.1)
@@ -101,10 +110,71 @@ async def test_a_call_that_nobody_joins_expires_and_its_room_goes(stage: Stage) 
 
 
 async def test_a_call_that_rings_has_the_time_to_ring(stage: Stage) -> None:
+    await stage.happens(EventKind.AGENT_JOINED)
     await stage.happens(EventKind.RINGING)
     await stage.pass_time(90)
     assert (await stage.call).is_active
     await stage.pass_time(0.1)
+    assert not (await stage.call).is_active
+
+
+async def test_a_call_that_no_agent_joins_ends_and_its_room_goes(stage: Stage) -> None:
+    await stage.happens(EventKind.RINGING)
+    await stage.pass_time(10)
+    assert (await stage.call).is_active
+    await stage.pass_time(0.1)
+    assert (await stage.call).disconnection_reason is DisconnectionReason.NO_AGENT
+    # That is what has LiveKit answer the caller's INVITE with 486.
+    assert ROOM not in stage.fake.rooms
+
+
+async def test_an_agent_whose_joining_nobody_told_is_seen_in_the_room(stage: Stage) -> None:
+    stage.fake.present(ROOM, ParticipantInfo.Kind.AGENT, "agent-AJ_1")
+    await stage.pass_time(10.1)
+    await stage.pass_time(1)
+    call = await stage.call
+    assert call.is_active
+    assert [entry.event for entry in call.timeline].count(EventKind.AGENT_JOINED) == 1
+    assert len(stage.fake.requested(ListParticipantsRequest)) == 1
+
+
+async def test_while_livekit_is_away_nobody_is_taken_for_missing(stage: Stage) -> None:
+    stage.fake.failures.extend([Refusal(503, "unavailable", "no nodes")] * 50)
+    await stage.pass_time(10.1)
+    assert (await stage.call).is_active
+    stage.fake.failures.clear()
+    await stage.pass_time(1)
+    assert (await stage.call).disconnection_reason is DisconnectionReason.NO_AGENT
+
+
+async def test_an_answered_call_has_had_its_agent(stage: Stage) -> None:
+    await stage.happens(EventKind.ANSWERED)
+    await stage.pass_time(10.1)
+    assert (await stage.call).is_active
+
+
+async def test_a_transfer_that_nobody_tells_the_outcome_of_ends_the_call(stage: Stage) -> None:
+    await stage.transfers()
+    await stage.pass_time(40)
+    assert (await stage.call).is_active
+    await stage.pass_time(0.1)
+    call = await stage.call
+    assert call.disconnection_reason is DisconnectionReason.CALL_TRANSFER
+    assert call.transfer
+    assert call.transfer.sip is None
+
+
+async def test_an_agent_that_leaves_during_a_transfer_does_not_end_the_call(stage: Stage) -> None:
+    await stage.transfers()
+    await stage.livekit_says(EventKind.CALLER_LEFT, DisconnectionReason.USER_HANGUP)
+    await stage.livekit_says(EventKind.AGENT_LEFT, DisconnectionReason.AGENT_HANGUP)
+    await stage.pass_time(10)
+    await stage.livekit_says(EventKind.ROOM_FINISHED)
+    assert (await stage.call).is_active
+    refused = Event(EventKind.TRANSFER_ENDED, stage.now)
+    await stage.lifecycle.apply(ROOM, refused)
+    await stage.pass_time(1)
+    # Nobody is left to talk to.
     assert not (await stage.call).is_active
 
 

@@ -40,11 +40,20 @@ async def post(gateway: Client, door: str, body: bytes, content_type: str) -> tu
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(
-    "door", ["/livekit-api", "/livekit-api/dial-action", "/livekit-api/call-status"]
+    "door",
+    [
+        "/livekit-api",
+        "/livekit-simple",
+        "/livekit-api/dial-action",
+        "/livekit-api/call-status",
+        "/livekit-api/refer",
+        "/livekit-api/transfer-action?call_id=call-1",
+        "/livekit-api/queue-action?call_id=call-1",
+    ],
 )
 async def test_bad_hooks(gateway: Client, fake_livekit: FakeLiveKit, door: str, case: str) -> None:
     body, content_type, status, code = CASES[case]
-    if case == "a number that is no text" and door != "/livekit-api":
+    if case == "a number that is no text" and door not in {"/livekit-api", "/livekit-simple"}:
         body = b'{"call_sid": "1", "call_status": {}}'
     answered, error = await post(gateway, door, body, content_type)
     assert (answered, error["error"]) == (status, code)
@@ -70,11 +79,29 @@ async def test_an_odd_sip_status_does_not_lose_the_hook(gateway: Client, value: 
     assert verbs[0]["status"] == 503
 
 
-@pytest.mark.parametrize("query", ["?fallback=x", "?fallback=-1", "?fallback=101"])
-async def test_an_action_hook_that_we_did_not_write(gateway: Client, query: str) -> None:
+@pytest.mark.parametrize(
+    "hook",
+    [
+        "dial-action?fallback=x",
+        "dial-action?fallback=-1",
+        "dial-action?fallback=101",
+        "transfer-action",
+        "queue-action?call_id=",
+        "queue-wait",
+    ],
+)
+async def test_a_later_hook_that_we_did_not_write(gateway: Client, hook: str) -> None:
     body = b'{"call_sid": "1", "call_status": "trying"}'
-    status, _ = await post(gateway, f"/livekit-api/dial-action{query}", body, JSON)
+    status, _ = await post(gateway, f"/livekit-api/{hook}", body, JSON)
     assert status == 422
+
+
+@pytest.mark.parametrize("details", [None, [], {}, {"sip_refer_to": 5}, "tel:+61491570156"])
+async def test_a_refer_hook_without_a_target(gateway: Client, details: object) -> None:
+    content = {"call_sid": "1", "call_status": "in-progress", "refer_details": details}
+    status, _ = await post(gateway, "/livekit-api/refer", json.dumps(content).encode(), JSON)
+    # Never an empty 200: LiveKit would wait for its REFER to its time-out.
+    assert status in {404, 422}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,12 +16,6 @@ from tests.web.test_livekit import send
 
 ALLOWED = {"allowed_hosts": ["127.0.0.1"], "report_timeout": 0.1}
 QUICK = {"interval": 0.05}
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with Receiver().listening() as listening:
-        yield listening
 
 
 @pytest.fixture(autouse=True)

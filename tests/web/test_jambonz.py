@@ -257,7 +257,16 @@ async def test_the_portal_may_ask_unsigned_what_there_is_to_set(gateway: Client)
         assert setting["description"]
 
 
-SIGNED_DOORS = ["/livekit-api", "/livekit-api/dial-action", "/livekit-api/call-status"]
+SIGNED_DOORS = [
+    "/livekit-api",
+    "/livekit-api/dial-action",
+    "/livekit-api/call-status",
+    "/livekit-api/refer",
+    "/livekit-api/transfer-action",
+    "/livekit-api/queue-wait",
+    "/livekit-api/queue-action",
+    "/livekit-simple",
+]
 
 
 @pytest.mark.parametrize("door", SIGNED_DOORS)
