@@ -99,7 +99,8 @@ class Transfer:
     """A call that is handed on to `target`; moments in ms since epoch.
 
     `sip` is how the target answered (200 is a success), None while that is open or if it was never
-    known. `number` counts a call's transfers. `asked_by_sid` is the Jambonz leg whose REFER asked for it, if one did.
+    known. `number` counts a call's transfers. `asked_by_sid` is the Jambonz leg whose REFER asked
+    for it, if one did.
     """
 
     target: str

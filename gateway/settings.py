@@ -241,9 +241,8 @@ def _is_webhook_secret(secret: str) -> bool:
         return False
 
 
-def serving_problems(config: Config) -> list[str]:
-    """What a gateway cannot start without, a line each; empty when it can."""
-    livekit = config.livekit
+def livekit_problems(livekit: LiveKitSettings) -> list[str]:
+    """What LiveKit cannot be asked without, a line each."""
     problems = [
         f"{name} is not set: put it into the environment or .env.local"
         for name, value in (
@@ -255,6 +254,34 @@ def serving_problems(config: Config) -> list[str]:
     ]
     if livekit.url and urlsplit(livekit.url).scheme not in {"ws", "wss", "http", "https"}:
         problems.append(f"LIVEKIT_URL must start with wss:// or ws://, not {livekit.url!r}")
+    return problems
+
+
+def public_url_problems(server: ServerSettings) -> list[str]:
+    """What is wrong with an address that is set."""
+    url = server.public_url
+    if not url or urlsplit(url).scheme in {"http", "https"}:
+        return []
+    return [f"GATEWAY_PUBLIC_URL must start with https://, not {url!r}"]
+
+
+def credential_problems(trunks: TrunkSettings) -> list[str]:
+    """A name without its password, or the other way round."""
+    pairs = {
+        "INBOUND": (trunks.inbound_username, trunks.inbound_password),
+        "OUTBOUND": (trunks.outbound_username, trunks.outbound_password),
+    }
+    return [
+        f"SIP_{which}_USERNAME and SIP_{which}_PASSWORD go together: set both or neither"
+        for which, (username, password) in pairs.items()
+        if bool(username) != bool(password)
+    ]
+
+
+def serving_problems(config: Config) -> list[str]:
+    """What a gateway cannot start without, a line each; empty when it can."""
+    livekit = config.livekit
+    problems = livekit_problems(livekit) + credential_problems(config.trunks)
     if livekit.is_cloud and not livekit.sip_host:
         problems.append(
             "LIVEKIT_SIP_HOST is not set: it is the SIP URI in the LiveKit Cloud project's "
@@ -269,14 +296,4 @@ def serving_problems(config: Config) -> list[str]:
         problems.append("CALLBACK_HEADER must be of the form Name: value")
     if not _is_webhook_secret(config.callbacks.secret):
         problems.append("CALLBACK_SECRET must be whsec_ and at least 24 bytes in base64")
-    trunks = config.trunks
-    for which, name, password in (
-        ("INBOUND", trunks.inbound_username, trunks.inbound_password),
-        ("OUTBOUND", trunks.outbound_username, trunks.outbound_password),
-    ):
-        if bool(name) != bool(password):
-            problems.append(f"SIP_{which}_USERNAME and SIP_{which}_PASSWORD go together: set both")
-    public = config.server.public_url
-    if public and urlsplit(public).scheme not in {"http", "https"}:
-        problems.append(f"GATEWAY_PUBLIC_URL must start with https://, not {public!r}")
-    return problems
+    return problems + public_url_problems(config.server)

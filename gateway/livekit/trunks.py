@@ -76,12 +76,12 @@ def unfit(item: SipItem) -> str:
     message = _DOORS[item.kind].info()
     known = {known.name for known in message.DESCRIPTOR.fields} - _NOT_FIELDS
     if strange := sorted(map(str, item.fields.keys() - known)):
-        return f"a {item.kind} has no {strange[0]}"
+        return f"{item.kind}s have no {strange[0]}"
     for name, value in item.fields.items():
         try:
             ParseDict({name: value}, _DOORS[item.kind].info())
         except ParseError:
-            return f"that is no {name} of a {item.kind}"
+            return f"{name} is none that {item.kind}s can have"
     return ""
 
 

@@ -106,7 +106,8 @@ async def _converse(
 async def _dialed(jambonz: Jambonz) -> dict[str, Any]:
     verbs = await jambonz.call_arrives()
     if verbs[0]["verb"] != "dial" or not SIP_URI.search(_sip_uri(verbs[0])):
-        raise HookRefused(f"the caller is not dialed to LiveKit: {verbs}")
+        only = "only inbound.strategy: room can be played"
+        raise HookRefused(f"the caller is not dialed to LiveKit ({only}): {verbs}")
     return verbs[0]
 
 

@@ -1,0 +1,128 @@
+"""The Jambonz REST API in the test's own process, answering as jambonz-api-server 0.9.6 does."""
+
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+ACCOUNT = "9351f46a-678c-43f5-b8a6-d4eb58d131af"
+KEY = "jambonz-key-for-tests"
+WEBHOOK_SECRET = "wh_secret_of_the_account"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def application(name: str, **hooks: str) -> dict[str, Any]:
+    """One as the API lists it; `hooks` are the URLs of those that are set."""
+    named = ("call_hook", "call_status_hook", "messaging_hook")
+    return {
+        "application_sid": str(uuid.uuid4()),
+        "name": name,
+        "service_provider_sid": None,
+        "account_sid": ACCOUNT,
+        "app_json": None,
+        "speech_synthesis_vendor": "google",
+        "speech_recognizer_vendor": "google",
+        "record_all_calls": 0,
+        **{hook: webhook(hooks[hook]) if hook in hooks else None for hook in named},
+    }
+
+
+def webhook(url: str, **more: str) -> dict[str, Any]:
+    return {
+        "webhook_sid": str(uuid.uuid4()),
+        "url": url,
+        "method": "POST",
+        "username": None,
+        "password": None,
+        **more,
+    }
+
+
+@dataclass
+class FakeJambonz:
+    """One account. Each entry of `failures` is the answer to one request instead of the usual."""
+
+    applications: list[dict[str, Any]] = field(default_factory=list)
+    webhook_secret: str = WEBHOOK_SECRET
+    failures: deque[web.Response] = field(default_factory=deque)
+    requests: list[tuple[str, str, Any]] = field(default_factory=list)
+    url: str = ""
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """What a gateway has to be told to reach it."""
+        return {
+            "JAMBONZ_REST_API_BASE_URL": f"{self.url}/v1",
+            "JAMBONZ_ACCOUNT_SID": ACCOUNT,
+            "JAMBONZ_API_KEY": KEY,
+        }
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator["FakeJambonz"]:
+        app = web.Application(middlewares=[self._guard])
+        app.router.add_get("/v1/Accounts/{account}", self._account)
+        app.router.add_get("/v1/Accounts/{account}/Applications", self._listed)
+        app.router.add_get("/v1/Accounts/{account}/WebhookSecret", self._secret)
+        app.router.add_put("/v1/Applications/{application}", self._update)
+        async with TestServer(app) as server:
+            self.url = str(server.make_url("")).rstrip("/")
+            yield self
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        body = await request.json() if request.can_read_body else None
+        self.requests.append((request.method, request.path, body))
+        if self.failures:
+            return self.failures.popleft()
+        if request.headers.get("Authorization") != f"Bearer {KEY}":
+            return web.Response(status=401, text="Unauthorized")
+        account = request.match_info.get("account", ACCOUNT)
+        if not _is_uuid(account):
+            return web.json_response({"msg": "Bad request"}, status=400)
+        if account != ACCOUNT:
+            return web.json_response({"msg": "insufficient permissions"}, status=403)
+        return await handler(request)
+
+    async def _account(self, _: web.Request) -> web.Response:
+        return web.json_response(
+            {"account_sid": ACCOUNT, "name": "tests", "webhook_secret": self.webhook_secret}
+        )
+
+    async def _listed(self, _: web.Request) -> web.Response:
+        return web.json_response(self.applications)
+
+    async def _secret(self, _: web.Request) -> web.Response:
+        return web.json_response({"webhook_secret": self.webhook_secret})
+
+    async def _update(self, request: web.Request) -> web.Response:
+        """Only what is named changes; a hook without its `webhook_sid` is a new one."""
+        sid, body = request.match_info["application"], await request.json()
+        found = next((app for app in self.applications if app["application_sid"] == sid), None)
+        if found is None:
+            return web.json_response({"msg": "insufficient privileges"}, status=403)
+        columns = {}
+        for name, value in body.items():
+            if not name.endswith("_hook"):
+                columns[name] = value
+            elif "webhook_sid" in value:
+                found[name].update(value)
+            else:
+                columns[name] = webhook(**value)
+        if not columns:
+            message = "You have an error in your SQL syntax"
+            return web.json_response({"msg": message}, status=500)
+        found.update(columns)
+        return web.Response(status=204)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
