@@ -1,6 +1,7 @@
-"""The command line: serve · dev · simulate. Each command imports what it needs when it runs."""
+"""The command line: serve · dev · setup · doctor · simulate. Each imports its part when run."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -21,6 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"gateway: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print(file=sys.stderr)
+    except BrokenPipeError:
+        # Whoever read our output has had enough (`| head`); nor is there anywhere to flush it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
 
 
@@ -37,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
 
     dev = commands.add_parser("dev", help="run LiveKit, gateway and worker on this machine")
     dev.set_defaults(run=_dev)
+
+    _add_setup(commands)
+    _add_doctor(commands)
 
     simulate = commands.add_parser("simulate", help="play a call against a running gateway")
     kinds = simulate.add_subparsers(required=True, metavar="KIND")
@@ -56,6 +63,33 @@ def _parser() -> argparse.ArgumentParser:
     outbound.add_argument("--hold", type=float, default=4.0, help="seconds to stay in the call")
     outbound.set_defaults(run=_simulate_outbound)
     return parser
+
+
+def _add_setup(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    setup = commands.add_parser(
+        "setup",
+        help="make LiveKit's trunks and rule, and Jambonz's hooks, as the settings want them",
+        description="Shows what it would do. With --apply it does it.",
+    )
+    setup.add_argument("--apply", action="store_true", help="do what is shown")
+    setup.add_argument("--backup", metavar="FILE", help="where --prune writes its backup")
+    what = setup.add_mutually_exclusive_group()
+    what.add_argument(
+        "--prune", action="store_true", help="delete what is in the way too, after a backup"
+    )
+    what.add_argument("--restore", metavar="FILE", help="bring back what a backup holds")
+    setup.add_argument(
+        "--jambonz", action="store_true", help="see to the Jambonz application's hooks too"
+    )
+    setup.set_defaults(run=_setup)
+
+
+def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    doctor = commands.add_parser("doctor", help="find what is wrong, or explain one call")
+    doctor.add_argument("--call", metavar="CALL_ID", help="explain this call, and nothing else")
+    doctor.add_argument("--url", help="the gateway (default: the configured one)")
+    doctor.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    doctor.set_defaults(run=_doctor)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -87,5 +121,17 @@ def _simulate_inbound(arguments: argparse.Namespace) -> int:
 
 def _simulate_outbound(arguments: argparse.Namespace) -> int:
     from gateway.simulate.outbound import run
+
+    return run(arguments)
+
+
+def _setup(arguments: argparse.Namespace) -> int:
+    from gateway.provision.setup import run
+
+    return run(arguments)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from gateway.doctor.run import run
 
     return run(arguments)
