@@ -5,11 +5,12 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from livekit import rtc
-from livekit.agents import AutoSubscribe, JobContext
+from livekit.agents import JobContext
 
 from agent.context import read_context
 from agent.record import Record
 from agent.report import Reporter
+from agent.room import ROOM_ENDED, RoomEnded, join
 from agent.settings import WorkerSettings
 
 logger = logging.getLogger("agent.call")
@@ -26,8 +27,10 @@ async def run_call(ctx: JobContext, settings: WorkerSettings, converse: Conversa
     reporter = Reporter(call.report_url, job_id=ctx.job.id, settings=settings)
     record = Record()
     try:
-        await ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
+        await join(ctx)
         reason = await converse(ctx.room, record, lambda: reporter.tell("agent_ready"))
+    except RoomEnded:
+        reason = ROOM_ENDED
     except Exception as error:
         logger.exception("the call failed")
         why = f"{type(error).__name__}: {error}"

@@ -11,7 +11,7 @@ from typing import Any, Self
 from livekit import rtc
 
 from agent.record import Record
-from agent.room import answered_caller, audio_of, departure
+from agent.room import answered_caller, audio_of, departure, publish
 
 logger = logging.getLogger("agent.diagnostic")
 
@@ -93,7 +93,7 @@ class Voice:
         source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=200)
         track = rtc.LocalAudioTrack.create_audio_track("diagnostic", source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-        await room.local_participant.publish_track(track, options)
+        await publish(room, track, options)
         try:
             yield cls(source)
         finally:

@@ -1,13 +1,20 @@
-"""Who is in the room: waiting for the caller, for their audio, for their leaving."""
+"""The room: joining it, waiting for the caller, for their audio, for their leaving."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from livekit import rtc
+from livekit.agents import AutoSubscribe, JobContext
 from livekit.rtc.room import EventTypes
 
 T = TypeVar("T")
+
+#: How long joining a room and publishing in it may take, in s: some 0.3 together, usually.
+JOIN_LIMIT = 10.0
+PUBLISH_LIMIT = 5.0
+#: What livekit-server answers to somebody who would join a room that is gone.
+_NO_ROOM = "requested room does not exist"
 
 CALLER_LEFT = "caller left"
 ROOM_ENDED = "room ended"
@@ -16,6 +23,40 @@ _NOT_CALLERS = {
     rtc.ParticipantKind.PARTICIPANT_KIND_AGENT,
     rtc.ParticipantKind.PARTICIPANT_KIND_EGRESS,
 }
+
+
+class RoomEnded(Exception):
+    """The room is gone before we were in it, or had said anything: the caller hung up at once."""
+
+
+async def join(ctx: JobContext) -> None:
+    """Be in the job's room. Raises RoomEnded; for anything else TimeoutError, rtc.ConnectError.
+
+    A room that is closed meanwhile may also leave livekit-rtc 1.1 connecting until the time is up.
+    """
+    try:
+        async with asyncio.timeout(JOIN_LIMIT):
+            await ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
+    except rtc.ConnectError as error:
+        if _NO_ROOM in str(error):
+            raise RoomEnded from error
+        raise
+
+
+async def publish(
+    room: rtc.Room, track: rtc.LocalAudioTrack, options: rtc.TrackPublishOptions
+) -> None:
+    """Have our audio in the room. Raises RoomEnded, TimeoutError.
+
+    A room that is closed meanwhile leaves livekit-rtc 1.1 waiting for an answer that never comes.
+    """
+    try:
+        async with asyncio.timeout(PUBLISH_LIMIT):
+            await room.local_participant.publish_track(track, options)
+    except TimeoutError:
+        if room.isconnected():
+            raise
+        raise RoomEnded from None
 
 
 async def until(room: rtc.Room, events: Sequence[EventTypes], look: Callable[[], T | None]) -> T:

@@ -17,7 +17,13 @@ from gateway.errors import ConfigError
 from gateway.settings import Config
 
 #: What `simulate` in another terminal must know to reach what runs here.
-SHARED = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "JAMBONZ_WEBHOOK_SECRET")
+SHARED = (
+    "LIVEKIT_URL",
+    "LIVEKIT_API_KEY",
+    "LIVEKIT_API_SECRET",
+    "JAMBONZ_WEBHOOK_SECRET",
+    "AGENT_HTTP_PORT",
+)
 
 
 def run(config_file: str | None) -> int:

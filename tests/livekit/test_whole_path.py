@@ -152,6 +152,21 @@ async def test_a_room_made_twice_has_one_agent(real: Real) -> None:
         await livekit.delete_room("call-twice")  # that it is gone already is fine
 
 
+async def test_a_job_whose_room_is_gone_before_it_joins_ends_all_the_same(real: Real) -> None:
+    room = "call-gone-at-once"
+
+    async def worker_says(text: str) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while not any(room in line and text in line for line in real.worker.lines):
+                await asyncio.sleep(0.01)
+
+    async with livekit_of(real) as livekit:
+        await livekit.create_room(RoomOrder(room, "{}", 30, real.config.agent.name))
+        await worker_says("job received")
+        await livekit.delete_room(room)
+    await worker_says("process exiting")
+
+
 async def test_simulate_names_the_step_that_did_not_happen(real: Real) -> None:
     steps = Steps()
     script = Script(to_number="+15550111")
