@@ -7,7 +7,7 @@ from typing import Any
 from livekit import rtc
 from livekit.agents import JobContext
 
-from agent.context import read_context
+from agent.context import CallContext, read_context
 from agent.record import Record
 from agent.report import Reporter
 from agent.room import ROOM_ENDED, RoomEnded, join
@@ -16,7 +16,9 @@ from agent.settings import WorkerSettings
 logger = logging.getLogger("agent.call")
 
 #: Talks in a room until the call is over and returns why; see `agent.diagnostic.converse`.
-Conversation = Callable[[rtc.Room, Record, Callable[[], Coroutine[Any, Any, None]]], Awaitable[str]]
+Conversation = Callable[
+    [rtc.Room, CallContext, Record, Callable[[], Coroutine[Any, Any, None]]], Awaitable[str]
+]
 
 
 async def run_call(ctx: JobContext, settings: WorkerSettings, converse: Conversation) -> None:
@@ -28,7 +30,7 @@ async def run_call(ctx: JobContext, settings: WorkerSettings, converse: Conversa
     record = Record()
     try:
         await join(ctx)
-        reason = await converse(ctx.room, record, lambda: reporter.tell("agent_ready"))
+        reason = await converse(ctx.room, call, record, lambda: reporter.tell("agent_ready"))
     except RoomEnded:
         reason = ROOM_ENDED
     except Exception as error:

@@ -13,6 +13,8 @@ RESERVED = "gateway"
 class CallContext:
     """One call, as the job metadata has it. `max_call_duration` in s, 0 for no limit.
 
+    `audible_after`: how long after the answer the caller hears us, in s.
+
     A job that another program dispatched has no `gateway` key: then `report_url` is "" and
     nothing is reported.
     """
@@ -23,6 +25,7 @@ class CallContext:
     to_number: str = ""
     report_url: str = ""
     max_call_duration: int = 0
+    audible_after: float = 0.0
     session_options: Mapping[str, Any] = field(default_factory=dict)
     record_call: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)

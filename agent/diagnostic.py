@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from livekit import rtc
 
+from agent.context import CallContext
 from agent.record import Record
 from agent.room import answered_caller, audio_of, departure, publish
 
@@ -27,7 +28,10 @@ CLIPS = {**{str(digit): f"{digit}.wav" for digit in range(10)}, "*": "star.wav",
 
 
 async def converse(
-    room: rtc.Room, record: Record, on_ready: Callable[[], Coroutine[Any, Any, None]]
+    room: rtc.Room,
+    call: CallContext,
+    record: Record,
+    on_ready: Callable[[], Coroutine[Any, Any, None]],
 ) -> str:
     """Talk until the caller leaves or the room ends; returns which of them it was.
 
@@ -36,17 +40,18 @@ async def converse(
     """
     async with Voice.published_in(room) as voice, asyncio.TaskGroup() as tasks:
         tasks.create_task(on_ready())
-        talking = tasks.create_task(_talk(room, voice, record))
+        talking = tasks.create_task(_talk(room, call, voice, record))
         reason = await departure(room)
         talking.cancel()
     return reason
 
 
-async def _talk(room: rtc.Room, voice: "Voice", record: Record) -> None:
+async def _talk(room: rtc.Room, call: CallContext, voice: "Voice", record: Record) -> None:
     keys: asyncio.Queue[str] = asyncio.Queue(PENDING_KEYS)
     room.on("sip_dtmf_received", lambda press: _remember(keys, press.digit))
     caller = await answered_caller(room)
     logger.info("caller is there", extra={"identity": caller.identity})
+    await asyncio.sleep(call.audible_after)
     record.said("agent", GREETING)
     await voice.play("greeting.wav")
     async with asyncio.TaskGroup() as tasks:

@@ -55,7 +55,8 @@ class Lifecycle:
         return change.after
 
     def _conclude(self, call: Call, event: Event) -> None:
-        agent_alone = call.disconnection_reason in _CALLER_WENT
+        talked = call.answer_timestamp is not None
+        agent_alone = talked and call.disconnection_reason in _CALLER_WENT
         self._sweeper.doom(call.call_id, grace_ms=GOODBYE_MS if agent_alone else 0)
         log.info(
             "call.ended",

@@ -184,8 +184,10 @@ class Transfers:
                 return
             await self._refer(call, destination)
         except LiveKitError as error:
-            sip = error.sip if isinstance(error, LiveKitRefused) else None
-            event = Event(EventKind.TRANSFER_ENDED, self._clock(), sip=sip, detail=str(error))
+            sip, told = None, str(error)
+            if isinstance(error, LiveKitRefused):
+                sip, told = error.sip, error.told
+            event = Event(EventKind.TRANSFER_ENDED, self._clock(), sip=sip, detail=told)
             await self._lifecycle.apply(call.call_id, event)
             raise
         await self._lifecycle.apply(call.call_id, self.answered(self._clock()))

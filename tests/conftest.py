@@ -86,10 +86,16 @@ async def gateway(start_gateway: GatewayStarter) -> Client:
     return await start_gateway()
 
 
-def jambonz_for(client: Client, *, secret: str = WEBHOOK_SECRET, **numbers: str) -> Jambonz:
+def jambonz_for(
+    client: Client,
+    *,
+    secret: str = WEBHOOK_SECRET,
+    from_number: str = "+15550100",
+    to_number: str = "+15550199",
+) -> Jambonz:
     """A call as Jambonz has it, towards `client`'s gateway."""
-    parties = {"from_number": "+15550100", "to_number": "+15550199", **numbers}
-    return Jambonz(client.session, str(client.make_url("")).rstrip("/"), secret, **parties)
+    url = str(client.make_url("")).rstrip("/")
+    return Jambonz(client.session, url, secret, from_number, to_number)
 
 
 async def listed(client: Client, query: str = "") -> dict[str, Any]:

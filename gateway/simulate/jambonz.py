@@ -19,7 +19,10 @@ class HookRefused(GatewayError):
 
 @dataclass
 class Jambonz:
-    """One call as Jambonz sees it: an A leg from the caller, a B leg towards LiveKit."""
+    """One call as Jambonz sees it: an A leg from the caller, a B leg towards LiveKit.
+
+    `env_vars` are what its application was given in the portal.
+    """
 
     session: aiohttp.ClientSession
     url: str
@@ -28,14 +31,14 @@ class Jambonz:
     to_number: str
     call_sid: str = field(default_factory=lambda: str(uuid.uuid4()))
     far_sid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    env_vars: Mapping[str, str] = field(default_factory=dict)
 
     async def call_arrives(self) -> list[dict[str, Any]]:
         """Post the call hook; the verbs, which must be an array that begins with something."""
         headers = {"from": f"<sip:{self.from_number}@sbc.example>", "X-Account-Sid": "acc"}
         sip = {"headers": headers, "method": "INVITE", "version": "2.0"}
-        verbs = await self._post(
-            "/livekit-api", {**self._leg("trying", 100), "sip": sip, "caller_name": "Simulated"}
-        )
+        first = {"sip": sip, "caller_name": "Simulated", "env_vars": self.env_vars}
+        verbs = await self._post("/livekit-api", {**self._leg("trying", 100), **first})
         if not isinstance(verbs, list) or not verbs or "verb" not in verbs[0]:
             raise HookRefused(f"not a list of verbs: {verbs}")
         return verbs
@@ -79,7 +82,9 @@ class Jambonz:
 
     async def waits(self, hook: str) -> list[dict[str, Any]]:
         """The wait hook of an `enqueue`; what the caller is to hear."""
-        return await self._asks(hook, {"queue_sid": "queue", "queue_time": 1, "queue_size": 1})
+        return await self._asks(
+            hook, {"queue_sid": "queue", "queue_time": 1, "call_sid": self.call_sid}
+        )
 
     async def queue_ends(self, hook: str, call_status: str, result: str) -> list[dict[str, Any]]:
         """The action hook of an `enqueue`."""

@@ -27,6 +27,9 @@ log = structlog.get_logger()
 
 #: Between two looks whether the agent is in the room, in s.
 LOOK_EVERY = 0.1
+#: How long after LiveKit's leg was answered its caller hears it, in s: Jambonz answers it first
+#: and looks into the queue 1 s later (jambonz-feature-server 0.9.8, `dequeue`).
+AUDIBLE_AFTER = 1.5
 NO_TRUNK = "there is no outbound trunk towards Jambonz: `python -m gateway setup` makes one"
 
 
@@ -55,7 +58,7 @@ class ParticipantStrategy:
 
     async def prepare(self, call: Call) -> Event:
         """Room and agent as ever, then LiveKit's leg, which takes its time: beside us."""
-        event = await self._rooms.prepare(call)
+        event = await self._rooms.prepare(call, told={"audible_after": AUDIBLE_AFTER})
         if event.kind is not EventKind.ROOM_CREATED:
             return event
         task = asyncio.create_task(self._call_in(call), name=f"call in {call.call_id}")

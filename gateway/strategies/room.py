@@ -1,6 +1,6 @@
 """The `room` strategy: the LiveKit room and its agent first, then Jambonz dials into it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -26,12 +26,12 @@ class RoomStrategy:
         self._fallback = fallback
         self._clock = clock
 
-    async def prepare(self, call: Call) -> Event:
-        """Have LiveKit make the room and send the agent."""
+    async def prepare(self, call: Call, *, told: Mapping[str, object] | None = None) -> Event:
+        """Have LiveKit make the room and send the agent, who is `told` this besides."""
         order = RoomOrder(
             name=call.call_id,
             agent_name=call.agent_name,
-            metadata=job_metadata(call, own_url=self._config.own_url),
+            metadata=job_metadata(call, own_url=self._config.own_url, extras=told),
             empty_timeout=round(self._config.inbound.registered_timeout),
         )
         try:

@@ -9,6 +9,7 @@ from livekit import rtc
 from livekit.agents import JobContext
 
 from agent.call import run_call
+from agent.context import CallContext
 from agent.record import Record
 from agent.room import answered_caller
 from agent.settings import read_settings
@@ -19,7 +20,10 @@ server = make_server(settings)
 
 
 async def go_wrong(
-    room: rtc.Room, record: Record, on_ready: Callable[[], Coroutine[Any, Any, None]]
+    room: rtc.Room,
+    call: CallContext,
+    record: Record,
+    on_ready: Callable[[], Coroutine[Any, Any, None]],
 ) -> str:
     await on_ready()
     caller = await answered_caller(room)

@@ -2,7 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+import secrets
+import socket
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,9 +25,12 @@ class SippError(Exception):
 class Sipp:
     """One party of one call. Make one with `playing()`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, folder: Path, address: tuple[str, int]
+    ) -> None:
         self._process = process
         self._folder = folder
+        self._address = address
 
     @classmethod
     @asynccontextmanager
@@ -37,10 +42,7 @@ class Sipp:
         It calls `call` (host and port) if that is given, else it is there to be called. Its files
         go to `folder`.
         """
-        script = (SCENARIOS / f"{scenario}.xml").read_text(encoding="utf-8")
-        for word, value in words.items():
-            script = script.replace(f"[{word}]", value)
-        (folder / "scenario.xml").write_text(script, encoding="utf-8")
+        _write_scenario(scenario, folder, words)
         process = await asyncio.create_subprocess_exec(
             *("sipp", *([call] if call else [])),
             *("-sf", "scenario.xml", "-m", "1", "-nostdin", "-i", address, "-p", str(port)),
@@ -51,7 +53,7 @@ class Sipp:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        party = cls(process, folder)
+        party = cls(process, folder, (address, port))
         try:
             if not call:
                 await party._listening(port)
@@ -63,10 +65,36 @@ class Sipp:
 
     async def invited(self) -> None:
         """Wait for the INVITE."""
-        async with asyncio.timeout(END_LIMIT):
-            while "INVITE" not in self.trace:
-                self._check()
-                await asyncio.sleep(0.01)
+        await self.sees("INVITE ")
+
+    async def sees(self, beginning: str) -> str:
+        """Wait for a message that begins so; its text. Raises SippError."""
+        pattern = re.compile(rf"(?ms)^{re.escape(beginning)}.*?(?=\n-{{20}}|\Z)")
+        try:
+            async with asyncio.timeout(END_LIMIT):
+                while not (found := pattern.search(self.trace)):
+                    self._check()
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise SippError(f"SIPp never sees {beginning!r}\n{self.trace}") from None
+        return found[0]
+
+    def tell(self) -> None:
+        """Have the scenario go on where it waits for an INFO.
+
+        SIPp goes by the Call-ID alone: nobody but it sees the message.
+        """
+        lines = [
+            "INFO sip:party SIP/2.0",
+            f"Via: SIP/2.0/UDP {self._address[0]};branch=z9hG4bK{secrets.token_hex(8)}",
+            "From: <sip:test>;tag=test",
+            "To: <sip:party>",
+            f"Call-ID: {self.header('Call-ID')}",
+            "CSeq: 1 INFO",
+            "Content-Length: 0",
+        ]
+        with socket.socket(type=socket.SOCK_DGRAM) as line:
+            line.sendto("\r\n".join([*lines, "", ""]).encode(), self._address)
 
     async def played(self) -> None:
         """Wait until the call went as the scenario has it. Raises SippError."""
@@ -124,3 +152,11 @@ def _is_bound(port: int) -> bool:
     """Whether somebody listens at this UDP port."""
     sockets = Path("/proc/net/udp").read_text(encoding="ascii")
     return f":{port:04X} 00000000:0000" in sockets
+
+
+def _write_scenario(name: str, folder: Path, words: Mapping[str, str]) -> None:
+    script = (SCENARIOS / f"{name}.xml").read_text(encoding="utf-8")
+    for word, value in words.items():
+        script = script.replace(f"[{word}]", value)
+    folder.mkdir(exist_ok=True)
+    (folder / "scenario.xml").write_text(script, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The ear and mouth of a SIPp callee: hears RTP and answers each packet with one of a tone."""
+"""The ear and mouth of a SIPp party: hears RTP and answers each packet with one of a tone."""
 
 import array
 import asyncio
@@ -13,6 +13,12 @@ RATE = 8000
 TONE_HZ = 440
 #: Peak of 16-bit samples above which something is said rather than silence coded.
 LOUD = 500
+#: How near to the tone a pitch must be to be taken for it, in Hz.
+NEAR_HZ = 30
+#: How long the greeting may take to begin, in s.
+GREETING_LIMIT = 20.0
+#: How long the tone may take to come back: the agent greets first, in s.
+ECHO_LIMIT = 15.0
 
 _HEADER = struct.Struct("!BBHII")
 _PCMU = 0
@@ -61,10 +67,27 @@ class Telephone(asyncio.DatagramProtocol):
         self._spoken += samples
         return header + bytes(_mu_law(int(8000 * math.sin(angle * at))) for at in tone)
 
-    def pitch(self, *, seconds: float) -> float:
-        """Hz of what came in the last `seconds`, by counting how often it crosses zero."""
-        last = self.heard[-int(seconds * RATE) :]
-        return sum(1 for a, b in itertools.pairwise(last) if a < 0 <= b) / seconds
+    async def greeted(self) -> None:
+        """Wait until somebody says something."""
+        await asyncio.wait_for(self.spoken_to.wait(), GREETING_LIMIT)
+
+    async def echoed(self) -> None:
+        """Wait until its own tone has come back for a second, and nothing else."""
+        async with asyncio.timeout(ECHO_LIMIT):
+            while not self._hears_tone():
+                await asyncio.sleep(0.05)
+
+    def _hears_tone(self) -> bool:
+        """Whether each tenth of the last second is the tone: speech is at times, on average."""
+        last, tenth = self.heard[-RATE:], RATE // 10
+        pieces = [last[start : start + tenth] for start in range(0, RATE, tenth)]
+        return all(abs(_pitch(piece) - TONE_HZ) <= NEAR_HZ for piece in pieces)
+
+
+def _pitch(samples: "array.array[int]") -> float:
+    """In Hz, by counting how often it crosses zero; 0 for none."""
+    crossings = sum(1 for a, b in itertools.pairwise(samples) if a < 0 <= b)
+    return crossings * RATE / len(samples) if samples else 0.0
 
 
 def _mu_law(sample: int) -> int:

@@ -1,6 +1,5 @@
 """Calls that n8n asks for, through a real livekit-sip to a callee played by SIPp."""
 
-import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.sip.conftest import DEADLINE, Telephony, shown
-from tests.sip.telephone import TONE_HZ, Telephone
+from tests.sip.conftest import hang_up, shown
+from tests.sip.parts import Telephony
+from tests.sip.telephone import Telephone
 
 #: The n8n guide's request.
 GUIDE = {
@@ -40,8 +40,7 @@ async def test_a_callee_who_answers_talks_and_hangs_up(
 ) -> None:
     async with (
         Telephone.at(telephony.address) as phone,
-        # Long enough for the agent's greeting and some of what it repeats.
-        telephony.callee("answer", tmp_path, audio_port=str(phone.port), hold="6000") as callee,
+        telephony.callee("answer", tmp_path, audio_port=str(phone.port)) as callee,
     ):
         asked_at = time.time()
         status, answer = await dispatch(n8n, wait="answer")
@@ -50,16 +49,16 @@ async def test_a_callee_who_answers_talks_and_hangs_up(
         assert answer["metadata"] == {k: v for k, v in GUIDE.items() if k != "metadata"} | {
             "ticket_id": "INC-1234"
         }
+        await phone.echoed()
+        callee.tell()
         await callee.played()
     assert callee.invited_at.timestamp() - asked_at < 5
     assert callee.dialed.startswith(f"sip:61402012298@{telephony.address}:")
     assert callee.header("From").startswith('"LiveKit Nehos Hosted" <sip:+61123456789@')
     assert callee.header("X-Account-Code") == "em-tech-01"
-    assert phone.spoken_to.is_set()
-    assert phone.pitch(seconds=1.0) == pytest.approx(TONE_HZ, abs=10), "their tone, echoed"
     call = await shown(n8n, answer["call_id"], lambda c: c["end_timestamp"])
     assert (call["call_status"], call["disconnection_reason"]) == ("ended", "user_hangup")
-    assert call["duration_ms"] == pytest.approx(6000, abs=1000)
+    assert call["duration_ms"] > 1000, "the echo's second at least"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +111,7 @@ async def test_hanging_up_lets_a_callee_go_who_has_answered(
     ):
         status, answer = await dispatch(n8n, wait="answer")
         assert status == 200, answer
-        await asyncio.wait_for(phone.spoken_to.wait(), DEADLINE)
+        await phone.greeted()
         call = await hang_up(n8n, answer["call_id"])
         await callee.played()
     assert (call["call_status"], call["disconnection_reason"]) == ("ended", "manual_stopped")
@@ -134,12 +133,6 @@ async def test_hanging_up_stops_the_ringing(
         "not_connected",
         "manual_stopped",
     )
-
-
-async def hang_up(n8n: aiohttp.ClientSession, call_id: str) -> Any:
-    async with n8n.post(f"/livekit-api/calls/{call_id}/hangup") as answer:
-        assert answer.status == 200, await answer.text()
-        return await answer.json()
 
 
 async def test_a_call_that_is_too_long(

@@ -37,7 +37,7 @@ def test_the_agent_reads_what_the_gateway_writes() -> None:
         max_call_duration=60,
         metadata={"ticket_id": "INC-1234", "destination": "+15550199"},
     )
-    extras = {"session_options": {"voice": "a"}}
+    extras = {"session_options": {"voice": "a"}, "audible_after": 1.5}
     text = job_metadata(call, own_url="https://gw.example.com", extras=extras)
     assert read_context(text) == CallContext(
         call_id="call-1",
@@ -46,6 +46,7 @@ def test_the_agent_reads_what_the_gateway_writes() -> None:
         to_number="+15550199",
         report_url="https://gw.example.com/livekit-api/calls/call-1/report",
         max_call_duration=60,
+        audible_after=1.5,
         metadata={
             "ticket_id": "INC-1234",
             "destination": "+15550199",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from livekit.protocol.models import ParticipantInfo
-from livekit.protocol.room import RoomParticipantIdentity
+from livekit.protocol.room import CreateRoomRequest, RoomParticipantIdentity
 from livekit.protocol.sip import CreateSIPParticipantRequest, SIPOutboundTrunkInfo
 
 from gateway.livekit.trunks import mark
@@ -84,6 +84,9 @@ async def test_both_legs_meet_in_the_queue(
     assert not fake_livekit.requested(CreateSIPParticipantRequest)
     fake_livekit.present(caller.call_id, AGENT, "agent-AJ_1")
     await caller.is_in("ongoing")
+    (order,) = fake_livekit.requested(CreateRoomRequest)
+    # The leg is answered before it is bridged: a greeting would go unheard.
+    assert json.loads(order.metadata)["gateway"]["audible_after"] > 1
     (leg,) = fake_livekit.requested(CreateSIPParticipantRequest)
     assert (leg.sip_call_to, leg.room_name) == (caller.call_id, caller.call_id)
     assert (leg.sip_trunk_id, leg.sip_number) == ("ST_ours", "+15550100")
