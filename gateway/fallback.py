@@ -12,6 +12,7 @@ from gateway.settings import Config
 #: What a caller is refused with when no fallback is left (RFC 3261 §21).
 UNAVAILABLE = SipOutcome(503, "Service Unavailable")
 BUSY = SipOutcome(486, "Busy Here")
+NO_AGENT = SipOutcome(480, "Temporarily Unavailable")
 
 
 class Fallback:

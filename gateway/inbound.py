@@ -8,11 +8,12 @@ import structlog
 from gateway.calls import (
     Call,
     Direction,
+    DisconnectionReason,
     Event,
     EventKind,
     TimelineEntry,
 )
-from gateway.fallback import BUSY, UNAVAILABLE, Fallback
+from gateway.fallback import BUSY, NO_AGENT, UNAVAILABLE, Fallback
 from gateway.jambonz import verbs
 from gateway.jambonz.hooks import (
     CallHook,
@@ -82,6 +83,8 @@ class InboundCalls:
         if hook.answered or hook.caller_gone:
             return []
         outcome = hook.dial_sip or UNAVAILABLE
+        if fallback == 0 and _lacked_agent(call):
+            outcome = NO_AGENT
         return await self._fallback.hand_on(call, fallback, outcome, answered=hook.caller_answered)
 
     async def waits(self, call_id: str) -> Verbs:
@@ -185,6 +188,15 @@ class InboundCalls:
             jambonz={"call_sid": hook.call_sid, **hook.ids},
             timeline=(TimelineEntry(now, EventKind.REGISTERED),),
         )
+
+
+#: The ends that take the room away from under a caller whom it rings for.
+_WITHOUT_AGENT = frozenset({DisconnectionReason.NO_AGENT, DisconnectionReason.AGENT_ERROR})
+
+
+def _lacked_agent(call: Call | None) -> bool:
+    """Whether LiveKit says 486 only because its room was taken away: then nobody is busy."""
+    return call is not None and call.disconnection_reason in _WITHOUT_AGENT
 
 
 def _pick_up(parked: Call) -> Verbs:

@@ -25,6 +25,11 @@ class Destination:
     user: str
     hostname: str = ""
 
+    @property
+    def named(self) -> str:
+        """The number, or the SIP URI: without `tel:`."""
+        return self.text if self.hostname else self.user
+
 
 def parse_destination(text: str) -> Destination:
     """Digits are sent as given, without adding or dropping a `+`. Raises ValueError."""

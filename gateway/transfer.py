@@ -70,8 +70,6 @@ class Transfers:
             raise ApiError(
                 404, "not_found", "there is no such call to be handed on, or not any more"
             )
-        if call.transfer and call.is_transferring and call.transfer.asked_by_sid == hook.call_sid:
-            return self.dial(call)  # Jambonz repeats a hook whose answer was lost
         try:
             destination = self._allowed(call, hook.target)
         except ApiError as error:
@@ -79,7 +77,11 @@ class Transfers:
                 raise
             # Jambonz answers the REFER with our number, and 422 means something else in SIP.
             raise ApiError(400, "bad_refer_to", error.message, error.details) from error
-        call = await self._start(call, destination, sid=hook.call_sid, detail="REFER")
+        pending = call.transfer if call.is_transferring else None
+        if pending and (pending.asked_by_sid, pending.target) != (hook.call_sid, destination.named):
+            raise _pending()
+        if not pending:  # else Jambonz repeats a hook whose answer was lost
+            call = await self._start(call, destination, sid=hook.call_sid, detail="REFER")
         return self.dial(call)
 
     def dial(self, call: Call) -> Verbs:
@@ -129,10 +131,11 @@ class Transfers:
             return self.answered(self._clock())
         detail = f"dial {hook.dial_call_status or 'ended without a status'}"
         # Whatever came of it, the agent's leg ended when the REFER was accepted.
+        gone = DisconnectionReason.USER_HANGUP
         return Event(
             EventKind.TRANSFER_ENDED,
             self._clock(),
-            reason=DisconnectionReason.CALL_TRANSFER,
+            reason=gone if hook.caller_gone else DisconnectionReason.CALL_TRANSFER,
             sip=hook.dial_sip,
             detail=detail,
         )
@@ -145,25 +148,23 @@ class Transfers:
             details = {"target": [f"It {error}."]}
             raise ApiError(422, "invalid", "cannot use: target", details) from error
         own = target == call.metadata.get("transfer_target")
-        named = destination.text if destination.hostname else destination.user
-        if own or any(fnmatchcase(named, p) for p in self._config.transfer.allowed):
+        if own or any(fnmatchcase(destination.named, p) for p in self._config.transfer.allowed):
             return destination
         raise ApiError(
             403,
             "transfer_not_allowed",
-            f"calls may not be handed on to {named}: transfer.allowed has no pattern for it",
+            f"transfer.allowed has no pattern that {destination.named} fits",
         )
 
     async def _start(
         self, call: Call, destination: Destination, *, detail: str, sid: str = ""
     ) -> Call:
         now = self._clock()
-        named = destination.text if destination.hostname else destination.user
         event = Event(
             EventKind.TRANSFER_STARTED,
             now,
-            transfer=Transfer(named, now, asked_by_sid=sid),
-            detail=f"to {named}, {detail}",
+            transfer=Transfer(destination.named, now, asked_by_sid=sid),
+            detail=f"to {destination.named}, {detail}",
         )
         return await self._lifecycle.apply(call.call_id, event) or call
 
@@ -197,4 +198,8 @@ def _check_state(call: Call) -> None:
     if not call.is_active or call.answer_timestamp is None:
         raise ApiError(409, "not_ongoing", f"the call is {call.call_status}, not ongoing")
     if call.is_transferring:
-        raise ApiError(409, "transfer_pending", "the call is being handed on already")
+        raise _pending()
+
+
+def _pending() -> ApiError:
+    return ApiError(409, "transfer_pending", "the call is being handed on already")

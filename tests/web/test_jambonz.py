@@ -210,6 +210,20 @@ async def test_without_a_fallback_a_failed_dial_passes_its_sip_status_on(
     assert call["sip"]["status"] == 486
 
 
+async def test_a_call_that_no_agent_came_for_is_not_busy(start_gateway: GatewayStarter) -> None:
+    """Its room is deleted, which LiveKit answers with 486."""
+    gateway = await start_gateway(inbound={"agent_timeout": 0.1}, watch={"interval": 0.05})
+    jambonz = jambonz_for(gateway)
+    (dial,) = await jambonz.call_arrives()
+    async with asyncio.timeout(10):
+        while (await listed(gateway))["active"]:
+            await asyncio.sleep(0.01)
+    (decline,) = await jambonz.dial_ends(dial["actionHook"], "trying", "busy", 486)
+    assert (decline["verb"], decline["status"]) == ("sip:decline", 480)
+    (call,) = (await listed(gateway, "?include=ended"))["calls"]
+    assert (call["call_status"], call["disconnection_reason"]) == ("error", "no_agent")
+
+
 async def test_a_caller_who_hung_up_needs_no_fallback(start_gateway: GatewayStarter) -> None:
     gateway = await start_gateway(inbound={"fallback": FALLBACK})
     jambonz = jambonz_for(gateway)

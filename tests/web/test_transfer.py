@@ -117,11 +117,13 @@ async def test_a_caller_who_is_not_put_through_gets_the_fallback(
     assert last == [{"verb": "hangup"}]
 
 
-async def test_a_caller_who_hangs_up_meanwhile_ends_it(gateway: Client) -> None:
+@pytest.mark.parametrize("dial_first", [True, False])
+async def test_a_caller_who_hangs_up_meanwhile_ends_it(gateway: Client, dial_first: bool) -> None:
     talk = await answered(gateway)
     dial, _ = await talk.refers()
-    await talk.jambonz.status("completed", call_termination_by="caller")
-    assert await talk.jambonz.dial_ends(dial["actionHook"], "completed", "no-answer", 487) == []
+    if not dial_first:
+        await talk.jambonz.status("completed", call_termination_by="caller")
+    assert await talk.jambonz.dial_ends(dial["actionHook"], "completed", "no-answer", 0) == []
     ended = await talk.call()
     assert ended["disconnection_reason"] == "user_hangup"
     assert ended["transfer"]["ended_at"] is not None
@@ -167,6 +169,13 @@ async def test_a_repeated_refer_hook_gets_the_same_verbs(gateway: Client) -> Non
     assert await talk.refers() == await talk.refers()
     events = [entry["event"] for entry in (await talk.call())["timeline"]]
     assert events.count("transfer_started") == 1
+
+
+async def test_another_refer_meanwhile_is_refused(gateway: Client) -> None:
+    talk = await answered(gateway)
+    await talk.refers()
+    with pytest.raises(HookRefused, match="answered 409"):
+        await talk.refers("<tel:+61491570157>")
 
 
 async def test_a_refer_for_a_call_nobody_knows_is_refused(gateway: Client) -> None:
