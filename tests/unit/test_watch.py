@@ -118,6 +118,13 @@ async def test_a_call_that_rings_has_the_time_to_ring(stage: Stage) -> None:
     assert not (await stage.call).is_active
 
 
+async def test_a_caller_who_gives_up_leaves_no_agent_waiting(stage: Stage) -> None:
+    await stage.happens(EventKind.RINGING)
+    await stage.happens(EventKind.HUNG_UP)
+    await stage.pass_time(0)
+    assert ROOM not in stage.fake.rooms
+
+
 async def test_a_call_that_no_agent_joins_ends_and_its_room_goes(stage: Stage) -> None:
     await stage.happens(EventKind.RINGING)
     await stage.pass_time(10)
