@@ -1,6 +1,6 @@
 """The Jambonz account over its REST API: its applications, their hooks, its webhook secret.
 
-Read off jambonz-api-server 0.9.x: a PUT changes only what it names. A hook given without its
+Tried with jambonz-api-server 0.9.7-rc1: a PUT changes only what it names. A hook given without its
 `webhook_sid` becomes a new webhook; with it, one that other applications may share would change,
 and naming nothing else besides is a 500.
 """
@@ -139,8 +139,9 @@ class JambonzAccount:
             place = f"{to.scheme}://{to.netloc.rpartition('@')[2]}" if to.netloc else "elsewhere"
             advice = f"it sends us to {place}: set JAMBONZ_REST_API_BASE_URL to the API itself"
         else:
-            advice = _ADVICE.get(status, "").format(account=self._settings.account_sid)
-        said = self._fit(_message(text))
+            known = _ADVICE_ON_CHANGE if answer.method == "PUT" else _ADVICE
+            advice = known.get(status, "").format(account=self._settings.account_sid)
+        said = self._fit(_message(text)).rstrip(".")
         lines = [f"Jambonz answered {status} at {self._base}", said, advice]
         return JambonzRefused(status, ": ".join(line for line in lines if line))
 
@@ -163,7 +164,13 @@ _ADVICE = {
         "there is no such account {account} (JAMBONZ_ACCOUNT_SID), or "
         "JAMBONZ_REST_API_BASE_URL is not the REST API's address"
     ),
-    429: "it has been asked too often; wait a minute",
+    429: "it has been asked too often; wait five minutes",
+}
+_GONE = "the application is no longer the account's: see the portal, then run this again"
+_ADVICE_ON_CHANGE = _ADVICE | {
+    400: "check GATEWAY_PUBLIC_URL; in its host may be letters, digits, hyphens and dots",
+    403: _GONE,
+    404: _GONE,
 }
 
 

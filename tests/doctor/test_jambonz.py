@@ -46,7 +46,7 @@ async def test_all_is_as_it_should_be(jambonz: FakeJambonz, make_config: ConfigM
     [
         ({"JAMBONZ_API_KEY": "wrong"}, "JAMBONZ_API_KEY is not accepted"),
         ({"JAMBONZ_API_KEY": ""}, "JAMBONZ_API_KEY is not set"),
-        ({"JAMBONZ_ACCOUNT_SID": "11111111-2222-3333-4444-555555555555"}, "not for account"),
+        ({"JAMBONZ_ACCOUNT_SID": "11111111-2222-4333-8444-555555555555"}, "not for account"),
         ({"JAMBONZ_REST_API_BASE_URL": "http://jambonz.invalid/v1"}, "cannot be reached"),
         ({"GATEWAY__JAMBONZ__APPLICATION": "another"}, "'another' is none of them"),
     ],

@@ -1,11 +1,13 @@
-"""The Jambonz REST API in the test's own process, answering as jambonz-api-server 0.9.6 does."""
+"""The Jambonz REST API in the test's own process, as jambonz-api-server 0.9.7-rc1 answers."""
 
+import re
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -13,6 +15,11 @@ from aiohttp.test_utils import TestServer
 ACCOUNT = "9351f46a-678c-43f5-b8a6-d4eb58d131af"
 KEY = "jambonz-key-for-tests"
 WEBHOOK_SECRET = "wh_secret_of_the_account"
+
+#: What its `uuid.validate` takes, and its `is-valid-hostname`, but for lengths.
+_SID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_LABEL = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -80,10 +87,13 @@ class FakeJambonz:
         self.requests.append((request.method, request.path, body))
         if self.failures:
             return self.failures.popleft()
+        if not request.path.startswith("/v1/"):
+            return web.Response(status=404, text="<pre>Cannot GET</pre>", content_type="text/html")
         if request.headers.get("Authorization") != f"Bearer {KEY}":
             return web.Response(status=401, text="Unauthorized")
         account = request.match_info.get("account", ACCOUNT)
-        if not _is_uuid(account):
+        sids = (account, request.match_info.get("application", ACCOUNT))
+        if not all(map(_SID.fullmatch, sids)):
             return web.json_response({"msg": "Bad request"}, status=400)
         if account != ACCOUNT:
             return web.json_response({"msg": "insufficient permissions"}, status=403)
@@ -106,6 +116,8 @@ class FakeJambonz:
         found = next((app for app in self.applications if app["application_sid"] == sid), None)
         if found is None:
             return web.json_response({"msg": "insufficient privileges"}, status=403)
+        if message := _bad_host(body):
+            return web.json_response({"msg": message}, status=400)
         columns = {}
         for name, value in body.items():
             if not name.endswith("_hook"):
@@ -121,8 +133,10 @@ class FakeJambonz:
         return web.Response(status=204)
 
 
-def _is_uuid(text: str) -> bool:
-    try:
-        return str(uuid.UUID(text)) == text.lower()
-    except ValueError:
-        return False
+def _bad_host(body: Mapping[str, Any]) -> str:
+    """What is said of the first hook whose host will not do; "" if all will."""
+    for name in ("call_hook", "call_status_hook"):
+        host = urlsplit(body[name]["url"]).hostname if name in body else None
+        if host and not _HOST.fullmatch(host):
+            return f"{name} URL has invalid hostname {host}"
+    return ""

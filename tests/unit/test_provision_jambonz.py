@@ -65,7 +65,8 @@ async def test_only_hooks_that_differ_are_set_and_nothing_else() -> None:
         ({"api_key": "other"}, 401, "JAMBONZ_API_KEY is not accepted"),
         ({"account_sid": "no-sid"}, 400, "JAMBONZ_ACCOUNT_SID 'no-sid'"),
         ({"account_sid": "00000000-0000-4000-8000-000000000000"}, 403, "is not for account 0000"),
-        ({"rest_url": "{url}/portal"}, 401, "/portal/v1"),
+        ({"account_sid": "11111111-2222-3333-4444-555555555555"}, 400, "JAMBONZ_ACCOUNT_SID '1111"),
+        ({"rest_url": "{url}/portal"}, 404, "/portal/v1: there is no such account"),
     ],
 )
 async def test_what_was_set_wrongly_is_named(
@@ -73,12 +74,33 @@ async def test_what_was_set_wrongly_is_named(
 ) -> None:
     async with FakeJambonz().serving() as fake:
         changed = {name: value.format(url=fake.url) for name, value in changes.items()}
-        if "rest_url" in changed:
-            changed["api_key"] = "other"
         async with JambonzAccount.connected(settings(fake, **changed)) as account:
             with pytest.raises(JambonzRefused, match=says) as refused:
                 await account.applications()
     assert refused.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("sid", "public_url", "status", "says"),
+    [
+        ("", "http://my_gateway:8080", 400, "hostname my_gateway: check GATEWAY_PUBLIC_URL"),
+        ("00000000-0000-4000-8000-000000000000", "https://gw.example.com", 403, "no longer the"),
+    ],
+)
+async def test_a_change_that_is_refused_is_not_laid_to_the_account(
+    sid: str, public_url: str, status: int, says: str
+) -> None:
+    there = application("a")
+    changes = HooksPlan(Application("", "a", {}), wanted_hooks(public_url)).changes
+    async with (
+        FakeJambonz([there]).serving() as fake,
+        JambonzAccount.connected(settings(fake)) as account,
+    ):
+        with pytest.raises(JambonzRefused, match=says) as refused:
+            await account.set_hooks(Application(sid or there["application_sid"], "a", {}), changes)
+    assert refused.value.status == status
+    assert "JAMBONZ_ACCOUNT_SID" not in str(refused.value)
+    assert there["call_hook"] is None
 
 
 async def test_the_key_goes_nowhere_else_and_into_no_error() -> None:
