@@ -5,6 +5,7 @@ LiveKit itself takes some 20 s to notice a dead process.
 
 import asyncio
 import logging
+import os
 from collections.abc import Mapping
 
 import aiohttp
@@ -30,13 +31,38 @@ async def watch_jobs(server: AgentServer, settings: WorkerSettings) -> None:
     async with asyncio.TaskGroup() as reports:
         reports.create_task(_deliver_spooled(settings))
         while True:
-            now = {info.job.id: info.job for info in server.active_jobs}
+            now = _living_jobs(server)
             for job_id in before.keys() - now.keys():
                 job = before[job_id]
                 logger.info("job is gone", extra={"job_id": job_id, "room": job.room.name})
                 reports.create_task(_report(job, settings))
             before = now
             await asyncio.sleep(INTERVAL)
+
+
+def _living_jobs(server: AgentServer) -> Mapping[str, Job]:
+    """The jobs by id whose process is there.
+
+    The framework's own list keeps a job whose process was killed for as long as a process that was
+    started meanwhile holds the other end of its log open (livekit-agents 1.8.9).
+    """
+    executors = server._proc_pool.processes
+    return {
+        executor.running_job.job.id: executor.running_job.job
+        for executor in executors
+        if executor.running_job and _is_there(getattr(executor, "pid", None))
+    }
+
+
+def _is_there(pid: int | None) -> bool:
+    """Whether the process is; a job without one of its own runs in ours."""
+    if pid is None:
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 async def _report(job: Job, settings: WorkerSettings) -> None:

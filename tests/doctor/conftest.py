@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.config import build_config
-from gateway.dev.children import Child
+from gateway.dev.children import Child, python
 from gateway.dev.livekit_server import LiveKitServer, NoLiveKit, find_or_build, free_port
 from gateway.dev.livekit_server import local_server as on_free_ports
 from gateway.dev.stack import READY_LIMIT, wait_until_up
@@ -137,7 +137,7 @@ def _redis() -> Iterator[str]:
 async def run_gateway(words: list[str], env: Mapping[str, str]) -> tuple[int | None, str]:
     """`python -m gateway` as its user runs it: exit code, and what it printed."""
     process = await asyncio.create_subprocess_exec(
-        *("python", "-m", "gateway", *words),
+        *python("-m", "gateway", *words),
         env=dict(env),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
