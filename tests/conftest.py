@@ -117,7 +117,7 @@ async def _ask(client: Client, path: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def vendor_says() -> Iterator[VerbCheck]:
-    """Jambonz' own validator: "ok" for verbs that it takes, else its complaint."""
+    """Jambonz's own validator: "ok" for verbs that it takes, else its complaint."""
     node = shutil.which("node")
     if not node or not (VALIDATOR / "node_modules").is_dir():
         lacking("the Jambonz verb validator needs Node and npm: install them, then `make test`")

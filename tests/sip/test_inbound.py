@@ -1,4 +1,4 @@
-"""Calls that Jambonz sends, by real INVITEs to a real livekit-sip; SIPp is Jambonz' SIP side."""
+"""Calls that Jambonz sends, by real INVITEs to a real livekit-sip; SIPp is Jambonz's SIP side."""
 
 import uuid
 from pathlib import Path

@@ -113,7 +113,7 @@ async def assert_named(telephony: Telephony, *items: SipItem) -> None:
 
 
 async def assert_all_ok(telephony: Telephony) -> None:
-    """The doctor finds nothing; only Jambonz' REST API it cannot look at."""
+    """The doctor finds nothing; only Jambonz's REST API it cannot look at."""
     status, checks = await examined(telephony)
     unlike = {name: check for name, check in checks.items() if check["status"] != "ok"}
     assert (status, set(unlike)) == (0, {"jambonz"}), unlike

@@ -1,6 +1,6 @@
 """The strategy `participant`: the caller waits at Jambonz, a real livekit-sip calls in.
 
-SIPp is Jambonz' SIP side, towards which LiveKit's outbound trunk leads.
+SIPp is Jambonz's SIP side, towards which LiveKit's outbound trunk leads.
 """
 
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Callers who are handed on by REFERs of a real livekit-sip; SIPp is Jambonz' SIP side."""
+"""Callers who are handed on by REFERs of a real livekit-sip; SIPp is Jambonz's SIP side."""
 
 import asyncio
 import uuid
@@ -28,7 +28,7 @@ ELSEWHERE = "+15550109"
 
 @dataclass(frozen=True)
 class Talk:
-    """A caller who talks to the agent, on Jambonz' SIP side and on that of its hooks."""
+    """A caller who talks to the agent, on Jambonz's SIP side and on that of its hooks."""
 
     call_id: str
     dial: dict[str, Any]
