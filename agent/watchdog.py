@@ -28,14 +28,14 @@ SPOOL_INTERVAL = 5.0
 async def watch_jobs(server: AgentServer, settings: WorkerSettings) -> None:
     """Report each job that is no longer there, however it ended; runs as long as the worker."""
     before: Mapping[str, Job] = {}
-    async with asyncio.TaskGroup() as reports:
-        reports.create_task(_deliver_spooled(settings))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_deliver_spooled(settings))
         while True:
             now = _living_jobs(server)
             for job_id in before.keys() - now.keys():
                 job = before[job_id]
                 logger.info("job is gone", extra={"job_id": job_id, "room": job.room.name})
-                reports.create_task(_report(job, settings))
+                tasks.create_task(_report(job, settings))
             before = now
             await asyncio.sleep(INTERVAL)
 
@@ -68,7 +68,11 @@ def _is_there(pid: int | None) -> bool:
 async def _report(job: Job, settings: WorkerSettings) -> None:
     url = read_context(job.metadata).report_url
     reporter = Reporter(url, job_id=job.id, settings=settings)
-    await reporter.tell("agent_gone", "its process has ended")
+    try:
+        await reporter.tell("agent_gone", "its process has ended")
+    except Exception:
+        # One job's report is no reason to lose sight of the others.
+        logger.exception("report failed", extra={"job_id": job.id})
 
 
 async def _deliver_spooled(settings: WorkerSettings) -> None:

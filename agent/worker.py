@@ -29,13 +29,20 @@ def make_server(settings: WorkerSettings) -> AgentServer:
 
     @server.on("worker_started")
     def started(*_: object) -> None:
-        background.add(asyncio.create_task(watch_jobs(server, settings), name="watch jobs"))
+        task = asyncio.create_task(watch_jobs(server, settings), name="watch jobs")
+        background.add(task)
+        task.add_done_callback(_watch_ended)
 
     @server.on("worker_registered")
     def registered(*_: object) -> None:
         logger.info("worker ready for calls", extra={"agent_name": settings.agent_name})
 
     return server
+
+
+def _watch_ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        logger.error("jobs are no longer watched", exc_info=error)
 
 
 def _no_load() -> float:

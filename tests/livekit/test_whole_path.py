@@ -204,7 +204,7 @@ async def test_an_agent_that_fails_ends_the_call_as_agent_error(
     why = {"raise": "RuntimeError: no more words", "crash": "its process has ended"}[name]
     # Whoever notices first ends the call; the worker tells in any case.
     call = await shown(failing, http, call_id, lambda c: why in details(c))
-    assert why in details(call), "\n".join(failing.worker.lines[-60:]) + str(call["timeline"])
+    assert why in details(call), [failing.worker.lines[-60:], call["timeline"]]
 
 
 @pytest.fixture(scope="module")
