@@ -6,10 +6,10 @@ LiveKit itself takes some 20 s to notice a dead process.
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
 
 import aiohttp
 from livekit.agents import AgentServer
+from livekit.agents.ipc.job_executor import JobExecutor
 from livekit.protocol.agent import Job
 
 from agent.context import read_context
@@ -19,7 +19,7 @@ from agent.spool import Spool
 
 logger = logging.getLogger("agent.watchdog")
 
-#: Between two looks at the jobs there are, in s: often enough to have seen one that dies early.
+#: Between two looks at the jobs there are, in s.
 INTERVAL = 0.1
 #: Between two tries to deliver what jobs could not, in s.
 SPOOL_INTERVAL = 5.0
@@ -27,35 +27,32 @@ SPOOL_INTERVAL = 5.0
 
 async def watch_jobs(server: AgentServer, settings: WorkerSettings) -> None:
     """Report each job that is no longer there, however it ended; runs as long as the worker."""
-    before: Mapping[str, Job] = {}
+    pool = server._proc_pool
+    running: dict[str, tuple[Job, JobExecutor]] = {}
+
+    # Looking from time to time who is there would miss a job that dies while the worker is busy.
+    @pool.on("process_job_launched")
+    def launched(executor: JobExecutor) -> None:
+        if executor.running_job:
+            job = executor.running_job.job
+            running[job.id] = job, executor
+
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_deliver_spooled(settings))
         while True:
-            now = _living_jobs(server)
-            for job_id in before.keys() - now.keys():
-                job = before[job_id]
-                logger.info("job is gone", extra={"job_id": job_id, "room": job.room.name})
-                tasks.create_task(_report(job, settings))
-            before = now
+            for job, executor in list(running.values()):
+                if not (executor in pool.processes and _is_there(getattr(executor, "pid", None))):
+                    del running[job.id]
+                    logger.info("job is gone", extra={"job_id": job.id, "room": job.room.name})
+                    tasks.create_task(_report(job, settings))
             await asyncio.sleep(INTERVAL)
 
 
-def _living_jobs(server: AgentServer) -> Mapping[str, Job]:
-    """The jobs by id whose process is there.
-
-    The framework's own list keeps a job whose process was killed for as long as a process that was
-    started meanwhile holds the other end of its log open (livekit-agents 1.8.9).
-    """
-    executors = server._proc_pool.processes
-    return {
-        executor.running_job.job.id: executor.running_job.job
-        for executor in executors
-        if executor.running_job and _is_there(getattr(executor, "pid", None))
-    }
-
-
 def _is_there(pid: int | None) -> bool:
-    """Whether the process is; a job without one of its own runs in ours."""
+    """Whether the process is; a job without one of its own runs in ours.
+
+    The framework itself drops it only once its log has been read to the end (livekit-agents 1.8.9).
+    """
     if pid is None:
         return True
     try:
