@@ -1,7 +1,8 @@
 """A SIP leg that LiveKit makes into a call's room: dialed, waited for, followed where need be."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import structlog
 
@@ -12,6 +13,8 @@ from gateway.livekit.sip import DIAL_MARGIN, DialOrder, SipLegs
 from gateway.registry import CallRegistry
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 #: Between two looks at what became of a leg, in s.
 FOLLOW_EVERY = 0.5
@@ -32,6 +35,20 @@ class Legs:
         self._lifecycle = lifecycle
         self._sip = sip
         self._clock = clock
+        self._underway: set[asyncio.Task[Any]] = set()
+
+    def beside(self, dialing: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Run it beside the doors: a failure nobody thought of is logged, `close()` ends it."""
+        task = asyncio.create_task(dialing, name=name)
+        self._underway.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    async def close(self) -> None:
+        """Stop following the legs under way; LiveKit holds the calls."""
+        for task in self._underway:
+            task.cancel()
+        await asyncio.gather(*self._underway, return_exceptions=True)
 
     async def dial(self, call: Call, order: DialOrder) -> LiveKitError | None:
         """Ring the far end until the call is answered or not; what went wrong, if anything."""
@@ -68,6 +85,11 @@ class Legs:
         failure = LiveKitUnreachable("the far end did not answer, LiveKit did not say why")
         await self._apply(call, EventKind.DIAL_FAILED, detail=str(failure))
         return failure
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._underway.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("call.dial_failed", task=task.get_name(), exc_info=error)
 
     async def _not_connected(self, call: Call, refusal: LiveKitRefused) -> None:
         timed_out = refusal.code in {"deadline_exceeded", "canceled"} and not refusal.sip

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import structlog
-
 from gateway.callbacks.targets import TargetRefused, check_target
 from gateway.calls import (
     Call,
@@ -24,8 +22,6 @@ from gateway.metadata import job_metadata
 from gateway.numbers import Destination
 from gateway.registry import CallRegistry
 from gateway.settings import LIMIT_MARGIN, Config
-
-log = structlog.get_logger()
 
 #: Between two looks whether a worker has taken the job, in s.
 LOOK_EVERY = 0.05
@@ -79,26 +75,16 @@ class OutboundCalls:
         self._trunk = trunk
         self._new_call_id = new_call_id
         self._clock = clock
-        self._dialing: set[asyncio.Task[LiveKitError | None]] = set()
 
     async def dispatch(self, order: CallOrder) -> Call:
         """Make the call; it rings, or is further on, when this returns. See `CallOrder.wait`."""
         trunk_id = await self._check(order)
         call = await self._lifecycle.register(self._new_call(order))
         await self._bring_agent(call, order)
-        task = asyncio.create_task(
-            self._connect(call, order, trunk_id), name=f"dial {call.call_id}"
-        )
-        self._dialing.add(task)
-        task.add_done_callback(self._dialed)
+        dialing = self._connect(call, order, trunk_id)
+        task = self._legs.beside(dialing, name=f"dial {call.call_id}")
         await self._early_failure(task, order)
         return await self._registry.get(call.call_id) or call
-
-    async def close(self) -> None:
-        """Stop following the dials under way; LiveKit holds the calls."""
-        for task in self._dialing:
-            task.cancel()
-        await asyncio.gather(*self._dialing, return_exceptions=True)
 
     async def _check(self, order: CallOrder) -> str:
         """The trunk that it will go through, "" where it needs none. Raises ApiError."""
@@ -183,11 +169,6 @@ class OutboundCalls:
         await asyncio.wait({task}, timeout=windows.get(order.wait))
         if task.done() and (error := task.result()):
             raise error
-
-    def _dialed(self, task: "asyncio.Task[LiveKitError | None]") -> None:
-        self._dialing.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("call.dial_failed", task=task.get_name(), exc_info=error)
 
     async def _connect(self, call: Call, order: CallOrder, trunk_id: str) -> LiveKitError | None:
         """Have the far end rung until the call is answered or not; what went wrong, if anything."""

@@ -52,8 +52,7 @@ class Parts:
 
     async def close(self, *, grace: float) -> None:
         """Stop what runs beside the doors; callbacks under way get `grace` s."""
-        await self.strategy.close()
-        await self.outbound.close()
+        await self._legs.close()
         await self.outbox.close(grace=grace)
 
     @cached_property
@@ -82,7 +81,7 @@ class Parts:
             self.config,
             registry=self.registry,
             lifecycle=self.lifecycle,
-            strategy=self.strategy,
+            strategy=self._strategy,
             fallback=self._fallback,
             transfers=self.transfers,
             new_call_id=new_inbound_id,
@@ -126,7 +125,7 @@ class Parts:
         )
 
     @cached_property
-    def strategy(self) -> Strategy:
+    def _strategy(self) -> Strategy:
         rooms = RoomStrategy(
             self.config, livekit=self.livekit, fallback=self._fallback, clock=clock
         )

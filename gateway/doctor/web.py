@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from gateway.errors import GatewayError
-from gateway.settings import Config
+from gateway.settings import Config, Role
+from gateway.simulate.ops import key_header
 
 #: How long anybody may take to answer a request, in s.
 ANSWER_LIMIT = 5.0
@@ -78,18 +79,13 @@ class Web:
     async def gateway(self, path: str) -> Mapping[str, Any]:
         """What the gateway answers at `path` to somebody who may read. Raises NoAnswer."""
         url = f"{self.url}{path}"
-        answer = await self.ask(url, headers=self._key())
+        answer = await self.ask(url, headers=key_header(self._config, Role.READ))
         content = read_object(answer.body)
         if answer.status == 200 and content is not None:
             return content
         told = (content or {}).get("message", "")
         text = f"{url} answers {answer.status} {told}".rstrip()
         raise NoAnswer(text, status=answer.status)
-
-    def _key(self) -> Mapping[str, str]:
-        # Each role includes reading.
-        keys = self._config.security.api_keys
-        return {"X-API-Key": keys[0].secret} if keys else {}
 
 
 def read_object(body: bytes) -> Mapping[str, Any] | None:

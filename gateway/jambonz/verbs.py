@@ -67,8 +67,7 @@ def dial_room(
 
 def dial_static(sip_uri: str, *, limits: DialLimits) -> Verbs:
     """Dial and nothing more: nobody is told how it ends."""
-    dial = _dial({"type": "sip", "sipUri": sip_uri}, "", limits)
-    return [{key: value for key, value in dial.items() if key != "actionHook"}]
+    return [_dial({"type": "sip", "sipUri": sip_uri}, "", limits)]
 
 
 def hand_on(target: FallbackTarget, *, action_hook: str, limits: DialLimits) -> Verbs:
@@ -129,7 +128,7 @@ def _target(target: FallbackTarget) -> Mapping[str, str]:
 def _dial(target: Mapping[str, object], action_hook: str, limits: DialLimits) -> Verb:
     return {
         "verb": "dial",
-        "actionHook": action_hook,
+        **({"actionHook": action_hook} if action_hook else {}),
         # Without it Jambonz answers the caller before there is anybody to talk to.
         "answerOnBridge": True,
         "timeout": limits.ring_timeout,

@@ -12,6 +12,3 @@ class Strategy(Protocol):
 
     def connect(self, call: Call) -> Verbs:
         """What Jambonz is to do with the caller. The same again for a repeated hook."""
-
-    async def close(self) -> None:
-        """Stop what runs beside the doors."""

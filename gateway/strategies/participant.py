@@ -54,16 +54,13 @@ class ParticipantStrategy:
         self._legs = legs
         self._trunk = trunk
         self._clock = clock
-        self._calling: set[asyncio.Task[None]] = set()
 
     async def prepare(self, call: Call) -> Event:
         """Room and agent as ever, then LiveKit's leg, which takes its time: beside us."""
         event = await self._rooms.prepare(call, told={"audible_after": AUDIBLE_AFTER})
         if event.kind is not EventKind.ROOM_CREATED:
             return event
-        task = asyncio.create_task(self._call_in(call), name=f"call in {call.call_id}")
-        self._calling.add(task)
-        task.add_done_callback(self._called)
+        self._legs.beside(self._call_in(call), name=f"call in {call.call_id}")
         return Event(EventKind.PARKED, event.at, ids=event.ids)
 
     def connect(self, call: Call) -> Verbs:
@@ -73,12 +70,6 @@ class ParticipantStrategy:
             wait_hook=hook_url(public_url, "/livekit-api/queue-wait", call_id=call.call_id),
             action_hook=hook_url(public_url, "/livekit-api/queue-action", call_id=call.call_id),
         )
-
-    async def close(self) -> None:
-        """Stop following the legs under way; LiveKit holds them."""
-        for task in self._calling:
-            task.cancel()
-        await asyncio.gather(*self._calling, return_exceptions=True)
 
     async def _call_in(self, call: Call) -> None:
         """LiveKit's leg, once the agent is there: Jambonz connects it with the caller at once."""
@@ -120,8 +111,3 @@ class ParticipantStrategy:
         log.error("call.livekit_failed", call_id=call.call_id, error=why)
         event = Event(EventKind.LIVEKIT_FAILED, self._clock(), detail=why)
         await self._lifecycle.apply(call.call_id, event)
-
-    def _called(self, task: "asyncio.Task[None]") -> None:
-        self._calling.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("call.dial_failed", task=task.get_name(), exc_info=error)

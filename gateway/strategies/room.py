@@ -54,9 +54,6 @@ class RoomStrategy:
         )
         return [dial]
 
-    async def close(self) -> None:
-        """Nothing runs."""
-
 
 def call_headers(call: Call) -> dict[str, str]:
     """What LiveKit's leg tells of the call; `setup` makes participant attributes of them."""
