@@ -1,31 +1,27 @@
 """Real parts for the doctor to look at, started once, and a SIP host that answers."""
 
 import asyncio
-import json
 import os
-import shutil
 import socketserver
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from gateway.config import build_config
-from gateway.dev.children import Child, python
-from gateway.dev.livekit_server import LiveKitServer, NoLiveKit, find_or_build, free_port
-from gateway.dev.livekit_server import local_server as on_free_ports
-from gateway.dev.stack import READY_LIMIT, wait_until_up
+from gateway.dev.children import python
+from gateway.dev.livekit_server import LiveKitServer, free_port
 from gateway.doctor.check import Finding
 from gateway.doctor.run import all_checks
 from gateway.doctor.site import Site
 from gateway.livekit.client import LiveKit
 from gateway.livekit.trunks import Trunks
 from gateway.settings import LOOPBACK, Config
-from tests.conftest import READ_KEY, WEBHOOK_SECRET, lacking
+from tests.conftest import READ_KEY, WEBHOOK_SECRET
 from tests.livekit.conftest import Real, real_parts
+from tests.livekit.server import livekit_server, redis_server
 
 #: Where the tests' Jambonz sends INVITEs from (RFC 5737).
 SBC = "192.0.2.10"
@@ -56,7 +52,7 @@ async def look(
 def stack(sip_host: str) -> Iterator[Stack]:
     """LiveKit with Redis, a gateway and a worker, and what `setup` makes at LiveKit."""
     port = free_port()
-    with _redis() as redis, _livekit(webhook_port=port, redis=redis) as server:
+    with redis_server() as redis, livekit_server(webhook_port=port, redis=redis) as server:
         env = {
             "PATH": os.environ["PATH"],
             "LIVEKIT_URL": server.url,
@@ -97,41 +93,8 @@ async def trunks(stack: Stack) -> AsyncIterator[Trunks]:
 
 @pytest.fixture(scope="session")
 def livekit_without_redis() -> Iterator[LiveKitServer]:
-    with _livekit(webhook_port=9) as server:
+    with livekit_server() as server:
         yield server
-
-
-@contextmanager
-def _livekit(*, webhook_port: int, redis: str = "") -> Iterator[LiveKitServer]:
-    try:
-        binary = find_or_build(print)
-    except NoLiveKit as error:
-        lacking(str(error))
-    server = on_free_ports(binary, webhook_url=f"http://{LOOPBACK}:{webhook_port}/livekit/webhook")
-    settings = json.loads(server.env["LIVEKIT_CONFIG"])
-    if redis:
-        settings["redis"] = {"address": redis}
-    child = Child("livekit", server.command, os.environ | {"LIVEKIT_CONFIG": json.dumps(settings)})
-    try:
-        wait_until_up(child, server.url.replace("ws:", "http:"))
-        yield server
-    finally:
-        child.stop()
-
-
-@contextmanager
-def _redis() -> Iterator[str]:
-    """The address of one that keeps nothing on disk."""
-    if not shutil.which("redis-server"):
-        lacking("LiveKit keeps trunks in Redis: install redis-server")
-    port = free_port()
-    options = ["--bind", LOOPBACK, "--port", str(port), "--save", "", "--appendonly", "no"]
-    child = Child("redis", ["redis-server", *options], os.environ)
-    try:
-        child.wait_for("Ready to accept connections", limit=READY_LIMIT)
-        yield f"{LOOPBACK}:{port}"
-    finally:
-        child.stop()
 
 
 async def run_gateway(words: list[str], env: Mapping[str, str]) -> tuple[int | None, str]:

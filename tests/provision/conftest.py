@@ -1,26 +1,17 @@
 """A real livekit-server that keeps trunks and rules in a real Redis; empty for each test."""
 
-import json
-import os
-import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from gateway.config import build_config
-from gateway.dev.children import Child
-from gateway.dev.livekit_server import LiveKitServer, NoLiveKit, find_or_build, free_port
-from gateway.dev.livekit_server import local_server as prepared
-from gateway.dev.stack import wait_until_up
+from gateway.dev.livekit_server import LiveKitServer
 from gateway.livekit.client import LiveKit
 from gateway.livekit.trunks import Kind, SipItem, Trunks
-from gateway.settings import LOOPBACK, Config
-from tests.conftest import lacking
+from gateway.settings import Config
+from tests.livekit.server import livekit_server, redis_server
 
-#: Nothing on disk, so that nothing is left.
-IN_MEMORY = ("--save", "", "--appendonly", "no")
 SBC = "192.0.2.10"
 
 ConfigMaker = Callable[..., Config]
@@ -28,26 +19,7 @@ ConfigMaker = Callable[..., Config]
 
 @pytest.fixture(scope="session")
 def sip_server() -> Iterator[LiveKitServer]:
-    try:
-        binary = find_or_build(print)
-    except NoLiveKit as error:
-        lacking(str(error))
-    if not shutil.which("redis-server"):
-        lacking("LiveKit keeps trunks in Redis: install redis-server")
-    server = prepared(binary, webhook_url="")
-    redis_port = free_port()
-    settings = json.loads(server.env["LIVEKIT_CONFIG"])
-    del settings["webhook"]
-    settings["redis"] = {"address": f"{LOOPBACK}:{redis_port}"}
-    env = {**os.environ, "LIVEKIT_CONFIG": json.dumps(settings)}
-    with ExitStack() as stops:
-        command = ["redis-server", "--bind", LOOPBACK, "--port", str(redis_port), *IN_MEMORY]
-        redis = Child("redis", command, os.environ)
-        stops.callback(redis.stop)
-        redis.wait_for("Ready to accept connections", limit=10)
-        livekit = Child("livekit", server.command, env)
-        stops.callback(livekit.stop)
-        wait_until_up(livekit, f"http://{LOOPBACK}:{server.port}")
+    with redis_server() as redis, livekit_server(redis=redis) as server:
         yield server
 
 
