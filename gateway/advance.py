@@ -7,6 +7,7 @@ from gateway.calls import (
     TEXT_LIMIT,
     TIMELINE_HEAD,
     TIMELINE_LIMIT,
+    Absence,
     Call,
     CallStatus,
     DisconnectionReason,
@@ -25,7 +26,8 @@ def advance(call: Call, event: Event) -> Call:
     timeline = _extend(call.timeline, event)
     report = event.report or call.report
     if not call.is_active:
-        return replace(call, timeline=timeline, report=report)
+        analyzed = call.is_analyzed or report is not None or event.kind is EventKind.REPORT_MISSED
+        return replace(call, timeline=timeline, report=report, is_analyzed=analyzed)
     livekit = {**call.livekit, **event.ids} if event.ids else call.livekit
     noted = replace(call, timeline=timeline, livekit=livekit, report=report)
     if call.is_transferring and event.kind in _DEPARTURES:
@@ -62,6 +64,7 @@ def _end(call: Call, event: Event, status: CallStatus, reason: DisconnectionReas
         # Clocks of two machines meet here: a call never ends before it began or was answered.
         end_timestamp=max(event.at, call.answer_timestamp or call.start_timestamp),
         sip=call.sip if event.kind is EventKind.TRANSFER_ENDED else event.sip or call.sip,
+        is_analyzed=call.report is not None,
     )
 
 
@@ -79,6 +82,22 @@ def _hang_up(call: Call, event: Event) -> Call:
 def _leave(call: Call, event: Event) -> Call:
     """A caller who leaves the room while it still rings is Jambonz's to explain: it knows why."""
     return _hang_up(call, event) if call.call_status is CallStatus.ONGOING else call
+
+
+def _agent_comes(call: Call, event: Event) -> Call:
+    return replace(call, agent_came=True, absence=None)
+
+
+def _agent_reports(call: Call, event: Event) -> Call:
+    """Its word that it is ready may be older than the news that it has gone."""
+    return replace(call, agent_came=True)
+
+
+def _agent_leaves(call: Call, event: Event) -> Call:
+    """The first to say so counts: hang-ups of both sides cross on the way here."""
+    job_id = (event.ids or {}).get("job_id", "")
+    absence = Absence(event.at, job_id, event.reason, event.detail[:TEXT_LIMIT])
+    return replace(call, absence=call.absence or absence)
 
 
 def _overrun(call: Call, event: Event) -> Call:
@@ -132,6 +151,10 @@ _TRANSITIONS: Mapping[EventKind, Callable[[Call, Event], Call]] = {
     EventKind.ANSWERED: _answer,
     EventKind.DIAL_FAILED: _ends_as(CallStatus.NOT_CONNECTED, DisconnectionReason.DIAL_FAILED),
     EventKind.CALLER_LEFT: _leave,
+    EventKind.AGENT_JOINED: _agent_comes,
+    EventKind.AGENT_READY: _agent_reports,
+    EventKind.AGENT_LEFT: _agent_leaves,
+    EventKind.AGENT_GONE: _agent_leaves,
     EventKind.AGENT_FAILED: _ends_as(CallStatus.ERROR, DisconnectionReason.AGENT_ERROR),
     EventKind.HUNG_UP: _hang_up,
     EventKind.STOPPED: _hang_up,

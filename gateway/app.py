@@ -9,7 +9,7 @@ from gateway.callbacks.sender import Sender
 from gateway.diagnostics import Seen
 from gateway.livekit.client import LiveKit
 from gateway.livekit.webhooks import ProofOfKey
-from gateway.parts import Parts, clock
+from gateway.parts import Parts, now
 from gateway.settings import Config
 from gateway.web import jambonz, keys, livekit, middlewares, n8n, ops, simple
 
@@ -23,7 +23,7 @@ def create_app(config: Config) -> web.Application:
         middlewares=[middlewares.errors], client_max_size=config.server.max_body_bytes
     )
     app[keys.CONFIG] = config
-    app[keys.CLOCK] = clock
+    app[keys.CLOCK] = now
     app[keys.HEALTH] = keys.Health()
     app[keys.SEEN] = Seen()
     app[keys.PROOF] = ProofOfKey(config.livekit.api_key, config.livekit.api_secret)
@@ -43,7 +43,7 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
         ) as client,
         Sender.open(config.callbacks) as sender,
     ):
-        parts = Parts(config, client, sender)
+        parts = Parts(config, client, sender, app[keys.SEEN])
         app[keys.LIVEKIT] = client
         app[keys.REGISTRY] = parts.registry
         app[keys.SWEEPER] = parts.sweeper
@@ -54,6 +54,7 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
         app[keys.TRANSFERS] = parts.transfers
         app[keys.ONCE_ONLY] = parts.once_only
         app[keys.WATCH] = parts.watch
+        app[keys.ROOMS] = parts.rooms
         yield
         await parts.close(grace=CALLBACK_GRACE)
 

@@ -84,6 +84,8 @@ class EventKind(StrEnum):
     OVERRAN = "overran"
     TRANSFER_STARTED = "transfer_started"
     TRANSFER_ENDED = "transfer_ended"
+    REBUILT = "rebuilt"
+    REPORT_MISSED = "report_missed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +114,23 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
+class Absence:
+    """The agent left the call `at` (ms since epoch): its job's id, why, and who said so."""
+
+    at: int
+    job_id: str = ""
+    reason: DisconnectionReason | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened `at` (ms since epoch).
 
-    `reason` is why, where the event ends a call and knows better than its kind tells; `ids` are
-    LiveKit's names for the call's parts (`room_sid`, `dispatch_id`, `job_id`); `report` is the
-    agent's; `transfer` the one that starts; `detail` is for the reader of the timeline only.
+    `id` is its sender's, where there is one: such an event happens once. `reason` is why, where the
+    event ends a call and knows better than its kind tells; `ids` are LiveKit's names for the call's
+    parts (`room_sid`, `dispatch_id`, `job_id`); `report` is the agent's; `transfer` the one that
+    starts; `detail` is for the reader of the timeline only.
     """
 
     kind: EventKind
@@ -128,6 +141,7 @@ class Event:
     report: Mapping[str, object] | None = None
     transfer: Transfer | None = None
     detail: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +157,8 @@ class Call:
 
     Timestamps are ms since epoch, limits s. `metadata` is what the agent is told. `jambonz` holds
     its ids (`call_sid`, `account_sid`, …), `livekit` ours there (`room_sid`, `dispatch_id`,
-    `job_id`).
+    `job_id`). `agent_came` once one was there, `absence` while none is any more. `is_analyzed` once
+    its report is there after its end, or is not waited for any more.
     """
 
     call_id: str
@@ -167,6 +182,9 @@ class Call:
     livekit: Mapping[str, str] = field(default_factory=dict)
     timeline: tuple[TimelineEntry, ...] = ()
     report: Mapping[str, object] | None = None
+    agent_came: bool = False
+    absence: Absence | None = None
+    is_analyzed: bool = False
     callback_url: str = field(default="", repr=False)
     callback_events: tuple[str, ...] = ()
 
@@ -194,26 +212,35 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A call before and after one event."""
+    """A call before and after one event; `before` is None for one that is new."""
 
-    before: Call
+    before: Call | None
     after: Call
 
     @property
     def answered(self) -> bool:
-        return self.before.answer_timestamp is None and self.after.answer_timestamp is not None
+        was = self.before is not None and self.before.answer_timestamp is not None
+        return not was and self.after.answer_timestamp is not None
 
     @property
     def ended(self) -> bool:
-        return self.before.is_active and not self.after.is_active
+        was = self.before is not None and not self.before.is_active
+        return not was and not self.after.is_active
+
+    @property
+    def analyzed(self) -> bool:
+        was = self.before is not None and self.before.is_analyzed
+        return not was and self.after.is_analyzed
 
     @property
     def transfer_started(self) -> bool:
-        return not self.before.is_transferring and self.after.is_transferring
+        was = self.before is not None and self.before.is_transferring
+        return not was and self.after.is_transferring
 
     @property
     def transfer_ended(self) -> bool:
-        return self.before.is_transferring and not self.after.is_transferring
+        was = self.before is not None and self.before.is_transferring
+        return was and not self.after.is_transferring
 
 
 #: RFC 3261 §21: the SIP statuses that say more than "failed".

@@ -17,6 +17,8 @@ class Seen:
     rooms: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED_ROOMS))
     simple_calls: int = 0
     last_simple_call_at: int | None = None
+    uninvited_rooms: int = 0
+    last_uninvited_at: int | None = None
 
     def webhook(self, room: str, at: int) -> None:
         """A LiveKit webhook came that was about `room`."""
@@ -30,6 +32,11 @@ class Seen:
         self.simple_calls += 1
         self.last_simple_call_at = at
 
+    def uninvited(self, at: int) -> None:
+        """A stranger's INVITE made a room, which is deleted."""
+        self.uninvited_rooms += 1
+        self.last_uninvited_at = at
+
     def view(self) -> Mapping[str, object]:
         return {
             "livekit_webhooks": {
@@ -38,4 +45,5 @@ class Seen:
                 "rooms": list(self.rooms),
             },
             "simple_calls": {"count": self.simple_calls, "last_at": self.last_simple_call_at},
+            "uninvited_rooms": {"count": self.uninvited_rooms, "last_at": self.last_uninvited_at},
         }

@@ -41,6 +41,10 @@ class ApiError(GatewayError):
         self.details = details
 
 
+class RegistryUnavailable(GatewayError):
+    """Where calls are kept cannot be reached; what was asked for may or may not have been done."""
+
+
 class LiveKitError(GatewayError):
     """A request to LiveKit did not succeed."""
 

@@ -7,6 +7,7 @@ import structlog
 
 from gateway.calls import (
     Call,
+    CallStatus,
     Direction,
     DisconnectionReason,
     Event,
@@ -34,6 +35,8 @@ from gateway.transfer import Transfers
 
 log = structlog.get_logger()
 
+#: How the ids of inbound calls begin; LiveKit's leg to a parked caller is called to one.
+CALL_PREFIX = "call-"
 #: How long LiveKit's leg may look for the caller it is to be bridged with, in s.
 PICK_UP_TIMEOUT = 20
 
@@ -65,9 +68,10 @@ class InboundCalls:
 
     async def arrived(self, hook: CallHook) -> Verbs:
         """Answer the call hook. A repeated one, even of a call under way, gets the same call."""
-        parked = await self._registry.get(hook.to_number)
-        if parked and parked.is_parked and parked.jambonz["call_sid"] != hook.call_sid:
-            return _pick_up(parked)
+        if hook.to_number.startswith(CALL_PREFIX):
+            parked = await self._registry.get(hook.to_number)
+            if parked and parked.is_parked and parked.jambonz["call_sid"] != hook.call_sid:
+                return _pick_up(parked)
         call = await self._registered(hook)
         if call.is_active:
             return self._strategy.connect(call)
@@ -150,15 +154,11 @@ class InboundCalls:
         return call
 
     async def _register(self, hook: CallHook) -> Call:
-        known = await self._registry.find_by_call_sid(hook.call_sid)
-        if known:
-            return known
-        full = (
-            await self._registry.count_active(Direction.INBOUND)
-            >= self._config.inbound.max_active_calls
-        )
-        call = await self._lifecycle.register(self._new_call(hook))
-        if full:
+        added = await self._lifecycle.register(self._new_call(hook))
+        call = added.call
+        if not added.is_new and not _is_unprepared(call):
+            return call
+        if added.is_new and added.active > self._config.inbound.max_active_calls:
             event = Event(EventKind.REJECTED, self._clock(), sip=BUSY, detail="too many calls")
         else:
             event = await self._strategy.prepare(call)
@@ -188,6 +188,11 @@ class InboundCalls:
             jambonz={"call_sid": hook.call_sid, **hook.ids},
             timeline=(TimelineEntry(now, EventKind.REGISTERED),),
         )
+
+
+def _is_unprepared(call: Call) -> bool:
+    """Whether the gateway that took the call went away before LiveKit had its room."""
+    return call.call_status is CallStatus.REGISTERED and "room_sid" not in call.livekit
 
 
 #: The ends that take the room away from under a caller whom it rings for.

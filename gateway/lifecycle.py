@@ -1,11 +1,11 @@
 """The one way a call changes: advanced in the registry, logged, cleaned up behind when it ends."""
 
-from collections.abc import Callable
-
 import structlog
 
+from gateway.backlog import Backlog
 from gateway.calls import Call, Change, DisconnectionReason, Event
-from gateway.registry import CallRegistry
+from gateway.errors import RegistryUnavailable
+from gateway.registry import Added, CallRegistry
 from gateway.sweeper import Sweeper
 
 log = structlog.get_logger()
@@ -16,21 +16,18 @@ _CALLER_WENT = {DisconnectionReason.USER_HANGUP, DisconnectionReason.CALL_TRANSF
 
 
 class Lifecycle:
-    def __init__(
-        self,
-        registry: CallRegistry,
-        sweeper: Sweeper,
-        *,
-        on_change: Callable[[Change], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, registry: CallRegistry, sweeper: Sweeper, backlog: Backlog) -> None:
         self._registry = registry
         self._sweeper = sweeper
-        self._on_change = on_change
+        self._backlog = backlog
 
-    async def register(self, call: Call) -> Call:
-        """Keep a new call; one with the same Jambonz `call_sid` is returned in its place."""
-        kept = await self._registry.add(call)
-        if kept is call:
+    async def register(self, call: Call) -> Added:
+        """Keep a new call; one with the same Jambonz `call_sid` is kept in its place.
+
+        Raises RegistryUnavailable.
+        """
+        added = await self._registry.add(call)
+        if added.is_new:
             log.info(
                 "call.registered",
                 call_id=call.call_id,
@@ -38,23 +35,36 @@ class Lifecycle:
                 agent_name=call.agent_name,
                 call_sid=call.jambonz.get("call_sid"),
             )
-        return kept
+        return added
 
     async def apply(self, call_id: str, event: Event) -> Call | None:
-        """Let `event` happen to the call; None, and a log line, when there is no such call."""
+        """Let `event` happen to the call.
+
+        None, and a log line, when there is no such call; None too while the registry is away: then
+        it happens as soon as that is back.
+        """
+        if not self._backlog:
+            try:
+                return await self._apply(call_id, event)
+            except RegistryUnavailable as error:
+                log.warning("registry.away", call_id=call_id, kind=event.kind, error=str(error))
+        self._backlog.later(lambda: self._apply(call_id, event))
+        return None
+
+    async def _apply(self, call_id: str, event: Event) -> Call | None:
         change = await self._registry.apply(call_id, event)
         if change is None:
             log.info("call.unknown", call_id=call_id, kind=event.kind)
             return None
         log.debug("call.event", call_id=call_id, kind=event.kind, detail=event.detail)
         if change.ended:
-            self._conclude(change.after, event)
+            self._conclude(change, event)
         elif change.answered:
             log.info("call.ongoing", call_id=call_id)
-        self._on_change(change)
         return change.after
 
-    def _conclude(self, call: Call, event: Event) -> None:
+    def _conclude(self, change: Change, event: Event) -> None:
+        call = change.after
         talked = call.answer_timestamp is not None
         agent_alone = talked and call.disconnection_reason in _CALLER_WENT
         self._sweeper.doom(call.call_id, grace_ms=GOODBYE_MS if agent_alone else 0)

@@ -18,7 +18,7 @@ from gateway.lifecycle import Lifecycle
 from gateway.livekit.client import LiveKit, RoomOrder
 from gateway.livekit.sip import DialOrder
 from gateway.livekit.trunks import OutboundTrunk
-from gateway.metadata import job_metadata
+from gateway.metadata import job_metadata, room_metadata
 from gateway.numbers import Destination
 from gateway.registry import CallRegistry
 from gateway.settings import LIMIT_MARGIN, Config
@@ -64,7 +64,6 @@ class OutboundCalls:
         livekit: LiveKit,
         legs: Legs,
         trunk: OutboundTrunk,
-        new_call_id: Callable[[], str],
         clock: Callable[[], int],
     ) -> None:
         self._config = config
@@ -73,13 +72,12 @@ class OutboundCalls:
         self._livekit = livekit
         self._legs = legs
         self._trunk = trunk
-        self._new_call_id = new_call_id
         self._clock = clock
 
-    async def dispatch(self, order: CallOrder) -> Call:
+    async def dispatch(self, order: CallOrder, call_id: str) -> Call:
         """Make the call; it rings, or is further on, when this returns. See `CallOrder.wait`."""
         trunk_id = await self._check(order)
-        call = await self._lifecycle.register(self._new_call(order))
+        call = (await self._lifecycle.register(self._new_call(order, call_id))).call
         await self._bring_agent(call, order)
         dialing = self._connect(call, order, trunk_id)
         task = self._legs.beside(dialing, name=f"dial {call.call_id}")
@@ -109,11 +107,11 @@ class OutboundCalls:
             raise ApiError(503, "no_trunk", NO_TRUNK)
         return trunk_id
 
-    def _new_call(self, order: CallOrder) -> Call:
+    def _new_call(self, order: CallOrder, call_id: str) -> Call:
         now = self._clock()
         settings = self._config.outbound
         return Call(
-            call_id=self._new_call_id(),
+            call_id=call_id,
             direction=Direction.OUTBOUND,
             agent_name=order.agent_name or self._config.agent.name,
             start_timestamp=now,
@@ -133,7 +131,8 @@ class OutboundCalls:
         """Room and agent; whatever fails ends the call, and with it goes its room."""
         extras = {"session_options": order.session_options, "record_call": order.record_call}
         metadata = job_metadata(call, own_url=self._config.own_url, extras=extras)
-        room = RoomOrder(call.call_id, metadata, empty_timeout=call.ringing_timeout + 30)
+        kept = room_metadata(call, own_url=self._config.own_url)
+        room = RoomOrder(call.call_id, kept, empty_timeout=call.ringing_timeout + 30)
         try:
             room_sid = await self._livekit.create_room(room)
             dispatch_id = await self._livekit.dispatch_agent(

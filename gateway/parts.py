@@ -3,13 +3,20 @@
 import secrets
 import time
 import uuid
+from collections.abc import Callable
 from functools import cached_property
 
-from gateway.callbacks.outbox import Outbox
-from gateway.callbacks.sender import Sender
-from gateway.calls import Call
+from gateway.backlog import Backlog
+from gateway.callbacks import Outbox
+from gateway.callbacks.courier import Courier, Sends
+from gateway.callbacks.notices import Notices
+from gateway.callbacks.outbox import MemoryOutbox
+from gateway.calls import Change
+from gateway.deadlines import Deadlines
+from gateway.diagnostics import Seen
 from gateway.fallback import Fallback
 from gateway.idempotency import OnceOnly
+from gateway.idempotency.memory import MemoryOnceOnly
 from gateway.inbound import InboundCalls
 from gateway.legs import Legs
 from gateway.lifecycle import Lifecycle
@@ -19,16 +26,18 @@ from gateway.livekit.trunks import OutboundTrunk, Trunks
 from gateway.outbound import OutboundCalls
 from gateway.registry import CallRegistry
 from gateway.registry.memory import MemoryRegistry
+from gateway.rooms import Rooms
 from gateway.settings import Config
 from gateway.strategies import Strategy
 from gateway.strategies.participant import ParticipantStrategy
 from gateway.strategies.room import RoomStrategy
 from gateway.sweeper import Sweeper
 from gateway.transfer import Transfers
-from gateway.watch import Watch
+from gateway.uninvited import Uninvited
+from gateway.watch import Alone, Watch
 
 
-def clock() -> int:
+def now() -> int:
     """Now, in ms since epoch."""
     return time.time_ns() // 1_000_000
 
@@ -45,10 +54,20 @@ def new_outbound_id() -> str:
 class Parts:
     """Needs a running loop; what it is given stays the giver's to close."""
 
-    def __init__(self, config: Config, livekit: LiveKit, sender: Sender) -> None:
+    def __init__(
+        self,
+        config: Config,
+        livekit: LiveKit,
+        sender: Sends,
+        seen: Seen,
+        *,
+        clock: Callable[[], int] = now,
+    ) -> None:
         self.config = config
         self.livekit = livekit
+        self.seen = seen
         self._sender = sender
+        self._clock = clock
 
     async def close(self, *, grace: float) -> None:
         """Stop what runs beside the doors; callbacks under way get `grace` s."""
@@ -57,23 +76,49 @@ class Parts:
 
     @cached_property
     def registry(self) -> CallRegistry:
-        return MemoryRegistry(self.config.registry)
+        notices = Notices(self.config.callbacks)
+
+        def changed(change: Change) -> None:
+            self._memory_outbox.post(notices.of(change, self._clock()))
+
+        return MemoryRegistry(
+            self.config.registry,
+            since=self._clock(),
+            deadline=self._deadlines.next,
+            on_change=changed,
+        )
 
     @cached_property
     def sweeper(self) -> Sweeper:
-        return Sweeper(self.livekit, clock)
+        return Sweeper(self.livekit, self._clock)
 
     @cached_property
     def outbox(self) -> Outbox:
-        return Outbox(self.config.callbacks, self._sender, clock)
+        return self._memory_outbox
 
     @cached_property
-    def once_only(self) -> OnceOnly[Call]:
-        return OnceOnly(ttl=self.config.outbound.idempotency_ttl, clock=clock)
+    def once_only(self) -> OnceOnly:
+        return MemoryOnceOnly(
+            ttl=self.config.outbound.idempotency_ttl, new_call_id=new_outbound_id, clock=self._clock
+        )
 
     @cached_property
     def lifecycle(self) -> Lifecycle:
-        return Lifecycle(self.registry, self.sweeper, on_change=self.outbox.changed)
+        return Lifecycle(self.registry, self.sweeper, self._backlog)
+
+    @cached_property
+    def rooms(self) -> Rooms:
+        return Rooms(
+            self.config,
+            registry=self.registry,
+            lifecycle=self.lifecycle,
+            livekit=self.livekit,
+            sweeper=self.sweeper,
+            uninvited=Uninvited(
+                self.livekit, Trunks(self.livekit), self.sweeper, self.seen, self._clock
+            ),
+            clock=self._clock,
+        )
 
     @cached_property
     def inbound(self) -> InboundCalls:
@@ -85,7 +130,7 @@ class Parts:
             fallback=self._fallback,
             transfers=self.transfers,
             new_call_id=new_inbound_id,
-            clock=clock,
+            clock=self._clock,
         )
 
     @cached_property
@@ -97,8 +142,7 @@ class Parts:
             livekit=self.livekit,
             legs=self._legs,
             trunk=self._trunk,
-            new_call_id=new_outbound_id,
-            clock=clock,
+            clock=self._clock,
         )
 
     @cached_property
@@ -109,7 +153,7 @@ class Parts:
             lifecycle=self.lifecycle,
             sip=self._sip,
             fallback=self._fallback,
-            clock=clock,
+            clock=self._clock,
         )
 
     @cached_property
@@ -121,13 +165,30 @@ class Parts:
             livekit=self.livekit,
             sweeper=self.sweeper,
             outbox=self.outbox,
-            clock=clock,
+            backlog=self._backlog,
+            rooms=self.rooms,
+            deadlines=self._deadlines,
+            turn=Alone(),
+            clock=self._clock,
         )
+
+    @cached_property
+    def _backlog(self) -> Backlog:
+        return Backlog()
+
+    @cached_property
+    def _deadlines(self) -> Deadlines:
+        return Deadlines(self.config)
+
+    @cached_property
+    def _memory_outbox(self) -> MemoryOutbox:
+        courier = Courier(self.config.callbacks, self._sender, self._clock)
+        return MemoryOutbox(self.config.callbacks, courier, self._clock)
 
     @cached_property
     def _strategy(self) -> Strategy:
         rooms = RoomStrategy(
-            self.config, livekit=self.livekit, fallback=self._fallback, clock=clock
+            self.config, livekit=self.livekit, fallback=self._fallback, clock=self._clock
         )
         if self.config.inbound.strategy == "room":
             return rooms
@@ -139,12 +200,12 @@ class Parts:
             livekit=self.livekit,
             legs=self._legs,
             trunk=self._trunk,
-            clock=clock,
+            clock=self._clock,
         )
 
     @cached_property
     def _fallback(self) -> Fallback:
-        return Fallback(self.config, self.lifecycle, clock)
+        return Fallback(self.config, self.lifecycle, self._clock)
 
     @cached_property
     def _sip(self) -> SipLegs:
@@ -152,8 +213,10 @@ class Parts:
 
     @cached_property
     def _legs(self) -> Legs:
-        return Legs(registry=self.registry, lifecycle=self.lifecycle, sip=self._sip, clock=clock)
+        return Legs(
+            registry=self.registry, lifecycle=self.lifecycle, sip=self._sip, clock=self._clock
+        )
 
     @cached_property
     def _trunk(self) -> OutboundTrunk:
-        return OutboundTrunk(Trunks(self.livekit), self.config.outbound.trunk_id, clock)
+        return OutboundTrunk(Trunks(self.livekit), self.config.outbound.trunk_id, self._clock)

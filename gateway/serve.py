@@ -12,7 +12,7 @@ from aiohttp import web
 from gateway.app import create_app
 from gateway.errors import ConfigError, LiveKitRefused, LiveKitUnreachable
 from gateway.settings import Config, serving_problems
-from gateway.web.keys import HEALTH, LIVEKIT
+from gateway.web.keys import HEALTH, LIVEKIT, WATCH
 
 log = structlog.get_logger()
 
@@ -32,6 +32,7 @@ async def serve(config: Config) -> None:
     await runner.setup()
     try:
         await _check_livekit(app, config)
+        await app[WATCH].compare()
         await _listen(runner, config)
         await stop.wait()
         app[HEALTH].draining = True

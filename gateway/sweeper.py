@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import structlog
 
+from gateway.concurrently import for_each
 from gateway.errors import LiveKitError, LiveKitUnreachable
 from gateway.livekit.client import LiveKit
 
@@ -11,6 +12,7 @@ log = structlog.get_logger()
 
 #: How long a deletion is tried, in ms; LiveKit's own time-outs have emptied the room by then.
 GIVE_UP_AFTER = 300_000
+AT_ONCE = 16
 
 
 class Sweeper:
@@ -29,14 +31,23 @@ class Sweeper:
     async def sweep(self) -> None:
         """Delete what is due; what LiveKit does not take now stays for the next time."""
         now = self._clock()
-        for room, due in [item for item in self._due.items() if item[1] <= now]:
-            try:
-                await self._livekit.delete_room(room)
-            except LiveKitError as error:
-                if now - due < GIVE_UP_AFTER:
-                    log.warning("room.delete_failed", call_id=room, error=str(error))
-                    if isinstance(error, LiveKitUnreachable):
-                        return  # the next one would only wait for the same deadline
-                    continue
-                log.error("room.abandoned", call_id=room, error=str(error))
-            self._due.pop(room, None)
+        due = [room for room, moment in self._due.items() if moment <= now]
+        try:
+            await for_each(due, self._delete, at_once=AT_ONCE)
+        except LiveKitUnreachable:
+            return  # the others would only wait for the same deadline
+
+    async def _delete(self, room: str) -> None:
+        due = self._due.get(room)
+        if due is None:
+            return  # gone meanwhile, by another sweep
+        try:
+            await self._livekit.delete_room(room)
+        except LiveKitError as error:
+            if self._clock() - due < GIVE_UP_AFTER:
+                log.warning("room.delete_failed", call_id=room, error=str(error))
+                if isinstance(error, LiveKitUnreachable):
+                    raise
+                return
+            log.error("room.abandoned", call_id=room, error=str(error))
+        self._due.pop(room, None)

@@ -35,6 +35,7 @@ class Delivery:
     """Mutable: a delivery is the outbox's own. Moments in ms since epoch."""
 
     delivery_id: str
+    call_id: str
     event: str
     event_id: str
     url: str
@@ -46,6 +47,15 @@ class Delivery:
     last_status: int | None = None
     last_error: str = ""
     pending_since: int = 0
+
+    @property
+    def chain(self) -> str:
+        """What it belongs to: one call's callbacks to one URL arrive in their order."""
+        return f"{self.call_id}:{self.delivery_id.rpartition('_')[2]}"
+
+    @property
+    def is_pending(self) -> bool:
+        return self.status is DeliveryStatus.PENDING
 
     def note(self, answer: Answer, at: int, *, give_up_after: float) -> None:
         """One more try was made."""

@@ -155,5 +155,5 @@ async def _in_other_rooms(site: Site) -> frozenset[str]:
             return set()  # it is only a hint, and a room may be gone meanwhile
         return {dispatch.agent_name for dispatch in found if dispatch.state.jobs}
 
-    rooms = sorted(await livekit.room_names())[:ROOMS_LOOKED_AT]
+    rooms = sorted(room.name for room in await livekit.rooms())[:ROOMS_LOOKED_AT]
     return frozenset(set().union(*await asyncio.gather(*map(names, rooms))))

@@ -125,6 +125,8 @@ WORDS = {
     "overran": "longer than a call may last",
     "transfer_started": "handed on {0}",
     "transfer_ended": "the transfer is over: {0}",
+    "rebuilt": "taken up again: {0}",
+    "report_missed": "no report came from the agent",
 }
 
 

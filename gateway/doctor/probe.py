@@ -23,7 +23,7 @@ async def probe_room(livekit: LiveKit, agent_name: str = "") -> AsyncIterator[st
     """
     name = f"doctor-{secrets.token_hex(5)}"
     try:
-        await livekit.create_room(RoomOrder(name, METADATA, EMPTY_TIMEOUT, agent_name))
+        await livekit.create_room(RoomOrder(name, METADATA, EMPTY_TIMEOUT, agent_name, METADATA))
         yield name
     finally:
         await livekit.delete_room(name)

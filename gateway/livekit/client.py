@@ -43,12 +43,40 @@ DEPARTURE_TIMEOUT = 10
 
 @dataclass(frozen=True, slots=True)
 class RoomOrder:
-    """A room to make, with the agent that is to be in it if one is named. `empty_timeout` in s."""
+    """A room to make, with the agent that is to be in it if one is named. `empty_timeout` in s.
+
+    `metadata` is the room's, `job_metadata` the agent's.
+    """
 
     name: str
     metadata: str
     empty_timeout: int
     agent_name: str = ""
+    job_metadata: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomState:
+    """A room that LiveKit has; `created_at` in ms since epoch."""
+
+    name: str
+    sid: str
+    metadata: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Who of interest is in a room.
+
+    `leg` is `sip.callStatus` of the caller's (dialing, ringing, active, …), None where there is no
+    leg; `rule_id` the dispatch rule that brought it; `joined_at` in ms since epoch.
+    """
+
+    leg: str | None = None
+    rule_id: str = ""
+    joined_at: int = 0
+    has_agent: bool = False
 
 
 class LiveKit:
@@ -90,7 +118,7 @@ class LiveKit:
 
         Safe to repeat: for a room that exists LiveKit dispatches no second agent.
         """
-        agent = RoomAgentDispatch(agent_name=order.agent_name, metadata=order.metadata)
+        agent = RoomAgentDispatch(agent_name=order.agent_name, metadata=order.job_metadata)
         request = CreateRoomRequest(
             name=order.name,
             metadata=order.metadata,
@@ -145,10 +173,32 @@ class LiveKit:
         agents = [who.identity for who in present if who.kind == ParticipantInfo.Kind.AGENT]
         return next((who.removeprefix(AGENT_IDENTITY) for who in agents), None)
 
-    async def room_names(self) -> frozenset[str]:
-        """The names of all rooms there are."""
-        rooms = await self._insist(lambda: self._rooms.list_rooms(ListRoomsRequest()))
-        return frozenset(room.name for room in rooms.rooms)
+    async def rooms(self) -> Sequence[RoomState]:
+        """All rooms there are."""
+        answer = await self._insist(lambda: self._rooms.list_rooms(ListRoomsRequest()))
+        return [
+            RoomState(
+                room.name,
+                room.sid,
+                room.metadata,
+                room.creation_time_ms or room.creation_time * 1000,
+            )
+            for room in answer.rooms
+        ]
+
+    async def presence(self, room: str) -> Presence:
+        """Who is in `room`; nobody if it is gone."""
+        present = await self.participants(room)
+        has_agent = any(who.kind == ParticipantInfo.Kind.AGENT for who in present)
+        leg = next((who for who in present if who.kind == ParticipantInfo.Kind.SIP), None)
+        if leg is None:
+            return Presence(has_agent=has_agent)
+        return Presence(
+            leg.attributes.get("sip.callStatus", ""),
+            leg.attributes.get("sip.ruleID", ""),
+            leg.joined_at_ms or leg.joined_at * 1000,
+            has_agent,
+        )
 
     async def has_agent(self, room: str, *, besides_job: str = "") -> bool:
         """Whether any agent but that of `besides_job` is in `room`.

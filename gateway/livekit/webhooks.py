@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jwt
 from google.protobuf.json_format import Parse, ParseError
@@ -38,12 +38,17 @@ class MalformedEvent(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RoomEvent:
-    """A webhook about a room. `event` is None where it means nothing to a call."""
+    """A webhook about a room. `event` is None where it means nothing to a call.
 
-    event_id: str
+    `rule_id` is the dispatch rule that brought the caller whom it is about.
+    """
+
     name: str
     room: str
     event: Event | None
+    room_sid: str = ""
+    metadata: str = ""
+    rule_id: str = ""
 
 
 class ProofOfKey:
@@ -80,7 +85,15 @@ def read_webhook(body: bytes, received_at: int) -> RoomEvent:
         raise MalformedEvent(f"not a LiveKit webhook event: {error}") from error
     if not hook.event:
         raise MalformedEvent("not a LiveKit webhook event: it has no name")
-    return RoomEvent(hook.id, hook.event, hook.room.name, _event(hook, received_at))
+    event = _event(hook, received_at)
+    return RoomEvent(
+        name=hook.event,
+        room=hook.room.name,
+        event=replace(event, id=hook.id) if event else None,
+        room_sid=hook.room.sid,
+        metadata=hook.room.metadata,
+        rule_id=hook.participant.attributes.get("sip.ruleID", ""),
+    )
 
 
 def _event(hook: WebhookEvent, at: int) -> Event | None:

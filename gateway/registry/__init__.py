@@ -1,6 +1,6 @@
 """Where calls are kept: the protocol every store fulfils, and what one can ask it. No I/O here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,23 +54,44 @@ class Page:
     next: Position | None
 
 
-class CallRegistry(Protocol):
-    """A store of calls. Whatever is returned is a snapshot; change goes through `apply()`."""
+@dataclass(frozen=True, slots=True)
+class Added:
+    """The call that is kept, whether it is new, and how many are active with it."""
 
-    async def add(self, call: Call) -> Call:
-        """Keep `call`, or return the one that has its Jambonz `call_sid` already."""
+    call: Call
+    is_new: bool
+    active: int
+
+
+class CallRegistry(Protocol):
+    """A store of calls. Whatever is returned is a snapshot; change goes through `apply()`.
+
+    Everything may raise RegistryUnavailable; then nothing has changed, as far as is known.
+    """
+
+    async def add(self, call: Call) -> Added:
+        """Keep `call`, unless one with its Jambonz `call_sid` or its `call_id` is kept already."""
 
     async def get(self, call_id: str) -> Call | None: ...
 
     async def find_by_call_sid(self, call_sid: str) -> Call | None: ...
 
     async def apply(self, call_id: str, event: Event) -> Change | None:
-        """Advance the call by `event`, atomically; None for a call that is not kept (any more)."""
+        """Advance the call by `event`, atomically; None for a call that is not kept (any more).
+
+        An event with an id that happened already changes nothing.
+        """
 
     async def page(self, wanted: CallFilter, *, limit: int, after: Position | None) -> Page: ...
 
-    async def active(self) -> Iterable[Call]:
-        """Every call that has not ended."""
+    async def active(self) -> Sequence[Position]:
+        """Every call that has not ended, oldest first."""
+
+    async def due(self, now: int) -> Sequence[Call]:
+        """The calls whose deadline has passed, the longest overdue first, see deadlines.py."""
+
+    async def since(self) -> int:
+        """Since when every call is known; older ones may have been lost. ms since epoch."""
 
     async def count_active(self, direction: Direction | None = None) -> int: ...
 

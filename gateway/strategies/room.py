@@ -11,7 +11,7 @@ from gateway.jambonz import verbs
 from gateway.jambonz.urls import hook_url
 from gateway.jambonz.verbs import Verbs
 from gateway.livekit.client import LiveKit, RoomOrder
-from gateway.metadata import job_metadata
+from gateway.metadata import job_metadata, room_metadata
 from gateway.settings import Config
 
 log = structlog.get_logger()
@@ -31,7 +31,8 @@ class RoomStrategy:
         order = RoomOrder(
             name=call.call_id,
             agent_name=call.agent_name,
-            metadata=job_metadata(call, own_url=self._config.own_url, extras=told),
+            metadata=room_metadata(call, own_url=self._config.own_url),
+            job_metadata=job_metadata(call, own_url=self._config.own_url, extras=told),
             empty_timeout=round(self._config.inbound.registered_timeout),
         )
         try:

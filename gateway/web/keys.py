@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from gateway.callbacks.outbox import Outbox
-from gateway.calls import Call
+from gateway.callbacks import Outbox
 from gateway.diagnostics import Seen
 from gateway.idempotency import OnceOnly
 from gateway.inbound import InboundCalls
@@ -15,6 +14,7 @@ from gateway.livekit.client import LiveKit
 from gateway.livekit.webhooks import ProofOfKey
 from gateway.outbound import OutboundCalls
 from gateway.registry import CallRegistry
+from gateway.rooms import Rooms
 from gateway.settings import Config
 from gateway.sweeper import Sweeper
 from gateway.transfer import Transfers
@@ -35,10 +35,11 @@ INBOUND = web.AppKey("inbound", InboundCalls)
 LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
 LIVEKIT = web.AppKey("livekit", LiveKit)
 PROOF = web.AppKey("proof", ProofOfKey)
-ONCE_ONLY: web.AppKey[OnceOnly[Call]] = web.AppKey("once_only")
+ONCE_ONLY: web.AppKey[OnceOnly] = web.AppKey("once_only")
 OUTBOUND = web.AppKey("outbound", OutboundCalls)
-OUTBOX = web.AppKey("outbox", Outbox)
-REGISTRY = web.AppKey("registry", CallRegistry)
+OUTBOX: web.AppKey[Outbox] = web.AppKey("outbox")
+REGISTRY: web.AppKey[CallRegistry] = web.AppKey("registry")
+ROOMS = web.AppKey("rooms", Rooms)
 SEEN = web.AppKey("seen", Seen)
 SWEEPER = web.AppKey("sweeper", Sweeper)
 TRANSFERS = web.AppKey("transfers", Transfers)

@@ -5,7 +5,7 @@ from aiohttp import web
 from gateway.calls import Event
 from gateway.errors import ApiError
 from gateway.livekit.webhooks import MalformedEvent, read_webhook
-from gateway.web.keys import CLOCK, SEEN, WATCH
+from gateway.web.keys import CLOCK, LIFECYCLE, ROOMS, SEEN
 from gateway.web.load import load_json
 from gateway.web.proof import livekit_body
 from gateway.web.schemas import AgentReport, AgentReportSchema
@@ -23,7 +23,7 @@ async def webhook(request: web.Request) -> web.Response:
     except MalformedEvent as error:
         raise ApiError(400, "not_an_event", str(error)) from error
     request.app[SEEN].webhook(signal.room, request.app[CLOCK]())
-    await request.app[WATCH].room_event(signal)
+    await request.app[ROOMS].told(signal)
     return web.Response(status=204)
 
 
@@ -38,5 +38,5 @@ async def report(request: web.Request) -> web.Response:
         report=told.report,
         detail=told.detail,
     )
-    await request.app[WATCH].happened(request.match_info["call_id"], event)
+    await request.app[LIFECYCLE].apply(request.match_info["call_id"], event)
     return web.Response(status=204)

@@ -28,7 +28,7 @@ async def dispatch(request: web.Request) -> web.Response:
     call = await request.app[ONCE_ONLY].run(
         f"{visitor}:{key}" if key else "",
         _fingerprint(body) if key else "",
-        lambda: outbound.dispatch(asked.order),
+        lambda call_id: outbound.dispatch(asked.order, call_id),
     )
     return web.json_response(dispatched(call))
 

@@ -52,7 +52,7 @@ async def list_calls(request: web.Request) -> web.Response:
 async def one_call(request: web.Request) -> web.Response:
     require(request, Role.READ)
     call = await _call(request)
-    return web.json_response(_with_deliveries(request, call))
+    return web.json_response(await _with_deliveries(request, call))
 
 
 @routes.post("/livekit-api/calls/{call_id}/hangup")
@@ -65,7 +65,7 @@ async def hang_up(request: web.Request) -> web.Response:
     if call.is_active:
         call = await request.app[LIFECYCLE].apply(call.call_id, event) or call
         await request.app[SWEEPER].sweep()
-    return web.json_response(_with_deliveries(request, call))
+    return web.json_response(await _with_deliveries(request, call))
 
 
 @routes.post("/livekit-api/calls/{call_id}/transfer")
@@ -75,14 +75,14 @@ async def transfer(request: web.Request) -> web.Response:
     body = await request.read()
     target: str = load_json(request, body, _TRANSFER)["target"] if body else ""
     call = await request.app[TRANSFERS].asked(call, target, by=visitor or NOBODY)
-    return web.json_response(_with_deliveries(request, call))
+    return web.json_response(await _with_deliveries(request, call))
 
 
 @routes.post("/livekit-api/calls/{call_id}/deliveries/{delivery_id}/retry")
 async def retry_delivery(request: web.Request) -> web.Response:
     require(request, Role.DISPATCH)
     call_id, delivery_id = request.match_info["call_id"], request.match_info["delivery_id"]
-    delivery = request.app[OUTBOX].retry(call_id, delivery_id)
+    delivery = await request.app[OUTBOX].retry(call_id, delivery_id)
     if delivery is None:
         raise ApiError(404, "not_found", f"call {call_id} has no delivery {delivery_id}")
     return web.json_response(delivery.view())
@@ -96,8 +96,8 @@ async def _call(request: web.Request) -> Call:
     return call
 
 
-def _with_deliveries(request: web.Request, call: Call) -> dict[str, object]:
-    deliveries = [delivery.view() for delivery in request.app[OUTBOX].of(call.call_id)]
+async def _with_deliveries(request: web.Request, call: Call) -> dict[str, object]:
+    deliveries = [delivery.view() for delivery in await request.app[OUTBOX].of(call.call_id)]
     return {**whole(call), "deliveries": deliveries}
 
 

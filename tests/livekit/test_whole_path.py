@@ -67,7 +67,7 @@ def livekit_of(real: Real) -> AbstractAsyncContextManager[LiveKit]:
 
 async def room_is_gone(real: Real, room: str) -> bool:
     async with livekit_of(real) as livekit, asyncio.timeout(DEADLINE):
-        while room in await livekit.room_names():
+        while room in {it.name for it in await livekit.rooms()}:
             await asyncio.sleep(0.05)
     return True
 
@@ -146,7 +146,7 @@ async def test_a_caller_who_just_leaves_ends_the_call(
 
 
 async def test_a_room_made_twice_has_one_agent(real: Real) -> None:
-    order = RoomOrder("call-twice", "{}", 30, agent_name=real.config.agent.name)
+    order = RoomOrder("call-twice", "{}", 30, real.config.agent.name, "{}")
     async with livekit_of(real) as livekit:
         sids = {await livekit.create_room(order) for _ in range(3)}
         assert len(sids) == 1
@@ -165,7 +165,7 @@ async def test_a_job_whose_room_is_gone_before_it_joins_ends_all_the_same(real: 
                 await asyncio.sleep(0.01)
 
     async with livekit_of(real) as livekit:
-        await livekit.create_room(RoomOrder(room, "{}", 30, real.config.agent.name))
+        await livekit.create_room(RoomOrder(room, "{}", 30, real.config.agent.name, "{}"))
         await worker_says("job received")
         await livekit.delete_room(room)
     await worker_says("process exiting")

@@ -56,6 +56,7 @@ def test_any_events_in_any_order(events: list[Event]) -> None:
         before, current = current, advance(current, event)
         if not before.is_active:
             assert _but_timeline(current) == _but_timeline(before)
+            assert current.is_analyzed >= before.is_analyzed
         elif current.is_active:
             assert ORDER.index(current.call_status) >= ORDER.index(before.call_status)
         assert current.timeline[-1].event is event.kind
@@ -70,7 +71,7 @@ def test_any_events_in_any_order(events: list[Event]) -> None:
 
 
 def _but_timeline(of: Call) -> Call:
-    return replace(of, timeline=())
+    return replace(of, timeline=(), is_analyzed=False)
 
 
 def test_the_usual_call() -> None:

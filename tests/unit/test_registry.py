@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.calls import Call, CallStatus, Direction, Event, EventKind
-from gateway.registry import CallFilter, CallRegistry
+from gateway.registry import Added, CallFilter, CallRegistry
 from gateway.registry.memory import MemoryRegistry
 from gateway.settings import RegistrySettings
 
@@ -23,11 +23,12 @@ def call(number: int, **fields: object) -> Call:
 
 @pytest.fixture
 def registry() -> CallRegistry:
-    return MemoryRegistry(RegistrySettings(ended_ttl=60, ended_max=3))
+    return MemoryRegistry(RegistrySettings(ended_ttl=60, ended_max=3), since=START)
 
 
 async def end(registry: CallRegistry, number: int, at: int = START) -> None:
     await registry.apply(f"call-{number:04}", Event(EventKind.AGENT_FAILED, at))
+    await registry.apply(f"call-{number:04}", Event(EventKind.REPORT_MISSED, at))
 
 
 async def ids(registry: CallRegistry, wanted: CallFilter, limit: int = 100) -> list[str]:
@@ -38,10 +39,11 @@ async def ids(registry: CallRegistry, wanted: CallFilter, limit: int = 100) -> l
 async def test_one_call_for_one_call_sid(registry: CallRegistry) -> None:
     first = await registry.add(call(1))
     again = await registry.add(call(2, jambonz={"call_sid": "sid-1"}))
-    assert again == first
+    assert (first.is_new, first.active) == (True, 1)
+    assert again == Added(first.call, is_new=False, active=1)
     assert await registry.get("call-0002") is None
     assert await registry.count_active() == 1
-    assert await registry.find_by_call_sid("sid-1") == first
+    assert await registry.find_by_call_sid("sid-1") == first.call
     assert await registry.find_by_call_sid("sid-2") is None
 
 
@@ -68,7 +70,7 @@ async def test_ended_calls_are_listed_only_when_asked_for(registry: CallRegistry
         "call-0001",
     ]
     assert await ids(registry, CallFilter(status=CallStatus.ERROR)) == ["call-0002"]
-    assert [found.call_id for found in await registry.active()] == ["call-0001", "call-0003"]
+    assert [call_id for _, call_id in await registry.active()] == ["call-0001", "call-0003"]
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,11 @@ from livekit.protocol.models import ParticipantInfo, Room
 from livekit.protocol.room import ListParticipantsRequest
 
 from gateway.callbacks.delivery import Answer
-from gateway.callbacks.outbox import Outbox
 from gateway.calls import Call, Direction, DisconnectionReason, Event, EventKind, Transfer
-from gateway.lifecycle import Lifecycle
+from gateway.diagnostics import Seen
 from gateway.livekit.client import LiveKit
 from gateway.livekit.webhooks import RoomEvent
-from gateway.registry.memory import MemoryRegistry
-from gateway.settings import Config
-from gateway.sweeper import Sweeper
-from gateway.watch import Watch
+from gateway.parts import Parts
 from tests.conftest import ConfigMaker
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit, Refusal
 
@@ -36,35 +32,32 @@ class Stage:
     """One registered call with its room, and a clock that the test moves."""
 
     fake: FakeLiveKit
-    registry: MemoryRegistry
-    lifecycle: Lifecycle
-    watch: Watch
-    config: Config
+    parts: Parts
     now: int = START
 
     async def pass_time(self, seconds: float) -> None:
         self.now += round(seconds * 1000)
-        await self.watch.tick()
+        await self.parts.watch.tick()
 
     async def happens(self, kind: EventKind, reason: DisconnectionReason | None = None) -> None:
-        await self.lifecycle.apply(ROOM, Event(kind, self.now, reason=reason))
+        await self.parts.lifecycle.apply(ROOM, Event(kind, self.now, reason=reason))
 
     async def transfers(self) -> None:
         """The call is answered, and is being handed on."""
         transfer = Transfer("+61491570156", self.now)
         await self.happens(EventKind.ANSWERED)
         event = Event(EventKind.TRANSFER_STARTED, self.now, transfer=transfer)
-        await self.lifecycle.apply(ROOM, event)
+        await self.parts.lifecycle.apply(ROOM, event)
 
     async def livekit_says(
         self, kind: EventKind, reason: DisconnectionReason | None = None, event_id: str = ""
     ) -> None:
-        event = Event(kind, self.now, reason=reason)
-        await self.watch.room_event(RoomEvent(event_id or f"EV_{kind}", kind, ROOM, event))
+        event = Event(kind, self.now, reason=reason, id=event_id or f"EV_{kind}")
+        await self.parts.rooms.told(RoomEvent(kind, ROOM, event))
 
     @property
     async def call(self) -> Call:
-        call = await self.registry.get(ROOM)
+        call = await self.parts.registry.get(ROOM)
         assert call
         return call
 
@@ -74,20 +67,9 @@ async def stage(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncIte
     config = make_config(inbound={"registered_timeout": 60})
     fake_livekit.rooms[ROOM] = Room(name=ROOM)
     async with LiveKit.connected(fake_livekit.url, KEY, SECRET, deadline=1.0) as livekit:
-        registry = MemoryRegistry(config.registry)
-        sweeper = Sweeper(livekit, lambda: here.now)
-        lifecycle = Lifecycle(registry, sweeper)
-        watch = Watch(
-            config,
-            registry=registry,
-            lifecycle=lifecycle,
-            livekit=livekit,
-            sweeper=sweeper,
-            outbox=Outbox(config.callbacks, Unsent(), lambda: here.now),
-            clock=lambda: here.now,
-        )
-        here = Stage(fake_livekit, registry, lifecycle, watch, config)
-        await lifecycle.register(
+        parts = Parts(config, livekit, Unsent(), Seen(), clock=lambda: here.now)
+        here = Stage(fake_livekit, parts)
+        await parts.lifecycle.register(
             Call(
                 ROOM,
                 Direction.INBOUND,
@@ -179,7 +161,7 @@ async def test_an_agent_that_leaves_during_a_transfer_does_not_end_the_call(stag
     await stage.livekit_says(EventKind.ROOM_FINISHED)
     assert (await stage.call).is_active
     refused = Event(EventKind.TRANSFER_ENDED, stage.now)
-    await stage.lifecycle.apply(ROOM, refused)
+    await stage.parts.lifecycle.apply(ROOM, refused)
     await stage.pass_time(1)
     # Nobody is left to talk to.
     assert not (await stage.call).is_active
@@ -218,7 +200,7 @@ async def test_an_agent_whose_process_died_is_still_shown_in_the_room(stage: Sta
     stage.fake.participants[ROOM] = [agent]
     await stage.happens(EventKind.ANSWERED)
     gone = Event(EventKind.AGENT_GONE, stage.now, ids={"job_id": "AJ_1"})
-    await stage.watch.happened(ROOM, gone)
+    await stage.parts.lifecycle.apply(ROOM, gone)
     await stage.pass_time(2)
     assert (await stage.call).disconnection_reason is DisconnectionReason.AGENT_ERROR
 
@@ -254,23 +236,23 @@ async def test_a_repeated_webhook_counts_once(stage: Stage) -> None:
 async def test_a_call_whose_room_is_gone_ends_though_no_webhook_said_so(stage: Stage) -> None:
     await stage.happens(EventKind.ANSWERED)
     del stage.fake.rooms[ROOM]
-    await stage.watch.reconcile()
+    await stage.parts.watch.compare()
     assert (await stage.call).is_active, "a room may take a moment to be listed"
     stage.now += 10_001
-    await stage.watch.reconcile()
+    await stage.parts.watch.compare()
     assert not (await stage.call).is_active
 
 
 async def test_a_call_whose_room_is_there_goes_on(stage: Stage) -> None:
     stage.now += 20_000
-    await stage.watch.reconcile()
+    await stage.parts.watch.compare()
     assert (await stage.call).is_active
 
 
 async def test_reconciling_while_livekit_is_away_ends_nothing(stage: Stage) -> None:
     stage.now += 20_000
     stage.fake.failures.extend([Refusal(400, "malformed", "no")])
-    await stage.watch.reconcile()
+    await stage.parts.watch.compare()
     assert (await stage.call).is_active
 
 

@@ -86,7 +86,7 @@ async def test_both_legs_meet_in_the_queue(
     await caller.is_in("ongoing")
     (order,) = fake_livekit.requested(CreateRoomRequest)
     # The leg is answered before it is bridged: a greeting would go unheard.
-    assert json.loads(order.metadata)["gateway"]["audible_after"] > 1
+    assert json.loads(order.agents[0].metadata)["gateway"]["audible_after"] > 1
     (leg,) = fake_livekit.requested(CreateSIPParticipantRequest)
     assert (leg.sip_call_to, leg.room_name) == (caller.call_id, caller.call_id)
     assert (leg.sip_trunk_id, leg.sip_number) == ("ST_ours", "+15550100")

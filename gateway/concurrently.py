@@ -1,0 +1,23 @@
+"""Many slow questions at once, but not all of them: a bounded number at a time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def for_each(
+    items: Iterable[T], do: Callable[[T], Awaitable[object]], *, at_once: int
+) -> None:
+    """`do` each of `items`; the first failure is raised, once those under way have ended."""
+    waiting = iter(items)
+
+    async def worker() -> None:
+        for item in waiting:
+            await do(item)
+
+    outcomes = await asyncio.gather(*(worker() for _ in range(at_once)), return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
