@@ -1,8 +1,10 @@
 """The gateway as an aiohttp application: doors, and what is behind them, up and down again."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
+import structlog
 from aiohttp import web
 
 from gateway.callbacks.sender import Sender
@@ -10,8 +12,12 @@ from gateway.diagnostics import Seen
 from gateway.livekit.client import LiveKit
 from gateway.livekit.webhooks import ProofOfKey
 from gateway.parts import Parts, now
-from gateway.settings import Config
+from gateway.redis.connect import connected
+from gateway.redis.database import Database
+from gateway.settings import Config, RegistrySettings
 from gateway.web import jambonz, keys, livekit, middlewares, n8n, ops, simple
+
+log = structlog.get_logger()
 
 #: How long callbacks under way may take when the gateway stops, in s.
 CALLBACK_GRACE = 3.0
@@ -28,7 +34,7 @@ def create_app(config: Config) -> web.Application:
     app[keys.SEEN] = Seen()
     app[keys.PROOF] = ProofOfKey(config.livekit.api_key, config.livekit.api_secret)
     app.cleanup_ctx.append(_parts)
-    app.cleanup_ctx.append(_watching)
+    app.cleanup_ctx.append(_beside)
     for module in (jambonz, livekit, n8n, ops, simple):
         app.add_routes(module.routes)
     return app
@@ -42,25 +48,49 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
             settings.url, settings.api_key, settings.api_secret, deadline=settings.deadline
         ) as client,
         Sender.open(config.callbacks) as sender,
+        _database(config.registry) as database,
     ):
-        parts = Parts(config, client, sender, app[keys.SEEN])
+        parts = Parts(config, client, sender, app[keys.SEEN], database)
         app[keys.LIVEKIT] = client
         app[keys.REGISTRY] = parts.registry
         app[keys.SWEEPER] = parts.sweeper
-        app[keys.OUTBOX] = parts.outbox
+        app[keys.OUTBOX] = parts.stores.outbox
         app[keys.LIFECYCLE] = parts.lifecycle
         app[keys.INBOUND] = parts.inbound
         app[keys.OUTBOUND] = parts.outbound
         app[keys.TRANSFERS] = parts.transfers
-        app[keys.ONCE_ONLY] = parts.once_only
+        app[keys.ONCE_ONLY] = parts.stores.once_only
+        app[keys.FEED] = parts.stores.feed
+        app[keys.STORES] = parts.stores
         app[keys.WATCH] = parts.watch
         app[keys.ROOMS] = parts.rooms
         yield
         await parts.close(grace=CALLBACK_GRACE)
 
 
-async def _watching(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.create_task(app[keys.WATCH].run(), name="watch")
+async def _beside(app: web.Application) -> AsyncIterator[None]:
+    """What runs beside the doors; it never ends by itself, and a defect in it is no end either."""
+    runs = [app[keys.WATCH].run, *app[keys.STORES].beside]
+    tasks = [asyncio.create_task(_for_ever(run), name=run.__qualname__) for run in runs]
     yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _for_ever(run: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await run()
+        except Exception:
+            log.exception("beside.failed", what=run.__qualname__)
+        await asyncio.sleep(1)
+
+
+@asynccontextmanager
+async def _database(settings: RegistrySettings) -> AsyncIterator[Database | None]:
+    if not settings.url:
+        yield None
+        return
+    async with connected(settings.url, deadline=settings.timeout) as client:
+        yield Database(client, settings.prefix)

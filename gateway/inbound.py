@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -14,6 +15,7 @@ from gateway.calls import (
     EventKind,
     TimelineEntry,
 )
+from gateway.errors import RegistryUnavailable
 from gateway.fallback import BUSY, NO_AGENT, UNAVAILABLE, Fallback
 from gateway.jambonz import verbs
 from gateway.jambonz.hooks import (
@@ -68,22 +70,28 @@ class InboundCalls:
 
     async def arrived(self, hook: CallHook) -> Verbs:
         """Answer the call hook. A repeated one, even of a call under way, gets the same call."""
-        if hook.to_number.startswith(CALL_PREFIX):
-            parked = await self._registry.get(hook.to_number)
-            if parked and parked.is_parked and parked.jambonz["call_sid"] != hook.call_sid:
-                return _pick_up(parked)
-        call = await self._registered(hook)
+        try:
+            if hook.to_number.startswith(CALL_PREFIX):
+                parked = await self._registry.get(hook.to_number)
+                if parked and parked.is_parked and parked.jambonz["call_sid"] != hook.call_sid:
+                    return _pick_up(parked)
+            call = await self._registered(hook)
+        except RegistryUnavailable as error:
+            log.error("call.not_registered", call_sid=hook.call_sid, error=str(error))
+            return await self._fallback.hand_on(None, 0, UNAVAILABLE)
         if call.is_active:
             return self._strategy.connect(call)
         return await self._fallback.hand_on(call, 0, call.sip or UNAVAILABLE)
 
     async def dial_ended(self, hook: DialHook, *, fallback: int) -> Verbs:
         """Answer a dial's action hook; `fallback` is the next target to try, if it failed."""
-        call = await self._registry.find_by_call_sid(hook.call_sid)
-        if call:
-            await self._lifecycle.apply(call.call_id, self._dial_event(call, hook))
-            if call.is_transferring:
-                return []
+        at = self._clock()
+        call = await self._lifecycle.tell(
+            partial(self._registry.find_by_call_sid, hook.call_sid),
+            lambda call: self._dial_event(call, hook, at),
+        )
+        if call and call.is_transferring:
+            return []
         if hook.answered or hook.caller_gone:
             return []
         outcome = hook.dial_sip or UNAVAILABLE
@@ -93,17 +101,21 @@ class InboundCalls:
 
     async def waits(self, call_id: str) -> Verbs:
         """Answer a parked caller's wait hook: something to hear, until the agent will not come."""
-        call = await self._registry.get(call_id)
-        waits = call and call.is_active and not call.is_transferring
+        try:
+            call = await self._registry.get(call_id)
+            waits = call and call.is_active and not call.is_transferring
+        except RegistryUnavailable:
+            waits = True  # nobody knows better, and the next time is soon
         return verbs.play(self._config.inbound.wait_music) if waits else verbs.leave()
 
     async def queue_ended(self, hook: QueueHook, call_id: str) -> Verbs:
         """Answer a parked caller's action hook: the talk is over, or it never came to one."""
-        call = await self._registry.get(call_id)
+        at = self._clock()
+        call = await self._lifecycle.tell(
+            partial(self._registry.get, call_id), lambda call: self._queue_event(call, hook, at)
+        )
         if call and call.is_transferring and not hook.caller_gone:
             return self._transfers.dial(call)
-        if call:
-            await self._lifecycle.apply(call.call_id, queue_event(hook, self._clock()))
         if hook.caller_gone:
             return []
         if hook.result == "bridged":
@@ -111,25 +123,38 @@ class InboundCalls:
         return await self._fallback.hand_on(call, 0, UNAVAILABLE, answered=True)
 
     async def status_changed(self, hook: StatusHook) -> None:
-        call = await self._registry.find_by_call_sid(hook.registered_sid)
-        if call:
-            await self._lifecycle.apply(call.call_id, self._status_event(call, hook))
-        elif call := await self._registry.get(hook.to_number):
-            # LiveKit's own leg to a parked caller: what it is told itself says more.
-            event = Event(EventKind.LEG_STATUS, self._clock(), detail=f"B leg {hook.call_status}")
-            await self._lifecycle.apply(call.call_id, event)
-        else:
-            log.info("call.unknown", call_sid=hook.registered_sid, call_status=hook.call_status)
+        at = self._clock()
+        await self._lifecycle.tell(
+            partial(self._of_status, hook), lambda call: self._status_event(call, hook, at)
+        )
 
-    def _dial_event(self, call: Call, hook: DialHook) -> Event:
-        event = dial_event(hook, self._clock())
+    async def _of_status(self, hook: StatusHook) -> Call | None:
+        call = await self._registry.find_by_call_sid(hook.registered_sid)
+        if call is None and hook.to_number.startswith(CALL_PREFIX):
+            call = await self._registry.get(hook.to_number)
+        if call is None:
+            log.info("call.unknown", call_sid=hook.registered_sid, call_status=hook.call_status)
+        return call
+
+    def _queue_event(self, call: Call, hook: QueueHook, at: int) -> Event:
+        event = queue_event(hook, at)
+        if call.is_transferring and not hook.caller_gone:
+            # They leave the queue to be handed on.
+            return Event(EventKind.LEG_STATUS, at, detail=event.detail)
+        return event
+
+    def _dial_event(self, call: Call, hook: DialHook, at: int) -> Event:
+        event = dial_event(hook, at)
         if call.is_transferring and not hook.caller_gone:
             # It ends because the caller is handed on; how that goes is told elsewhere.
             return Event(EventKind.LEG_STATUS, event.at, detail=event.detail)
         return event
 
-    def _status_event(self, call: Call, hook: StatusHook) -> Event:
-        event = status_event(hook, self._clock())
+    def _status_event(self, call: Call, hook: StatusHook, at: int) -> Event:
+        if hook.registered_sid != call.jambonz.get("call_sid"):
+            # LiveKit's own leg to a parked caller: what it is told itself says more.
+            return Event(EventKind.LEG_STATUS, at, detail=f"B leg {hook.call_status}")
+        event = status_event(hook, at)
         if event.kind is EventKind.ANSWERED and self._transfers.is_of_target(call, hook):
             return self._transfers.answered(event.at)
         if event.kind is EventKind.ANSWERED and call.is_parked:

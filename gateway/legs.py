@@ -10,7 +10,6 @@ from gateway.calls import Call, DisconnectionReason, Event, EventKind, sip_reaso
 from gateway.errors import LiveKitError, LiveKitRefused, LiveKitUnreachable
 from gateway.lifecycle import Lifecycle
 from gateway.livekit.sip import DIAL_MARGIN, DialOrder, SipLegs
-from gateway.registry import CallRegistry
 
 log = structlog.get_logger()
 
@@ -26,12 +25,10 @@ class Legs:
     def __init__(
         self,
         *,
-        registry: CallRegistry,
         lifecycle: Lifecycle,
         sip: SipLegs,
         clock: Callable[[], int],
     ) -> None:
-        self._registry = registry
         self._lifecycle = lifecycle
         self._sip = sip
         self._clock = clock
@@ -71,8 +68,7 @@ class Legs:
         deadline = self._clock() + patience * 1000
         was_there = False
         while self._clock() < deadline:
-            current = await self._registry.get(call.call_id)
-            if current is None or not current.is_active:
+            if not (await self._lifecycle.current(call)).is_active:
                 return None
             status = await self._status(call)
             if status == "active":

@@ -1,5 +1,7 @@
 """The one way a call changes: advanced in the registry, logged, cleaned up behind when it ends."""
 
+from collections.abc import Awaitable, Callable
+
 import structlog
 
 from gateway.backlog import Backlog
@@ -43,13 +45,38 @@ class Lifecycle:
         None, and a log line, when there is no such call; None too while the registry is away: then
         it happens as soon as that is back.
         """
-        if not self._backlog:
-            try:
-                return await self._apply(call_id, event)
-            except RegistryUnavailable as error:
-                log.warning("registry.away", call_id=call_id, kind=event.kind, error=str(error))
-        self._backlog.later(lambda: self._apply(call_id, event))
-        return None
+        after: list[Call] = []
+
+        async def deed() -> None:
+            if call := await self._apply(call_id, event):
+                after.append(call)
+
+        await self._backlog.do(deed)
+        return after[0] if after else None
+
+    async def tell(
+        self, find: Callable[[], Awaitable[Call | None]], event_of: Callable[[Call], Event]
+    ) -> Call | None:
+        """Let what `event_of` makes of it happen to the call that `find` finds; that call, before.
+
+        None when there is none, and while the registry is away: then it is told later.
+        """
+        found: list[Call] = []
+
+        async def deed() -> None:
+            if call := await find():
+                found.append(call)
+                await self._apply(call.call_id, event_of(call))
+
+        await self._backlog.do(deed)
+        return found[0] if found else None
+
+    async def current(self, call: Call) -> Call:
+        """The call as it stands; as it was when it was looked at, while the registry is away."""
+        try:
+            return await self._registry.get(call.call_id) or call
+        except RegistryUnavailable:
+            return call
 
     async def _apply(self, call_id: str, event: Event) -> Call | None:
         change = await self._registry.apply(call_id, event)

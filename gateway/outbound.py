@@ -77,12 +77,15 @@ class OutboundCalls:
     async def dispatch(self, order: CallOrder, call_id: str) -> Call:
         """Make the call; it rings, or is further on, when this returns. See `CallOrder.wait`."""
         trunk_id = await self._check(order)
-        call = (await self._lifecycle.register(self._new_call(order, call_id))).call
+        added = await self._lifecycle.register(self._new_call(order, call_id))
+        call = added.call
+        if not added.is_new:
+            return call
         await self._bring_agent(call, order)
         dialing = self._connect(call, order, trunk_id)
         task = self._legs.beside(dialing, name=f"dial {call.call_id}")
         await self._early_failure(task, order)
-        return await self._registry.get(call.call_id) or call
+        return await self._lifecycle.current(call)
 
     async def _check(self, order: CallOrder) -> str:
         """The trunk that it will go through, "" where it needs none. Raises ApiError."""

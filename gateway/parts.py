@@ -7,16 +7,10 @@ from collections.abc import Callable
 from functools import cached_property
 
 from gateway.backlog import Backlog
-from gateway.callbacks import Outbox
 from gateway.callbacks.courier import Courier, Sends
-from gateway.callbacks.notices import Notices
-from gateway.callbacks.outbox import MemoryOutbox
-from gateway.calls import Change
 from gateway.deadlines import Deadlines
 from gateway.diagnostics import Seen
 from gateway.fallback import Fallback
-from gateway.idempotency import OnceOnly
-from gateway.idempotency.memory import MemoryOnceOnly
 from gateway.inbound import InboundCalls
 from gateway.legs import Legs
 from gateway.lifecycle import Lifecycle
@@ -24,17 +18,18 @@ from gateway.livekit.client import LiveKit
 from gateway.livekit.sip import SipLegs
 from gateway.livekit.trunks import OutboundTrunk, Trunks
 from gateway.outbound import OutboundCalls
+from gateway.redis.database import Database
 from gateway.registry import CallRegistry
-from gateway.registry.memory import MemoryRegistry
 from gateway.rooms import Rooms
 from gateway.settings import Config
+from gateway.stores import Stores, in_memory, in_redis
 from gateway.strategies import Strategy
 from gateway.strategies.participant import ParticipantStrategy
 from gateway.strategies.room import RoomStrategy
 from gateway.sweeper import Sweeper
 from gateway.transfer import Transfers
 from gateway.uninvited import Uninvited
-from gateway.watch import Alone, Watch
+from gateway.watch import Watch
 
 
 def now() -> int:
@@ -52,7 +47,10 @@ def new_outbound_id() -> str:
 
 
 class Parts:
-    """Needs a running loop; what it is given stays the giver's to close."""
+    """Needs a running loop; what it is given stays the giver's to close.
+
+    With a `database` it keeps there what is to be shared, else in memory.
+    """
 
     def __init__(
         self,
@@ -60,6 +58,7 @@ class Parts:
         livekit: LiveKit,
         sender: Sends,
         seen: Seen,
+        database: Database | None = None,
         *,
         clock: Callable[[], int] = now,
     ) -> None:
@@ -67,40 +66,30 @@ class Parts:
         self.livekit = livekit
         self.seen = seen
         self._sender = sender
+        self._database = database
         self._clock = clock
 
     async def close(self, *, grace: float) -> None:
         """Stop what runs beside the doors; callbacks under way get `grace` s."""
         await self._legs.close()
-        await self.outbox.close(grace=grace)
+        await self.stores.turn.give_up()
+        await self.stores.outbox.close(grace=grace)
+
+    @cached_property
+    def stores(self) -> Stores:
+        courier = Courier(self.config.callbacks, self._sender, self._clock)
+        new, clock = new_outbound_id, self._clock
+        if self._database:
+            return in_redis(self._database, self.config, courier, new_call_id=new, clock=clock)
+        return in_memory(self.config, courier, new_call_id=new, clock=clock)
 
     @cached_property
     def registry(self) -> CallRegistry:
-        notices = Notices(self.config.callbacks)
-
-        def changed(change: Change) -> None:
-            self._memory_outbox.post(notices.of(change, self._clock()))
-
-        return MemoryRegistry(
-            self.config.registry,
-            since=self._clock(),
-            deadline=self._deadlines.next,
-            on_change=changed,
-        )
+        return self.stores.registry
 
     @cached_property
     def sweeper(self) -> Sweeper:
         return Sweeper(self.livekit, self._clock)
-
-    @cached_property
-    def outbox(self) -> Outbox:
-        return self._memory_outbox
-
-    @cached_property
-    def once_only(self) -> OnceOnly:
-        return MemoryOnceOnly(
-            ttl=self.config.outbound.idempotency_ttl, new_call_id=new_outbound_id, clock=self._clock
-        )
 
     @cached_property
     def lifecycle(self) -> Lifecycle:
@@ -164,11 +153,11 @@ class Parts:
             lifecycle=self.lifecycle,
             livekit=self.livekit,
             sweeper=self.sweeper,
-            outbox=self.outbox,
+            outbox=self.stores.outbox,
             backlog=self._backlog,
             rooms=self.rooms,
             deadlines=self._deadlines,
-            turn=Alone(),
+            turn=self.stores.turn,
             clock=self._clock,
         )
 
@@ -181,11 +170,6 @@ class Parts:
         return Deadlines(self.config)
 
     @cached_property
-    def _memory_outbox(self) -> MemoryOutbox:
-        courier = Courier(self.config.callbacks, self._sender, self._clock)
-        return MemoryOutbox(self.config.callbacks, courier, self._clock)
-
-    @cached_property
     def _strategy(self) -> Strategy:
         rooms = RoomStrategy(
             self.config, livekit=self.livekit, fallback=self._fallback, clock=self._clock
@@ -195,7 +179,6 @@ class Parts:
         return ParticipantStrategy(
             self.config,
             rooms=rooms,
-            registry=self.registry,
             lifecycle=self.lifecycle,
             livekit=self.livekit,
             legs=self._legs,
@@ -213,9 +196,7 @@ class Parts:
 
     @cached_property
     def _legs(self) -> Legs:
-        return Legs(
-            registry=self.registry, lifecycle=self.lifecycle, sip=self._sip, clock=self._clock
-        )
+        return Legs(lifecycle=self.lifecycle, sip=self._sip, clock=self._clock)
 
     @cached_property
     def _trunk(self) -> OutboundTrunk:

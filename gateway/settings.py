@@ -22,11 +22,19 @@ LIMIT_MARGIN = 5
 
 
 def setting(
-    default: Any, check: Callable[[Any], Any] | None = None, *, env: str = "", secret: bool = False
+    default: Any,
+    check: Callable[[Any], Any] | None = None,
+    *,
+    env: str = "",
+    secret: bool = False,
+    shown: bool = True,
 ) -> Any:
-    """A setting. `env` names its own environment variable; a `secret` is accepted only there."""
+    """A setting. `env` names its own environment variable; a `secret` is accepted only there.
+
+    What is not `shown` may hold a secret, and is in no repr.
+    """
     metadata = {"check": check, "env": env, "secret": secret}
-    return field(default=default, repr=not secret, metadata=metadata)
+    return field(default=default, repr=shown and not secret, metadata=metadata)
 
 
 def _check_date(text: str) -> None:
@@ -176,6 +184,9 @@ class CallbackSettings:
 
 @dataclass(frozen=True, slots=True)
 class RegistrySettings:
+    url: str = setting("", env="REDIS_URL", shown=False)
+    prefix: str = setting("gateway", validate.Regexp(r"[A-Za-z0-9_.:-]{1,64}\Z"))
+    timeout: float = setting(1.0, validate.Range(0.6, 8))
     ended_ttl: float = setting(3600.0, validate.Range(0, 604_800))
     ended_max: int = setting(10_000, validate.Range(0, 1_000_000))
 

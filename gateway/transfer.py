@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from functools import partial
 
 from gateway.calls import (
     Call,
@@ -61,7 +62,7 @@ class Transfers:
         else:
             await self._start(call, destination, detail=f"asked for by {by}")
             await self._carry_out(call, destination)
-        return await self._registry.get(call.call_id) or call
+        return await self._lifecycle.current(call)
 
     async def referred(self, hook: ReferHook) -> Verbs:
         """Answer the refer hook of a call's dial: LiveKit's leg wants the caller handed on."""
@@ -107,9 +108,8 @@ class Transfers:
 
     async def dial_ended(self, hook: DialHook, call_id: str) -> Verbs:
         """Answer that dial's action hook. A caller who was not put through gets the fallback."""
-        call = await self._registry.get(call_id)
-        if call:
-            await self._lifecycle.apply(call.call_id, self._outcome(hook))
+        outcome = self._outcome(hook)
+        call = await self._lifecycle.tell(partial(self._registry.get, call_id), lambda _: outcome)
         if hook.answered or hook.caller_gone:
             return []
         return await self._fallback.hand_on(call, 0, hook.dial_sip or UNAVAILABLE, answered=True)

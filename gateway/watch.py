@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
 
 import structlog
 
@@ -18,24 +17,11 @@ from gateway.registry import CallRegistry
 from gateway.rooms import Rooms
 from gateway.settings import Config
 from gateway.sweeper import Sweeper
+from gateway.turn import Turn
 
 log = structlog.get_logger()
 
 AT_ONCE = 16
-
-
-class Turn(Protocol):
-    """Whose turn it is to watch, where several gateways share a registry."""
-
-    async def is_ours(self) -> bool:
-        """Whether this gateway watches now. Raises RegistryUnavailable."""
-
-
-class Alone:
-    """There is only one gateway."""
-
-    async def is_ours(self) -> bool:
-        return True
 
 
 class Watch:

@@ -1,7 +1,9 @@
 """One callback on its way to one URL: what was tried, what came back, what is next. Pure."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Self
 
 from gateway.callbacks.targets import without_query
 
@@ -77,6 +79,14 @@ class Delivery:
         """Somebody asked to try once more."""
         self.status = DeliveryStatus.PENDING
         self.pending_since = at
+
+    def dump(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def load(cls, text: str) -> Self:
+        content = json.loads(text)
+        return cls(**content | {"status": DeliveryStatus(content["status"])})
 
     def view(self) -> dict[str, object]:
         return {

@@ -19,7 +19,6 @@ from gateway.livekit.client import LiveKit
 from gateway.livekit.sip import DialOrder
 from gateway.livekit.trunks import OutboundTrunk
 from gateway.numbers import plain_name, plain_user
-from gateway.registry import CallRegistry
 from gateway.settings import LIMIT_MARGIN, Config
 from gateway.strategies.room import RoomStrategy, call_headers
 
@@ -39,7 +38,6 @@ class ParticipantStrategy:
         config: Config,
         *,
         rooms: RoomStrategy,
-        registry: CallRegistry,
         lifecycle: Lifecycle,
         livekit: LiveKit,
         legs: Legs,
@@ -48,7 +46,6 @@ class ParticipantStrategy:
     ) -> None:
         self._config = config
         self._rooms = rooms
-        self._registry = registry
         self._lifecycle = lifecycle
         self._livekit = livekit
         self._legs = legs
@@ -88,7 +85,7 @@ class ParticipantStrategy:
 
     async def _agent_came(self, call: Call) -> bool:
         """Wait for the agent; False when the call has ended meanwhile, see watch.py."""
-        while (current := await self._registry.get(call.call_id)) and current.is_active:
+        while (await self._lifecycle.current(call)).is_active:
             if await self._livekit.has_agent(call.call_id):
                 return True
             await asyncio.sleep(LOOK_EVERY)

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from gateway.callbacks import Outbox
 from gateway.diagnostics import Seen
+from gateway.feed import Feed
 from gateway.idempotency import OnceOnly
 from gateway.inbound import InboundCalls
 from gateway.lifecycle import Lifecycle
@@ -16,6 +17,7 @@ from gateway.outbound import OutboundCalls
 from gateway.registry import CallRegistry
 from gateway.rooms import Rooms
 from gateway.settings import Config
+from gateway.stores import Stores
 from gateway.sweeper import Sweeper
 from gateway.transfer import Transfers
 from gateway.watch import Watch
@@ -30,6 +32,7 @@ class Health:
 
 CONFIG = web.AppKey("config", Config)
 CLOCK: web.AppKey[Callable[[], int]] = web.AppKey("clock")
+FEED: web.AppKey[Feed] = web.AppKey("feed")
 HEALTH = web.AppKey("health", Health)
 INBOUND = web.AppKey("inbound", InboundCalls)
 LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
@@ -40,6 +43,7 @@ OUTBOUND = web.AppKey("outbound", OutboundCalls)
 OUTBOX: web.AppKey[Outbox] = web.AppKey("outbox")
 REGISTRY: web.AppKey[CallRegistry] = web.AppKey("registry")
 ROOMS = web.AppKey("rooms", Rooms)
+STORES = web.AppKey("stores", Stores)
 SEEN = web.AppKey("seen", Seen)
 SWEEPER = web.AppKey("sweeper", Sweeper)
 TRANSFERS = web.AppKey("transfers", Transfers)

@@ -7,7 +7,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway.errors import ApiError, LiveKitRefused, LiveKitUnreachable
+from gateway.errors import ApiError, LiveKitRefused, LiveKitUnreachable, RegistryUnavailable
 
 log = structlog.get_logger()
 
@@ -17,7 +17,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Everything raised behind it, as `{"error", "message", "details"}` with the status it has."""
     try:
         return await handler(request)
-    except ApiError as error:
+    except (ApiError, RegistryUnavailable) as raised:
+        error = raised if isinstance(raised, ApiError) else _away(raised)
         _note(request, error.status, error.code, error.message)
         details = {"details": error.details} if error.details else {}
         response = _answer(error.status, error.code, error.message, **details)
@@ -52,6 +53,10 @@ _EXPLAINED: Mapping[int, tuple[str, str]] = {
     405: ("method_not_allowed", "this door takes other methods, see the Allow header"),
     413: ("too_large", "the body is larger than server.max_body_bytes"),
 }
+
+
+def _away(error: RegistryUnavailable) -> ApiError:
+    return ApiError(503, "registry_unavailable", f"try again: {error}", retry_after=1)
 
 
 def _note(request: web.Request, status: int, code: str, message: str) -> None:

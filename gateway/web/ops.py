@@ -4,7 +4,7 @@ from aiohttp import web
 
 from gateway import __version__
 from gateway.calls import Call, DisconnectionReason, Event, EventKind
-from gateway.errors import ApiError, LiveKitError
+from gateway.errors import ApiError, LiveKitError, RegistryUnavailable
 from gateway.settings import Role
 from gateway.views import summary, whole
 from gateway.web.keys import (
@@ -135,5 +135,8 @@ async def _livekit_state(app: web.Application) -> str:
 
 
 async def _registry_state(app: web.Application) -> str:
-    await app[REGISTRY].count_active()
+    try:
+        await app[REGISTRY].count_active()
+    except RegistryUnavailable as error:
+        return str(error)
     return "ok"

@@ -1,0 +1,1 @@
+"""What gateways share: one Redis. Connection, scripts, and whose turn it is to watch."""

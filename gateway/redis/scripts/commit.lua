@@ -1,0 +1,44 @@
+-- Put an advanced call in the place of the one it was made of, with all that follows from it.
+-- KEYS: the call's hash. ARGV: prefix, call_id, version it was made of, token, json,
+-- due ("" for never), direction, ended ("1"), end moment once analyzed (""), event id (""),
+-- ms to remember that, feed entry (""), callbacks that may wait, then three a callback: id, chain, json.
+-- Answers {'ok', version, callbacks dropped} | {'stale', version, json} | {'again', version, json}
+-- | {'gone'}.
+local p, call_id = ARGV[1], ARGV[2]
+local kept = redis.call('HMGET', KEYS[1], 'v', 'j', 'o')
+if not kept[1] then return {'gone'} end
+if kept[3] == ARGV[4] then return {'ok', kept[1], 0} end -- done before, its answer was lost
+if ARGV[10] ~= '' and redis.call('EXISTS', p .. 'event:' .. ARGV[10]) == 1 then
+  return {'again', kept[1], kept[2]}
+end
+if kept[1] ~= ARGV[3] then return {'stale', kept[1], kept[2]} end
+local version = kept[1] + 1
+redis.call('HSET', KEYS[1], 'v', version, 'j', ARGV[5], 'o', ARGV[4])
+if ARGV[6] == '' then
+  redis.call('ZREM', p .. 'due', call_id)
+else
+  redis.call('ZADD', p .. 'due', ARGV[6], call_id)
+end
+if ARGV[8] == '1' then
+  redis.call('ZREM', p .. 'active', call_id)
+  redis.call('ZREM', p .. 'active:' .. ARGV[7], call_id)
+end
+if ARGV[9] ~= '' then redis.call('ZADD', p .. 'ended', ARGV[9], call_id) end
+if ARGV[10] ~= '' then redis.call('SET', p .. 'event:' .. ARGV[10], '', 'PX', ARGV[11]) end
+if ARGV[12] ~= '' then redis.call('XADD', p .. 'feed', 'MAXLEN', '~', 10000, '*', 'e', ARGV[12]) end
+local dropped = 0
+local deliveries = p .. 'deliveries:' .. call_id
+for i = 14, #ARGV, 3 do
+  if redis.call('HEXISTS', deliveries, ARGV[i]) == 0 then
+    if tonumber(redis.call('GET', p .. 'pending') or 0) >= tonumber(ARGV[13]) then
+      dropped = dropped + 1
+    else
+      redis.call('HSET', deliveries, ARGV[i], ARGV[i + 2])
+      redis.call('INCR', p .. 'pending')
+      if redis.call('RPUSH', p .. 'chain:' .. ARGV[i + 1], ARGV[i]) == 1 then
+        redis.call('XADD', p .. 'outbox', '*', 'chain', ARGV[i + 1])
+      end
+    end
+  end
+end
+return {'ok', version, dropped}
