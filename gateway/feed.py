@@ -42,15 +42,15 @@ def news(change: Change) -> str:
 def _seen(change: Change) -> str:
     before, after = change.before, change.after
     status = before is not None and before.call_status is not after.call_status
-    seen = {
-        "call_registered": before is None,
-        "call_ended": change.ended,
-        "transfer_started": change.transfer_started,
-        "transfer_ended": change.transfer_ended,
-        "call_analyzed": change.analyzed,
-        f"call_{after.call_status}": status,
-    }
-    return next((name for name, happened in seen.items() if happened), "")
+    seen = (
+        ("call_registered", before is None),
+        ("call_ended", change.ended),
+        ("transfer_started", change.transfer_started),
+        ("transfer_ended", change.transfer_ended),
+        ("call_analyzed", change.analyzed),
+        (f"call_{after.call_status}", status),
+    )
+    return next((name for name, happened in seen if happened), "")
 
 
 class MemoryFeed:

@@ -1,7 +1,8 @@
 """What the application holds for its handlers, each under a typed key."""
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -30,12 +31,21 @@ class Health:
     draining: bool = False
 
 
+@dataclass
+class Listeners:
+    """How many listen to the live feed, and what ends them when the gateway stops."""
+
+    number: int = 0
+    end: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 CONFIG = web.AppKey("config", Config)
 CLOCK: web.AppKey[Callable[[], int]] = web.AppKey("clock")
 FEED: web.AppKey[Feed] = web.AppKey("feed")
 HEALTH = web.AppKey("health", Health)
 INBOUND = web.AppKey("inbound", InboundCalls)
 LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
+LISTENERS = web.AppKey("listeners", Listeners)
 LIVEKIT = web.AppKey("livekit", LiveKit)
 PROOF = web.AppKey("proof", ProofOfKey)
 ONCE_ONLY: web.AppKey[OnceOnly] = web.AppKey("once_only")
