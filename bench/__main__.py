@@ -1,54 +1,112 @@
-"""`python -m bench`: measures everything once, a line each; 1 if a limit is missed."""
+"""`python -m bench [part …]`: measures everything once, a line each; 1 if a limit is missed."""
 
 import asyncio
+import os
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
-from bench import dispatch_time, first_audio, hook_cost, many_calls, startup
-from bench.parts import SECRET, Part, environment, livekit, serving
+from bench import dispatch_time, first_audio, hook_cost, many_calls, shared, startup, steady
+from bench.parts import (
+    FEW_ENDED,
+    FLOOR,
+    GATEWAY,
+    SECRET,
+    environment,
+    fake_livekit,
+    livekit,
+    redis,
+    serving,
+)
 from bench.result import Result
-from gateway.dev.children import python
 from tests.fakes.livekit import KEY, Callee, FakeLiveKit
 from tests.fakes.livekit import SECRET as FAKE_SECRET
 
-GATEWAY = python("-m", "gateway", "serve")
-FLOOR = python("-m", "bench.floor")
 
-
-async def main() -> int:
-    results: list[Result] = []
-
-    def add(measured: Iterable[Result]) -> None:
-        for result in measured:
-            print(result, flush=True)
-            results.append(result)
-
+def measure_hooks() -> Iterator[Result]:
     with livekit() as env:
-        add(startup.measure(env))
+        yield from startup.measure(env)
         with (
             serving(FLOOR, env) as floor,
             serving([*FLOOR, "--shared-token"], env) as sharing,
             serving(GATEWAY, env) as gateway,
         ):
-            add(await hook_cost.measure(floor, sharing, gateway, SECRET))
-    add(await first_audio.measure())
-    add(await dispatch_time.measure_accepted())
+            yield from asyncio.run(hook_cost.measure(floor, sharing, gateway, SECRET))
+
+
+def measure_shared() -> Iterator[Result]:
+    with (
+        fake_livekit() as env,
+        redis() as (database, url),
+        serving(GATEWAY, env) as memory,
+        serving(GATEWAY, {**env, "REDIS_URL": url}) as one,
+        serving(GATEWAY, {**env, "REDIS_URL": url}) as other,
+    ):
+        yield from asyncio.run(shared.measure(memory, one, other, database))
+
+
+def measure_steady() -> Iterator[Result]:
+    with core_apart() as core, fake_livekit() as env, serving(GATEWAY, env) as gateway:
+        os.sched_setaffinity(gateway.pid, {core})
+        yield from asyncio.run(steady.measure(gateway))
+
+
+def measure_many() -> Iterator[Result]:
+    with fake_livekit() as env, serving(GATEWAY, {**env, **FEW_ENDED}) as gateway:
+        yield from asyncio.run(many_calls.measure(gateway))
+
+
+def measure_calls() -> Iterator[Result]:
+    yield from asyncio.run(first_audio.measure())
+    yield from asyncio.run(dispatch_time.measure_accepted())
+
+
+def measure_refused() -> Iterator[Result]:
+    yield from asyncio.run(_refused())
+
+
+async def _refused() -> list[Result]:
     # The fake answers from this loop, so the waiting for the gateway is a thread's.
     async with FakeLiveKit().serving() as fake:
-        env = environment(fake.url, KEY, FAKE_SECRET)
-        add(await asyncio.to_thread(measure_with, many_calls.measure, env))
         fake.callees["61402012298"] = Callee(sip=(403, "Forbidden auth ID"))
-        dialing = env | {"SIP_OUTBOUND_TRUNK_ID": "ST_1"}
-        add(await asyncio.to_thread(measure_with, dispatch_time.measure_refused, dialing))
-    return 0 if all(result.is_met for result in results) else 1
+        env = environment(fake.url, KEY, FAKE_SECRET) | {"SIP_OUTBOUND_TRUNK_ID": "ST_1"}
+
+        def measure() -> list[Result]:
+            with serving(GATEWAY, env) as gateway:
+                return asyncio.run(dispatch_time.measure_refused(gateway))
+
+        return await asyncio.to_thread(measure)
 
 
-def measure_with(
-    measure: Callable[[Part], Coroutine[Any, Any, list[Result]]], env: Mapping[str, str]
-) -> list[Result]:
-    with serving(GATEWAY, env) as gateway:
-        return asyncio.run(measure(gateway))
+@contextmanager
+def core_apart() -> Iterator[int]:
+    """A core that neither this process nor what it starts uses, if there is more than one."""
+    ours = os.sched_getaffinity(0)
+    core = max(ours)
+    os.sched_setaffinity(0, ours - {core} or ours)
+    try:
+        yield core
+    finally:
+        os.sched_setaffinity(0, ours)
 
 
-sys.exit(asyncio.run(main()))
+PARTS: Mapping[str, Callable[[], Iterator[Result]]] = {
+    "hooks": measure_hooks,
+    "shared": measure_shared,
+    "steady": measure_steady,
+    "many": measure_many,
+    "calls": measure_calls,
+    "refused": measure_refused,
+}
+
+
+def main() -> int:
+    all_met = True
+    for name in sys.argv[1:] or PARTS:
+        for result in PARTS[name]():
+            print(result, flush=True)
+            all_met = all_met and result.is_met
+    return 0 if all_met else 1
+
+
+sys.exit(main())

@@ -27,16 +27,19 @@ SDP = "v=0\r\n" + "".join(f"a=rtpmap:{n} codec{n}/8000\r\n" for n in range(40))
 
 @dataclass
 class Load:
-    """What one server was seen to need, a value a round: CPU and median time a request, in s."""
+    """What one server was seen to need a request, a value a round, in s: CPU, time in all, and
+    the median time that one waited."""
 
     url: str
     pid: int
     cpu: list[float] = field(default_factory=list)
+    elapsed: list[float] = field(default_factory=list)
     p50: list[float] = field(default_factory=list)
 
     async def round(self, requests: int, body: Callable[[], bytes], secret: str) -> None:
         before = cpu_time(self.pid)
         times: list[float] = []
+        began = time.perf_counter()
         async with aiohttp.ClientSession() as session:
             pending = iter(range(requests))
 
@@ -45,21 +48,19 @@ class Load:
 
             await asyncio.gather(*(visitor() for _ in range(IN_FLIGHT)))
         self.cpu.append((cpu_time(self.pid) - before) / requests)
+        self.elapsed.append((time.perf_counter() - began) / requests)
         self.p50.append(statistics.median(times))
 
     async def _ask(self, session: aiohttp.ClientSession, body: bytes, secret: str) -> float:
-        headers = {
-            "Content-Type": "application/json",
-            "Jambonz-Signature": sign(body, secret, at=int(time.time())),
-        }
-        began = time.perf_counter()
-        async with session.post(f"{self.url}/livekit-api", data=body, headers=headers) as answer:
+        began, url = time.perf_counter(), f"{self.url}/livekit-api"
+        async with session.post(url, data=body, headers=signed(body, secret)) as answer:
             verbs = await answer.json()
             assert verbs[0]["verb"] == "dial", verbs
         return time.perf_counter() - began
 
     def forget(self) -> None:
         self.cpu.clear()
+        self.elapsed.clear()
         self.p50.clear()
 
 
@@ -67,6 +68,12 @@ def cpu_time(pid: int) -> float:
     """CPU that a process has used in all its threads, in s, finer than the clock tick of `ps`."""
     threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
+
+
+def signed(body: bytes, secret: str) -> dict[str, str]:
+    """The headers of a hook that Jambonz signed."""
+    signature = sign(body, secret, at=int(time.time()))
+    return {"Content-Type": "application/json", "Jambonz-Signature": signature}
 
 
 def call_hook() -> bytes:
@@ -120,14 +127,14 @@ async def measure(floor: Part, sharing: Part, gateway: Part, secret: str) -> lis
     return [
         Result(
             "POST /livekit-api: CPU, against a bare handler",
-            _ratio(ours, bare),
+            ratio(ours, bare),
             1.25,
             "x",
             f"{cpu} {_us(bare.cpu)}",
         ),
         Result(
             "  against a bare one that shares one token",
-            _ratio(ours, lean),
+            ratio(ours, lean),
             math.inf,
             "x",
             f"{cpu} {_us(lean.cpu)}",
@@ -142,7 +149,7 @@ async def measure(floor: Part, sharing: Part, gateway: Part, secret: str) -> lis
     ]
 
 
-def _ratio(ours: Load, floor: Load) -> float:
+def ratio(ours: Load, floor: Load) -> float:
     """The median over rounds: each round's pair met the same weather."""
     return statistics.median(a / b for a, b in zip(ours.cpu, floor.cpu, strict=True))
 

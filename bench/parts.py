@@ -5,11 +5,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from gateway.dev.children import Child
+from gateway.dev.children import Child, python
 from gateway.dev.livekit_server import find_or_build, free_port, local_server
 from gateway.dev.stack import wait_until_up
 from gateway.settings import LOOPBACK
+from tests.fakes.livekit import KEY
+from tests.fakes.livekit import SECRET as FAKE_SECRET
 
+GATEWAY = python("-m", "gateway", "serve")
+FLOOR = python("-m", "bench.floor")
+#: For a gateway whose memory is measured with calls that last.
+FEW_ENDED = {"GATEWAY__REGISTRY__ENDED_MAX": "500"}
 SECRET = "wh_secret_bench"  # noqa: S105 - of a server on loopback, for the length of a run
 
 
@@ -43,11 +49,37 @@ def environment(url: str, key: str, secret: str) -> dict[str, str]:
         "JAMBONZ_WEBHOOK_SECRET": SECRET,
         "GATEWAY_API_KEYS": "",
         "GATEWAY__SERVER__LOG_FORMAT": "json",
-        "GATEWAY__INBOUND__MAX_ACTIVE_CALLS": "100000",
+        "GATEWAY__INBOUND__MAX_ACTIVE_CALLS": "200000",
         "GATEWAY__INBOUND__REGISTERED_TIMEOUT": "3600",
         # Nor do calls end because this LiveKit has no worker.
         "GATEWAY__INBOUND__AGENT_TIMEOUT": "120",
     }
+
+
+@contextmanager
+def fake_livekit() -> Iterator[Mapping[str, str]]:
+    """A fake LiveKit that takes every room; the environment that leads to it."""
+    port = free_port()
+    child = Child("fake", python("-m", "bench.fake"), {**os.environ, "PORT": str(port)})
+    try:
+        url = f"http://{LOOPBACK}:{port}"
+        wait_until_up(child, url)
+        yield environment(url, KEY, FAKE_SECRET)
+    finally:
+        child.stop()
+
+
+@contextmanager
+def redis() -> Iterator[tuple[Part, str]]:
+    """A Redis that keeps nothing on disk, and its URL."""
+    port = free_port()
+    command = ["redis-server", "--bind", LOOPBACK, "--port", str(port), "--save", ""]
+    child = Child("redis", command, os.environ)
+    try:
+        child.wait_for("Ready to accept connections", limit=10)
+        yield Part("", child.pid), f"redis://{LOOPBACK}:{port}/0"
+    finally:
+        child.stop()
 
 
 @contextmanager

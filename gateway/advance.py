@@ -74,6 +74,8 @@ def _ends_as(status: CallStatus, reason: DisconnectionReason) -> Callable[[Call,
 
 def _hang_up(call: Call, event: Event) -> Call:
     """The caller's leg is over: an end if there was a conversation, else no connection."""
+    if event.answered_at is not None:
+        call = _answer(call, replace(event, at=event.answered_at))
     if call.call_status is CallStatus.ONGOING:
         return _end(call, event, CallStatus.ENDED, DisconnectionReason.USER_HANGUP)
     return _end(call, event, CallStatus.NOT_CONNECTED, DisconnectionReason.USER_HANGUP)

@@ -130,7 +130,8 @@ class Event:
     `id` is its sender's, where there is one: such an event happens once. `reason` is why, where the
     event ends a call and knows better than its kind tells; `ids` are LiveKit's names for the call's
     parts (`room_sid`, `dispatch_id`, `job_id`); `report` is the agent's; `transfer` the one that
-    starts; `detail` is for the reader of the timeline only.
+    starts; `answered_at` is when the call that ends had been answered, for which its own event may
+    have been lost; `detail` is for the reader of the timeline only.
     """
 
     kind: EventKind
@@ -142,6 +143,7 @@ class Event:
     transfer: Transfer | None = None
     detail: str = ""
     id: str = ""
+    answered_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -160,7 +161,7 @@ class InboundCalls:
         if event.kind is EventKind.ANSWERED and call.is_parked:
             # Jambonz answered the caller to let them wait; the agent is not there yet.
             return Event(EventKind.LEG_STATUS, event.at, detail=event.detail)
-        return event
+        return replace(event, answered_at=None) if call.is_parked else event
 
     async def _registered(self, hook: CallHook) -> Call:
         first = self._underway.get(hook.call_sid)

@@ -35,7 +35,10 @@ class CallHook:
 
 @dataclass(frozen=True, slots=True)
 class StatusHook:
-    """A call status hook. The B leg (towards LiveKit) names its A leg in `parent_call_sid`."""
+    """A call status hook. The B leg (towards LiveKit) names its A leg in `parent_call_sid`.
+
+    `duration` of an answered leg that is over, in s.
+    """
 
     call_sid: str
     call_status: str
@@ -43,6 +46,7 @@ class StatusHook:
     to_number: str = ""
     sip: SipOutcome | None = None
     terminated_by: str = ""
+    duration: int = 0
 
     @property
     def is_far_leg(self) -> bool:
@@ -124,8 +128,15 @@ def status_event(hook: StatusHook, at: int) -> Event:
         case _, "in-progress":
             return Event(EventKind.ANSWERED, at, detail=detail)
         case False, "completed":
-            reason = _hangup_reason(hook.terminated_by)
-            return Event(EventKind.HUNG_UP, at, reason=reason, sip=hook.sip, detail=detail)
+            # Only a leg that was answered completes; the hook that said so may be late, or lost.
+            return Event(
+                EventKind.HUNG_UP,
+                at,
+                reason=_hangup_reason(hook.terminated_by),
+                sip=hook.sip,
+                detail=detail,
+                answered_at=at - hook.duration * 1000,
+            )
         case False, "no-answer":
             return Event(EventKind.HUNG_UP, at, sip=hook.sip, detail=detail)
         case False, "failed" | "busy":
@@ -155,7 +166,7 @@ def dial_event(hook: DialHook, at: int) -> Event:
     if hook.answered:
         # Whoever hung up first: the A leg of a caller who did is already completed.
         reason = _hangup_reason("caller" if hook.caller_gone else "jambonz")
-        return Event(EventKind.HUNG_UP, at, reason=reason, detail=detail)
+        return Event(EventKind.HUNG_UP, at, reason=reason, detail=detail, answered_at=at)
     if hook.caller_gone:
         return Event(EventKind.HUNG_UP, at, sip=hook.dial_sip, detail=detail)
     reason = sip_reason(hook.dial_sip)

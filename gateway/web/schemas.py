@@ -57,6 +57,14 @@ class SipStatus(fields.Field[int | None]):
         return number if 100 <= number <= 699 else None
 
 
+class Seconds(fields.Field[int]):
+    """How long something took; anything that cannot be that is taken as not known, 0."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
+        seconds = int(value) if str(value).isdecimal() and len(str(value)) < 7 else 0
+        return min(seconds, 86_400)
+
+
 def text() -> Text:
     return Text(load_default="", allow_none=True)
 
@@ -112,6 +120,7 @@ class StatusHookSchema(_LegSchema):
     to_number = Text(data_key="to", load_default="", allow_none=True)
     sip_status = SipStatus(load_default=None, allow_none=True)
     sip_reason = text()
+    duration = Seconds(load_default=0, allow_none=True)
 
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> StatusHook:
@@ -122,6 +131,7 @@ class StatusHookSchema(_LegSchema):
             to_number=data["to_number"] or "",
             sip=_outcome(data["sip_status"], data["sip_reason"]),
             terminated_by=data["call_termination_by"] or "",
+            duration=data["duration"] or 0,
         )
 
 

@@ -109,11 +109,14 @@ class FakeLiveKit:
         """What was asked with messages of `kind`, failed requests included."""
         return [message for _, message in self.requests if isinstance(message, kind)]
 
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator["FakeLiveKit"]:
+    def app(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/twirp/{service}/{method}", self._answer)
-        async with TestServer(app) as server:
+        return app
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator["FakeLiveKit"]:
+        async with TestServer(self.app()) as server:
             self.url = str(server.make_url("")).rstrip("/")
             yield self
 

@@ -151,3 +151,12 @@ def test_a_long_timeline_keeps_how_it_began_and_how_it_ended() -> None:
     assert len(current.timeline) == TIMELINE_LIMIT
     assert current.timeline[0].detail == "first"
     assert current.timeline[-1].detail == "499"
+
+
+def test_a_call_whose_answer_was_lost_was_answered_all_the_same() -> None:
+    gone = Event(EventKind.HUNG_UP, START + 9_000, answered_at=START + 4_000)
+    ended = advance(call(), gone)
+    assert ended.call_status is CallStatus.ENDED
+    assert ended.duration_ms == 5_000
+    known = advance(after(EventKind.ANSWERED), gone)
+    assert known.answer_timestamp == START + 1_000
