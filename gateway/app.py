@@ -15,22 +15,21 @@ from gateway.parts import Parts, now
 from gateway.redis.connect import connected
 from gateway.redis.database import Database
 from gateway.settings import Config, RegistrySettings
-from gateway.web import events, jambonz, keys, livekit, middlewares, n8n, ops, simple
+from gateway.web import events, jambonz, keys, limits, livekit, middlewares, n8n, ops, simple
 
 log = structlog.get_logger()
-
-#: How long callbacks under way may take when the gateway stops, in s.
-CALLBACK_GRACE = 3.0
 
 
 def create_app(config: Config) -> web.Application:
     """The gateway as an aiohttp application; it opens nothing before it is started."""
     app = web.Application(
-        middlewares=[middlewares.errors], client_max_size=config.server.max_body_bytes
+        middlewares=[limits.shed, middlewares.errors],
+        client_max_size=config.limits.max_body_bytes,
     )
     app[keys.CONFIG] = config
     app[keys.CLOCK] = now
     app[keys.HEALTH] = keys.Health()
+    app[limits.LIMITS] = limits.Limits(config)
     app[keys.SEEN] = Seen()
     app[keys.LISTENERS] = keys.Listeners()
     app.on_shutdown.append(events.end_listening)
@@ -47,7 +46,12 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
     settings = config.livekit
     async with (
         LiveKit.connected(
-            settings.url, settings.api_key, settings.api_secret, deadline=settings.deadline
+            settings.url,
+            settings.api_key,
+            settings.api_secret,
+            deadline=settings.deadline,
+            connections=settings.connections,
+            waiting=config.limits.max_active_calls,
         ) as client,
         Sender.open(config.callbacks) as sender,
         _database(config.registry) as database,
@@ -67,7 +71,7 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
         app[keys.WATCH] = parts.watch
         app[keys.ROOMS] = parts.rooms
         yield
-        await parts.close(grace=CALLBACK_GRACE)
+        await parts.close(grace=config.callbacks.flush_timeout)
 
 
 async def _beside(app: web.Application) -> AsyncIterator[None]:

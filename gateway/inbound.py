@@ -184,7 +184,7 @@ class InboundCalls:
         call = added.call
         if not added.is_new and not _is_unprepared(call):
             return call
-        if added.is_new and added.active > self._config.inbound.max_active_calls:
+        if added.is_new and added.active > self._config.limits.max_active_calls:
             event = Event(EventKind.REJECTED, self._clock(), sip=BUSY, detail="too many calls")
         else:
             event = await self._strategy.prepare(call)

@@ -96,19 +96,24 @@ class OutboundCalls:
             except TargetRefused as refusal:
                 details = {"callback_url": [str(refusal)]}
                 raise ApiError(422, "invalid", "cannot use: callback_url", details) from refusal
-        if await self._registry.count_active(Direction.OUTBOUND) >= settings.max_active_calls:
-            raise ApiError(
-                429,
-                "too_many_calls",
-                f"{settings.max_active_calls} outbound calls are active, that is the limit",
-                retry_after=RETRY_AFTER,
-            )
+        await self._check_room()
         if settings.dialed_by == "agent" or order.destination.hostname:
             return ""
         trunk_id = await self._trunk.for_dispatch()
         if not trunk_id:
             raise ApiError(503, "no_trunk", NO_TRUNK)
         return trunk_id
+
+    async def _check_room(self) -> None:
+        """Raises ApiError 429 where there are as many calls as may be."""
+        caps = {
+            "outbound calls": (Direction.OUTBOUND, self._config.outbound.max_active_calls),
+            "calls": (None, self._config.limits.max_active_calls),
+        }
+        for what, (direction, most) in caps.items():
+            if await self._registry.count_active(direction) >= most:
+                message = f"{most} {what} are active, that is the limit"
+                raise ApiError(429, "too_many_calls", message, retry_after=RETRY_AFTER)
 
     def _new_call(self, order: CallOrder, call_id: str) -> Call:
         now = self._clock()

@@ -1,7 +1,6 @@
-"""The gateway as a process: listens, says so, drains on the first signal, stops on the next."""
+"""The gateway as a process: listens, says so, drains on the first signal, is gone on the next."""
 
 import asyncio
-import contextlib
 import errno
 import gc
 import signal
@@ -12,44 +11,63 @@ from aiohttp import web
 from gateway.app import create_app
 from gateway.errors import ConfigError, LiveKitRefused, LiveKitUnreachable
 from gateway.settings import Config, serving_problems
+from gateway.web.connections import Connections
 from gateway.web.keys import HEALTH, LIVEKIT, WATCH
+from gateway.web.limits import LIMITS
 
 log = structlog.get_logger()
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: Registered calls live long: looking at them less often saves a few percent of each call hook.
 GC_THRESHOLDS = (20_000, 20, 20)
+#: Connections that may wait to be accepted: many come at once when another gateway goes.
+BACKLOG = 1024
 
 
 async def serve(config: Config) -> None:
-    """Serve until SIGINT or SIGTERM. Raises ConfigError for what only the operator can mend."""
+    """Serve until SIGINT or SIGTERM. Raises ConfigError for what only the operator can mend.
+
+    Then /readyz says 503, requests are taken for `server.drain_delay`, running ones finished within
+    `server.finish_timeout`, callbacks within `callbacks.flush_timeout`.
+    """
     problems = serving_problems(config)
     if problems:
         raise ConfigError(problems)
     gc.set_threshold(*GC_THRESHOLDS)
     app = create_app(config)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=config.livekit.deadline + 1)
+    # aiohttp 3.14 waits twice as long as it is told, see RequestHandler.shutdown.
+    runner = web.AppRunner(app, shutdown_timeout=config.server.finish_timeout / 2)
     stop = _on_signals()
     await runner.setup()
     try:
         await _check_livekit(app, config)
         await app[WATCH].compare()
-        await _listen(runner, config)
-        await stop.wait()
-        app[HEALTH].draining = True
-        log.info("gateway.draining", seconds=config.server.drain_delay)
-        stop.clear()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), config.server.drain_delay)
+        server = await _listen(runner, config)
+        try:
+            await stop.wait()
+            app[HEALTH].draining = True
+            log.info("gateway.draining", seconds=config.server.drain_delay)
+            await asyncio.sleep(config.server.drain_delay)
+        finally:
+            server.close()
     finally:
         await runner.cleanup()
         log.info("gateway.stopped")
 
 
 def _on_signals() -> asyncio.Event:
+    """Set by the first signal; the next one is the system's to handle, and ends the process."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+
+    def first() -> None:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, first)
     return stop
 
 
@@ -70,17 +88,20 @@ async def _check_livekit(app: web.Application, config: Config) -> None:
         log.warning("livekit.away", url=config.livekit.url, error=str(error))
 
 
-async def _listen(runner: web.AppRunner, config: Config) -> None:
+async def _listen(runner: web.AppRunner, config: Config) -> asyncio.Server:
     host, port = config.listen_host, config.server.port
+    assert runner.server  # noqa: S101 - set up above
+    connections = Connections(runner.server, config.limits, runner.app[LIMITS])
+    loop = asyncio.get_running_loop()
     try:
-        await web.TCPSite(runner, host, port).start()
+        server = await loop.create_server(connections, host, port, backlog=BACKLOG)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ConfigError(
                 [f"port {port} on {host} is taken: stop what listens there, or set PORT"]
             ) from error
         raise ConfigError([f"cannot listen on {host}:{port}: {error.strerror}"]) from error
-    log.info("gateway.listening", host=host, port=runner.addresses[0][1])
+    log.info("gateway.listening", host=host, port=server.sockets[0].getsockname()[1])
     if config.unproven:
         open_or_loopback = (
             "these doors are open to everybody"
@@ -88,3 +109,4 @@ async def _listen(runner: web.AppRunner, config: Config) -> None:
             else "listening on loopback only"
         )
         log.warning("gateway.unproven", missing=list(config.unproven), therefore=open_or_loopback)
+    return server

@@ -65,10 +65,23 @@ class ServerSettings:
     host: str = setting("0.0.0.0")  # noqa: S104 - narrowed to loopback without credentials
     port: int = setting(8000, validate.Range(0, 65535), env="PORT")
     public_url: str = setting("", env="GATEWAY_PUBLIC_URL")
-    max_body_bytes: int = setting(1_048_576, validate.Range(1024, 67_108_864))
     drain_delay: float = setting(0.0, validate.Range(0, 300))
+    finish_timeout: float = setting(25.0, validate.Range(0, 300))
     log_level: str = setting("info", validate.OneOf(["debug", "info", "warning", "error"]))
     log_format: str = setting("auto", validate.OneOf(["auto", "json", "console"]))
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    max_active_calls: int = setting(10_000, validate.Range(1, 1_000_000))
+    max_requests: int = setting(256, validate.Range(1, 100_000))
+    dispatch_rate: float = setting(10.0, validate.Range(0.01, 10_000))
+    dispatch_burst: int = setting(50, validate.Range(1, 100_000))
+    max_connections: int = setting(2000, validate.Range(1, 100_000))
+    max_header_bytes: int = setting(16_384, validate.Range(1024, 1_048_576))
+    max_body_bytes: int = setting(1_048_576, validate.Range(1024, 67_108_864))
+    read_timeout: float = setting(10.0, validate.Range(0.1, 300))
+    keepalive_timeout: float = setting(75.0, validate.Range(0.1, 3600))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +100,7 @@ class LiveKitSettings:
     sip_host: str = setting("", env="LIVEKIT_SIP_HOST")
     sip_transport: str = setting("tcp", validate.OneOf(["udp", "tcp", "tls"]))
     deadline: float = setting(2.0, validate.Range(0.1, 8))
+    connections: int = setting(100, validate.Range(1, 10_000))
 
     @property
     def is_cloud(self) -> bool:
@@ -136,7 +150,6 @@ class InboundSettings:
     ring_timeout: int = setting(30, validate.Range(1, 600))
     max_call_duration: int = setting(3600, validate.Range(10, 86_400))
     registered_timeout: float = setting(60.0, validate.Range(1, 3600))
-    max_active_calls: int = setting(10_000, validate.Range(1, 1_000_000))
     fallback: tuple[FallbackTarget, ...] = setting(())
     wait_music: str = setting("tone_stream://%(1000,2000,425)", validate.Length(1, 2000))
 
@@ -179,6 +192,7 @@ class CallbackSettings:
     timeout: float = setting(10.0, validate.Range(0.1, 60))
     give_up_after: float = setting(3600.0, validate.Range(1, 604_800))
     report_timeout: float = setting(10.0, validate.Range(0, 300))
+    flush_timeout: float = setting(3.0, validate.Range(0, 300))
     max_pending: int = setting(10_000, validate.Range(1, 1_000_000))
 
 
@@ -202,6 +216,7 @@ class Config:
     """All there is to set, in sections named as in config.yaml."""
 
     server: ServerSettings = field(default_factory=ServerSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
     security: SecuritySettings = field(default_factory=SecuritySettings)
     livekit: LiveKitSettings = field(default_factory=LiveKitSettings)
     agent: AgentSettings = field(default_factory=AgentSettings)

@@ -243,7 +243,7 @@ _BY_REASON: Mapping[str, Callable[[Facts], Cause]] = {
     "concurrency_limit_reached": _always(
         Status.FAIL,
         "as many calls were active as may be",
-        "raise inbound.max_active_calls, or see with GET /livekit-api/calls what they all are",
+        "raise limits.max_active_calls, or see with GET /livekit-api/calls what they all are",
     ),
     "registered_call_timeout": _never_answered,
     "no_agent": _no_agent,

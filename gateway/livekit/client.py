@@ -35,6 +35,8 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.5
 #: How long a shared token is used, in s; it is valid for longer, see tokens.py.
 RENEW_AFTER = 600.0
+#: Connections at a time, for requests that are answered at once and for those that wait.
+CONNECTIONS = 100
 #: What the agents framework puts before a job's id to name its participant.
 AGENT_IDENTITY = "agent-"
 #: How long LiveKit keeps a room after the last caller has left it, in s.
@@ -83,10 +85,18 @@ class LiveKit:
     """LiveKit's server API. Raises LiveKitRefused or LiveKitUnreachable, nothing else."""
 
     def __init__(
-        self, url: str, key: str, secret: str, *, session: aiohttp.ClientSession, deadline: float
+        self,
+        url: str,
+        key: str,
+        secret: str,
+        *,
+        session: aiohttp.ClientSession,
+        waiting: aiohttp.ClientSession,
+        deadline: float,
     ) -> None:
-        """See `connected()`; `session` stays yours."""
+        """See `connected()`; the sessions stay yours."""
         self._client = api.LiveKitAPI(url, key, secret, session=session)
+        self._waiting = api.LiveKitAPI(url, key, secret, session=waiting)
         self._renew: Callable[[], api.LiveKitAPI] = lambda: api.LiveKitAPI.with_token(
             rooms_token(key, secret), url, session=session
         )
@@ -96,11 +106,22 @@ class LiveKit:
     @classmethod
     @asynccontextmanager
     async def connected(
-        cls, url: str, key: str, secret: str, *, deadline: float
+        cls,
+        url: str,
+        key: str,
+        secret: str,
+        *,
+        deadline: float,
+        connections: int = CONNECTIONS,
+        waiting: int = CONNECTIONS,
     ) -> AsyncIterator[Self]:
-        """A client while in the context; `deadline` (s) bounds a request with its repetitions."""
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-            yield cls(url, key, secret, session=session, deadline=deadline)
+        """A client while in the context; `deadline` (s) bounds a request with its repetitions.
+
+        Waiting for one of the `connections` counts. Requests with a deadline of their own, such as
+        dials, have `waiting` other ones: while telephones ring, rooms can be made.
+        """
+        async with _session(connections) as session, _session(waiting) as patient:
+            yield cls(url, key, secret, session=session, waiting=patient, deadline=deadline)
 
     @property
     def _rooms(self) -> RoomService:
@@ -238,11 +259,13 @@ class LiveKit:
 
         `deadline` in s, if it is not the usual one.
         """
+        client = self._waiting if deadline else self._client
+        limit = deadline or self._deadline
         try:
-            async with asyncio.timeout(deadline or self._deadline):
-                return await request(self._client)
+            async with asyncio.timeout(limit):
+                return await request(client)
         except (api.ServerError, aiohttp.ClientError, TimeoutError) as error:
-            raise self._translated(error) from error
+            raise _translated(error, limit) from error
 
     async def _insist(self, attempt: Callable[[], Awaitable[T]]) -> T:
         last: Exception | None = None
@@ -262,13 +285,17 @@ class LiveKit:
         except TimeoutError as error:
             # Time ran out while waiting to try again: what LiveKit said before tells more.
             last = last or error
-        raise self._translated(last) from last
+        raise _translated(last, self._deadline) from last
 
-    def _translated(self, error: Exception) -> LiveKitError:
-        if isinstance(error, api.ServerError):
-            return LiveKitRefused(
-                error.code, error.message, status=error.status, meta=error.metadata
-            )
-        if isinstance(error, TimeoutError):
-            return LiveKitUnreachable(f"LiveKit did not answer within {self._deadline:g} s")
-        return LiveKitUnreachable(f"LiveKit cannot be reached: {error}")
+
+def _session(connections: int) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=connections)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+def _translated(error: Exception, deadline: float) -> LiveKitError:
+    if isinstance(error, api.ServerError):
+        return LiveKitRefused(error.code, error.message, status=error.status, meta=error.metadata)
+    if isinstance(error, TimeoutError):
+        return LiveKitUnreachable(f"LiveKit did not answer within {deadline:g} s")
+    return LiveKitUnreachable(f"LiveKit cannot be reached: {error}")

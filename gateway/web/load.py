@@ -1,5 +1,6 @@
 """Bytes and query strings → checked values, or an ApiError that says what to send instead."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +9,18 @@ from aiohttp import web
 from marshmallow import Schema, ValidationError
 
 from gateway.errors import ApiError
+from gateway.web.keys import CONFIG
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The body, which is given `limits.read_timeout` to arrive. Raises ApiError 408."""
+    limit = request.app[CONFIG].limits.read_timeout
+    try:
+        async with asyncio.timeout(limit):
+            return await request.read()
+    except TimeoutError as error:
+        message = f"the body did not arrive within {limit:g} s"
+        raise ApiError(408, "too_slow", message) from error
 
 
 def load_json(request: web.Request, body: bytes, schema: Schema) -> Any:

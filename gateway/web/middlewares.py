@@ -20,11 +20,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except (ApiError, RegistryUnavailable) as raised:
         error = raised if isinstance(raised, ApiError) else _away(raised)
         _note(request, error.status, error.code, error.message)
-        details = {"details": error.details} if error.details else {}
-        response = _answer(error.status, error.code, error.message, **details)
-        if error.retry_after is not None:
-            response.headers["Retry-After"] = str(error.retry_after)
-        return response
+        return refusal(error)
     except LiveKitRefused as error:
         _note(request, 502, "livekit_refused", str(error))
         more: dict[str, Any] = {
@@ -48,10 +44,19 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _answer(500, "internal", "this is a defect of the gateway; its log has the details")
 
 
+def refusal(error: ApiError) -> web.Response:
+    """The answer that `error` is."""
+    details = {"details": error.details} if error.details else {}
+    response = _answer(error.status, error.code, error.message, **details)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
 _EXPLAINED: Mapping[int, tuple[str, str]] = {
     404: ("not_found", "there is no such door; docs/architecture.md lists them"),
     405: ("method_not_allowed", "this door takes other methods, see the Allow header"),
-    413: ("too_large", "the body is larger than server.max_body_bytes"),
+    413: ("too_large", "the body is larger than limits.max_body_bytes"),
 }
 
 

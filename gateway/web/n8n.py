@@ -10,7 +10,8 @@ from gateway.errors import ApiError
 from gateway.settings import Role
 from gateway.web.dispatch import DispatchRequest, DispatchSchema
 from gateway.web.keys import ONCE_ONLY, OUTBOUND
-from gateway.web.load import load_json
+from gateway.web.limits import LIMITS
+from gateway.web.load import load_json, read_body
 from gateway.web.proof import require
 
 routes = web.RouteTableDef()
@@ -21,7 +22,8 @@ _DISPATCH = DispatchSchema()
 @routes.post("/dispatch")
 async def dispatch(request: web.Request) -> web.Response:
     visitor = require(request, Role.DISPATCH)
-    body = await request.read()
+    request.app[LIMITS].check_rate(request, visitor)
+    body = await read_body(request)
     asked: DispatchRequest = load_json(request, body, _DISPATCH)
     key = _key(request, asked)
     outbound = request.app[OUTBOUND]

@@ -19,8 +19,9 @@ from gateway.web.keys import (
     SWEEPER,
     TRANSFERS,
 )
+from gateway.web.limits import LIMITS
 from gateway.web.listing import ListQuery, ListQuerySchema, write_cursor
-from gateway.web.load import load_json, load_query
+from gateway.web.load import load_json, load_query, read_body
 from gateway.web.proof import require
 from gateway.web.schemas import TransferSchema
 
@@ -72,7 +73,7 @@ async def hang_up(request: web.Request) -> web.Response:
 async def transfer(request: web.Request) -> web.Response:
     visitor = require(request, Role.DISPATCH)
     call = await _call(request)
-    body = await request.read()
+    body = await read_body(request)
     target: str = load_json(request, body, _TRANSFER)["target"] if body else ""
     call = await request.app[TRANSFERS].asked(call, target, by=visitor or NOBODY)
     return web.json_response(await _with_deliveries(request, call))
@@ -106,7 +107,8 @@ async def diagnostics(request: web.Request) -> web.Response:
     require(request, Role.READ)
     strategy = request.app[CONFIG].inbound.strategy
     seen = request.app[SEEN].view()
-    return web.json_response({"version": __version__, "strategy": strategy, **seen})
+    refused = {"refused": request.app[LIMITS].refused}
+    return web.json_response({"version": __version__, "strategy": strategy, **seen, **refused})
 
 
 @routes.get("/healthz")

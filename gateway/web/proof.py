@@ -9,11 +9,12 @@ from gateway.jambonz import signature
 from gateway.livekit.webhooks import ProofError
 from gateway.settings import Role
 from gateway.web.keys import CLOCK, CONFIG, PROOF
+from gateway.web.load import read_body
 
 
 async def jambonz_body(request: web.Request) -> bytes:
     """The body of a Jambonz hook, its signature checked where a secret is configured."""
-    body = await request.read()
+    body = await read_body(request)
     security = request.app[CONFIG].security
     if security.webhook_secrets:
         try:
@@ -35,7 +36,7 @@ async def jambonz_body(request: web.Request) -> bytes:
 
 async def livekit_body(request: web.Request) -> bytes:
     """The body of a LiveKit webhook or an agent's report, proven by the LiveKit key."""
-    body = await request.read()
+    body = await read_body(request)
     try:
         request.app[PROOF].check(request.headers.get("Authorization"), body)
     except ProofError as error:

@@ -216,7 +216,10 @@ async def test_two_hundred_calls_while_every_third_delivery_fails(
     start_gateway: GatewayStarter, fake_livekit: FakeLiveKit, receiver: Receiver
 ) -> None:
     gateway = await start_gateway(
-        callbacks=ALLOWED, watch=QUICK, outbound={"max_active_calls": 1000}
+        callbacks=ALLOWED,
+        watch=QUICK,
+        outbound={"max_active_calls": 1000},
+        limits={"dispatch_burst": 1000},
     )
     receiver.answer = lambda number: 500 if number % 3 == 0 else 200
     outcomes = [None, (486, "Busy Here"), (403, "Forbidden auth ID"), (480, "Unavailable")]

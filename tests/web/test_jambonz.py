@@ -244,7 +244,7 @@ async def test_a_dial_that_this_gateway_does_not_know_is_still_answered(
 
 
 async def test_at_the_cap_callers_hear_busy(start_gateway: GatewayStarter) -> None:
-    gateway = await start_gateway(inbound={"max_active_calls": 1})
+    gateway = await start_gateway(limits={"max_active_calls": 1})
     assert (await jambonz_for(gateway).call_arrives())[0]["verb"] == "dial"
     (decline,) = await jambonz_for(gateway).call_arrives()
     assert (decline["verb"], decline["status"]) == ("sip:decline", 486)
