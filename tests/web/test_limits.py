@@ -14,6 +14,7 @@ from tests.web.test_dispatch import GUIDE, HEADERS, dispatch
 from tests.web.test_livekit import send
 
 PATIENT = {"deadline": 5}
+REPEATED: dict[str, Any] = {"wait": "answer", "idempotency_key": "1"}
 
 
 async def until_asked(fake: FakeLiveKit, kind: Any, number: int) -> None:
@@ -91,9 +92,8 @@ async def test_dispatches_have_a_bound_of_their_own(
     gateway = await start_gateway(limits={"max_requests": 1}, outbound={"max_active_calls": 1})
     rings = asyncio.Event()
     fake_livekit.callees["61402012298"] = Callee(rings=rings)
-    order = {"wait": "answer", "idempotency_key": "1"}
     # Repeated, it waits for the same call: no cap on calls would ever be met.
-    waiting = [asyncio.create_task(dispatch(gateway, **order)) for _ in range(3)]
+    waiting = [asyncio.create_task(dispatch(gateway, **REPEATED)) for _ in range(3)]
     done, still = await asyncio.wait(waiting, timeout=10, return_when=asyncio.FIRST_COMPLETED)
     assert [(await task)[1]["error"] for task in done] == ["overloaded"]
     rings.set()
