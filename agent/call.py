@@ -1,5 +1,6 @@
 """One job, one call: joins the room, holds a conversation, tells the gateway how it went."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -14,6 +15,9 @@ from agent.room import ROOM_ENDED, RoomEnded, join
 from agent.settings import WorkerSettings
 
 logger = logging.getLogger("agent.call")
+
+#: How long LiveKit may take to delete a room, in s; its client would wait for ever.
+DELETE_LIMIT = 5.0
 
 #: Talks in a room until the call is over and returns why; see `agent.diagnostic.converse`.
 Conversation = Callable[
@@ -39,7 +43,16 @@ async def run_call(ctx: JobContext, settings: WorkerSettings, converse: Conversa
         record.errors.append(why)
         await reporter.tell("agent_failed", why, record.report())
         # Also without the gateway's help the caller is let go rather than left in silence.
-        await ctx.delete_room()
+        await _let_go(ctx)
         raise
     await reporter.tell("agent_ended", reason, record.report())
     ctx.shutdown(reason)
+
+
+async def _let_go(ctx: JobContext) -> None:
+    """End the room. Without an answer that is left to the gateway, which deletes it too."""
+    try:
+        async with asyncio.timeout(DELETE_LIMIT):
+            await ctx.delete_room()
+    except TimeoutError:
+        logger.warning("the room could not be deleted in time")

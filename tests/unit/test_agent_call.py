@@ -1,0 +1,22 @@
+"""What an agent whose call failed does where LiveKit is away."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from agent import call
+
+
+class Job:
+    def delete_room(self) -> "asyncio.Future[Any]":
+        return asyncio.get_running_loop().create_future()
+
+
+async def test_a_livekit_that_hangs_does_not_keep_the_job(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(call, "DELETE_LIMIT", 0.01)
+    async with asyncio.timeout(10):
+        await call._let_go(cast(Any, Job()))
+    assert "could not be deleted" in caplog.text
