@@ -49,7 +49,7 @@ def environment(url: str, key: str, secret: str) -> dict[str, str]:
         "JAMBONZ_WEBHOOK_SECRET": SECRET,
         "GATEWAY_API_KEYS": "",
         "GATEWAY__SERVER__LOG_FORMAT": "json",
-        "GATEWAY__INBOUND__MAX_ACTIVE_CALLS": "200000",
+        "GATEWAY__LIMITS__MAX_ACTIVE_CALLS": "200000",
         "GATEWAY__INBOUND__REGISTERED_TIMEOUT": "3600",
         # Nor do calls end because this LiveKit has no worker.
         "GATEWAY__INBOUND__AGENT_TIMEOUT": "120",

@@ -72,7 +72,7 @@ class Limits:
         now = time.monotonic()
         if now - self._logged_at >= LOG_EVERY:
             self._logged_at = now
-            log.warning("gateway.overloaded", since_start=dict(self.refused))
+            log.warning("limit.met", what=what, since_start=dict(self.refused))
 
 
 LIMITS = web.AppKey("limits", Limits)
