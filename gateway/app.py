@@ -15,7 +15,18 @@ from gateway.parts import Parts, now
 from gateway.redis.connect import connected
 from gateway.redis.database import Database
 from gateway.settings import Config, RegistrySettings
-from gateway.web import events, jambonz, keys, limits, livekit, middlewares, n8n, ops, simple
+from gateway.web import (
+    events,
+    jambonz,
+    keys,
+    limits,
+    livekit,
+    middlewares,
+    n8n,
+    openapi,
+    ops,
+    simple,
+)
 
 log = structlog.get_logger()
 
@@ -33,10 +44,11 @@ def create_app(config: Config) -> web.Application:
     app[keys.SEEN] = Seen()
     app[keys.LISTENERS] = keys.Listeners()
     app.on_shutdown.append(events.end_listening)
+    app[keys.OPENAPI] = openapi.document()
     app[keys.PROOF] = ProofOfKey(config.livekit.api_key, config.livekit.api_secret)
     app.cleanup_ctx.append(_parts)
     app.cleanup_ctx.append(_beside)
-    for module in (events, jambonz, livekit, n8n, ops, simple):
+    for module in (events, jambonz, livekit, n8n, ops, simple, openapi):
         app.add_routes(module.routes)
     return app
 

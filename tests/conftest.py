@@ -55,19 +55,24 @@ def make_config(fake_livekit: FakeLiveKit) -> ConfigMaker:
     """A configuration that points at the fake; sections by keyword, as in config.yaml."""
 
     def make(env: dict[str, str] | None = None, **sections: Any) -> Config:
-        basis = {
-            "LIVEKIT_URL": fake_livekit.url,
-            "LIVEKIT_API_KEY": KEY,
-            "LIVEKIT_API_SECRET": SECRET,
-            "LIVEKIT_SIP_HOST": "sip.example.com",
-            "JAMBONZ_WEBHOOK_SECRET": WEBHOOK_SECRET,
-            "GATEWAY_API_KEYS": f"ops:read:{READ_KEY},n8n:dispatch:{DISPATCH_KEY}",
-            "SIP_OUTBOUND_TRUNK_ID": "ST_1",
-            "CALLBACK_SECRET": CALLBACK_SECRET,
-        }
-        return build_config(sections, basis | (env or {}))
+        return config_for(fake_livekit.url, env, **sections)
 
     return make
+
+
+def config_for(livekit_url: str, env: dict[str, str] | None = None, **sections: Any) -> Config:
+    """What the tests' gateways are configured with; see `make_config`."""
+    basis = {
+        "LIVEKIT_URL": livekit_url,
+        "LIVEKIT_API_KEY": KEY,
+        "LIVEKIT_API_SECRET": SECRET,
+        "LIVEKIT_SIP_HOST": "sip.example.com",
+        "JAMBONZ_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "GATEWAY_API_KEYS": f"ops:read:{READ_KEY},n8n:dispatch:{DISPATCH_KEY}",
+        "SIP_OUTBOUND_TRUNK_ID": "ST_1",
+        "CALLBACK_SECRET": CALLBACK_SECRET,
+    }
+    return build_config(sections, basis | (env or {}))
 
 
 @pytest.fixture
