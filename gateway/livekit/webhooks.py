@@ -125,4 +125,6 @@ def _left_alone(who: ParticipantInfo) -> bool:
 
 
 def _departure(who: ParticipantInfo) -> str:
-    return f"{who.identity}: {DisconnectReason.Name(who.disconnect_reason)}"
+    # A newer LiveKit may have reasons that this protocol has no name for.
+    names = {number: name for name, number in DisconnectReason.items()}
+    return f"{who.identity}: {names.get(who.disconnect_reason, who.disconnect_reason)}"

@@ -20,6 +20,7 @@ LIVEKIT = ("livekitToken",)
 
 #: What a door may refuse, by the error's code: HTTP status, and when.
 REFUSALS: Mapping[str, tuple[int, str]] = {
+    "unreadable": (400, "the body is not encoded as its headers say"),
     "not_json": (400, "the body is not JSON"),
     "not_an_event": (400, "the body is not a LiveKit webhook event"),
     "bad_refer_to": (400, "the Refer-To is not a destination"),
@@ -41,7 +42,7 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "no_trunk": (503, "there is no outbound trunk"),
     "livekit_unreachable": (503, "LiveKit does not answer"),
 }
-_JSON = ("not_json", "too_large", "unsupported_media_type", "invalid")
+_JSON = ("unreadable", "not_json", "too_large", "unsupported_media_type", "invalid")
 
 PATH_PARAMETERS = {
     "call_id": "the call's id, which is also its LiveKit room's name",
@@ -250,7 +251,7 @@ DOORS: tuple[Door, ...] = (
         _WEBHOOK,
         body_type="application/webhook+json",
         answers={204: None},
-        refusals=("bad_token", "not_an_event", "too_large"),
+        refusals=("bad_token", "unreadable", "not_an_event", "too_large"),
     ),
     Door(
         "get",

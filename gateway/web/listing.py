@@ -1,7 +1,6 @@
 """`GET /livekit-api/calls`: its query string and its cursor."""
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +11,9 @@ from marshmallow import RAISE, Schema, ValidationError, fields, post_load, valid
 from gateway.calls import CallStatus, Direction
 from gateway.registry import CallFilter, Position
 
+#: In ms since epoch: the year 5138, and what every number type has room for.
+LATEST = 99_999_999_999_999
+
 
 class Cursor(fields.Field[Position]):
     """Where the previous page ended. Opaque to its users: base64url of JSON."""
@@ -19,11 +21,18 @@ class Cursor(fields.Field[Position]):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Position:
         try:
             start, call_id = json.loads(base64.urlsafe_b64decode(value))
-        except (ValueError, TypeError, binascii.Error) as error:
+            _moment(start)
+            call_id.encode()
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ValidationError("Must be a next_cursor that was given out here.") from error
-        if not isinstance(start, int) or not isinstance(call_id, str):
-            raise ValidationError("Must be a next_cursor that was given out here.")
         return start, call_id
+
+
+def _moment(value: int) -> int:
+    """`value` in ms since epoch. Raises ValueError."""
+    if not isinstance(value, int) or not 0 <= value <= LATEST:
+        raise ValueError(f"{value} is no moment")
+    return value
 
 
 def write_cursor(position: Position | None) -> str | None:
@@ -36,9 +45,9 @@ class Moment(fields.Field[int]):
     """ms since epoch, or ISO 8601; a time without a zone is UTC."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
-        if str(value).isdecimal():
-            return int(value)
         try:
+            if value.isdecimal():
+                return _moment(int(value))
             moment = datetime.fromisoformat(value)
         except ValueError as error:
             raise ValidationError(

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from aiohttp import web
 from marshmallow import Schema, ValidationError
@@ -22,6 +23,18 @@ async def read_body(request: web.Request) -> bytes:
         message = f"the body did not arrive within {limit:g} s"
         raise ApiError(408, "too_slow", message) from error
 
+#: How deep JSON may be nested: well within what Python can write again.
+MAX_DEPTH = 64
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The body as it is before it is JSON. Raises ApiError 400, HTTPRequestEntityTooLarge."""
+    try:
+        return await request.read()
+    except web.RequestPayloadError as error:
+        message = "the body is not encoded as its headers say"
+        raise ApiError(400, "unreadable", message) from error
+
 
 def load_json(request: web.Request, body: bytes, schema: Schema) -> Any:
     """`body` as `schema` has it. Raises ApiError 415, 400 or 422."""
@@ -32,7 +45,7 @@ def load_json(request: web.Request, body: bytes, schema: Schema) -> Any:
             f"send Content-Type: application/json, not {request.content_type}",
         )
     try:
-        data = json.loads(body)
+        data = _parsed(body)
     except (ValueError, RecursionError) as error:
         raise ApiError(400, "not_json", f"the body is not JSON: {error}") from error
     if not isinstance(data, dict):
@@ -41,8 +54,12 @@ def load_json(request: web.Request, body: bytes, schema: Schema) -> Any:
 
 
 def load_query(request: web.Request, schema: Schema) -> Any:
-    """The query string as `schema` has it. Raises ApiError 422."""
-    return load(schema, dict(request.query))
+    """The query string as `schema` has it, each name once. Raises ApiError 422."""
+    query = request.query
+    twice = {name: ["Given more than once."] for name in query if len(query.getall(name)) > 1}
+    if twice:
+        raise ApiError(422, "invalid", f"given more than once: {', '.join(twice)}", twice)
+    return load(schema, dict(query))
 
 
 def load(schema: Schema, data: Mapping[str, Any]) -> Any:
@@ -52,3 +69,42 @@ def load(schema: Schema, data: Mapping[str, Any]) -> Any:
         details = error.messages_dict
         named = ", ".join(str(name) for name in details)
         raise ApiError(422, "invalid", f"cannot use: {named}", details) from error
+
+
+def _parsed(body: bytes) -> Any:
+    """`body` as JSON that can be written again, by RFC 8259. Raises ValueError, RecursionError.
+
+    Numbers are finite and nesting is bounded. Half a surrogate pair, as cutting a text in two
+    leaves one (§8.2), becomes "?": a call is not refused for it, but nothing could encode it.
+    """
+    text = body.decode("utf-8-sig")
+    data = _DECODER.decode(text)
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(data) > MAX_DEPTH:
+        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
+    if "\\ud" in text or "\\uD" in text:
+        data = json.loads(json.dumps(data, ensure_ascii=False).encode(errors="replace"))
+    return data
+
+
+def _depth(data: Any) -> int:
+    depth, level = 0, [data]
+    while level := [one for one in level if isinstance(one, dict | list)]:
+        depth += 1
+        level = [
+            inner for one in level for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+    return depth
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits[:20]} is too large a number")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)

@@ -82,7 +82,7 @@ def document() -> str:
     )
     converter = plugin.converter
     assert converter  # noqa: S101 - APISpec() has just set it
-    converter.add_attribute_function(_as_json)
+    converter.add_attribute_function(_as_json)  # type: ignore[no-untyped-call]  # apispec's own
     for name, proof in _PROOFS.items():
         spec.components.security_scheme(name, dict(proof))
     spec.components.schema("Error", schema=ErrorSchema)

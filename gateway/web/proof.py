@@ -59,7 +59,9 @@ def require(request: web.Request, role: Role) -> str:
             "send one of GATEWAY_API_KEYS as 'Authorization: Bearer …' or 'X-API-Key: …'",
         )
     # No short cut: all are compared, so timing tells nothing about which one is close.
-    matching = [k for k in keys if hmac.compare_digest(k.secret.encode(), offered.encode())]
+    # Bytes that are no UTF-8 come as surrogates (PEP 383).
+    given = offered.encode(errors="surrogateescape")
+    matching = [k for k in keys if hmac.compare_digest(k.secret.encode(), given)]
     if not matching:
         raise ApiError(401, "unauthorized", "this API key is not one of GATEWAY_API_KEYS")
     fitting = [key.name for key in matching if key.role in {role, Role.DISPATCH}]

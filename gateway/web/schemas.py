@@ -53,7 +53,8 @@ class SipStatus(fields.Field[int | None]):
     """A SIP status; anything that is none is taken as not known, the hook still counts."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int | None:
-        number = int(value) if str(value).isdecimal() else 0
+        digits = str(value)
+        number = int(digits) if len(digits) == 3 and digits.isdecimal() else 0
         return number if 100 <= number <= 699 else None
 
 

@@ -68,6 +68,7 @@ async def test_webhooks_move_the_call_on(gateway: Client) -> None:
     [
         (DisconnectReason.CLIENT_INITIATED, "user_hangup"),
         (DisconnectReason.ROOM_DELETED, "agent_hangup"),
+        (77, "user_hangup"),  # a reason of a newer LiveKit's
     ],
 )
 async def test_who_ended_a_conversation(gateway: Client, why: Any, reason: str) -> None:
@@ -101,11 +102,6 @@ async def test_a_webhook_must_be_signed_by_our_livekit(gateway: Client) -> None:
     assert (await shown(gateway, call_id))["call_status"] == "registered"
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"event": 5}', b"\xff"])
-async def test_a_signed_body_that_is_no_event(gateway: Client, body: bytes) -> None:
-    assert await send(gateway, "/livekit/webhook", body) == 400
-
-
 async def test_the_agent_reports_how_it_goes(gateway: Client) -> None:
     call_id = await registered(gateway)
     assert await tell(gateway, call_id, "agent_ready") == 204
@@ -126,23 +122,3 @@ async def test_an_agents_failure_ends_the_call(gateway: Client) -> None:
     call = await shown(gateway, call_id)
     assert (call["call_status"], call["disconnection_reason"]) == ("error", "agent_error")
     assert "ValueError: no model" in [entry["detail"] for entry in call["timeline"]]
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"event": "agent_sang", "job_id": "1"},
-        {"event": "agent_ready"},
-        {"event": "agent_ready", "job_id": "1", "mood": "fine"},
-    ],
-)
-async def test_a_report_that_is_not_ours(gateway: Client, content: dict[str, str]) -> None:
-    call_id = await registered(gateway)
-    body = json.dumps(content).encode()
-    assert await send(gateway, f"/livekit-api/calls/{call_id}/report", body) == 422
-
-
-async def test_a_report_must_be_signed(gateway: Client) -> None:
-    path = f"/livekit-api/calls/{await registered(gateway)}/report"
-    async with gateway.post(path, json={"event": "agent_failed", "job_id": "1"}) as answer:
-        assert answer.status == 401
