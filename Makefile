@@ -40,11 +40,13 @@ test-n8n: install  ## the shipped workflows in a real n8n; the first time instal
 	@bash tests/n8n/install.sh
 	@WITH_N8N=1 $(BIN)/python -m pytest tests/n8n
 
-lint: install  ## ruff, mypy, the import contracts
+lint: install  ## ruff, mypy, the import contracts, bandit, pip-audit
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy gateway agent tests bench
 	@$(BIN)/lint-imports
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml gateway agent
+	@$(BIN)/python .ci/audit.py constraints.txt
 
 bench: install  ## measurements, side by side with the floor
 	@$(BIN)/python -m bench
