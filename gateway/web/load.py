@@ -77,7 +77,7 @@ def _parsed(body: bytes) -> Any:
     Numbers are finite and nesting is bounded. Half a surrogate pair, as cutting a text in two
     leaves one (§8.2), becomes "?": a call is not refused for it, but nothing could encode it.
     """
-    text = body.decode("utf-8-sig")
+    text = body.decode().removeprefix("\ufeff")
     data = _DECODER.decode(text)
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(data) > MAX_DEPTH:
         raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")

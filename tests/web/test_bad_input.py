@@ -475,6 +475,11 @@ async def test_a_whole_surrogate_pair_is_a_character(visitor: Visitor, gateway: 
     assert (await shown(gateway, verbs[0]["headers"]["X-Call-Id"]))["from_number"] == "😀 ?"
 
 
+async def test_a_byte_order_mark_does_no_harm(visitor: Visitor) -> None:
+    status, _ = await visitor.knock(CALL_HOOK, b"\xef\xbb\xbf" + _json({"call_sid": "2"}), JSON)
+    assert status == 200
+
+
 @pytest.mark.parametrize("details", [{}, {"sip_refer_to": ""}, {"sip_refer_to": "the boss"}])
 async def test_a_refer_hook_without_a_target(visitor: Visitor, details: object) -> None:
     # Never an empty 200: LiveKit would wait for its REFER to its time-out.
