@@ -1,0 +1,239 @@
+"""Bad input for every door, and what answers it: a table for each kind of visitor."""
+
+import base64
+from collections.abc import Mapping
+
+from tests.conftest import READ_KEY
+
+JSON = {"Content-Type": "application/json"}
+LEG = {"call_sid": "1", "call_status": "trying"}
+ORDER = {"destination": "61491570156", "account_code": "em-tech-01"}
+
+CALL_HOOK = "POST /livekit-api"
+SIMPLE = "POST /livekit-simple"
+DIAL = "POST /livekit-api/dial-action"
+STATUS = "POST /livekit-api/call-status"
+REFER = "POST /livekit-api/refer"
+TRANSFERRED = "POST /livekit-api/transfer-action"
+WAIT = "POST /livekit-api/queue-wait"
+QUEUE = "POST /livekit-api/queue-action"
+DISPATCH = "POST /dispatch"
+CALLS = "GET /livekit-api/calls"
+CALL = "GET /livekit-api/calls/{call_id}"
+HANG_UP = "POST /livekit-api/calls/{call_id}/hangup"
+TRANSFER = "POST /livekit-api/calls/{call_id}/transfer"
+RETRY = "POST /livekit-api/calls/{call_id}/deliveries/{delivery_id}/retry"
+REPORT = "POST /livekit-api/calls/{call_id}/report"
+WEBHOOK = "POST /livekit/webhook"
+DIAGNOSTICS = "GET /livekit-api/diagnostics"
+OPENAPI = "GET /openapi.json"
+
+OF_CALL = "?call_id=call-1"
+#: Every door that reads JSON, with the query it wants.
+READS_JSON = {
+    **dict.fromkeys((CALL_HOOK, SIMPLE, DIAL, STATUS, REFER, DISPATCH, TRANSFER, REPORT), ""),
+    **dict.fromkeys((TRANSFERRED, WAIT, QUEUE), OF_CALL),
+}
+
+NO_JSON: dict[str, tuple[bytes, Mapping[str, str], int, str]] = {
+    "half of it": (b"{", JSON, 400, "not_json"),
+    "white space": (b" ", JSON, 400, "not_json"),
+    "not UTF-8": (b'{"call_sid": "\xff"}', JSON, 400, "not_json"),
+    "UTF-16": ('{"call_sid": "1"}'.encode("utf-16"), JSON, 400, "not_json"),
+    "NaN": (b'{"call_sid": NaN}', JSON, 400, "not_json"),
+    "Infinity": (b'{"call_sid": -Infinity}', JSON, 400, "not_json"),
+    "a number without end": (b'{"call_sid": 1e999}', JSON, 400, "not_json"),
+    "5000 digits": (b'{"call_sid": ' + b"1" * 5000 + b"}", JSON, 400, "not_json"),
+    "nested 65 deep": (b'{"a":' + b"[" * 64 + b"]" * 64 + b"}", JSON, 400, "not_json"),
+    "nested 100,000 deep": (b"[" * 100_000, JSON, 400, "not_json"),
+    "an array": (b'[{"call_sid": "1"}]', JSON, 422, "invalid"),
+    "a number": (b"1", JSON, 422, "invalid"),
+    "null": (b"null", JSON, 422, "invalid"),
+    "2 MiB": (b'{"call_sid": "' + b"1" * 2_097_152 + b'"}', JSON, 413, "too_large"),
+    "a form": (
+        b"call_sid=1",
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        415,
+        "unsupported_media_type",
+    ),
+    "plain text": (b"{}", {"Content-Type": "text/plain"}, 415, "unsupported_media_type"),
+    "no type": (b"{}", {"Content-Type": ";;;"}, 415, "unsupported_media_type"),
+}
+
+#: Jambonz: its fields that are missing or of the wrong kind. All are 422 `invalid`.
+HOOKS: list[tuple[str, object, str]] = [
+    *((door, {}, "call_sid") for door in (CALL_HOOK, SIMPLE, DIAL, STATUS, REFER)),
+    *((door + OF_CALL, {}, "call_sid") for door in (TRANSFERRED, QUEUE)),
+    (CALL_HOOK, {"call_sid": ""}, "call_sid"),
+    (CALL_HOOK, {"call_sid": "1" * 129}, "call_sid"),
+    (CALL_HOOK, {"call_sid": {"a": 1}}, "call_sid"),
+    (CALL_HOOK, {"call_sid": "1", "from": []}, "from"),
+    (CALL_HOOK, {"call_sid": "1", "to": 61491570156}, "to"),
+    (CALL_HOOK, {"call_sid": "1", "sip": "INVITE"}, "sip"),
+    (CALL_HOOK, {"call_sid": "1", "sip": {"headers": [1]}}, "sip"),
+    (CALL_HOOK, {"call_sid": "1", "env_vars": [1]}, "env_vars"),
+    (SIMPLE, {"call_sid": "1", "to": {}}, "to"),
+    (DIAL, {**LEG, "call_status": {}}, "call_status"),
+    (DIAL, {**LEG, "dial_call_status": 1}, "dial_call_status"),
+    (DIAL + "?fallback=x", LEG, "fallback"),
+    (DIAL + "?fallback=-1", LEG, "fallback"),
+    (DIAL + "?fallback=101", LEG, "fallback"),
+    (DIAL + "?fallback=1&fallback=2", LEG, "fallback"),
+    (STATUS, {**LEG, "call_status": ""}, "call_status"),
+    (STATUS, {**LEG, "parent_call_sid": []}, "parent_call_sid"),
+    (REFER, LEG, "refer_details"),
+    (REFER, {**LEG, "refer_details": None}, "refer_details"),
+    (REFER, {**LEG, "refer_details": "tel:+61491570156"}, "refer_details"),
+    (REFER, {**LEG, "refer_details": {"sip_refer_to": 5}}, "refer_details"),
+    (TRANSFERRED, LEG, "call_id"),
+    (TRANSFERRED + "?call_id=" + "1" * 129, LEG, "call_id"),
+    (WAIT, {}, "call_id"),
+    (QUEUE + "?call_id=", LEG, "call_id"),
+    (QUEUE + OF_CALL, {**LEG, "queue_result": 1}, "queue_result"),
+]
+
+#: n8n: the fields of a dispatch. All are 422 `invalid`.
+ORDERS: list[tuple[object, str]] = [
+    ({"account_code": "1"}, "destination"),
+    ({"destination": "61491570156"}, "account_code"),
+    ({**ORDER, "destination": 61491570156}, "destination"),
+    ({**ORDER, "destination": "+1 555 0100"}, "destination"),
+    ({**ORDER, "destination": "sip:a@b;transport=tcp"}, "destination"),
+    ({**ORDER, "destination": "tel:٣٣٣"}, "destination"),
+    ({**ORDER, "account_code": "a\r\nX-Injected: 1"}, "account_code"),
+    ({**ORDER, "account_code": "a\x00"}, "account_code"),
+    ({**ORDER, "account_code": "a" * 129}, "account_code"),
+    ({**ORDER, "transfer_target": "the boss"}, "transfer_target"),
+    ({**ORDER, "caller_id": '"><sip:x>'}, "caller_id"),
+    ({**ORDER, "caller_number": ""}, "caller_number"),
+    ({**ORDER, "caller_name": None}, "caller_name"),
+    ({**ORDER, "metadata": []}, "metadata"),
+    ({**ORDER, "metadata": {"gateway": 1}}, "metadata"),
+    ({**ORDER, "metadata": {"caller_id": 1}}, "metadata"),
+    ({**ORDER, "agent_name": "a" * 129}, "agent_name"),
+    ({**ORDER, "session_options": "fast"}, "session_options"),
+    ({**ORDER, "max_call_duration": 9}, "max_call_duration"),
+    ({**ORDER, "max_call_duration": 10**300}, "max_call_duration"),
+    ({**ORDER, "ringing_timeout": 121}, "ringing_timeout"),
+    ({**ORDER, "ringing_timeout": True}, "ringing_timeout"),
+    ({**ORDER, "record_call": "perhaps"}, "record_call"),
+    ({**ORDER, "wait": "for ever"}, "wait"),
+    ({**ORDER, "callback_url": "ftp://example.com/"}, "callback_url"),
+    ({**ORDER, "callback_url": "http://[::1"}, "callback_url"),
+    ({**ORDER, "callback_url": "http://127.0.0.1/"}, "callback_url"),
+    ({**ORDER, "callback_url": "http://a:99999/"}, "callback_url"),
+    ({**ORDER, "callback_events": ["call_lost"]}, "callback_events"),
+    ({**ORDER, "idempotency_key": "k" * 256}, "idempotency_key"),
+    ({**ORDER, "destnation": "61491570156"}, "destnation"),
+]
+
+#: What is no position in a list; the last one has half a surrogate pair in it.
+CURSORS = [
+    *("abc", "%ff"),
+    *(
+        base64.urlsafe_b64encode(text).decode()
+        for text in (b"[]", b'[1.5, "a"]', b'["a", 1]', b'[-1, "a"]', b"[" * 5000, b"{}", b"\xff")
+    ),
+    base64.urlsafe_b64encode(rb'[1, "\ud800"]').decode(),
+]
+#: Ops: queries, ids and bodies.
+ASKED: list[tuple[str, object, int, str, str]] = [
+    (CALLS + "?limit=0", None, 422, "invalid", "limit"),
+    (CALLS + "?limit=201", None, 422, "invalid", "limit"),
+    (CALLS + "?limit=many", None, 422, "invalid", "limit"),
+    (CALLS + "?limit=" + "1" * 5000, None, 422, "invalid", "limit"),
+    (CALLS + "?limit=1&limit=2", None, 422, "invalid", "limit"),
+    (CALLS + "?status=gone", None, 422, "invalid", "status"),
+    (CALLS + "?status=%ff", None, 422, "invalid", "status"),
+    (CALLS + "?direction=up", None, 422, "invalid", "direction"),
+    (CALLS + "?include=all", None, 422, "invalid", "include"),
+    (CALLS + "?since=yesterday", None, 422, "invalid", "since"),
+    (CALLS + "?since=", None, 422, "invalid", "since"),
+    (CALLS + "?since=" + "1" * 5000, None, 422, "invalid", "since"),
+    (CALLS + "?since=99999999999999999999", None, 422, "invalid", "since"),
+    *((CALLS + f"?cursor={cursor}", None, 422, "invalid", "cursor") for cursor in CURSORS),
+    (CALLS + "?form_number=1", None, 422, "invalid", "form_number"),
+    (CALL.replace("{call_id}", "call-x"), None, 404, "not_found", ""),
+    (HANG_UP.replace("{call_id}", "call-x"), None, 404, "not_found", ""),
+    *(
+        (f"GET /livekit-api/calls/{call_id}", None, 404, "not_found", "")
+        for call_id in ("%ff", "%00", "%2F", "..%2F", "%", "a%20b", "%F0%9F%98%80", "x" * 4000)
+    ),
+    (TRANSFER.replace("{call_id}", "call-x"), {"target": "1"}, 404, "not_found", ""),
+    (TRANSFER, None, 422, "invalid", "target"),
+    (TRANSFER, {"target": ""}, 422, "invalid", "target"),
+    (TRANSFER, {"target": "the boss"}, 422, "invalid", "target"),
+    (TRANSFER, {"target": ["+61491570156"]}, 422, "invalid", "target"),
+    (TRANSFER, {"target": "1" * 301}, 422, "invalid", "target"),
+    (TRANSFER, {"to": "+61491570156"}, 422, "invalid", "to"),
+    (TRANSFER, {"target": "+61491570156"}, 403, "transfer_not_allowed", ""),
+    (TRANSFER, {"target": "+15550100"}, 409, "not_ongoing", ""),
+    (RETRY, None, 404, "not_found", ""),
+    (RETRY.replace("{delivery_id}", "%ff"), None, 404, "not_found", ""),
+]
+
+#: The agent worker: the fields of a report. All are 422 `invalid`.
+REPORTS: list[tuple[object, str]] = [
+    ({"job_id": "AJ_1"}, "event"),
+    ({"event": "agent_ready"}, "job_id"),
+    ({"event": "agent_bored", "job_id": "AJ_1"}, "event"),
+    ({"event": "agent_ready", "job_id": ""}, "job_id"),
+    ({"event": "agent_ready", "job_id": "j" * 129}, "job_id"),
+    ({"event": "agent_ready", "job_id": "AJ_1", "detail": 5}, "detail"),
+    ({"event": "agent_ended", "job_id": "AJ_1", "report": "fine"}, "report"),
+    ({"event": "agent_ready", "job_id": "AJ_1", "call_id": "call-1"}, "call_id"),
+]
+
+#: LiveKit: what is signed by it, and no webhook event. All are 400 `not_an_event`.
+EVENTS = [
+    b"",
+    b"{",
+    b"\xff",
+    b"[]",
+    b"null",
+    b"1",
+    b"{}",
+    b'{"event": 1}',
+    b'{"event": "\\ud800"}',
+    b'{"event": "x", "createdAt": 1e999}',
+    b'{"event": "x", "createdAt": NaN}',
+    b'{"event": "x", "room": {"name": 1}}',
+    b'{"event": "x", "participant": {"kind": 99999999999}}',
+    b'{"event": "x", "participant": {"attributes": {"a": null}}}',
+    b'{"event": "x", "event": "y"}',
+    b'{"event": "x", "y": ' + b"[" * 100_000,
+]
+
+#: Who is asked for a proof, and with what code wrong ones are refused. All are 401.
+UNPROVEN = {
+    "unauthorized": (CALLS, CALL, HANG_UP, TRANSFER, RETRY, DISPATCH, DIAGNOSTICS, OPENAPI),
+    "bad_signature": (CALL_HOOK, SIMPLE, DIAL, STATUS, REFER, TRANSFERRED, WAIT, QUEUE),
+    "bad_token": (REPORT, WEBHOOK),
+}
+WRONG_PROOFS: dict[str, list[dict[str, str]]] = {
+    "unauthorized": [
+        {},
+        {"X-API-Key": ""},
+        {"X-API-Key": "guess"},
+        {"X-API-Key": "ü"},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer guess"},
+        {"Authorization": f"Basic {READ_KEY}"},
+    ],
+    "bad_signature": [
+        {},
+        {"Jambonz-Signature": "guess"},
+        {"Jambonz-Signature": "t=1,v1=ü"},
+        {"Jambonz-Signature": "t=" + "9" * 5000 + ",v1=00"},
+        {"Jambonz-Signature": "t=٣,v1=00"},
+    ],
+    "bad_token": [
+        {},
+        {"Authorization": "Bearer guess"},
+        {"Authorization": "ü.ü.ü"},
+        {"Authorization": "eyJhbGciOiJub25lIn0.e30."},  # alg: none
+    ],
+}
+
+#: Doors that read nothing, and so answer as ever.
+READS_NOTHING = ["GET /healthz", "GET /readyz", "OPTIONS /livekit-api"]
