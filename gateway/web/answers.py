@@ -122,7 +122,7 @@ class WebhooksSeenSchema(_Answer):
     rooms = fields.List(fields.String())
 
 
-class SimpleCallsSchema(_Answer):
+class CountedSchema(_Answer):
     count = fields.Integer()
     last_at = _moment(allow_none=True)
 
@@ -131,7 +131,9 @@ class DiagnosticsSchema(_Answer):
     version = fields.String()
     strategy = fields.String()
     livekit_webhooks = fields.Nested(WebhooksSeenSchema)
-    simple_calls = fields.Nested(SimpleCallsSchema)
+    simple_calls = fields.Nested(CountedSchema)
+    uninvited_rooms = fields.Nested(CountedSchema)
+    refused = fields.Dict(keys=fields.String(), values=fields.Integer())
 
 
 class AliveSchema(_Answer):

@@ -33,16 +33,23 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "idempotency_key_reused": (409, "the key came with another body before"),
     "not_ongoing": (409, "the call is not ongoing"),
     "transfer_pending": (409, "the call is being handed on already"),
-    "too_large": (413, "the body is larger than server.max_body_bytes"),
+    "too_slow": (408, "the body did not arrive within limits.read_timeout"),
+    "too_large": (413, "the body is larger than limits.max_body_bytes"),
     "unsupported_media_type": (415, "not application/json"),
     "invalid": (422, "a field is missing or wrong; details names it"),
-    "too_many_calls": (429, "outbound.max_active_calls is reached"),
+    "too_many_calls": (429, "outbound.max_active_calls or limits.max_active_calls is reached"),
+    "too_many_requests": (429, "the API key asks more often than limits.dispatch_rate"),
     "livekit_refused": (502, "LiveKit or the carrier said no"),
     "no_agent": (503, "no worker took the job"),
     "no_trunk": (503, "there is no outbound trunk"),
     "livekit_unreachable": (503, "LiveKit does not answer"),
+    "overloaded": (503, "there is too much to do: come back"),
+    "registry_unavailable": (503, "calls cannot be looked up now: try again"),
 }
-_JSON = ("unreadable", "not_json", "too_large", "unsupported_media_type", "invalid")
+_BODY = ("unreadable", "too_slow", "too_large")
+_JSON = (*_BODY, "not_json", "unsupported_media_type", "invalid")
+#: What comes with a Retry-After.
+RETRIED = frozenset({"too_many_calls", "too_many_requests", "overloaded", "registry_unavailable"})
 
 PATH_PARAMETERS = {
     "call_id": "the call's id, which is also its LiveKit room's name",
@@ -69,6 +76,7 @@ class Door:
     headers: Mapping[str, str] = field(default_factory=dict)
     farewell: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[int, Shape | None] = field(default_factory=dict)
+    answer_type: str = "application/json"
     refusals: tuple[str, ...] = ()
 
 
@@ -89,7 +97,8 @@ def _asked(
 ) -> Door:
     """n8n and ops ask with an API key."""
     more["answers"] = {200: answer}
-    return Door(method, path, "ops", summary, API_KEY, refusals=("unauthorized", *refusals), **more)
+    all_of = ("unauthorized", *refusals)
+    return Door(method, path, "ops", summary, API_KEY, refusals=all_of, **more)
 
 
 #: LiveKit's WebhookEvent as protobuf's JSON; what else is in it is not ours.
@@ -120,7 +129,12 @@ _WEBHOOK = {
 }
 
 DOORS: tuple[Door, ...] = (
-    _hook("/livekit-api", "A call arrives: Jambonz' call hook", schemas.CallHookSchema),
+    _hook(
+        "/livekit-api",
+        "A call arrives: Jambonz' call hook",
+        schemas.CallHookSchema,
+        refusals=("overloaded",),
+    ),
     Door(
         "options",
         "/livekit-api",
@@ -144,7 +158,10 @@ DOORS: tuple[Door, ...] = (
         "/livekit-api/refer",
         "A leg sent a REFER: a `dial`, or the status to refuse it with",
         schemas.ReferHookSchema,
-        refusals=("bad_refer_to", "transfer_not_allowed", "not_found", "transfer_pending"),
+        refusals=(
+            *("bad_refer_to", "transfer_not_allowed", "not_found", "transfer_pending"),
+            "registry_unavailable",
+        ),
     ),
     _hook(
         "/livekit-api/transfer-action",
@@ -173,6 +190,7 @@ DOORS: tuple[Door, ...] = (
             "Sunset": "when the route goes (RFC 8594)",
             "Link": "where to move",
         },
+        refusals=("overloaded",),
     ),
     _asked(
         "post",
@@ -180,8 +198,9 @@ DOORS: tuple[Door, ...] = (
         "Have a number called, and an agent talk to whoever answers",
         answers.DispatchedSchema,
         *_JSON,
-        *("forbidden", "idempotency_key_reused", "too_many_calls"),
+        *("forbidden", "idempotency_key_reused", "too_many_calls", "too_many_requests"),
         *("livekit_refused", "no_agent", "no_trunk", "livekit_unreachable"),
+        *("overloaded", "registry_unavailable"),
         body=DispatchSchema,
         headers={"Idempotency-Key": "the same key is the same call, at most 255 characters"},
     ),
@@ -190,7 +209,7 @@ DOORS: tuple[Door, ...] = (
         "/livekit-api/calls",
         "The calls there are, newest first",
         answers.CallsSchema,
-        "invalid",
+        *("invalid", "overloaded", "registry_unavailable"),
         query=ListQuerySchema,
     ),
     _asked(
@@ -198,14 +217,23 @@ DOORS: tuple[Door, ...] = (
         "/livekit-api/calls/{call_id}",
         "A call with its timeline, report and deliveries",
         answers.CallSchema,
-        "not_found",
+        *("not_found", "registry_unavailable"),
+    ),
+    _asked(
+        "get",
+        "/livekit-api/events",
+        "What happens to calls, as it happens: server-sent events",
+        {"type": "string", "description": "events `call` with {event, call}, or `missed`"},
+        *("overloaded", "registry_unavailable"),
+        headers={"Last-Event-ID": "the id of the last event that was heard, to miss none"},
+        answer_type="text/event-stream",
     ),
     _asked(
         "post",
         "/livekit-api/calls/{call_id}/hangup",
         "End a call",
         answers.CallSchema,
-        *("forbidden", "not_found"),
+        *("forbidden", "not_found", "registry_unavailable"),
     ),
     _asked(
         "post",
@@ -214,7 +242,7 @@ DOORS: tuple[Door, ...] = (
         answers.CallSchema,
         *_JSON,
         *("forbidden", "transfer_not_allowed", "not_found", "not_ongoing", "transfer_pending"),
-        *("livekit_refused", "livekit_unreachable"),
+        *("livekit_refused", "livekit_unreachable", "registry_unavailable"),
         body=schemas.TransferSchema,
         body_required=False,
     ),
@@ -223,7 +251,7 @@ DOORS: tuple[Door, ...] = (
         "/livekit-api/calls/{call_id}/deliveries/{delivery_id}/retry",
         "Try a callback once more",
         answers.DeliverySchema,
-        *("forbidden", "not_found"),
+        *("forbidden", "not_found", "registry_unavailable"),
     ),
     _asked(
         "get",
@@ -251,7 +279,7 @@ DOORS: tuple[Door, ...] = (
         _WEBHOOK,
         body_type="application/webhook+json",
         answers={204: None},
-        refusals=("bad_token", "unreadable", "not_an_event", "too_large"),
+        refusals=("bad_token", *_BODY, "not_an_event"),
     ),
     Door(
         "get",

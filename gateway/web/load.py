@@ -12,9 +12,15 @@ from marshmallow import Schema, ValidationError
 from gateway.errors import ApiError
 from gateway.web.keys import CONFIG
 
+#: How deep JSON may be nested: well within what Python can write again.
+MAX_DEPTH = 64
+
 
 async def read_body(request: web.Request) -> bytes:
-    """The body, which is given `limits.read_timeout` to arrive. Raises ApiError 408."""
+    """The body as it is before it is JSON, which is given `limits.read_timeout` to arrive.
+
+    Raises ApiError 400 or 408, HTTPRequestEntityTooLarge.
+    """
     limit = request.app[CONFIG].limits.read_timeout
     try:
         async with asyncio.timeout(limit):
@@ -22,15 +28,6 @@ async def read_body(request: web.Request) -> bytes:
     except TimeoutError as error:
         message = f"the body did not arrive within {limit:g} s"
         raise ApiError(408, "too_slow", message) from error
-
-#: How deep JSON may be nested: well within what Python can write again.
-MAX_DEPTH = 64
-
-
-async def read_body(request: web.Request) -> bytes:
-    """The body as it is before it is JSON. Raises ApiError 400, HTTPRequestEntityTooLarge."""
-    try:
-        return await request.read()
     except web.RequestPayloadError as error:
         message = "the body is not encoded as its headers say"
         raise ApiError(400, "unreadable", message) from error

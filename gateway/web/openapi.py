@@ -15,7 +15,7 @@ from gateway.settings import Role
 from gateway.web import keys
 from gateway.web.answers import ErrorSchema
 from gateway.web.dispatch import Number
-from gateway.web.doors import DOORS, PATH_PARAMETERS, REFUSALS, Door, Shape
+from gateway.web.doors import DOORS, PATH_PARAMETERS, REFUSALS, RETRIED, Door, Shape
 from gateway.web.listing import Cursor, Moment
 from gateway.web.proof import require
 from gateway.web.schemas import SipHeaders, SipStatus, Text, TextMap
@@ -160,7 +160,7 @@ def _answers(door: Door) -> dict[str, Any]:
         str(status): {
             "description": "as asked" if status < 300 else "not now",
             **({"headers": headers} if headers else {}),
-            **({} if shape is None else _json(shape)),
+            **({} if shape is None else _content(shape, door.answer_type)),
         }
         for status, shape in door.answers.items()
     }
@@ -175,8 +175,8 @@ def _refusals(door: Door) -> dict[str, Any]:
     return {
         str(status): {
             "description": "; ".join(f"`{code}`: {REFUSALS[code][1]}" for code in codes),
-            **({"headers": retry} if status == 429 else {}),
-            **_json(
+            **({"headers": retry} if RETRIED & set(codes) else {}),
+            **_content(
                 {
                     "allOf": [
                         {"$ref": "#/components/schemas/Error"},
@@ -189,5 +189,5 @@ def _refusals(door: Door) -> dict[str, Any]:
     }
 
 
-def _json(shape: Shape) -> dict[str, Any]:
-    return {"content": {"application/json": {"schema": shape}}}
+def _content(shape: Shape, kind: str = "application/json") -> dict[str, Any]:
+    return {"content": {kind: {"schema": shape}}}
