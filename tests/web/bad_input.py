@@ -25,7 +25,7 @@ TRANSFER = "POST /livekit-api/calls/{call_id}/transfer"
 RETRY = "POST /livekit-api/calls/{call_id}/deliveries/{delivery_id}/retry"
 REPORT = "POST /livekit-api/calls/{call_id}/report"
 WEBHOOK = "POST /livekit/webhook"
-EVENTS = "GET /livekit-api/events"
+LISTEN = "GET /livekit-api/events"
 DIAGNOSTICS = "GET /livekit-api/diagnostics"
 OPENAPI = "GET /openapi.json"
 
@@ -208,7 +208,7 @@ EVENTS = [
 #: Who is asked for a proof, and with what code wrong ones are refused. All are 401.
 UNPROVEN = {
     "unauthorized": (
-        *(CALLS, CALL, EVENTS, HANG_UP, TRANSFER, RETRY),
+        *(CALLS, CALL, LISTEN, HANG_UP, TRANSFER, RETRY),
         *(DISPATCH, DIAGNOSTICS, OPENAPI),
     ),
     "bad_signature": (CALL_HOOK, SIMPLE, DIAL, STATUS, REFER, TRANSFERRED, WAIT, QUEUE),
