@@ -17,7 +17,7 @@ COPY config.yaml /etc/gateway/config.yaml
 ENV PATH=/opt/gateway/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     GATEWAY_CONFIG=/etc/gateway/config.yaml \
-    GATEWAY__SERVER__LOG_FORMAT=json \
+    GATEWAY__LOGGING__FORMAT=json \
     AGENT_HTTP_HOST=0.0.0.0
 USER gateway
 WORKDIR /home/gateway

@@ -4,7 +4,7 @@ import statistics
 
 from bench.parts import SECRET, without_livekit
 from bench.result import Result
-from gateway.config import build_config
+from gateway.config import build_config, own_keys
 from gateway.dev.livekit_server import free_port
 from gateway.dev.stack import running
 from gateway.simulate.inbound import Script, play
@@ -23,10 +23,11 @@ async def measure() -> list[Result]:
     heard: list[float] = []
     with running(build_config({}, env), env, say=lambda *_: None) as stack:
         config = build_config({}, stack.env)
+        keys = own_keys(config, stack.env)
         for _ in range(CALLS):
             steps = Steps()
             # A second's conversation leaves the worker time to warm the next process.
-            await play(config, config.own_url, Script(hold=1.0), steps)
+            await play(config, keys, config.own_url, Script(hold=1.0), steps)
             heard.append(steps.done["agent heard"])
     spread = f"{CALLS} calls, {min(heard):.2f} to {max(heard):.2f} s"
     return [Result("hook to first agent audio, p50", statistics.median(heard), 0.7, "s", spread)]

@@ -48,7 +48,7 @@ def environment(url: str, key: str, secret: str) -> dict[str, str]:
         "LIVEKIT_API_SECRET": secret,
         "JAMBONZ_WEBHOOK_SECRET": SECRET,
         "GATEWAY_API_KEYS": "",
-        "GATEWAY__SERVER__LOG_FORMAT": "json",
+        "GATEWAY__LOGGING__FORMAT": "json",
         "GATEWAY__LIMITS__MAX_ACTIVE_CALLS": "200000",
         "GATEWAY__INBOUND__REGISTERED_TIMEOUT": "3600",
         # Nor do calls end because this LiveKit has no worker.

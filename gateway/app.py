@@ -45,7 +45,7 @@ def create_app(config: Config) -> web.Application:
     app[keys.LISTENERS] = keys.Listeners()
     app.on_shutdown.append(events.end_listening)
     app[keys.OPENAPI] = openapi.document()
-    app[keys.PROOF] = ProofOfKey(config.livekit.api_key, config.livekit.api_secret)
+    app[keys.PROOF] = ProofOfKey(config.livekit.accepted_keys)
     app.cleanup_ctx.append(_parts)
     app.cleanup_ctx.append(_beside)
     for module in (events, jambonz, livekit, n8n, ops, simple, openapi):

@@ -1,4 +1,4 @@
-"""The command line: serve · dev · setup · doctor · simulate. Each imports its part when run."""
+"""The command line: serve, dev, setup, doctor, simulate, key. Each imports its part when run."""
 
 import argparse
 import os
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from gateway import __version__
+from gateway.api_keys import NotAKey, Role, new_key
 from gateway.config import load_config
 from gateway.errors import ConfigError, GatewayError
 
@@ -62,7 +63,20 @@ def _parser() -> argparse.ArgumentParser:
     outbound.add_argument("--to", dest="to_number", default="61402012298", help="number to call")
     outbound.add_argument("--hold", type=float, default=4.0, help="seconds to stay in the call")
     outbound.set_defaults(run=_simulate_outbound)
+
+    _add_key(commands)
     return parser
+
+
+def _add_key(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    key = commands.add_parser(
+        "key",
+        help="make an API key",
+        description="Prints a fresh secret, once, and the hashed entry to store.",
+    )
+    key.add_argument("name", metavar="NAME", help="whose it is, such as n8n; logs show it")
+    key.add_argument("role", metavar="ROLE", choices=[*Role], help="read or dispatch")
+    key.set_defaults(run=_key)
 
 
 def _add_setup(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -99,7 +113,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from gateway.serve import serve
 
     config = load_config(arguments.config)
-    output = configure_logs(config.server)
+    output = configure_logs(config.logging, config.secret_values)
     try:
         uvloop.run(serve(config))
     finally:
@@ -123,6 +137,16 @@ def _simulate_outbound(arguments: argparse.Namespace) -> int:
     from gateway.simulate.outbound import run
 
     return run(arguments)
+
+
+def _key(arguments: argparse.Namespace) -> int:
+    try:
+        secret, entry = new_key(arguments.name, Role(arguments.role))
+    except NotAKey as error:
+        raise ConfigError([str(error)]) from error
+    print(f"the secret, for {arguments.name}; it is not shown again:\n  {secret}")
+    print(f"the entry, for GATEWAY_API_KEYS or security.hashed_keys in config.yaml:\n  {entry}")
+    return 0
 
 
 def _setup(arguments: argparse.Namespace) -> int:

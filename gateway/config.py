@@ -1,7 +1,7 @@
 """config.yaml, .env.local and environment → one frozen Config. The only reader of os.environ."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any, cast, get_type_hints
@@ -11,9 +11,11 @@ from dotenv import dotenv_values
 from marshmallow import Schema, ValidationError
 from marshmallow import fields as wire
 
+from gateway.addresses import Network, read_network
+from gateway.api_keys import ApiKey, HashedKey, NotAKey, OwnKeys, read_hashed_key, read_key
 from gateway.errors import ConfigError
-from gateway.jambonz.verbs import FallbackTarget
-from gateway.settings import ApiKey, Config, Role
+from gateway.jambonz.verbs import Credentials, FallbackTarget
+from gateway.settings import Config, KeyPair
 
 DEFAULT_FILE = "config.yaml"
 ENV_FILE = ".env.local"
@@ -37,6 +39,12 @@ def environment(env_files: tuple[str, ...] = (ENV_FILE,)) -> dict[str, str]:
     for name in env_files:
         merged |= {key: value for key, value in dotenv_values(name).items() if value}
     return merged | {key: value for key, value in os.environ.items() if value}
+
+
+def own_keys(config: Config, env: Mapping[str, str]) -> OwnKeys:
+    """What a command of ours can show to the gateway of `config`, which itself has only hashes."""
+    entries = [entry.strip() for entry in env.get("GATEWAY_API_KEYS", "").split(",")]
+    return OwnKeys.among(filter(None, entries), config.security.keys)
 
 
 def read_file(file: str | None) -> Mapping[str, Any]:
@@ -133,12 +141,51 @@ class _Listed(wire.Field[tuple[Any, ...]]):
 
 class _ApiKeys(_Listed):
     def item(self, entry: Any) -> ApiKey:
-        name, _, rest = str(entry).partition(":")
-        role, _, secret = rest.partition(":")
-        if not (name and secret and role in set(Role)):
-            # The entry itself stays out of the message: it holds a secret.
-            raise ValidationError("Must be name:role:secret, the role dispatch or read.")
-        return ApiKey(name, Role(role), secret)
+        try:
+            return read_key(str(entry))
+        except NotAKey as error:
+            raise ValidationError(str(error)) from None
+
+
+class _HashedKeys(_Listed):
+    def item(self, entry: Any) -> HashedKey:
+        try:
+            return read_hashed_key(str(entry))
+        except NotAKey as error:
+            raise ValidationError(str(error)) from None
+
+
+class _Pairs(_Listed):
+    """Entries `left:right`; they stay out of messages, for the right is a secret."""
+
+    form: str
+    pair: Callable[[str, str], Any]
+
+    def item(self, entry: Any) -> Any:
+        left, _, right = str(entry).partition(":")
+        if not (left and right):
+            raise ValidationError(f"Each must be {self.form}.")
+        return self.pair(left, right)
+
+
+class _BasicAuth(_Pairs):
+    form = "user:password"
+    pair = Credentials
+
+
+class _KeyPairs(_Pairs):
+    form = "key:secret"
+    pair = KeyPair
+
+
+class _Networks(_Listed):
+    def item(self, entry: Any) -> Network:
+        try:
+            return read_network(str(entry))
+        except ValueError as error:
+            raise ValidationError(
+                f"Must be addresses or networks such as 192.0.2.0/24: {error}."
+            ) from None
 
 
 class _Fallback(_Listed):
@@ -172,6 +219,10 @@ _FIELDS: Mapping[Any, type[wire.Field[Any]]] = {
     bool: wire.Boolean,
     tuple[str, ...]: _Listed,
     tuple[ApiKey, ...]: _ApiKeys,
+    tuple[HashedKey, ...]: _HashedKeys,
+    tuple[Credentials, ...]: _BasicAuth,
+    tuple[KeyPair, ...]: _KeyPairs,
+    tuple[Network, ...]: _Networks,
     tuple[FallbackTarget, ...]: _Fallback,
 }
 

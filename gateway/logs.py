@@ -4,34 +4,31 @@ import asyncio
 import json
 import logging
 import sys
+from collections.abc import Collection
 from typing import TextIO
 
 import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
 
-from gateway.settings import ServerSettings
+from gateway.redact import mask_fields, without_secrets
+from gateway.settings import LoggingSettings
 
 #: How long a line may wait for others to be written with it, in s.
 BATCH = 0.05
 
 
-def configure_logs(settings: ServerSettings) -> "BatchedOutput":
+def configure_logs(settings: LoggingSettings, secrets: Collection[str]) -> "BatchedOutput":
     """Set up structlog, and pass what libraries log through the same renderer.
 
-    Whoever calls it lets the output `write_now` at the end.
+    No line has one of `secrets`, whatever is logged. Whoever calls it lets the output `write_now`
+    at the end.
     """
-    console = settings.log_format == "console" or (
-        settings.log_format == "auto" and sys.stderr.isatty()
-    )
-    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    shared: list[structlog.typing.Processor] = [
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
-        if console
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json)]
-    )
+    last = _rendering(settings, secrets)
     output = BatchedOutput(sys.stderr)
     structlog.configure(
         processors=[*shared, *last],
@@ -48,6 +45,28 @@ def configure_logs(settings: ServerSettings) -> "BatchedOutput":
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
     return output
+
+
+def _rendering(settings: LoggingSettings, secrets: Collection[str]) -> list[Processor]:
+    """From fields to a line: exceptions become text before either is searched."""
+    console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if console
+        else structlog.processors.JSONRenderer(_json)
+    )
+    hide = without_secrets(secrets)
+    masking: list[Processor] = [_masked] if settings.redact else []
+    return [
+        structlog.processors.format_exc_info,
+        *masking,
+        renderer,
+        lambda _logger, _method, line: hide(str(line)),
+    ]
+
+
+def _masked(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return mask_fields(event)
 
 
 # json.dumps would make an encoder a line.

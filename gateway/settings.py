@@ -2,15 +2,16 @@
 
 import base64
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
 from datetime import date
-from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, validate
 
+from gateway.addresses import Network
+from gateway.api_keys import ApiKey, HashedKey
 from gateway.callbacks.targets import TargetRefused, host_of
 from gateway.jambonz.verbs import Credentials, DialLimits, FallbackTarget
 
@@ -44,19 +45,11 @@ def _check_date(text: str) -> None:
         raise ValidationError("Must be a date such as 2027-06-30.") from None
 
 
-class Role(StrEnum):
-    """What an API key may do; `dispatch` includes `read`."""
-
-    READ = "read"
-    DISPATCH = "dispatch"
-
-
 @dataclass(frozen=True, slots=True)
-class ApiKey:
-    """One entry of GATEWAY_API_KEYS, written `name:role:secret`."""
+class KeyPair:
+    """A LiveKit API key with its secret."""
 
-    name: str
-    role: Role
+    key: str
     secret: str = field(repr=False)
 
 
@@ -67,8 +60,13 @@ class ServerSettings:
     public_url: str = setting("", env="GATEWAY_PUBLIC_URL")
     drain_delay: float = setting(0.0, validate.Range(0, 300))
     finish_timeout: float = setting(25.0, validate.Range(0, 300))
-    log_level: str = setting("info", validate.OneOf(["debug", "info", "warning", "error"]))
-    log_format: str = setting("auto", validate.OneOf(["auto", "json", "console"]))
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingSettings:
+    level: str = setting("info", validate.OneOf(["debug", "info", "warning", "error"]))
+    format: str = setting("auto", validate.OneOf(["auto", "json", "console"]))
+    redact: bool = setting(default=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +85,24 @@ class LimitSettings:
 @dataclass(frozen=True, slots=True)
 class SecuritySettings:
     webhook_secrets: tuple[str, ...] = setting((), env="JAMBONZ_WEBHOOK_SECRET", secret=True)
+    webhook_auth: tuple[Credentials, ...] = setting((), env="JAMBONZ_WEBHOOK_AUTH", secret=True)
     api_keys: tuple[ApiKey, ...] = setting((), env="GATEWAY_API_KEYS", secret=True)
+    hashed_keys: tuple[HashedKey, ...] = setting(())
     signature_tolerance: float = setting(300.0, validate.Range(1, 3600))
     allow_unauthenticated: bool = setting(default=False)
+    jambonz_addresses: tuple[Network, ...] = setting(())
+    api_addresses: tuple[Network, ...] = setting(())
+    livekit_addresses: tuple[Network, ...] = setting(())
+    trusted_proxies: tuple[Network, ...] = setting(())
+
+    @property
+    def keys(self) -> tuple[ApiKey, ...]:
+        """All API keys, wherever they are written."""
+        return (*self.api_keys, *self.hashed_keys)
+
+    @property
+    def is_jambonz_proven(self) -> bool:
+        return bool(self.webhook_secrets or self.webhook_auth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +110,16 @@ class LiveKitSettings:
     url: str = setting("", env="LIVEKIT_URL")
     api_key: str = setting("", env="LIVEKIT_API_KEY", secret=True)
     api_secret: str = setting("", env="LIVEKIT_API_SECRET", secret=True)
+    previous_keys: tuple[KeyPair, ...] = setting((), env="LIVEKIT_PREVIOUS_KEYS", secret=True)
     sip_host: str = setting("", env="LIVEKIT_SIP_HOST")
     sip_transport: str = setting("tcp", validate.OneOf(["udp", "tcp", "tls"]))
     deadline: float = setting(2.0, validate.Range(0.1, 8))
     connections: int = setting(100, validate.Range(1, 10_000))
+
+    @property
+    def accepted_keys(self) -> tuple[KeyPair, ...]:
+        """Those that prove webhooks and reports: ours, and others while it is rotated."""
+        return (KeyPair(self.api_key, self.api_secret), *self.previous_keys)
 
     @property
     def is_cloud(self) -> bool:
@@ -187,7 +206,7 @@ class SimpleSettings:
 class CallbackSettings:
     urls: tuple[str, ...] = setting(())
     allowed_hosts: tuple[str, ...] = setting(())
-    secret: str = setting("", env="CALLBACK_SECRET", secret=True)
+    secrets: tuple[str, ...] = setting((), env="CALLBACK_SECRET", secret=True)
     header: str = setting("", env="CALLBACK_HEADER", secret=True)
     timeout: float = setting(10.0, validate.Range(0.1, 60))
     give_up_after: float = setting(3600.0, validate.Range(1, 604_800))
@@ -217,6 +236,7 @@ class Config:
 
     server: ServerSettings = field(default_factory=ServerSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
+    logging: LoggingSettings = field(default_factory=LoggingSettings)
     security: SecuritySettings = field(default_factory=SecuritySettings)
     livekit: LiveKitSettings = field(default_factory=LiveKitSettings)
     agent: AgentSettings = field(default_factory=AgentSettings)
@@ -239,11 +259,22 @@ class Config:
     def unproven(self) -> tuple[str, ...]:
         """The environment variables whose absence leaves a door without a proof."""
         missing = []
-        if not self.security.webhook_secrets:
+        if not self.security.is_jambonz_proven:
             missing.append("JAMBONZ_WEBHOOK_SECRET")
-        if not self.security.api_keys:
+        if not self.security.keys:
             missing.append("GATEWAY_API_KEYS")
         return tuple(missing)
+
+    @property
+    def secret_values(self) -> frozenset[str]:
+        """Every secret there is, for logs to leave out. Of API keys there are only hashes."""
+        return frozenset(
+            text
+            for section in fields(self)
+            for item in fields(getattr(self, section.name))
+            if item.metadata["secret"]
+            for text in _texts(getattr(getattr(self, section.name), item.name))
+        )
 
     @property
     def listen_host(self) -> str:
@@ -253,6 +284,20 @@ class Config:
         return self.server.host
 
 
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case Credentials():
+            yield value.password
+            yield base64.b64encode(f"{value.username}:{value.password}".encode()).decode()
+        case KeyPair():
+            yield value.secret
+        case tuple():
+            for entry in value:
+                yield from _texts(entry)
+
+
 #: `Name: value`, as RFC 9110 §5 has it.
 FIXED_HEADER = re.compile(
     r"[A-Za-z0-9!#$%&'*+.^_`|~-]+:[ \t]*[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?"
@@ -260,9 +305,9 @@ FIXED_HEADER = re.compile(
 
 
 def _is_webhook_secret(secret: str) -> bool:
-    """Whether Standard Webhooks can sign with it; "" is for not signing."""
+    """Whether Standard Webhooks can sign with it."""
     try:
-        return not secret or len(base64.b64decode(secret.removeprefix("whsec_") + "==")) >= 24
+        return len(base64.b64decode(secret.removeprefix("whsec_") + "==")) >= 24
     except ValueError:
         return False
 
@@ -320,6 +365,6 @@ def serving_problems(config: Config) -> list[str]:
             problems.append(f"callbacks.urls: {url!r} {refusal}")
     if config.callbacks.header and not FIXED_HEADER.fullmatch(config.callbacks.header):
         problems.append("CALLBACK_HEADER must be of the form Name: value")
-    if not _is_webhook_secret(config.callbacks.secret):
-        problems.append("CALLBACK_SECRET must be whsec_ and at least 24 bytes in base64")
+    if not all(map(_is_webhook_secret, config.callbacks.secrets)):
+        problems.append("CALLBACK_SECRET: each must be whsec_ and at least 24 bytes in base64")
     return problems + public_url_problems(config.server)

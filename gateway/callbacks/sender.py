@@ -18,21 +18,28 @@ from gateway.settings import CallbackSettings
 
 #: Connections to one receiver at most: a slow one must not take all.
 PER_HOST = 10
+INSIDE = "leads into a private network, list it in callbacks.allowed_hosts"
 
 
 class Sender:
     """Make one with `open()`."""
 
-    def __init__(self, settings: CallbackSettings, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        settings: CallbackSettings,
+        session: aiohttp.ClientSession,
+        trusted: Sequence[str],
+    ) -> None:
         self._session = session
-        self._webhook = Webhook(settings.secret) if settings.secret else None
+        self._trusted = trusted
+        self._webhooks = [Webhook(secret) for secret in settings.secrets]
         name, _, value = settings.header.partition(":")
         self._fixed = {name.strip(): value.strip()} if value else {}
 
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: CallbackSettings) -> AsyncIterator[Self]:
-        trusted = [*settings.allowed_hosts, *(host_of(url) for url in settings.urls)]
+        trusted = (*settings.allowed_hosts, *(host_of(url) for url in settings.urls))
         connector = aiohttp.TCPConnector(
             limit=0, limit_per_host=PER_HOST, resolver=GuardedResolver(trusted)
         )
@@ -41,10 +48,12 @@ class Sender:
             timeout=aiohttp.ClientTimeout(total=settings.timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
         ) as session:
-            yield cls(settings, session)
+            yield cls(settings, session, trusted)
 
     async def send(self, url: str, body: str, event_id: str) -> Answer:
         """POST `body` (JSON) to `url`, its query byte for byte as given."""
+        if _leads_inside(host_of(url), self._trusted):
+            return Answer(None, f"{host_of(url)} {INSIDE}")  # an address is not resolved
         headers = {"Content-Type": "application/json", **self._fixed, **self._proof(body, event_id)}
         try:
             async with self._session.post(
@@ -65,11 +74,15 @@ class Sender:
             return Answer(None, str(error).replace(url, url.partition("?")[0]))
 
     def _proof(self, body: str, event_id: str) -> dict[str, str]:
-        """Standard Webhooks headers (standardwebhooks.com); id and time even without a secret."""
+        """Standard Webhooks headers (standardwebhooks.com); id and time even without a secret.
+
+        With several secrets there is a signature of each: receivers take what any of theirs fits.
+        """
         now = datetime.now(UTC)
         headers = {"webhook-id": event_id, "webhook-timestamp": str(int(now.timestamp()))}
-        if self._webhook:
-            headers["webhook-signature"] = self._webhook.sign(event_id, now, body)
+        if self._webhooks:
+            signatures = (webhook.sign(event_id, now, body) for webhook in self._webhooks)
+            headers["webhook-signature"] = " ".join(signatures)
         return headers
 
 
@@ -84,15 +97,17 @@ class GuardedResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._inner.resolve(host, port, family)
-        if not is_allowed(host, self._trusted):
-            for address in found:
-                if is_private(address["host"]):
-                    why = "leads into a private network, list it in callbacks.allowed_hosts"
-                    raise PermissionError(errno.EACCES, f"{host} {why}")
+        name = host.removesuffix(".")
+        if not is_allowed(name, self._trusted) and any(is_private(one["host"]) for one in found):
+            raise PermissionError(errno.EACCES, f"{host} {INSIDE}")
         return found
 
     async def close(self) -> None:
         await self._inner.close()
+
+
+def _leads_inside(host: str, trusted: Sequence[str]) -> bool:
+    return is_private(host) and not is_allowed(host, trusted)
 
 
 def _seconds(retry_after: str | None) -> float | None:

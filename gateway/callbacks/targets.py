@@ -1,9 +1,24 @@
 """Where callbacks may go. Pure: names are resolved elsewhere."""
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from urllib.parse import urlsplit
+
+#: Every other IPv6 address is none of the public Internet (RFC 4291 §2.4).
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+#: Prefixes behind which an IPv4 address is reached: mapped (RFC 4291), NAT64 (RFC 6052).
+_CARRIES_IPV4 = (IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96"))
+#: Without what parsers drop or take differently: white space, controls, backslashes.
+_URL = re.compile(r"[\x21-\x5b\x5d-\x7e]{1,2048}")
+_NAME = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+    r"(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*"
+)
+#: What inet_aton takes for an address though it is no dotted quad: 127.1, 0x7f000001, 2130706433.
+_NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 
 
 class TargetRefused(Exception):
@@ -26,19 +41,23 @@ def check_target(url: str, allowed_hosts: Sequence[str]) -> None:
 
 
 def host_of(url: str) -> str:
-    """The host of an absolute http(s) URL without credentials. Raises TargetRefused."""
+    """The host of an absolute http(s) URL without credentials, in lower case, without a last dot.
+
+    Raises TargetRefused, also for an IPv4 address that is written otherwise than as four numbers.
+    """
     try:
         parts = urlsplit(url)
-        host = parts.hostname if parts.scheme in {"http", "https"} else None
-        usable = bool(host) and parts.port != 0 and not parts.username
+        host = (parts.hostname or "").removesuffix(".")
+        usable = parts.scheme in {"http", "https"} and parts.port != 0 and _is_host(host)
     except ValueError:
-        host, usable = None, False
-    if not (host and usable and url.isascii() and len(url) <= 2048):
+        usable = False
+    if not (usable and _URL.fullmatch(url) and "@" not in parts.netloc):
         raise TargetRefused("must be an absolute http(s) URL of at most 2048 ASCII characters")
     return host
 
 
 def is_allowed(host: str, allowed_hosts: Sequence[str]) -> bool:
+    """Whether a pattern of `allowed_hosts` fits a host as `host_of()` has it."""
     return any(fnmatchcase(host.lower(), pattern.lower()) for pattern in allowed_hosts)
 
 
@@ -47,9 +66,27 @@ def is_private(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        return not ipaddress.ip_address(host).is_global
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return False
+    return not _is_public(address)
+
+
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    if isinstance(address, IPv4Address):
+        return address.is_global and not address.is_multicast
+    if any(address in network for network in _CARRIES_IPV4):
+        return _is_public(IPv4Address(int(address) & 0xFFFF_FFFF))
+    if address.sixtofour is not None and not _is_public(address.sixtofour):
+        return False
+    return address.is_global and address in _GLOBAL_UNICAST
+
+
+def _is_host(host: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(host)) and "%" not in host
+    except ValueError:
+        return bool(_NAME.fullmatch(host)) and not _NUMERIC.fullmatch(host)
 
 
 def without_query(url: str) -> str:

@@ -32,7 +32,7 @@ def run(config_file: str | None) -> int:
     _check_port(config)
     _stop_on_signals()
     options = ["--config", config_file] if config_file else []
-    env = {"GATEWAY__SERVER__LOG_FORMAT": "console", **environment()}
+    env = {"GATEWAY__LOGGING__FORMAT": "console", **environment()}
     worker = [*WORKER, "--log-format", "colored"]
     try:
         with (

@@ -59,7 +59,7 @@ def configuration(config: Config) -> Finding:
         steps = "\n".join(_PROOFS[name] for name in config.unproven)
         findings.append(warn(f"{' and '.join(config.unproven)} not set: {effect}", steps))
     callbacks = config.callbacks
-    if callbacks.urls and not (callbacks.secret or callbacks.header):
+    if callbacks.urls and not (callbacks.secrets or callbacks.header):
         step = (
             "CALLBACK_SECRET=whsec_… (signature) or CALLBACK_HEADER='Name: value' into .env.local"
         )
@@ -105,6 +105,8 @@ def next_without_gateway(url: str) -> str:
 
 
 def next_without_diagnostics(error: NoAnswer) -> str:
+    if error.code == "address_not_allowed":
+        return "ask from one of security.api_addresses, or add the address that it saw"
     if error.status in {401, 403}:
         return "GATEWAY_API_KEYS must be the same here as where the gateway runs"
     if error.status == 404:
@@ -145,14 +147,16 @@ def public_answers(config: Config, health: Answer, hook: Answer) -> Finding:
 
 
 def _unsigned(config: Config, hook: Answer) -> Finding:
-    refused = (read_object(hook.body) or {}).get("error") == "bad_signature"
-    if hook.status == 401 and refused:
+    code = (read_object(hook.body) or {}).get("error")
+    if code == "address_not_allowed":
+        return ok("hooks are taken from security.jambonz_addresses only, not from here")
+    if hook.status == 401 and code in {"bad_signature", "bad_basic_auth"}:
         return ok("an unsigned hook is refused there")
     if hook.status == 401 or hook.status >= 500 or hook.status in {403, 404, 405}:
         step = "have the proxy hand on POST /livekit-api and all below it, unchanged"
         return fail(f"POST /livekit-api is answered {hook.status} there, not by the gateway", step)
     saw = "the gateway there takes hooks without a signature"
-    if config.security.webhook_secrets:
+    if config.security.is_jambonz_proven:
         return fail(saw, "set JAMBONZ_WEBHOOK_SECRET where the gateway runs, then start it again")
     return warn(saw, _PROOFS["JAMBONZ_WEBHOOK_SECRET"])
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from urllib.parse import quote
 
-from gateway.config import DEV_ENV, ENV_FILE, environment, load_config
+from gateway.config import DEV_ENV, ENV_FILE, environment, load_config, own_keys
 from gateway.doctor import agents, jambonz, livekit, own, routes, sip, webhooks
 from gateway.doctor.check import (
     Check,
@@ -99,7 +99,7 @@ def _concluded(found: Sequence[Result], *, in_json: bool, printed: bool = False)
 
 
 async def _explain(config: Config, url: str, call_id: str, *, in_json: bool) -> int:
-    async with Web.opened(config, url) as web:
+    async with Web.opened(own_keys(config, environment(ENV_FILES)), url) as web:
         try:
             call = await web.gateway(f"/livekit-api/calls/{quote(call_id, safe='')}")
         except NoAnswer as error:

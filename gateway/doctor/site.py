@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
 
+from gateway.config import own_keys
 from gateway.doctor.web import Web
 from gateway.livekit.client import LiveKit
 from gateway.settings import Config
@@ -22,10 +23,10 @@ class Site:
     @classmethod
     @asynccontextmanager
     async def opened(cls, config: Config, env: Mapping[str, str], url: str) -> AsyncIterator[Self]:
-        """`url` is that of the gateway to ask."""
+        """`url` is that of the gateway to ask, with a key of `env`."""
         settings = config.livekit
         async with (
-            Web.opened(config, url) as web,
+            Web.opened(own_keys(config, env), url) as web,
             LiveKit.connected(
                 settings.url, settings.api_key, settings.api_secret, deadline=settings.deadline
             ) as livekit,

@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from gateway.errors import GatewayError
-from gateway.settings import Config, Role
-from gateway.simulate.ops import key_header
+from gateway.api_keys import OwnKeys, Role
+from gateway.errors import ConfigError, GatewayError
 
 #: How long anybody may take to answer a request, in s.
 ANSWER_LIMIT = 5.0
@@ -22,11 +21,15 @@ READ_LIMIT = 4_194_304
 
 
 class NoAnswer(GatewayError):
-    """Nobody answered, or not as our gateway would. `status` is the HTTP status, 0 without one."""
+    """Nobody answered, or not as our gateway would.
 
-    def __init__(self, text: str, *, status: int = 0) -> None:
+    `status` is the HTTP status, 0 without one, `code` the gateway's word for what is wrong.
+    """
+
+    def __init__(self, text: str, *, status: int = 0, code: str = "") -> None:
         super().__init__(text)
         self.status = status
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +46,18 @@ class Answer:
 class Web:
     """Asks the gateway at `url`, and others."""
 
-    def __init__(self, session: aiohttp.ClientSession, config: Config, url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, keys: OwnKeys, url: str) -> None:
         self.url = url.rstrip("/")
         self._session = session
-        self._config = config
+        self._keys = keys
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, config: Config, url: str) -> AsyncIterator[Self]:
+    async def opened(cls, keys: OwnKeys, url: str) -> AsyncIterator[Self]:
         async with aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=ANSWER_LIMIT), cookie_jar=aiohttp.DummyCookieJar()
         ) as session:
-            yield cls(session, config, url)
+            yield cls(session, keys, url)
 
     async def ask(
         self,
@@ -79,13 +82,17 @@ class Web:
     async def gateway(self, path: str) -> Mapping[str, Any]:
         """What the gateway answers at `path` to somebody who may read. Raises NoAnswer."""
         url = f"{self.url}{path}"
-        answer = await self.ask(url, headers=key_header(self._config, Role.READ))
+        try:
+            headers = self._keys.header(Role.READ)
+        except ConfigError as error:
+            raise NoAnswer(f"{url} cannot be asked: {error}", status=401) from error
+        answer = await self.ask(url, headers=headers)
         content = read_object(answer.body)
         if answer.status == 200 and content is not None:
             return content
-        told = (content or {}).get("message", "")
-        text = f"{url} answers {answer.status} {told}".rstrip()
-        raise NoAnswer(text, status=answer.status)
+        told = content or {}
+        text = f"{url} answers {answer.status} {told.get('message', '')}".rstrip()
+        raise NoAnswer(text, status=answer.status, code=str(told.get("error", "")))
 
 
 def read_object(body: bytes) -> Mapping[str, Any] | None:

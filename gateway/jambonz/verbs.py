@@ -31,7 +31,7 @@ class FallbackTarget:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """SIP digest (RFC 3261 §22) that Jambonz answers LiveKit's challenge with."""
+    """A user and a password: for SIP digest (RFC 3261 §22), or for basic auth (RFC 7617)."""
 
     username: str
     password: str = field(repr=False)

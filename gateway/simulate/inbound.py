@@ -12,7 +12,8 @@ from typing import Any
 
 import aiohttp
 
-from gateway.config import DEV_ENV, ENV_FILE, load_config
+from gateway.api_keys import OwnKeys
+from gateway.config import DEV_ENV, ENV_FILE, environment, load_config, own_keys
 from gateway.errors import GatewayError
 from gateway.settings import Config
 from gateway.simulate import caller
@@ -40,7 +41,9 @@ class Script:
 
 def run(arguments: argparse.Namespace) -> int:
     """The command; 0 when every step happened. Raises GatewayError naming the one that did not."""
-    config = load_config(arguments.config, env_files=(ENV_FILE, DEV_ENV))
+    env_files = (ENV_FILE, DEV_ENV)
+    config = load_config(arguments.config, env_files=env_files)
+    keys = own_keys(config, environment(env_files))
     check_livekit(config)
     script = Script(
         from_number=arguments.from_number,
@@ -51,19 +54,18 @@ def run(arguments: argparse.Namespace) -> int:
         record=Path(arguments.record) if arguments.record else None,
     )
     url = (arguments.url or config.own_url).rstrip("/")
-    asyncio.run(play(config, url, script, Steps(say=print)))
+    asyncio.run(play(config, keys, url, script, Steps(say=print)))
     return 0
 
 
-async def play(config: Config, url: str, script: Script, steps: Steps) -> None:
+async def play(config: Config, keys: OwnKeys, url: str, script: Script, steps: Steps) -> None:
     """Play `script` against the gateway at `url`. Raises StepFailed."""
     voice = script.voice()
     timeout = aiohttp.ClientTimeout(total=10)
     async with aiohttp.ClientSession(timeout=timeout) as session:
-        secret = next(iter(config.security.webhook_secrets), "")
-        jambonz = Jambonz(session, url, secret, script.from_number, script.to_number)
+        jambonz = _jambonz(session, url, config, script)
         dial = await steps.run("call hook answered", _dialed(jambonz), show=_sip_uri)
-        ops = Ops(session, url, config, _room(dial))
+        ops = Ops(session, url, keys, _room(dial))
         try:
             async with AsyncExitStack() as stack:
                 person = await steps.run(
@@ -83,6 +85,14 @@ async def play(config: Config, url: str, script: Script, steps: Steps) -> None:
             raise
         await steps.run("hung up", _hang_up(jambonz, str(dial["actionHook"])))
         await steps.run("call shown as ended", ops.shows("ended"), show=reason)
+
+
+def _jambonz(session: aiohttp.ClientSession, url: str, config: Config, script: Script) -> Jambonz:
+    secret = next(iter(config.security.webhook_secrets), "")
+    credentials = next(iter(config.security.webhook_auth), None)
+    return Jambonz(
+        session, url, secret, script.from_number, script.to_number, credentials=credentials
+    )
 
 
 async def _converse(

@@ -10,7 +10,9 @@ from typing import Any
 import aiohttp
 
 from gateway.errors import GatewayError
+from gateway.jambonz import basic_auth
 from gateway.jambonz.signature import sign
+from gateway.jambonz.verbs import Credentials
 
 
 class HookRefused(GatewayError):
@@ -21,7 +23,7 @@ class HookRefused(GatewayError):
 class Jambonz:
     """One call as Jambonz sees it: an A leg from the caller, a B leg towards LiveKit.
 
-    `env_vars` are what its application was given in the portal.
+    `env_vars` are what its application was given in the portal, `credentials` its webhooks.
     """
 
     session: aiohttp.ClientSession
@@ -32,6 +34,7 @@ class Jambonz:
     call_sid: str = field(default_factory=lambda: str(uuid.uuid4()))
     far_sid: str = field(default_factory=lambda: str(uuid.uuid4()))
     env_vars: Mapping[str, str] = field(default_factory=dict)
+    credentials: Credentials | None = None
 
     async def call_arrives(self) -> list[dict[str, Any]]:
         """Post the call hook; the verbs, which must be an array that begins with something."""
@@ -117,6 +120,8 @@ class Jambonz:
         headers = {"Content-Type": "application/json", "User-Agent": "jambonz"}
         if self.secret:
             headers["Jambonz-Signature"] = sign(body, self.secret, at=int(time.time()))
+        if self.credentials:
+            headers["Authorization"] = basic_auth.encode(self.credentials)
         async with self.session.post(f"{self.url}{path}", data=body, headers=headers) as answer:
             text = await answer.text()
             # 201 and redirects are errors to Jambonz, as is anything else.

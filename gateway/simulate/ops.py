@@ -1,14 +1,14 @@
 """The gateway as ops see it, asked about one call; and what it takes to be the SIP leg of one."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
 
+from gateway.api_keys import OwnKeys, Role
 from gateway.errors import ConfigError, GatewayError
 from gateway.livekit.tokens import caller_token
-from gateway.settings import Config, Role
+from gateway.settings import Config
 
 
 class AnswerRefused(GatewayError):
@@ -21,12 +21,6 @@ def check_livekit(config: Config) -> None:
         raise ConfigError(
             ["there is no LiveKit to call: start `make run` first, or set LIVEKIT_URL and its key"]
         )
-
-
-def key_header(config: Config, role: Role) -> Mapping[str, str]:
-    """The header of an API key with `role`, if any key is configured."""
-    keys = [key for key in config.security.api_keys if key.role in {role, Role.DISPATCH}]
-    return {"X-API-Key": keys[0].secret} if keys else {}
 
 
 def sip_token(config: Config, room: str, number: str) -> str:
@@ -48,11 +42,11 @@ class Ops:
     """Asks the gateway at `url` about one call."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, url: str, config: Config, call_id: str
+        self, session: aiohttp.ClientSession, url: str, keys: OwnKeys, call_id: str
     ) -> None:
         self._session = session
         self._url = f"{url}/livekit-api/calls/{call_id}"
-        self._headers = key_header(config, Role.READ)
+        self._headers = keys.header(Role.READ)
         self.call_id = call_id
 
     async def call(self) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from typing import Any
 
 import aiohttp
 
-from gateway.config import DEV_ENV, ENV_FILE, load_config
-from gateway.settings import Config, Role
+from gateway.api_keys import OwnKeys, Role
+from gateway.config import DEV_ENV, ENV_FILE, environment, load_config, own_keys
+from gateway.settings import Config
 from gateway.simulate import caller
-from gateway.simulate.ops import AnswerRefused, Ops, check_livekit, key_header, reason, sip_token
+from gateway.simulate.ops import AnswerRefused, Ops, check_livekit, reason, sip_token
 from gateway.simulate.steps import Steps
 
 ENDS = ("ended", "not_connected", "error")
@@ -43,21 +44,23 @@ class Order:
 
 def run(arguments: argparse.Namespace) -> int:
     """The command; 0 when every step happened. Raises GatewayError naming the one that did not."""
-    config = load_config(arguments.config, env_files=(ENV_FILE, DEV_ENV))
+    env_files = (ENV_FILE, DEV_ENV)
+    config = load_config(arguments.config, env_files=env_files)
+    keys = own_keys(config, environment(env_files))
     check_livekit(config)
     order = Order(destination=arguments.to_number, hold=arguments.hold)
     url = (arguments.url or config.own_url).rstrip("/")
-    asyncio.run(play(config, url, order, Steps(say=print)))
+    asyncio.run(play(config, keys, url, order, Steps(say=print)))
     return 0
 
 
-async def play(config: Config, url: str, order: Order, steps: Steps) -> None:
+async def play(config: Config, keys: OwnKeys, url: str, order: Order, steps: Steps) -> None:
     """Dispatch `order` to the gateway at `url` and see the call to its end. Raises StepFailed."""
     timeout = aiohttp.ClientTimeout(total=150)
     async with aiohttp.ClientSession(timeout=timeout) as session:
-        asked = _dispatch(session, url, config, order)
+        asked = _dispatch(session, url, keys, order)
         answer = await steps.run("dispatch answered", asked, limit=60, show=_ids)
-        ops = Ops(session, url, config, answer["call_id"])
+        ops = Ops(session, url, keys, answer["call_id"])
         if config.outbound.dialed_by == "agent":
             await _be_called(config, ops, order, steps)
         else:
@@ -67,7 +70,7 @@ async def play(config: Config, url: str, order: Order, steps: Steps) -> None:
             )
             if call["call_status"] == "ongoing":
                 await steps.run("talked", asyncio.sleep(order.hold), limit=order.hold + 5)
-                await steps.run("hung up", _hang_up(session, url, config, ops.call_id))
+                await steps.run("hung up", _hang_up(session, url, keys, ops.call_id))
         await steps.run("call shown as ended", ops.shows(*ENDS), limit=10, show=reason)
 
 
@@ -84,14 +87,14 @@ async def _be_called(config: Config, ops: Ops, order: Order, steps: Steps) -> No
 
 
 async def _dispatch(
-    session: aiohttp.ClientSession, url: str, config: Config, order: Order
+    session: aiohttp.ClientSession, url: str, keys: OwnKeys, order: Order
 ) -> dict[str, Any]:
-    headers = key_header(config, Role.DISPATCH)
+    headers = keys.header(Role.DISPATCH)
     return await _post(session, f"{url}/dispatch", headers, order.body())
 
 
-async def _hang_up(session: aiohttp.ClientSession, url: str, config: Config, call_id: str) -> None:
-    headers = key_header(config, Role.DISPATCH)
+async def _hang_up(session: aiohttp.ClientSession, url: str, keys: OwnKeys, call_id: str) -> None:
+    headers = keys.header(Role.DISPATCH)
     await _post(session, f"{url}/livekit-api/calls/{call_id}/hangup", headers, {})
 
 

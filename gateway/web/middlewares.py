@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.errors import ApiError, LiveKitRefused, LiveKitUnreachable, RegistryUnavailable
+from gateway.web.visitor import address_of
 
 log = structlog.get_logger()
 
@@ -72,7 +73,7 @@ def _note(request: web.Request, status: int, code: str, message: str) -> None:
         status=status,
         code=code,
         message=message,
-        remote=request.remote,
+        remote=str(address_of(request) or "unknown"),
     )
 
 

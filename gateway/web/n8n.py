@@ -5,9 +5,9 @@ import json
 
 from aiohttp import web
 
+from gateway.api_keys import Role
 from gateway.calls import Call
 from gateway.errors import ApiError
-from gateway.settings import Role
 from gateway.web.dispatch import DispatchRequest, DispatchSchema
 from gateway.web.keys import ONCE_ONLY, OUTBOUND
 from gateway.web.limits import LIMITS

@@ -3,9 +3,9 @@
 from aiohttp import web
 
 from gateway import __version__
+from gateway.api_keys import Role
 from gateway.calls import Call, DisconnectionReason, Event, EventKind
 from gateway.errors import ApiError, LiveKitError, RegistryUnavailable
-from gateway.settings import Role
 from gateway.views import summary, whole
 from gateway.web.keys import (
     CLOCK,

@@ -1,41 +1,64 @@
 """Who is asking, and may they: the proof each kind of visitor brings."""
 
-import hmac
-
 from aiohttp import web
 
+from gateway.api_keys import Role, matching
 from gateway.errors import ApiError
-from gateway.jambonz import signature
+from gateway.jambonz import basic_auth, signature
 from gateway.livekit.webhooks import ProofError
-from gateway.settings import Role
 from gateway.web.keys import CLOCK, CONFIG, PROOF
 from gateway.web.load import read_body
+from gateway.web.visitor import Door, admit
 
 
 async def jambonz_body(request: web.Request) -> bytes:
-    """The body of a Jambonz hook, its signature checked where a secret is configured."""
-    body = await read_body(request)
+    """The body of a Jambonz hook, proven by its signature or by basic auth where either is set."""
+    admit(request, Door.JAMBONZ)
     security = request.app[CONFIG].security
-    if security.webhook_secrets:
-        try:
-            signature.verify(
-                request.headers.get("Jambonz-Signature"),
-                body,
-                security.webhook_secrets,
-                now=request.app[CLOCK]() / 1000,
-                tolerance=security.signature_tolerance,
-            )
-        except signature.SignatureError as error:
-            raise ApiError(
-                401,
-                "bad_signature",
-                f"{error}; JAMBONZ_WEBHOOK_SECRET must be the account's webhook secret",
-            ) from error
+    body = await read_body(request)
+    if security.is_jambonz_proven and not _has_basic_auth(request):
+        _check_signature(request, body)
     return body
+
+
+def _has_basic_auth(request: web.Request) -> bool:
+    """Whether the hook is proven by basic auth. Raises ApiError where nothing else could do."""
+    security = request.app[CONFIG].security
+    try:
+        basic_auth.verify(request.headers.get("Authorization"), security.webhook_auth)
+    except basic_auth.BasicAuthError as error:
+        if security.webhook_secrets:
+            return False
+        raise ApiError(
+            401,
+            "bad_basic_auth",
+            f"{error}; the calling and the call status webhook must have a user name and password "
+            "of JAMBONZ_WEBHOOK_AUTH",
+        ) from error
+    return True
+
+
+def _check_signature(request: web.Request, body: bytes) -> None:
+    security = request.app[CONFIG].security
+    try:
+        signature.verify(
+            request.headers.get("Jambonz-Signature"),
+            body,
+            security.webhook_secrets,
+            now=request.app[CLOCK]() / 1000,
+            tolerance=security.signature_tolerance,
+        )
+    except signature.SignatureError as error:
+        raise ApiError(
+            401,
+            "bad_signature",
+            f"{error}; JAMBONZ_WEBHOOK_SECRET must be the account's webhook secret",
+        ) from error
 
 
 async def livekit_body(request: web.Request) -> bytes:
     """The body of a LiveKit webhook or an agent's report, proven by the LiveKit key."""
+    admit(request, Door.LIVEKIT)
     body = await read_body(request)
     try:
         request.app[PROOF].check(request.headers.get("Authorization"), body)
@@ -48,7 +71,8 @@ async def livekit_body(request: web.Request) -> bytes:
 
 def require(request: web.Request, role: Role) -> str:
     """The name of the visitor's API key, which must have `role`; "" while no key is configured."""
-    keys = request.app[CONFIG].security.api_keys
+    admit(request, Door.API)
+    keys = request.app[CONFIG].security.keys
     if not keys:
         return ""
     offered = _offered_secret(request)
@@ -56,15 +80,12 @@ def require(request: web.Request, role: Role) -> str:
         raise ApiError(
             401,
             "unauthorized",
-            "send one of GATEWAY_API_KEYS as 'Authorization: Bearer …' or 'X-API-Key: …'",
+            "send an API key's secret as 'Authorization: Bearer …' or 'X-API-Key: …'",
         )
-    # No short cut: all are compared, so timing tells nothing about which one is close.
-    # Bytes that are no UTF-8 come as surrogates (PEP 383).
-    given = offered.encode(errors="surrogateescape")
-    matching = [k for k in keys if hmac.compare_digest(k.secret.encode(), given)]
-    if not matching:
-        raise ApiError(401, "unauthorized", "this API key is not one of GATEWAY_API_KEYS")
-    fitting = [key.name for key in matching if key.role in {role, Role.DISPATCH}]
+    found = matching(offered, keys)
+    if not found:
+        raise ApiError(401, "unauthorized", "this API key is not one that the gateway knows")
+    fitting = [key.name for key in found if key.role.includes(role)]
     if not fitting:
         raise ApiError(403, "forbidden", f"this API key does not have the role {role}")
     return fitting[0]

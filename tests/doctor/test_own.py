@@ -97,8 +97,8 @@ async def test_a_gateway_of_another_version(
 async def test_a_gateway_that_does_not_know_our_key(
     gateway: Client, make_config: ConfigMaker
 ) -> None:
-    config = make_config({"GATEWAY_API_KEYS": "ops:read:unknown"})
-    told = await look(config, "gateway", url=url_of(gateway))
+    env = {"GATEWAY_API_KEYS": "ops:read:unknown"}
+    told = await look(make_config(env), "gateway", env=env, url=url_of(gateway))
     assert told.status is Status.WARN
     assert "GATEWAY_API_KEYS" in told.next
     assert "unknown" not in told.saw

@@ -12,7 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway.config import build_config
+from gateway.api_keys import OwnKeys
+from gateway.config import build_config, own_keys
 from gateway.dev.children import Child
 from gateway.dev.livekit_server import NoLiveKit, find_or_build, free_port
 from gateway.dev.stack import WORKER, running
@@ -25,6 +26,7 @@ class Real:
     """What runs, and the configuration that reaches it."""
 
     config: Config
+    keys: OwnKeys
     worker: Child
     gateway: Child
 
@@ -50,7 +52,8 @@ def real_parts(worker: Sequence[str] = WORKER, **settings: str) -> Iterator[Real
         running(config, {"AGENT_SPOOL": spool, **env}, say=lambda *_: None, worker=worker) as stack,
     ):
         reached = build_config({}, stack.env)
-        yield Real(reached, stack.children["worker"], stack.children["gateway"])
+        keys = own_keys(reached, stack.env)
+        yield Real(reached, keys, stack.children["worker"], stack.children["gateway"])
 
 
 @pytest.fixture(scope="session")

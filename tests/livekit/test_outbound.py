@@ -36,7 +36,7 @@ def real(livekit_binary: Path) -> Iterator[Real]:
 
 async def test_from_the_dispatch_to_the_report(real: Real, http: aiohttp.ClientSession) -> None:
     steps = Steps()
-    await play(real.config, real.url, Order(hold=0.5), steps)
+    await play(real.config, real.keys, real.url, Order(hold=0.5), steps)
     assert list(steps.done) == [
         "dispatch answered",
         "callee answers",

@@ -77,7 +77,8 @@ async def test_a_call_from_its_hook_to_its_end(
 ) -> None:
     recording = tmp_path / "heard.wav"
     steps = Steps()
-    await play(real.config, real.url, Script(hold=5.0, record=recording, keys="5"), steps)
+    script = Script(hold=5.0, record=recording, keys="5")
+    await play(real.config, real.keys, real.url, script, steps)
     assert list(steps.done) == [
         "call hook answered",
         "caller in the room",
@@ -109,7 +110,7 @@ async def test_the_timeline_tells_what_each_party_did(
     real: Real, http: aiohttp.ClientSession
 ) -> None:
     steps = Steps()
-    await play(real.config, real.url, Script(hold=0), steps)
+    await play(real.config, real.keys, real.url, Script(hold=0), steps)
     async with http.get(
         f"{real.url}/livekit-api/calls?include=ended&limit=1", headers={"X-API-Key": READ_KEY}
     ) as answer:
@@ -175,7 +176,7 @@ async def test_simulate_names_the_step_that_did_not_happen(real: Real) -> None:
     steps = Steps()
     script = Script(to_number="+15550111")
     with pytest.raises(StepFailed, match="call hook answered: POST /livekit-api answered 404"):
-        await play(real.config, f"{real.url}/nowhere", script, steps)
+        await play(real.config, real.keys, f"{real.url}/nowhere", script, steps)
 
 
 async def test_a_call_that_nobody_joins_expires_and_leaves_no_room(

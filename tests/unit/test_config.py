@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gateway.api_keys import ApiKey, Role, digest_of
 from gateway.config import build_config, load_config
 from gateway.errors import ConfigError
 from gateway.jambonz.verbs import FallbackTarget
-from gateway.settings import ApiKey, Config, Role, serving_problems
+from gateway.settings import Config, serving_problems
 
 ROOT = Path(__file__).parents[2]
 LIVEKIT = {
@@ -73,8 +74,8 @@ def test_lists_in_the_environment() -> None:
     )
     assert config.security.webhook_secrets == ("new", "old")
     assert config.security.api_keys == (
-        ApiKey("n8n", Role.DISPATCH, "a:b"),
-        ApiKey("ops", Role.READ, "c"),
+        ApiKey("n8n", Role.DISPATCH, digest_of("a:b")),
+        ApiKey("ops", Role.READ, digest_of("c")),
     )
     assert config.inbound.fallback == (
         FallbackTarget(phone="+15550100", trunk="t"),

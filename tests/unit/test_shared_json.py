@@ -20,6 +20,7 @@ from agent.spool import Spool
 from gateway.calls import Call, Direction, EventKind
 from gateway.livekit.webhooks import ProofError, ProofOfKey
 from gateway.metadata import job_metadata
+from gateway.settings import KeyPair
 from gateway.web.schemas import AgentReportSchema
 
 KEY, SECRET = "key", "a-secret-of-at-least-thirty-two-bytes"
@@ -70,7 +71,7 @@ class Gateway:
 
     async def take(self, request: web.Request) -> web.Response:
         body = await request.read()
-        ProofOfKey(KEY, SECRET).check(request.headers.get("Authorization"), body)
+        ProofOfKey([KeyPair(KEY, SECRET)]).check(request.headers.get("Authorization"), body)
         self.reports.append(AgentReportSchema().load(json.loads(body)))
         return web.Response(status=self._statuses.pop(0))
 
@@ -160,6 +161,15 @@ def bearer(key: str, secret: str, body: bytes) -> str:
     ],
 )
 def test_proofs_that_prove_nothing(authorization: Callable[[], str | None], why: str) -> None:
-    ProofOfKey(KEY, SECRET).check(bearer(KEY, SECRET, b"{}"), b"{}")
+    ProofOfKey([KeyPair(KEY, SECRET)]).check(bearer(KEY, SECRET, b"{}"), b"{}")
     with pytest.raises(ProofError, match=why):
-        ProofOfKey(KEY, SECRET).check(authorization(), b"{}")
+        ProofOfKey([KeyPair(KEY, SECRET)]).check(authorization(), b"{}")
+
+
+def test_the_key_before_proves_too_while_it_is_rotated() -> None:
+    proof = ProofOfKey([KeyPair(KEY, SECRET), KeyPair("before", "y" * 32)])
+    for key, secret in ((KEY, SECRET), ("before", "y" * 32)):
+        proof.check(bearer(key, secret, b"{}"), b"{}")
+    for key, secret in ((KEY, "y" * 32), ("before", SECRET), ("later", "y" * 32)):
+        with pytest.raises(ProofError, match="not valid"):
+            proof.check(bearer(key, secret, b"{}"), b"{}")
