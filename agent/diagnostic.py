@@ -50,7 +50,7 @@ async def _talk(room: rtc.Room, call: CallContext, voice: "Voice", record: Recor
     keys: asyncio.Queue[str] = asyncio.Queue(PENDING_KEYS)
     room.on("sip_dtmf_received", lambda press: _remember(keys, press.digit))
     caller = await answered_caller(room)
-    logger.info("caller is there", extra={"identity": caller.identity})
+    logger.info("caller is there")
     await asyncio.sleep(call.audible_after)
     record.said("agent", GREETING)
     await voice.play("greeting.wav")
@@ -73,7 +73,8 @@ async def _repeat(track: rtc.Track, voice: "Voice") -> None:
 async def _speak_keys(keys: asyncio.Queue[str], voice: "Voice", record: Record) -> None:
     while True:
         key = await keys.get()
-        logger.info("key pressed", extra={"key": key})
+        # Which one stays out of the log: it may be part of a PIN.
+        logger.info("key pressed")
         record.said("user", f"[key {key}]")
         if key in CLIPS:
             await voice.play(CLIPS[key])

@@ -27,8 +27,7 @@ _KEPT_OR_NUMBER = re.compile(
     r"""
       (?P<kept>
           [0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}   # UUID
-        | \b(?:call|outbound|doctor)-[0-9a-f]{10,}               # our rooms
-        | \b[A-Z]{2,4}_[A-Za-z0-9]+                              # LiveKit's ids
+        | (?<![A-Za-z0-9])(?:outbound|doctor)-[0-9a-f]{10}       # our rooms
         | \b(?:19|20)\d\d-\d\d-\d\d(?:[T ]\d\d:\d\d:\d\d(?:\.\d+)?)?
         | \b\d\d:\d\d:\d\d(?:\.\d+)?
         | (?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])             # IPv4

@@ -48,10 +48,10 @@ def host_of(url: str) -> str:
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").removesuffix(".")
-        usable = parts.scheme in {"http", "https"} and parts.port != 0 and _is_host(host)
+        usable = parts.scheme in {"http", "https"} and parts.port != 0 and "@" not in parts.netloc
     except ValueError:
-        usable = False
-    if not (usable and _URL.fullmatch(url) and "@" not in parts.netloc):
+        host, usable = "", False
+    if not (usable and _URL.fullmatch(url) and _is_host(host, in_brackets="[" in parts.netloc)):
         raise TargetRefused("must be an absolute http(s) URL of at most 2048 ASCII characters")
     return host
 
@@ -82,11 +82,12 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
     return address.is_global and address in _GLOBAL_UNICAST
 
 
-def _is_host(host: str) -> bool:
+def _is_host(host: str, *, in_brackets: bool) -> bool:
     try:
-        return bool(ipaddress.ip_address(host)) and "%" not in host
+        return (ipaddress.ip_address(host).version == 6) is in_brackets and "%" not in host
     except ValueError:
-        return bool(_NAME.fullmatch(host)) and not _NUMERIC.fullmatch(host)
+        named = bool(_NAME.fullmatch(host)) and not _NUMERIC.fullmatch(host)
+        return named and not in_brackets
 
 
 def without_query(url: str) -> str:

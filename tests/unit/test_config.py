@@ -9,9 +9,12 @@ import yaml
 from gateway.api_keys import ApiKey, Role, digest_of
 from gateway.config import build_config, load_config
 from gateway.errors import ConfigError
-from gateway.jambonz.verbs import FallbackTarget
-from gateway.settings import Config, serving_problems
+from gateway.jambonz.verbs import Credentials, FallbackTarget
+from gateway.settings import Config, KeyPair, serving_problems
 
+API = {"GATEWAY_API_KEYS": "a:read:b"}
+HOOKS = {"JAMBONZ_WEBHOOK_SECRET": "a"}
+HASHED = f"a:read:sha256={digest_of('b').hex()}"
 ROOT = Path(__file__).parents[2]
 LIVEKIT = {
     "LIVEKIT_URL": "wss://x.livekit.cloud",
@@ -112,6 +115,51 @@ def test_secrets_are_refused_outside_the_environment_and_kept_out_of_reprs() -> 
     assert "hush" not in shown
 
 
+def test_several_secrets_at_each_door_while_they_are_rotated() -> None:
+    config = build_config(
+        {},
+        {
+            "JAMBONZ_WEBHOOK_AUTH": "jambonz:new, jambonz:o:ld",
+            "LIVEKIT_API_KEY": "APInew",
+            "LIVEKIT_API_SECRET": "now",
+            "LIVEKIT_PREVIOUS_KEYS": "APIold:before",
+            "CALLBACK_SECRET": "whsec_a,whsec_b",
+        },
+    )
+    auth = config.security.webhook_auth
+    assert auth == (Credentials("jambonz", "new"), Credentials("jambonz", "o:ld"))
+    assert config.livekit.accepted_keys == (KeyPair("APInew", "now"), KeyPair("APIold", "before"))
+    assert config.callbacks.secrets == ("whsec_a", "whsec_b")
+    for hidden in ("o:ld", "before", "whsec"):
+        assert hidden not in repr(config)
+
+
+@pytest.mark.parametrize("name", ["JAMBONZ_WEBHOOK_AUTH", "LIVEKIT_PREVIOUS_KEYS"])
+@pytest.mark.parametrize("value", ["hush", "hush:", ":hush", "a:b,hush"])
+def test_half_a_pair_is_not_repeated(name: str, value: str) -> None:
+    said = problems({}, {name: value})
+    assert "Each must be " in said
+    assert "hush" not in said
+
+
+def test_keys_in_the_file_are_hashes() -> None:
+    entry = f"n8n:dispatch:sha256={digest_of('hush').hex()}"
+    config = build_config({"security": {"hashed_keys": [entry]}}, {"GATEWAY_API_KEYS": "a:read:b"})
+    assert [key.name for key in config.security.keys] == ["a", "n8n"]
+    said = problems({"security": {"hashed_keys": ["n8n:dispatch:hush"]}})
+    assert "GATEWAY_API_KEYS" in said
+    assert "hush" not in said
+
+
+def test_addresses_and_networks() -> None:
+    given = ["192.0.2.1", "198.51.100.0/24", "2001:db8::/32"]
+    config = build_config({"security": {"jambonz_addresses": given}}, {})
+    assert [str(one) for one in config.security.jambonz_addresses] == ["192.0.2.1/32", *given[1:]]
+    said = problems({"security": {"api_addresses": ["192.0.2.1/24"], "trusted_proxies": ["nginx"]}})
+    assert "security.api_addresses: Must be addresses or networks" in said
+    assert "security.trusted_proxies: Must be" in said
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [("a: [", "not valid YAML"), ("- a", "must be sections"), ("server: 5", "must be sections")],
@@ -146,6 +194,10 @@ def test_what_serving_needs() -> None:
         ({"GATEWAY_API_KEYS": "a:read:b"}, False, "127.0.0.1"),
         ({"JAMBONZ_WEBHOOK_SECRET": "a", "GATEWAY_API_KEYS": "a:read:b"}, False, "0.0.0.0"),
         ({}, True, "0.0.0.0"),
+        ({"JAMBONZ_WEBHOOK_AUTH": "a:b", "GATEWAY_API_KEYS": "a:read:b"}, False, "0.0.0.0"),
+        ({"GATEWAY__SECURITY__JAMBONZ_ADDRESSES": "192.0.2.1", **API}, False, "127.0.0.1"),
+        ({"GATEWAY__SECURITY__API_ADDRESSES": "192.0.2.1", **HOOKS}, False, "127.0.0.1"),
+        ({"GATEWAY__SECURITY__HASHED_KEYS": HASHED, **HOOKS}, False, "0.0.0.0"),
     ],
 )
 def test_a_door_without_a_proof_is_open_on_loopback_only(

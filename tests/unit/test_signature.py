@@ -1,6 +1,8 @@
 """The Jambonz signature, against one made by Node."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.jambonz.signature import SignatureError, sign, verify
 
@@ -55,3 +57,31 @@ def test_the_tolerance_is_inclusive(now: int) -> None:
 def test_refused(header: str | None, now: int, why: str) -> None:
     with pytest.raises(SignatureError, match=why):
         check(header, now=now)
+
+
+@given(st.one_of(st.text(), st.from_regex(r"(t=[0-9]{0,14}|v1=[0-9a-f]*|,|=){0,8}")))
+def test_any_header_proves_or_is_refused(header: str) -> None:
+    with pytest.raises(SignatureError):
+        verify(header, BODY, [SECRET], now=AT, tolerance=1e12)
+
+
+@given(st.binary(), st.text(min_size=1), st.integers(0, 10**11), st.lists(st.text(), max_size=3))
+def test_what_was_signed_is_proven(body: bytes, secret: str, at: int, others: list[str]) -> None:
+    verify(sign(body, secret, at=at), body, [*others, secret], now=at, tolerance=0)
+
+
+@given(st.binary(min_size=1), st.integers(0), st.integers(1, 255))
+def test_any_changed_byte_is_noticed(body: bytes, place: int, change: int) -> None:
+    header = sign(body, SECRET, at=AT)
+    place %= len(body)
+    changed = body[:place] + bytes([body[place] ^ change]) + body[place + 1 :]
+    secret = bytearray(SECRET.encode())
+    secret[place % len(secret)] = (secret[place % len(secret)] + 1) % 128
+    later = header.replace(f"t={AT}", f"t={AT + change}")
+    for said, about, known in (
+        (header, changed, SECRET),
+        (header, body, secret.decode()),
+        (later, body, SECRET),
+    ):
+        with pytest.raises(SignatureError, match="none of the configured"):
+            verify(said, about, [known], now=AT, tolerance=300)

@@ -1,13 +1,17 @@
 """Callbacks: what is told, to whom, signed how, and what happens when nobody listens."""
 
 import asyncio
+import base64
 import json
+import secrets
 from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
 
 from gateway.callbacks import delivery
+from gateway.callbacks.sender import Sender
+from gateway.settings import CallbackSettings
 from tests.conftest import CALLBACK_SECRET, Client, GatewayStarter, shown
 from tests.fakes.livekit import Callee, FakeLiveKit
 from tests.fakes.receiver import Receiver
@@ -132,6 +136,20 @@ async def test_the_query_is_byte_exact_and_out_of_sight(
     assert "signature=" not in capsys.readouterr().out
 
 
+async def test_while_a_secret_is_rotated_both_sign(
+    start_gateway: GatewayStarter, receiver: Receiver
+) -> None:
+    new = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+    env = {"CALLBACK_SECRET": f"{new}, {CALLBACK_SECRET}"}
+    gateway = await start_gateway(env, callbacks=ALLOWED)
+    await dispatch(gateway, callback_url=receiver.url)
+    await receiver.heard(1)
+    headers, body, _ = receiver.raw[0]
+    assert len(headers["webhook-signature"].split(" ")) == 2
+    for secret in (new, CALLBACK_SECRET):
+        assert Webhook(secret).verify(body, headers)["event"] == "call_started"
+
+
 @pytest.mark.parametrize("status", [409, 500, 503, 302, 404])
 async def test_a_refused_delivery_is_repeated_under_the_same_id(
     gateway: Client, receiver: Receiver, status: int
@@ -202,6 +220,48 @@ async def test_a_name_that_leads_into_the_private_network(
         while not (one := (await deliveries(gateway, answer["call_id"]))[0])["last_error"]:
             await asyncio.sleep(0.01)
     assert "private network" in one["last_error"]
+    assert not receiver.raw
+
+
+async def test_a_name_is_resolved_once_and_its_answer_is_what_is_connected_to(
+    start_gateway: GatewayStarter, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
+) -> None:
+    """A second answer, the one that rebinding is about, is never asked for."""
+    answers = ["127.0.0.1", "127.0.0.2"]
+
+    async def resolve(self: object, host: str, port: int = 0, family: int = 0) -> list[Any]:
+        found = {"hostname": host, "host": answers.pop(0), "port": port}
+        return [{**found, "family": 2, "proto": 0, "flags": 0}]
+
+    monkeypatch.setattr("aiohttp.ThreadedResolver.resolve", resolve)
+    monkeypatch.setattr("gateway.callbacks.sender.is_private", lambda host: host == "127.0.0.2")
+    gateway = await start_gateway(watch=QUICK)
+    url = receiver.url.replace("127.0.0.1", "rebound.example.com")
+    await dispatch(gateway, callback_url=url)
+    await receiver.heard(1)
+    assert receiver.raw[0][0]["Host"].startswith("rebound.example.com:")
+    assert answers == ["127.0.0.2"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_redirect_is_not_followed(
+    start_gateway: GatewayStarter, receiver: Receiver, status: int
+) -> None:
+    gateway = await start_gateway(callbacks={**ALLOWED, "give_up_after": 1}, watch=QUICK)
+    async with Receiver().listening() as inside:
+        receiver.answer = lambda _: status
+        receiver.headers["Location"] = inside.url
+        _, answer = await dispatch(gateway, callback_url=receiver.url)
+        (failed,) = await settled(gateway, answer["call_id"], 1)
+        assert (failed["status"], failed["last_status"]) == ("failed", status)
+        assert not inside.raw
+
+
+async def test_an_address_is_looked_at_again_before_anything_is_sent(receiver: Receiver) -> None:
+    """However a delivery came into the outbox: addresses are not resolved, so nobody else does."""
+    async with Sender.open(CallbackSettings()) as sender:
+        answer = await sender.send(receiver.url, "{}", "evt_1")
+    assert (answer.status, "private network" in answer.error) == (None, True)
     assert not receiver.raw
 
 
