@@ -2,6 +2,10 @@
 
 import asyncio
 import io
+import subprocess
+import sys
+
+import pytest
 
 from gateway.logs import BATCH, BatchedOutput
 
@@ -37,3 +41,33 @@ async def test_what_waits_at_the_end_is_written() -> None:
     output.write_now()
     output.write_now()
     assert stream.getvalue() == "last\n"
+
+
+LIBRARIES = """
+import logging, structlog
+from gateway.logs import configure_logs
+from gateway.settings import LoggingSettings
+output = configure_logs(LoggingSettings(format={form!r}), ["the-secret"])
+logging.getLogger("aiohttp.server").error("%s said %s", "+15550100", "the-secret")
+try:
+    raise ValueError("no +15550100 with the-secret") from KeyError("the-secret")
+except ValueError:
+    logging.getLogger("asyncio").exception("Task exception was never retrieved")
+    structlog.get_logger().exception("request.failed", headers={{"X-API-Key": "the-secret"}})
+output.write_now()
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_what_libraries_log_and_exceptions_say_is_looked_at_too(form: str) -> None:
+    """In a process of its own: what is set up here is for the whole process."""
+    script = LIBRARIES.format(form=form)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert "[number] said [secret]" in done.stderr
+    assert done.stderr.count("no [number] with [secret]") >= 2
+    assert done.stderr.count("Traceback") >= 2
+    assert "15550100" not in done.stderr
+    assert "the-secret" not in done.stderr
+    assert "X-API-Key" in done.stderr
