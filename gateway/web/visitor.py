@@ -20,7 +20,7 @@ class Door(StrEnum):
 def address_of(request: web.Request) -> Address | None:
     """The client's address, past our own proxies; None where it cannot be known."""
     trusted = request.app[CONFIG].security.trusted_proxies
-    forwarded = request.headers.getall("X-Forwarded-For", []) if trusted else []
+    forwarded = request.headers.getall("X-Forwarded-For", [])
     return client_address(request.remote, forwarded, trusted)
 
 
