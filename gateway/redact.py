@@ -49,18 +49,25 @@ def mask_text(text: str) -> str:
 def mask_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """A log line's fields, at any depth, without telephone numbers."""
     return {
-        key: value if type(value) in _PLAIN or _is_id(key, value) else _mask(value)
+        key: value if type(value) in _PLAIN or _is_harmless(key, value) else _mask(value)
         for key, value in fields.items()
     }
 
 
 _PLAIN = frozenset({int, float, bool, type(None)})
+_find_number = _SOME_NUMBER.search
 
 
-def _is_id(key: object, value: object) -> bool:
-    """Whether this is an id by its key. Others' rooms are named by numbers too, with their +."""
-    named = key in _IDS or (isinstance(key, str) and key.endswith(_ID_ENDS))
-    return named and isinstance(value, str) and "+" not in value
+def _is_harmless(key: str, value: object) -> bool:
+    """Whether it is a text without a number, or an id by its key.
+
+    Others' rooms are named by numbers too, with their +.
+    """
+    if type(value) is not str:
+        return False
+    if key in _IDS or key.endswith(_ID_ENDS):
+        return "+" not in value
+    return not _find_number(value)
 
 
 def _mask(value: Any) -> Any:

@@ -20,7 +20,10 @@ _PROOFS = {
         "JAMBONZ_WEBHOOK_SECRET: the account's webhook secret (Jambonz portal: Account) into "
         ".env.local"
     ),
-    "GATEWAY_API_KEYS": "GATEWAY_API_KEYS=name:dispatch:secret, one for each user, into .env.local",
+    "GATEWAY_API_KEYS": (
+        "GATEWAY_API_KEYS=name:dispatch:secret, one for each user, into .env.local; "
+        "python -m gateway key NAME dispatch makes one"
+    ),
 }
 
 

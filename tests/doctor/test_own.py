@@ -7,11 +7,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from gateway.api_keys import digest_of
 from gateway.dev.livekit_server import free_port
 from gateway.doctor.check import Status
 from gateway.doctor.own import ago, configuration, public_answers
 from gateway.doctor.web import Answer
-from tests.conftest import Client, ConfigMaker, GatewayStarter
+from tests.conftest import READ_KEY, Client, ConfigMaker, GatewayStarter
 from tests.doctor.conftest import Stack, look
 from tests.fakes.livekit import FakeLiveKit, Refusal
 from tests.web.test_simple import simple
@@ -104,6 +105,25 @@ async def test_a_gateway_that_does_not_know_our_key(
     assert "unknown" not in told.saw
 
 
+async def test_where_there_is_only_the_hash_of_a_key(
+    gateway: Client, make_config: ConfigMaker
+) -> None:
+    env = {"GATEWAY_API_KEYS": f"ops:read:sha256={digest_of(READ_KEY).hex()}"}
+    told = await look(make_config(env), "gateway", env=env, url=url_of(gateway))
+    assert told.status is Status.WARN
+    assert "GATEWAY_API_KEYS=name:read:secret" in told.saw
+
+
+async def test_an_address_that_may_not_ask(
+    start_gateway: GatewayStarter, make_config: ConfigMaker
+) -> None:
+    gateway = await start_gateway(security={"api_addresses": ["192.0.2.1"]})
+    told = await look(make_config(), "gateway", url=url_of(gateway))
+    assert told.status is Status.WARN
+    assert "127.0.0.1 is not one of" in told.saw
+    assert "security.api_addresses" in told.next
+
+
 async def test_calls_by_the_old_route(
     start_gateway: GatewayStarter, make_config: ConfigMaker
 ) -> None:
@@ -145,6 +165,8 @@ REFUSED = {"error": "bad_signature", "message": "…", "details": None}
     ("env", "health", "hook", "status", "saw"),
     [
         ({}, (200, HEALTHY), (401, REFUSED), Status.OK, "is refused"),
+        ({}, (200, HEALTHY), (401, {"error": "bad_basic_auth"}), Status.OK, "is refused"),
+        ({}, (200, HEALTHY), (403, {"error": "address_not_allowed"}), Status.OK, "not from here"),
         (HTTP, (200, HEALTHY), (401, REFUSED), Status.WARN, "not https"),
         ({}, (200, "hi"), (401, REFUSED), Status.FAIL, "/healthz answers 200, not as"),
         ({}, (301, ""), (401, REFUSED), Status.FAIL, "/healthz answers 301"),

@@ -50,8 +50,8 @@ async def test_webhooks_of_other_rooms_prove_nothing(
 
 
 async def test_a_gateway_that_does_not_say(stack: Stack, gateway: Client) -> None:
-    config = stack.config(GATEWAY_API_KEYS="ops:read:unknown")
-    told = await look(config, "webhooks", url=str(gateway.make_url("")))
+    env = {"GATEWAY_API_KEYS": "ops:read:unknown"}
+    told = await look(stack.config(**env), "webhooks", env=env, url=str(gateway.make_url("")))
     assert told.status is Status.WARN
     assert "GATEWAY_API_KEYS" in told.next
 
