@@ -5,12 +5,11 @@ is seven digits or more with what people and URIs put between them (RFC 3966 §3
 of something else: an id, an address, a moment.
 """
 
-import contextlib
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote
 
 NUMBER = "[number]"
 SECRET = "[secret]"  # noqa: S105 - what stands in its place
@@ -103,10 +102,7 @@ def without_secrets(secrets: Iterable[str]) -> Callable[[str], str]:
 
 def _forms(secret: str) -> set[str]:
     """How a secret may be written: alone or in what it is set with, quoted, percent-encoded."""
-    alone = {secret, secret.removeprefix("whsec_"), secret.partition(": ")[2]}
-    if "://" in secret:
-        with contextlib.suppress(ValueError):  # then it is no URL, and has no password in it
-            alone.add(urlsplit(secret).password or "")
+    alone = {secret, secret.removeprefix("whsec_"), secret.partition(": ")[2], unquote(secret)}
     written = {form.strip() for form in alone} - {""}
     quoted = {repr(form)[1:-1] for form in written} | {quote(form, safe="") for form in written}
     return {json.dumps(form)[1:-1] for form in written | quoted} | written | quoted

@@ -272,8 +272,9 @@ class Config:
             text
             for section in fields(self)
             for item in fields(getattr(self, section.name))
-            if item.metadata["secret"]
+            if not item.repr
             for text in _texts(getattr(getattr(self, section.name), item.name))
+            if text
         )
 
     @property
@@ -284,8 +285,14 @@ class Config:
         return self.server.host
 
 
+#: What is secret of a URL: `redis://user:password@host/?sentinel_password=…`.
+_PASSWORDS = re.compile(r"(?<=:)[^:@/]+(?=@)|(?<=password=)[^&#]+")
+
+
 def _texts(value: Any) -> Iterator[str]:
     match value:
+        case str() if value.startswith("redis") and "://" in value:
+            yield from _PASSWORDS.findall(value)
         case str():
             yield value
         case Credentials():

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from gateway.api_keys import Role
 from gateway.errors import ApiError
 from gateway.feed import News
-from gateway.settings import Role
 from gateway.web.keys import FEED, LISTENERS
 from gateway.web.proof import require
 

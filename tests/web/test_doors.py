@@ -54,6 +54,7 @@ DOORS = {
     ("GET", "/livekit-api/calls"): READ,
     ("GET", "/livekit-api/calls/{call_id}"): READ,
     ("GET", "/livekit-api/diagnostics"): READ,
+    ("GET", "/livekit-api/events"): READ,
     ("POST", "/livekit-api/calls/{call_id}/report"): TOKEN,
     ("POST", "/livekit/webhook"): TOKEN,
     ("GET", "/healthz"): OPEN,
