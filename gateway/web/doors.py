@@ -14,7 +14,7 @@ from gateway.web.listing import ListQuerySchema
 Shape: TypeAlias = type[Schema] | Schema | Mapping[str, Any]
 
 #: The proofs, by their names in the document. None of a door's is for everybody.
-JAMBONZ = ("jambonzSignature",)
+JAMBONZ = ("jambonzSignature", "jambonzBasicAuth")
 API_KEY = ("bearer", "apiKey")
 LIVEKIT = ("livekitToken",)
 
@@ -25,8 +25,10 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "not_an_event": (400, "the body is not a LiveKit webhook event"),
     "bad_refer_to": (400, "the Refer-To is not a destination"),
     "bad_signature": (401, "the signature is missing or wrong"),
+    "bad_basic_auth": (401, "the user name or password is missing or wrong"),
     "unauthorized": (401, "the API key is missing or wrong"),
     "bad_token": (401, "the token is missing, wrong or for another body"),
+    "address_not_allowed": (403, "the address is none of security.*_addresses"),
     "forbidden": (403, "the API key does not have the role"),
     "transfer_not_allowed": (403, "transfer.allowed has no pattern that the target fits"),
     "not_found": (404, "there is no such call, or not any more"),
@@ -87,7 +89,7 @@ def _hook(
     path: str, summary: str, body: type[Schema], *, refusals: tuple[str, ...] = (), **more: Any
 ) -> Door:
     """Jambonz posts, and is answered with verbs."""
-    all_of = ("bad_signature", *_JSON, *refusals)
+    all_of = ("bad_signature", "bad_basic_auth", "address_not_allowed", *_JSON, *refusals)
     more.setdefault("answers", {200: _VERBS})
     return Door("post", path, "jambonz", summary, JAMBONZ, body, refusals=all_of, **more)
 
@@ -97,7 +99,7 @@ def _asked(
 ) -> Door:
     """n8n and ops ask with an API key."""
     more["answers"] = {200: answer}
-    all_of = ("unauthorized", *refusals)
+    all_of = ("unauthorized", "address_not_allowed", *refusals)
     return Door(method, path, "ops", summary, API_KEY, refusals=all_of, **more)
 
 
@@ -268,7 +270,7 @@ DOORS: tuple[Door, ...] = (
         LIVEKIT,
         schemas.AgentReportSchema,
         answers={204: None},
-        refusals=("bad_token", *_JSON),
+        refusals=("bad_token", "address_not_allowed", *_JSON),
     ),
     Door(
         "post",
@@ -279,7 +281,7 @@ DOORS: tuple[Door, ...] = (
         _WEBHOOK,
         body_type="application/webhook+json",
         answers={204: None},
-        refusals=("bad_token", *_BODY, "not_an_event"),
+        refusals=("bad_token", "address_not_allowed", *_BODY, "not_an_event"),
     ),
     Door(
         "get",

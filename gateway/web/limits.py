@@ -12,6 +12,7 @@ from gateway.errors import ApiError
 from gateway.rates import Rates
 from gateway.settings import Config
 from gateway.web.middlewares import refusal
+from gateway.web.visitor import address_of
 
 log = structlog.get_logger()
 
@@ -60,7 +61,7 @@ class Limits:
 
         The rate is that of this gateway, whatever the key has asked others.
         """
-        wait = self._rates.take(visitor or f"address {request.remote}", time.monotonic_ns())
+        wait = self._rates.take(visitor or f"address {address_of(request)}", time.monotonic_ns())
         if wait:
             self.refused["too_many_requests"] += 1
             message = f"too many requests with this API key: come back in {wait} s"

@@ -11,7 +11,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema, fields
 
 from gateway import __version__
-from gateway.settings import Role
+from gateway.api_keys import Role
 from gateway.web import keys
 from gateway.web.answers import ErrorSchema
 from gateway.web.dispatch import Number
@@ -28,6 +28,11 @@ _PROOFS: Mapping[str, Mapping[str, str]] = {
         "in": "header",
         "name": "Jambonz-Signature",
         "description": "t=<unix seconds>,v1=<hex of HMAC-SHA256(webhook secret, t + '.' + body)>",
+    },
+    "jambonzBasicAuth": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "a user name and password of JAMBONZ_WEBHOOK_AUTH",
     },
     "bearer": {
         "type": "http",

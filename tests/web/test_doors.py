@@ -55,6 +55,7 @@ DOORS = {
     ("GET", "/livekit-api/calls/{call_id}"): READ,
     ("GET", "/livekit-api/diagnostics"): READ,
     ("GET", "/livekit-api/events"): READ,
+    ("GET", "/openapi.json"): READ,
     ("POST", "/livekit-api/calls/{call_id}/report"): TOKEN,
     ("POST", "/livekit/webhook"): TOKEN,
     ("GET", "/healthz"): OPEN,
