@@ -132,10 +132,23 @@ def _close_transfer(call: Call, event: Event) -> Call:
     return replace(call, transfer=replace(call.transfer, ended_at=event.at, sip=outcome))
 
 
+def _give_up(call: Call, event: Event) -> Call:
+    """Whether a call that was lost had been answered, nobody can tell any more."""
+    if call.is_lost:
+        return _end(call, event, CallStatus.ERROR, DisconnectionReason.GATEWAY_LOST)
+    return _end(call, event, CallStatus.NOT_CONNECTED, DisconnectionReason.REGISTERED_CALL_TIMEOUT)
+
+
+def _lack_agent(call: Call, event: Event) -> Call:
+    if call.is_lost:
+        return _give_up(call, event)
+    return _end(call, event, CallStatus.ERROR, DisconnectionReason.NO_AGENT)
+
+
 def _room_gone(call: Call, event: Event) -> Call:
     if call.call_status is CallStatus.ONGOING:
         return _end(call, event, CallStatus.ENDED, DisconnectionReason.AGENT_HANGUP)
-    return _end(call, event, CallStatus.NOT_CONNECTED, DisconnectionReason.REGISTERED_CALL_TIMEOUT)
+    return _give_up(call, event)
 
 
 #: What a transfer brings about by itself: the caller leaves the agent, and the agent the room.
@@ -146,7 +159,7 @@ _TRANSITIONS: Mapping[EventKind, Callable[[Call, Event], Call]] = {
     EventKind.REJECTED: _ends_as(
         CallStatus.NOT_CONNECTED, DisconnectionReason.CONCURRENCY_LIMIT_REACHED
     ),
-    EventKind.NO_AGENT: _ends_as(CallStatus.ERROR, DisconnectionReason.NO_AGENT),
+    EventKind.NO_AGENT: _lack_agent,
     EventKind.DIALING: _ring,
     EventKind.RINGING: _ring,
     EventKind.CALLER_JOINED: _ring,
@@ -161,9 +174,7 @@ _TRANSITIONS: Mapping[EventKind, Callable[[Call, Event], Call]] = {
     EventKind.HUNG_UP: _hang_up,
     EventKind.STOPPED: _hang_up,
     EventKind.ROOM_FINISHED: _room_gone,
-    EventKind.EXPIRED: _ends_as(
-        CallStatus.NOT_CONNECTED, DisconnectionReason.REGISTERED_CALL_TIMEOUT
-    ),
+    EventKind.EXPIRED: _give_up,
     EventKind.OVERRAN: _overrun,
     EventKind.TRANSFER_STARTED: _start_transfer,
     EventKind.TRANSFER_ENDED: _end_transfer,

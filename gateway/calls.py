@@ -50,6 +50,7 @@ class DisconnectionReason(StrEnum):
     REGISTERED_CALL_TIMEOUT = "registered_call_timeout"
     NO_AGENT = "no_agent"
     AGENT_ERROR = "agent_error"
+    GATEWAY_LOST = "gateway_lost"
     MANUAL_STOPPED = "manual_stopped"
 
 
@@ -198,6 +199,12 @@ class Call:
     def is_parked(self) -> bool:
         """Whether the caller waits, or waited, in a Jambonz queue for LiveKit's leg."""
         return any(entry.event is EventKind.PARKED for entry in self.timeline)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the gateway lost it, and has found nobody in its room since."""
+        rebuilt = any(entry.event is EventKind.REBUILT for entry in self.timeline)
+        return rebuilt and self.call_status is CallStatus.REGISTERED
 
     @property
     def is_transferring(self) -> bool:

@@ -248,5 +248,10 @@ _BY_REASON: Mapping[str, Callable[[Facts], Cause]] = {
     "registered_call_timeout": _never_answered,
     "no_agent": _no_agent,
     "agent_error": _agent_error,
+    "gateway_lost": _always(
+        Status.WARN,
+        "the gateway was killed while the call lived, and found nobody in its room afterwards",
+        "stop it with SIGTERM, or share a Redis: registry.url",
+    ),
     "manual_stopped": _always(Status.OK, "somebody asked for its end"),
 }
