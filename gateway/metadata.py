@@ -15,6 +15,9 @@ RESERVED = "gateway"
 #: Under `RESERVED`, in a room's metadata only: what else there is to know of the call.
 KEPT = "call"
 
+#: What others' metadata may bring about: no JSON, other JSON, JSON too deep to be read.
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -23,8 +26,11 @@ def job_metadata(call: Call, *, own_url: str, extras: Mapping[str, object] | Non
     return _compact({**call.metadata, RESERVED: {**_told(call, own_url), **(extras or {})}})
 
 
-def room_metadata(call: Call, *, own_url: str) -> str:
-    """JSON text for the room: the agent's, and what `rebuilt()` needs besides."""
+def room_metadata(call: Call, *, own_url: str, parks: bool = False) -> str:
+    """JSON text for the room: the agent's, and what `rebuilt()` needs besides.
+
+    `parks` where the caller is to wait in a Jambonz queue for LiveKit's leg.
+    """
     kept = {
         "agent_name": call.agent_name,
         "start_timestamp": call.start_timestamp,
@@ -34,6 +40,7 @@ def room_metadata(call: Call, *, own_url: str) -> str:
         "jambonz": call.jambonz,
         "callback_url": call.callback_url,
         "callback_events": call.callback_events,
+        "parks": parks,
     }
     return _compact({**call.metadata, RESERVED: {**_told(call, own_url), KEPT: kept}})
 
@@ -50,6 +57,7 @@ def rebuilt(metadata: str, *, room: str, own_url: str) -> Call | None:
             return None
         kept: dict[str, Any] = told[KEPT]
         start = int(kept["start_timestamp"])
+        happened = (EventKind.REGISTERED, *([EventKind.PARKED] if kept["parks"] else []))
         return Call(
             call_id=room,
             direction=Direction(told["direction"]),
@@ -65,17 +73,17 @@ def rebuilt(metadata: str, *, room: str, own_url: str) -> Call | None:
             jambonz=dict(kept["jambonz"]),
             callback_url=str(kept["callback_url"]),
             callback_events=tuple(kept["callback_events"]),
-            timeline=(TimelineEntry(start, EventKind.REGISTERED),),
+            timeline=tuple(TimelineEntry(start, kind) for kind in happened),
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except _UNREADABLE:
         return None
 
 
 def is_ours(metadata: str) -> bool:
     """Whether some gateway made the room, this one or another."""
     try:
-        return RESERVED in json.loads(metadata)
-    except (ValueError, TypeError):
+        return RESERVED in dict(json.loads(metadata))
+    except _UNREADABLE:
         return False
 
 

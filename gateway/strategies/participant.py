@@ -54,7 +54,8 @@ class ParticipantStrategy:
 
     async def prepare(self, call: Call) -> Event:
         """Room and agent as ever, then LiveKit's leg, which takes its time: beside us."""
-        event = await self._rooms.prepare(call, told={"audible_after": AUDIBLE_AFTER})
+        told = {"audible_after": AUDIBLE_AFTER}
+        event = await self._rooms.prepare(call, told=told, parks=True)
         if event.kind is not EventKind.ROOM_CREATED:
             return event
         self._legs.beside(self._call_in(call), name=f"call in {call.call_id}")

@@ -26,12 +26,17 @@ class RoomStrategy:
         self._fallback = fallback
         self._clock = clock
 
-    async def prepare(self, call: Call, *, told: Mapping[str, object] | None = None) -> Event:
-        """Have LiveKit make the room and send the agent, who is `told` this besides."""
+    async def prepare(
+        self, call: Call, *, told: Mapping[str, object] | None = None, parks: bool = False
+    ) -> Event:
+        """Have LiveKit make the room and send the agent, who is `told` this besides.
+
+        `parks` where the caller is to wait at Jambonz meanwhile.
+        """
         order = RoomOrder(
             name=call.call_id,
             agent_name=call.agent_name,
-            metadata=room_metadata(call, own_url=self._config.own_url),
+            metadata=room_metadata(call, own_url=self._config.own_url, parks=parks),
             job_metadata=job_metadata(call, own_url=self._config.own_url, extras=told),
             empty_timeout=round(self._config.inbound.registered_timeout),
         )
