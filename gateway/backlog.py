@@ -47,11 +47,14 @@ class Backlog:
         if not self._waiting:
             return
         waited = len(self._waiting)
-        try:
-            while self._waiting:
+        while self._waiting:
+            try:
                 await self._waiting[0]()
-                self._waiting.popleft()
-        except RegistryUnavailable:
-            return
+            except RegistryUnavailable:
+                return
+            except Exception:
+                # It would fail again and again, and nothing behind it would ever be done.
+                log.exception("registry.deed_failed")
+            self._waiting.popleft()
         log.info("registry.caught_up", deeds=waited, dropped=self._dropped)
         self._dropped = 0

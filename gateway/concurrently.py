@@ -10,7 +10,11 @@ T = TypeVar("T")
 async def for_each(
     items: Iterable[T], do: Callable[[T], Awaitable[object]], *, at_once: int
 ) -> None:
-    """`do` each of `items`; the first failure is raised, once those under way have ended."""
+    """`do` each of `items`; raises the first failure, once all is done that can be.
+
+    Each failure leaves one less at work: `at_once` of them are taken to be everything's, and the
+    rest is not tried.
+    """
     waiting = iter(items)
 
     async def worker() -> None:

@@ -4,6 +4,7 @@ A refusal carries an HTTP status because one place turns it into an answer, see 
 """
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from gateway.calls import SipOutcome
@@ -46,7 +47,12 @@ class RegistryUnavailable(GatewayError):
 
 
 class LiveKitError(GatewayError):
-    """A request to LiveKit did not succeed."""
+    """A request to LiveKit did not succeed.
+
+    `is_away` where that says nothing of what was asked for: LiveKit is in no state to answer.
+    """
+
+    is_away = True
 
 
 class LiveKitRefused(LiveKitError):
@@ -60,6 +66,7 @@ class LiveKitRefused(LiveKitError):
         self.message = message
         self.status = status
         self.meta = dict(meta or {})
+        self.is_away = status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
     @property
     def sip(self) -> SipOutcome | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import structlog
 
 from gateway.concurrently import for_each
-from gateway.errors import LiveKitError, LiveKitUnreachable
+from gateway.errors import LiveKitError
 from gateway.livekit.client import LiveKit
 
 log = structlog.get_logger()
@@ -34,7 +34,7 @@ class Sweeper:
         due = [room for room, moment in self._due.items() if moment <= now]
         try:
             await for_each(due, self._delete, at_once=AT_ONCE)
-        except LiveKitUnreachable:
+        except LiveKitError:
             return  # the others would only wait for the same deadline
 
     async def _delete(self, room: str) -> None:
@@ -46,7 +46,7 @@ class Sweeper:
         except LiveKitError as error:
             if self._clock() - due < GIVE_UP_AFTER:
                 log.warning("room.delete_failed", call_id=room, error=str(error))
-                if isinstance(error, LiveKitUnreachable):
+                if error.is_away:
                     raise
                 return
             log.error("room.abandoned", call_id=room, error=str(error))
