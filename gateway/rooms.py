@@ -5,15 +5,16 @@ calls without a room have ended, rooms without a call are calls that were forgot
 a stranger's INVITE made are deleted.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import structlog
 
-from gateway.calls import Call, CallStatus, DisconnectionReason, Event, EventKind
+from gateway.calls import Call, CallStatus, Direction, DisconnectionReason, Event, EventKind
 from gateway.concurrently import for_each
 from gateway.errors import LiveKitError, RegistryUnavailable
 from gateway.lifecycle import GOODBYE_MS, Lifecycle
-from gateway.livekit.client import LiveKit, Presence, RoomState
+from gateway.livekit.client import Leg, LiveKit, Presence, RoomState
 from gateway.livekit.webhooks import RoomEvent
 from gateway.metadata import rebuilt
 from gateway.registry import CallRegistry, Position
@@ -28,6 +29,9 @@ SETTLED_MS = 10_000
 #: How many calls' rooms are looked into each time, and how many of them at once.
 LOOKED_INTO = 200
 AT_ONCE = 8
+#: What the timeline says of events that nobody told.
+SEEN = "seen in the room"
+NOT_SEEN = "not in the room"
 
 
 class Rooms:
@@ -55,17 +59,16 @@ class Rooms:
 
     async def told(self, signal: RoomEvent) -> None:
         """A LiveKit webhook, delivered at least once and in any order."""
-        if signal.event is None:
-            return
-        if await self._lifecycle.apply(signal.room, signal.event):
+        event = signal.event
+        if event is None or await self._lifecycle.apply(signal.room, event):
             return
         try:
-            if await self._registry.get(signal.room):
-                return
-            if await self._recall(signal.room, signal.metadata, signal.room_sid):
-                await self._lifecycle.apply(signal.room, signal.event)
-            elif signal.event.kind is EventKind.CALLER_JOINED:
-                await self._uninvited.check(signal.room, signal.metadata, signal.rule_id)
+            known = await self._registry.get(signal.room)
+            if known or await self._recall(signal.room, signal.metadata, signal.room_sid):
+                # Events have ids: one that waits in the backlog does not happen twice.
+                await self._lifecycle.apply(signal.room, event)
+            elif event.kind is EventKind.CALLER_JOINED:
+                await self._uninvited.came(signal.room, signal.rule_id)
         except (RegistryUnavailable, LiveKitError) as error:
             log.warning("rooms.unknown", call_id=signal.room, error=str(error))
 
@@ -73,24 +76,44 @@ class Rooms:
         """One comparison of all calls with all rooms. Raises LiveKitError, RegistryUnavailable."""
         rooms = {room.name: room for room in await self._livekit.rooms()}
         active = await self._registry.active()
-        settled = self._clock() - SETTLED_MS
-        for start, call_id in active:
-            if call_id not in rooms and start < settled:
-                await self._happens(call_id, EventKind.ROOM_FINISHED, "LiveKit has no such room")
+        await self._end_roomless(active, rooms)
         known = {call_id for _, call_id in active}
         strange = [room for name, room in rooms.items() if name not in known]
-        await for_each(strange, self._account_for, at_once=AT_ONCE)
-        await for_each(self._next_few(active, rooms), self._look_into, at_once=AT_ONCE)
+        unknown = await self._account_for(strange)
+        there = [place for place in await self._registry.active() if place[1] in rooms]
+        todo = [
+            *(partial(self._look_into, call_id) for call_id in self._next_few(there, rooms)),
+            *(partial(self._uninvited.look_at, room) for room in self._uninvited.unseen(unknown)),
+        ]
+        await for_each(todo, _unless_refused, at_once=AT_ONCE)
 
-    async def _account_for(self, room: RoomState) -> None:
-        """A room without an active call."""
-        call = await self._registry.get(room.name)
-        if call:
-            over = not call.is_active and (call.end_timestamp or 0)
-            if over and self._clock() - over > 2 * GOODBYE_MS:
-                self._sweeper.doom(room.name, grace_ms=0)
-        elif not await self._recall(room.name, room.metadata, room.sid):
-            await self._uninvited.look_at(room)
+    async def _end_roomless(self, active: Sequence[Position], rooms: Container[str]) -> None:
+        settled = self._clock() - SETTLED_MS
+        for start, call_id in active:
+            if call_id in rooms or start >= settled:
+                continue
+            call = await self._registry.get(call_id)
+            if call and not call.is_transferring:  # who is on the way to somebody has left the room
+                await self._happens(call_id, EventKind.ROOM_FINISHED, "LiveKit has no such room")
+
+    async def _account_for(self, strange: Iterable[RoomState]) -> list[RoomState]:
+        """Rooms without an active call; those of them that were never a call's."""
+        unknown: list[RoomState] = []
+
+        async def look_up(room: RoomState) -> None:
+            call = await self._registry.get(room.name)
+            if call:
+                self._outlived(call)
+            elif not await self._recall(room.name, room.metadata, room.sid):
+                unknown.append(room)
+
+        await for_each(strange, look_up, at_once=AT_ONCE)
+        return unknown
+
+    def _outlived(self, call: Call) -> None:
+        """A call whose room is there; if it has ended, that has been deleted in vain."""
+        if call.end_timestamp and self._clock() - call.end_timestamp > 2 * GOODBYE_MS:
+            self._sweeper.doom(call.call_id, grace_ms=0)
 
     async def _recall(self, room: str, metadata: str, room_sid: str) -> bool:
         """Take up a call that this gateway made and does not know any more.
@@ -100,55 +123,78 @@ class Rooms:
         call = rebuilt(metadata, room=room, own_url=self._own_url)
         if call is None or call.start_timestamp >= await self._registry.since():
             return False
-        await self._lifecycle.register(call)
-        detail = "the gateway had lost it, LiveKit had not"
-        event = Event(EventKind.REBUILT, self._clock(), ids={"room_sid": room_sid}, detail=detail)
-        await self._lifecycle.apply(room, event)
-        await self._catch_up(call)
+        added = await self._lifecycle.register(call)
+        if added.is_new:
+            detail = "the gateway had lost it, LiveKit had not"
+            ids = {"room_sid": room_sid}
+            event = Event(EventKind.REBUILT, self._clock(), ids=ids, detail=detail)
+            await self._lifecycle.apply(room, event)
+        elif added.call.call_id != room:
+            # Jambonz has asked again meanwhile: its caller is sent to the newer room.
+            self._sweeper.doom(room, grace_ms=0)
         return True
 
     async def _look_into(self, call_id: str) -> None:
-        call = await self._registry.get(call_id)
-        if call and call.is_active and not call.is_transferring:
-            await self._catch_up(call)
-
-    async def _catch_up(self, call: Call) -> None:
         """What the call has not been told of those who are in its room, or are not any more."""
-        there = await self._livekit.presence(call.call_id)
-        if there.has_agent and not call.agent_came:
-            await self._happens(call.call_id, EventKind.AGENT_JOINED, "seen in the room")
-        if call.call_status is not CallStatus.ONGOING:
-            if there.leg == "active":
-                at = there.joined_at or self._clock()
-                event = Event(EventKind.ANSWERED, at, detail="seen in the room")
-                await self._lifecycle.apply(call.call_id, event)
+        call = await self._registry.get(call_id)
+        if call is None or not call.is_active or call.is_transferring:
             return
-        answered = call.answer_timestamp or call.start_timestamp
-        if self._clock() - answered > SETTLED_MS:
-            await self._miss(call, there)
+        there = await self._livekit.presence(call_id)
+        for event in self._missed(call, there):
+            await self._lifecycle.apply(call_id, event)
 
-    async def _miss(self, call: Call, there: Presence) -> None:
-        """Who left an answered call without a word."""
-        if there.leg is None:
-            reason = DisconnectionReason.USER_HANGUP
-            event = Event(
-                EventKind.CALLER_LEFT, self._clock(), reason=reason, detail="not in the room"
-            )
-            await self._lifecycle.apply(call.call_id, event)
-        elif not there.has_agent and call.absence is None:
-            reason = DisconnectionReason.AGENT_ERROR
-            event = Event(
-                EventKind.AGENT_LEFT, self._clock(), reason=reason, detail="not in the room"
-            )
-            await self._lifecycle.apply(call.call_id, event)
+    def _missed(self, call: Call, there: Presence) -> Iterator[Event]:
+        now = self._clock()
+        if there.has_agent and not call.agent_came:
+            yield Event(EventKind.AGENT_JOINED, now, detail=SEEN)
+        if call.call_status is not CallStatus.ONGOING:
+            if there.answered:
+                yield answer_seen(call, there.answered, now)
+            elif there.legs and call.call_status is CallStatus.REGISTERED:
+                yield Event(EventKind.CALLER_JOINED, now, detail=SEEN)
+        elif now - (call.answer_timestamp or call.start_timestamp) > SETTLED_MS:
+            if not there.legs:
+                reason = DisconnectionReason.USER_HANGUP
+                yield Event(EventKind.CALLER_LEFT, now, reason=reason, detail=NOT_SEEN)
+            elif not there.has_agent and call.absence is None:
+                reason = DisconnectionReason.AGENT_ERROR
+                yield Event(EventKind.AGENT_LEFT, now, reason=reason, detail=NOT_SEEN)
 
     async def _happens(self, call_id: str, kind: EventKind, detail: str) -> None:
         await self._lifecycle.apply(call_id, Event(kind, self._clock(), detail=detail))
 
-    def _next_few(self, active: Sequence[Position], rooms: dict[str, RoomState]) -> Sequence[str]:
-        """Calls to look into now, in turn: with many calls it takes a while to see all."""
-        there = [position for position in active if position[1] in rooms]
-        later = [position for position in there if position > self._looked_up_to]
-        few = (later or there)[:LOOKED_INTO]
+    def _next_few(self, there: Sequence[Position], rooms: Mapping[str, RoomState]) -> Sequence[str]:
+        """Calls to look into now: some whose caller seems to be gone, others in turn.
+
+        With many calls it takes a while to see all.
+        """
+        settled = self._clock() - SETTLED_MS
+        alone = [
+            call_id for start, call_id in there if start < settled and not rooms[call_id].present
+        ]
+        alone = alone[: LOOKED_INTO // 2]
+        later = [place for place in there if place > self._looked_up_to] or there
+        few = later[: LOOKED_INTO - len(alone)]
         self._looked_up_to = few[-1] if few else (0, "")
-        return [call_id for _, call_id in few]
+        return list(dict.fromkeys([*alone, *(call_id for _, call_id in few)]))
+
+
+def answer_seen(call: Call, leg: Leg, now: int) -> Event:
+    """Nobody told that the call was answered, but `leg` talks (`now` in ms since epoch).
+
+    Inbound legs are answered soon after they join; dialed ones ring in the room, and only where
+    nobody knows better that is taken for the answer.
+    """
+    soon = call.direction is Direction.INBOUND or call.is_lost
+    at = min(leg.joined_at or now, now) if soon else now
+    return Event(EventKind.ANSWERED, at, detail=SEEN)
+
+
+async def _unless_refused(look: Callable[[], Awaitable[None]]) -> None:
+    """What LiveKit will not tell of one room keeps nobody from the others."""
+    try:
+        await look()
+    except LiveKitError as error:
+        if error.is_away:
+            raise
+        log.warning("rooms.refused", error=str(error))

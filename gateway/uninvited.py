@@ -1,17 +1,17 @@
-"""Rooms that a stranger's INVITE made: deleted, and counted.
+"""Strangers' INVITEs: the rooms that they made are deleted, and counted.
 
 Where LiveKit makes rooms by itself (`room.auto_create`), whoever reaches its SIP port gets one by
-the dispatch rule that `setup` made. Only what came by that rule is judged: rooms of other
-applications in the same LiveKit project are none of ours.
+the dispatch rule that `setup` made. Only what came by that rule is judged: other applications in
+the same LiveKit project have rooms, rules and callers of their own.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
 from gateway.diagnostics import Seen
-from gateway.livekit.client import LiveKit, RoomState
+from gateway.livekit.client import Leg, LiveKit, Presence, RoomState
 from gateway.livekit.trunks import Kind, Trunks
 from gateway.metadata import is_ours
 from gateway.sweeper import Sweeper
@@ -20,8 +20,12 @@ log = structlog.get_logger()
 
 #: How long the rules that were found are taken to be all there are, in ms.
 FOUND_FOR = 60_000
-#: Rooms of others that are remembered, so that each is looked into only once.
+#: How long a room may be empty before it is taken for one that no telephone will come to, in ms.
+EMPTY_FOR = 10_000
+#: Rooms that are remembered, so that each is looked into, and counted, only once.
 REMEMBERED = 10_000
+#: How many rooms are looked into at a comparison.
+LOOKED_INTO = 200
 
 
 class Uninvited:
@@ -40,33 +44,72 @@ class Uninvited:
         self._sweeper = sweeper
         self._seen = seen
         self._clock = clock
-        self._rules: frozenset[str] = frozenset()
+        self._rules: Mapping[str, bool] = {}
         self._found_at = 0
-        self._others: OrderedDict[str, None] = OrderedDict()
+        self._done_with = _Remembered()
+        self._turned_away = _Remembered()
+
+    def unseen(self, rooms: Iterable[RoomState]) -> Sequence[RoomState]:
+        """Those of `rooms` without a call that are still to be looked at, a bounded number."""
+        new = [r for r in rooms if r.sid not in self._done_with and not is_ours(r.metadata)]
+        return new[:LOOKED_INTO]
 
     async def look_at(self, room: RoomState) -> None:
         """A room that no call is known for."""
-        if room.sid in self._others or is_ours(room.metadata):
-            return
         there = await self._livekit.presence(room.name)
-        if there.leg is None or not await self.check(room.name, room.metadata, there.rule_id):
-            self._others[room.sid] = None
-            if len(self._others) > REMEMBERED:
-                self._others.popitem(last=False)
+        strangers = await self._strangers(there)
+        if strangers:
+            await self._turn_away(room, there, strangers)
+        elif there.legs or self._clock() - room.created_at > EMPTY_FOR:
+            self._done_with.add(room.sid)
 
-    async def check(self, room: str, metadata: str, rule_id: str) -> bool:
-        """Somebody came into a room without a call by this dispatch rule; whether it goes."""
-        if is_ours(metadata) or not rule_id or rule_id not in await self._our_rules():
-            return False
-        self._sweeper.doom(room, grace_ms=0)
+    async def came(self, room: str, rule_id: str) -> None:
+        """A telephone has come by this dispatch rule into a room that no call is known for."""
+        if not await self._leads_here(rule_id):
+            return
+        # Webhooks may leave out the metadata that tells whose room it is.
+        for state in await self._livekit.rooms(room):
+            if not is_ours(state.metadata):
+                await self.look_at(state)
+
+    async def _turn_away(self, room: RoomState, there: Presence, strangers: Sequence[Leg]) -> None:
+        """A room with others in it is theirs: the strangers have only guessed its name."""
+        if there.has_guests or len(strangers) < len(there.legs):
+            for leg in strangers:
+                await self._livekit.put_out(room.name, leg.identity)
+        else:
+            self._sweeper.doom(room.name, grace_ms=0)
+            await self._sweeper.sweep()
+        if room.sid in self._turned_away:
+            return  # seen before, but LiveKit did not delete it then
+        self._turned_away.add(room.sid)
         self._seen.uninvited(self._clock())
-        log.warning("room.uninvited", room=room, rule_id=rule_id)
-        await self._sweeper.sweep()
-        return True
+        log.warning("room.uninvited", room=room.name, rule_id=strangers[0].rule_id)
 
-    async def _our_rules(self) -> frozenset[str]:
-        if self._clock() - self._found_at > FOUND_FOR:
+    async def _strangers(self, there: Presence) -> Sequence[Leg]:
+        return [leg for leg in there.legs if await self._leads_here(leg.rule_id)]
+
+    async def _leads_here(self, rule_id: str) -> bool:
+        """Whether that dispatch rule is one of ours."""
+        if not rule_id:
+            return False
+        if rule_id not in self._rules or self._clock() - self._found_at > FOUND_FOR:
             listed = await self._trunks.of_kind(Kind.DISPATCH_RULE)
-            self._rules = frozenset(item.id for item in listed if item.is_ours)
+            self._rules = {item.id: item.is_ours for item in listed}
             self._found_at = self._clock()
-        return self._rules
+        return self._rules.get(rule_id, False)
+
+
+class _Remembered:
+    """The newest REMEMBERED names that were added."""
+
+    def __init__(self) -> None:
+        self._names: OrderedDict[str, None] = OrderedDict()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    def add(self, name: str) -> None:
+        self._names[name] = None
+        if len(self._names) > REMEMBERED:
+            self._names.popitem(last=False)

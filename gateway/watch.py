@@ -1,7 +1,7 @@
 """Every call ends: deadlines are applied, rooms deleted, calls compared with what LiveKit has."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -10,11 +10,11 @@ from gateway.callbacks import Outbox
 from gateway.calls import Call, DisconnectionReason, Event, EventKind
 from gateway.concurrently import for_each
 from gateway.deadlines import Deadlines, Due
-from gateway.errors import LiveKitError, LiveKitUnreachable, RegistryUnavailable
+from gateway.errors import LiveKitError, RegistryUnavailable
 from gateway.lifecycle import Lifecycle
 from gateway.livekit.client import LiveKit
 from gateway.registry import CallRegistry
-from gateway.rooms import Rooms
+from gateway.rooms import SEEN, Rooms, answer_seen
 from gateway.settings import Config
 from gateway.sweeper import Sweeper
 from gateway.turn import Turn
@@ -57,11 +57,17 @@ class Watch:
         self._compare_at = clock() + self._compare_every
 
     async def run(self) -> None:
-        """Tick for ever; a tick that fails is logged and the next one comes all the same."""
+        """Tick and compare for ever, beside each other: no deadline waits for a slow LiveKit."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._again_and_again(self.tick), name="watch deadlines")
+            both.create_task(self._again_and_again(self._compare_if_due), name="watch rooms")
+
+    async def _again_and_again(self, step: Callable[[], Awaitable[None]]) -> None:
+        """One that fails is logged, and the next one comes all the same."""
         while True:
             await asyncio.sleep(self._config.watch.interval)
             try:
-                await self.tick()
+                await step()
             except RegistryUnavailable as error:
                 log.warning("watch.no_registry", error=str(error))
             except Exception:
@@ -69,23 +75,28 @@ class Watch:
 
     async def tick(self) -> None:
         """Make up for what was missed, end what is overdue, delete rooms that are to go."""
-        await self._backlog.catch_up()
-        if await self._turn.is_ours():
-            now = self._clock()
-            if now >= self._compare_at:
-                await self.compare()
-            await self._end_overdue(now)
-            await self._outbox.forget(await self._registry.prune(now))
-        await self._sweeper.sweep()
+        try:
+            await self._backlog.catch_up()
+            if await self._turn.is_ours():
+                now = self._clock()
+                await self._end_overdue(now)
+                await self._outbox.forget(await self._registry.prune(now))
+        finally:
+            await self._sweeper.sweep()
+
+    async def _compare_if_due(self) -> None:
+        if self._clock() >= self._compare_at and await self._turn.is_ours():
+            await self.compare()
 
     async def compare(self) -> None:
         """Compare all calls with LiveKit's rooms, and say when to do so again.
 
-        While LiveKit is away it is tried at each tick: nothing can be told from it not answering.
+        While LiveKit or the registry is away it is tried again and again: nothing can be told from
+        their not answering.
         """
         try:
             await self._rooms.compare()
-        except LiveKitError as error:
+        except (LiveKitError, RegistryUnavailable) as error:
             log.warning("watch.compare_failed", error=str(error))
             self._compare_at = 0
         else:
@@ -101,16 +112,16 @@ class Watch:
                 unsure.append((call, due))
         try:
             await for_each(unsure, lambda item: self._ask(*item), at_once=AT_ONCE)
-        except LiveKitUnreachable as error:
+        except LiveKitError as error:
             log.warning("watch.livekit_away", error=str(error), calls=len(unsure))
 
     async def _ask(self, call: Call, due: Due) -> None:
         """What is due may look different to LiveKit: what it has counts."""
         try:
             event = await self._answer(call, due)
-        except LiveKitUnreachable:
-            raise
         except LiveKitError as error:
+            if error.is_away:
+                raise
             log.warning("watch.unknown", call_id=call.call_id, due=due, error=str(error))
             return
         await self._lifecycle.apply(call.call_id, event)
@@ -122,12 +133,13 @@ class Watch:
                 return await self._without_agent(call, now)
             case Due.NO_AGENT:
                 if (await self._livekit.presence(call.call_id)).has_agent:
-                    return Event(EventKind.AGENT_JOINED, now, detail="seen in the room")
+                    return Event(EventKind.AGENT_JOINED, now, detail=SEEN)
                 waited = f"no agent came in {self._config.inbound.agent_timeout:g} s"
                 return Event(EventKind.NO_AGENT, now, detail=waited)
             case _:
-                if (await self._livekit.presence(call.call_id)).leg == "active":
-                    return Event(EventKind.ANSWERED, now, detail="seen in the room")
+                leg = (await self._livekit.presence(call.call_id)).answered
+                if leg:
+                    return answer_seen(call, leg, now)
                 waited = f"nobody answered in {(now - call.start_timestamp) / 1000:.0f} s"
                 return Event(EventKind.EXPIRED, now, detail=waited)
 

@@ -23,6 +23,7 @@ from livekit.protocol.room import (
     DeleteRoomRequest,
     ListParticipantsRequest,
     ListRoomsRequest,
+    RoomParticipantIdentity,
 )
 
 from gateway.errors import LiveKitError, LiveKitRefused, LiveKitUnreachable
@@ -59,26 +60,44 @@ class RoomOrder:
 
 @dataclass(frozen=True, slots=True)
 class RoomState:
-    """A room that LiveKit has; `created_at` in ms since epoch."""
+    """A room that LiveKit has; `created_at` in ms since epoch.
+
+    `present` counts who is in it, agents and recorders left out.
+    """
 
     name: str
     sid: str
     metadata: str
     created_at: int
+    present: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A telephone in a room.
+
+    `status` is its `sip.callStatus` (dialing, ringing, active, …), `rule_id` the dispatch rule that
+    brought it, "" where it was dialed; `joined_at` in ms since epoch.
+    """
+
+    identity: str
+    status: str
+    rule_id: str
+    joined_at: int
 
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """Who of interest is in a room.
+    """Who of interest is in a room; `has_guests` where there is anybody besides legs and agents."""
 
-    `leg` is `sip.callStatus` of the caller's (dialing, ringing, active, …), None where there is no
-    leg; `rule_id` the dispatch rule that brought it; `joined_at` in ms since epoch.
-    """
-
-    leg: str | None = None
-    rule_id: str = ""
-    joined_at: int = 0
+    legs: tuple[Leg, ...] = ()
     has_agent: bool = False
+    has_guests: bool = False
+
+    @property
+    def answered(self) -> Leg | None:
+        """A leg that talks, if there is one."""
+        return next((leg for leg in self.legs if leg.status == "active"), None)
 
 
 class LiveKit:
@@ -194,15 +213,17 @@ class LiveKit:
         agents = [who.identity for who in present if who.kind == ParticipantInfo.Kind.AGENT]
         return next((who.removeprefix(AGENT_IDENTITY) for who in agents), None)
 
-    async def rooms(self) -> Sequence[RoomState]:
-        """All rooms there are."""
-        answer = await self._insist(lambda: self._rooms.list_rooms(ListRoomsRequest()))
+    async def rooms(self, *names: str) -> Sequence[RoomState]:
+        """All rooms there are, or those of `names` that are there."""
+        request = ListRoomsRequest(names=names)
+        answer = await self._insist(lambda: self._rooms.list_rooms(request))
         return [
             RoomState(
                 room.name,
                 room.sid,
                 room.metadata,
                 room.creation_time_ms or room.creation_time * 1000,
+                room.num_participants,
             )
             for room in answer.rooms
         ]
@@ -210,16 +231,21 @@ class LiveKit:
     async def presence(self, room: str) -> Presence:
         """Who is in `room`; nobody if it is gone."""
         present = await self.participants(room)
-        has_agent = any(who.kind == ParticipantInfo.Kind.AGENT for who in present)
-        leg = next((who for who in present if who.kind == ParticipantInfo.Kind.SIP), None)
-        if leg is None:
-            return Presence(has_agent=has_agent)
+        kinds = {who.kind for who in present}
         return Presence(
-            leg.attributes.get("sip.callStatus", ""),
-            leg.attributes.get("sip.ruleID", ""),
-            leg.joined_at_ms or leg.joined_at * 1000,
-            has_agent,
+            legs=tuple(_leg(who) for who in present if who.kind == ParticipantInfo.Kind.SIP),
+            has_agent=ParticipantInfo.Kind.AGENT in kinds,
+            has_guests=ParticipantInfo.Kind.STANDARD in kinds,
         )
+
+    async def put_out(self, room: str, identity: str) -> None:
+        """Have `identity` leave `room`, which hangs up a telephone; one that is gone is fine."""
+        request = RoomParticipantIdentity(room=room, identity=identity)
+        try:
+            await self._insist(lambda: self._client.room.remove_participant(request))
+        except LiveKitRefused as refusal:
+            if refusal.code != api.ServerErrorCode.NOT_FOUND:
+                raise
 
     async def has_agent(self, room: str, *, besides_job: str = "") -> bool:
         """Whether any agent but that of `besides_job` is in `room`.
@@ -299,3 +325,12 @@ def _translated(error: Exception, deadline: float) -> LiveKitError:
     if isinstance(error, TimeoutError):
         return LiveKitUnreachable(f"LiveKit did not answer within {deadline:g} s")
     return LiveKitUnreachable(f"LiveKit cannot be reached: {error}")
+
+
+def _leg(who: ParticipantInfo) -> Leg:
+    return Leg(
+        who.identity,
+        who.attributes.get("sip.callStatus", ""),
+        who.attributes.get("sip.ruleID", ""),
+        who.joined_at_ms or who.joined_at * 1000,
+    )

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from livekit import api
 from livekit.protocol.models import ParticipantInfo
-from livekit.protocol.room import RoomParticipantIdentity
 from livekit.protocol.sip import (
     CreateSIPParticipantRequest,
     SIPTransferStatus,
@@ -105,14 +104,8 @@ class SipLegs:
     async def put_out(self, room: str) -> None:
         """Hang up the leg in `room`; none there is fine."""
         leg = await self._leg(room)
-        if leg is None:
-            return
-        request = RoomParticipantIdentity(room=room, identity=leg.identity)
-        try:
-            await self._livekit.ask(lambda client: client.room.remove_participant(request))
-        except LiveKitRefused as refusal:
-            if refusal.code != api.ServerErrorCode.NOT_FOUND:
-                raise
+        if leg:
+            await self._livekit.put_out(room, leg.identity)
 
     async def _leg(self, room: str) -> ParticipantInfo | None:
         present = await self._livekit.participants(room)

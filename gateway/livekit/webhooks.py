@@ -44,7 +44,8 @@ class MalformedEvent(Exception):
 class RoomEvent:
     """A webhook about a room. `event` is None where it means nothing to a call.
 
-    `rule_id` is the dispatch rule that brought the caller whom it is about.
+    `metadata` is the room's, "" where LiveKit does not tell; `rule_id` the dispatch rule that
+    brought the caller whom it is about.
     """
 
     name: str
