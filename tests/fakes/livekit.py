@@ -33,8 +33,11 @@ from livekit.protocol.room import (
 )
 from livekit.protocol.sip import (
     CreateSIPParticipantRequest,
+    ListSIPDispatchRuleRequest,
+    ListSIPDispatchRuleResponse,
     ListSIPOutboundTrunkRequest,
     ListSIPOutboundTrunkResponse,
+    SIPDispatchRuleInfo,
     SIPOutboundTrunkInfo,
     SIPParticipantInfo,
     TransferSIPParticipantRequest,
@@ -97,12 +100,23 @@ class FakeLiveKit:
     workers: set[str] = field(default_factory=lambda: {"nehos-outbound-agent"})
     callees: dict[str, Callee] = field(default_factory=dict)
     outbound_trunks: list[SIPOutboundTrunkInfo] = field(default_factory=list)
+    dispatch_rules: list[SIPDispatchRuleInfo] = field(default_factory=list)
     refer_answer: Refusal | None = None
     url: str = ""
 
-    def present(self, room: str, kind: ParticipantInfo.Kind, identity: str) -> None:
-        """Somebody has joined the room."""
-        who = ParticipantInfo(identity=identity, kind=kind)
+    def present(
+        self,
+        room: str,
+        kind: ParticipantInfo.Kind,
+        identity: str,
+        attributes: Mapping[str, str] | None = None,
+        *,
+        joined_at: int = 0,
+    ) -> None:
+        """Somebody has joined the room, `joined_at` (ms since epoch)."""
+        who = ParticipantInfo(
+            identity=identity, kind=kind, attributes=attributes, joined_at_ms=joined_at
+        )
         self.participants.setdefault(room, []).append(who)
 
     def requested(self, kind: type[M]) -> list[M]:
@@ -133,6 +147,7 @@ class FakeLiveKit:
             "TransferSIPParticipant": (TransferSIPParticipantRequest, self._transfer),
             "RemoveParticipant": (RoomParticipantIdentity, self._remove_participant),
             "ListSIPOutboundTrunk": (ListSIPOutboundTrunkRequest, self._list_outbound_trunks),
+            "ListSIPDispatchRule": (ListSIPDispatchRuleRequest, self._list_dispatch_rules),
         }
         kind, respond = methods[method]
         message = kind.FromString(await request.read())
@@ -169,11 +184,17 @@ class FakeLiveKit:
     def _delete_room(self, request: DeleteRoomRequest) -> DeleteRoomResponse | Refusal:
         if self.rooms.pop(request.room, None) is None:
             return Refusal(404, "not_found", "requested room does not exist")
+        self.participants.pop(request.room, None)
         return DeleteRoomResponse()
 
     def _list_rooms(self, request: ListRoomsRequest) -> ListRoomsResponse:
         names = set(request.names)
         rooms = [room for room in self.rooms.values() if not names or room.name in names]
+        for room in rooms:
+            present = self.participants.get(room.name, [])
+            # As livekit-server counts: agents are not among them.
+            counted = [who for who in present if who.kind != ParticipantInfo.Kind.AGENT]
+            room.num_participants = len(counted)
         return ListRoomsResponse(rooms=rooms)
 
     async def _dialed(self, request: CreateSIPParticipantRequest) -> "Failure | None":
@@ -213,6 +234,11 @@ class FakeLiveKit:
         self, request: ListSIPOutboundTrunkRequest
     ) -> ListSIPOutboundTrunkResponse:
         return ListSIPOutboundTrunkResponse(items=self.outbound_trunks)
+
+    def _list_dispatch_rules(
+        self, request: ListSIPDispatchRuleRequest
+    ) -> ListSIPDispatchRuleResponse:
+        return ListSIPDispatchRuleResponse(items=self.dispatch_rules)
 
     def _create_dispatch(self, request: CreateAgentDispatchRequest) -> AgentDispatch | Refusal:
         if request.room not in self.rooms:
