@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,21 +15,22 @@ import pytest
 
 from gateway.api_keys import OwnKeys
 from gateway.config import build_config, own_keys
-from gateway.dev.children import Child
+from gateway.dev.children import Child, python
 from gateway.dev.livekit_server import NoLiveKit, find_or_build, free_port
-from gateway.dev.stack import WORKER, running
+from gateway.dev.stack import WORKER, running, wait_until_up
 from gateway.settings import Config
 from tests.conftest import READ_KEY, WEBHOOK_SECRET, lacking
 
 
 @dataclass(frozen=True)
 class Real:
-    """What runs, and the configuration that reaches it."""
+    """What runs, the configuration that reaches it, and `env`, which has all of that in it."""
 
     config: Config
     keys: OwnKeys
     worker: Child
     gateway: Child
+    env: Mapping[str, str]
 
     @property
     def url(self) -> str:
@@ -53,7 +55,23 @@ def real_parts(worker: Sequence[str] = WORKER, **settings: str) -> Iterator[Real
     ):
         reached = build_config({}, stack.env)
         keys = own_keys(reached, stack.env)
-        yield Real(reached, keys, stack.children["worker"], stack.children["gateway"])
+        parts = stack.children
+        yield Real(reached, keys, parts["worker"], parts["gateway"], stack.env)
+
+
+@contextmanager
+def killed(real: Real) -> Iterator[Callable[[], None]]:
+    """The gateway killed with -9; what is yielded starts another one in its place."""
+    os.kill(real.gateway.pid, signal.SIGKILL)
+    real.gateway.stop()
+    with ExitStack() as stops:
+
+        def start() -> None:
+            again = Child("gateway again", python("-m", "gateway", "serve"), real.env)
+            stops.callback(again.stop)
+            wait_until_up(again, f"{real.url}/healthz")
+
+        yield start
 
 
 @pytest.fixture(scope="session")
