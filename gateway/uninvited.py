@@ -74,17 +74,16 @@ class Uninvited:
 
     async def _turn_away(self, room: RoomState, there: Presence, strangers: Sequence[Leg]) -> None:
         """A room with others in it is theirs: the strangers have only guessed its name."""
+        if room.sid not in self._turned_away:  # else LiveKit did not do it the last time
+            self._turned_away.add(room.sid)
+            self._seen.uninvited(self._clock())
+            log.warning("room.uninvited", room=room.name, rule_id=strangers[0].rule_id)
         if there.has_guests or len(strangers) < len(there.legs):
             for leg in strangers:
                 await self._livekit.put_out(room.name, leg.identity)
         else:
             self._sweeper.doom(room.name, grace_ms=0)
             await self._sweeper.sweep()
-        if room.sid in self._turned_away:
-            return  # seen before, but LiveKit did not delete it then
-        self._turned_away.add(room.sid)
-        self._seen.uninvited(self._clock())
-        log.warning("room.uninvited", room=room.name, rule_id=strangers[0].rule_id)
 
     async def _strangers(self, there: Presence) -> Sequence[Leg]:
         return [leg for leg in there.legs if await self._leads_here(leg.rule_id)]

@@ -6,7 +6,7 @@ Skipped, also in CI, where livekit-sip is not on PATH: it is not to be had every
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import aiohttp
@@ -26,6 +26,19 @@ DEADLINE = 20.0
 
 @pytest.fixture(scope="session")
 def telephony() -> Iterator[Telephony]:
+    with _telephony() as parts:
+        yield parts
+
+
+@pytest.fixture
+def alone() -> Iterator[Telephony]:
+    """One gateway, which may be killed, at a LiveKit that makes a room for each INVITE."""
+    with _telephony(alone=True) as parts:
+        yield parts
+
+
+@contextmanager
+def _telephony(*, alone: bool = False) -> Iterator[Telephony]:
     missing = [name for name in NEEDED if not shutil.which(name)]
     if missing:
         pytest.skip(f"real telephony needs {', '.join(missing)} on PATH")
@@ -37,20 +50,20 @@ def telephony() -> Iterator[Telephony]:
             pytest.skip(str(error))
         except NoNetwork as error:
             pytest.skip(f"real telephony needs a network namespace, thus root: {error}")
-        yield parts.enter_context(running(livekit_binary, net))
+        yield parts.enter_context(running(livekit_binary, net, alone=alone))
 
 
 @pytest.fixture
 async def n8n(telephony: Telephony) -> AsyncIterator[aiohttp.ClientSession]:
     """A client of the gateway that may dispatch."""
-    async with _client(telephony.real.url) as session:
+    async with client_of(telephony.real.url) as session:
         yield session
 
 
 @pytest.fixture
 async def ops(telephony: Telephony) -> AsyncIterator[aiohttp.ClientSession]:
     """A client of the gateway that parks callers."""
-    async with _client(telephony.parking_url) as session:
+    async with client_of(telephony.parking_url) as session:
         yield session
 
 
@@ -60,7 +73,7 @@ async def livekit(telephony: Telephony) -> AsyncIterator[LiveKit]:
         yield client
 
 
-def _client(url: str) -> aiohttp.ClientSession:
+def client_of(url: str) -> aiohttp.ClientSession:
     timeout = aiohttp.ClientTimeout(total=60)
     return aiohttp.ClientSession(url, headers={"X-API-Key": DISPATCH_KEY}, timeout=timeout)
 

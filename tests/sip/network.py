@@ -5,12 +5,15 @@ one machine. It is gone when the context is left; leftovers of a run that was ki
 way, since names and addresses are free ones. Needs root.
 """
 
+import itertools
 import os
 import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+
+_numbers = map("abcdefgh".__getitem__, itertools.count())
 
 
 class NoNetwork(Exception):
@@ -35,7 +38,7 @@ class Network:
 def network() -> Iterator[Network]:
     """A network between this machine and a namespace. Raises NoNetwork."""
     prefix = _free_prefix()
-    name = f"sip{os.getpid()}"
+    name = f"sip{os.getpid()}{next(_numbers)}"
     made = Network(name, f"{prefix}.0/24", f"{prefix}.1", f"{prefix}.2")
     near_end, far_end = f"{name}n", f"{name}f"
     with ExitStack() as undo:

@@ -64,7 +64,8 @@ class Telephony:
     ) -> AbstractAsyncContextManager[Sipp]:
         """Somebody who calls livekit-sip now; see `Sipp.playing`."""
         to = f"{self.sip_host}:{SIP_PORT}"
-        return Sipp.playing(scenario, self.address, self.port, folder, call=to, **words)
+        port = _free_udp_port(self.address)
+        return Sipp.playing(scenario, self.address, port, folder, call=to, **words)
 
     def livekit(self) -> AbstractAsyncContextManager[LiveKit]:
         settings = self.real.config.livekit
@@ -72,8 +73,11 @@ class Telephony:
 
 
 @contextmanager
-def running(livekit_binary: Path, net: Network) -> Iterator[Telephony]:
-    """All of it on `net`, ready for calls."""
+def running(livekit_binary: Path, net: Network, *, alone: bool = False) -> Iterator[Telephony]:
+    """All of it on `net`, ready for calls.
+
+    `alone` is a gateway without the other one, at a LiveKit that makes a room for each INVITE.
+    """
     secret = secrets.token_urlsafe(32)
     gateway_port, parking_port, carrier_port = free_port(), free_port(), _free_udp_port(net.near)
     hooks = [f"http://{LOOPBACK}:{p}/livekit/webhook" for p in (gateway_port, parking_port)]
@@ -88,7 +92,7 @@ def running(livekit_binary: Path, net: Network) -> Iterator[Telephony]:
 
         redis = _start_redis(start, net)
         port = free_port()
-        settings = _livekit_settings(net, port, redis, secret, hooks)
+        settings = _livekit_settings(net, port, redis, secret, hooks, auto_create=alone)
         livekit = start("livekit", [str(livekit_binary)], LIVEKIT_CONFIG=json.dumps(settings))
         wait_until_up(livekit, f"http://{net.near}:{port}")
         url = f"ws://{net.near}:{port}"
@@ -102,9 +106,10 @@ def running(livekit_binary: Path, net: Network) -> Iterator[Telephony]:
             "GATEWAY__INBOUND__FALLBACK": FALLBACK,
         }
         _set_up(basis | env)
-        parking = _start_parking(start, env, parking_port)
+        parking = None if alone else _start_parking(start, env, parking_port)
         with real_parts(**env, **own) as real:
-            wait_until_up(parking, f"http://{LOOPBACK}:{parking_port}/readyz")
+            if parking:
+                wait_until_up(parking, f"http://{LOOPBACK}:{parking_port}/readyz")
             yield Telephony(
                 real=real,
                 parking_url=f"http://{LOOPBACK}:{parking_port}",
@@ -163,7 +168,13 @@ def _gateway_env(url: str, secret: str, net: Network, carrier_port: int) -> dict
 
 
 def _livekit_settings(
-    net: Network, port: int, redis: str, secret: str, webhook_urls: list[str]
+    net: Network,
+    port: int,
+    redis: str,
+    secret: str,
+    webhook_urls: list[str],
+    *,
+    auto_create: bool,
 ) -> Mapping[str, Any]:
     return {
         "port": port,
@@ -180,7 +191,7 @@ def _livekit_settings(
         },
         # Without this a worker gets no job while its machine is busier than 70 %.
         "agents": {"target_load": 100},
-        "room": {"auto_create": False},
+        "room": {"auto_create": auto_create},
         "keys": {KEY: secret},
         "webhook": {"api_key": KEY, "urls": webhook_urls},
         "logging": {"level": "error", "json": False},
