@@ -1,18 +1,23 @@
 """Every call ends: deadlines, lost agents, lost webhooks, rooms that cannot be deleted yet."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import NoReturn
 
 import pytest
 from livekit.protocol.models import ParticipantInfo, Room
-from livekit.protocol.room import ListParticipantsRequest
+from livekit.protocol.room import DeleteRoomRequest, ListParticipantsRequest
 
+from gateway.backlog import Backlog
 from gateway.callbacks.delivery import Answer
 from gateway.calls import Call, Direction, DisconnectionReason, Event, EventKind, Transfer
 from gateway.diagnostics import Seen
+from gateway.errors import RegistryUnavailable
 from gateway.livekit.client import LiveKit
 from gateway.livekit.webhooks import RoomEvent
 from gateway.parts import Parts
+from gateway.watch import AT_ONCE
 from tests.conftest import ConfigMaker
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit, Refusal
 
@@ -64,7 +69,7 @@ class Stage:
 
 @pytest.fixture
 async def stage(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncIterator[Stage]:
-    config = make_config(inbound={"registered_timeout": 60})
+    config = make_config(inbound={"registered_timeout": 60}, watch={"interval": 0.05})
     fake_livekit.rooms[ROOM] = Room(name=ROOM)
     async with LiveKit.connected(fake_livekit.url, KEY, SECRET, deadline=1.0) as livekit:
         parts = Parts(config, livekit, Unsent(), Seen(), clock=lambda: here.now)
@@ -272,3 +277,92 @@ async def test_after_a_hang_up_the_agent_has_a_moment_before_the_room_goes(stage
     assert ROOM in stage.fake.rooms
     await stage.pass_time(5)
     assert ROOM not in stage.fake.rooms
+
+
+async def test_while_livekit_is_away_no_call_waits_for_all_the_others(stage: Stage) -> None:
+    for number in range(100):
+        call = Call(f"call-due-{number}", Direction.INBOUND, "agent", START)
+        await stage.parts.lifecycle.register(call)
+    stage.fake.failures.extend([Refusal(503, "unavailable", "no nodes")] * 2000)
+    await stage.pass_time(10.1)
+    asked = {request.room for request in stage.fake.requested(ListParticipantsRequest)}
+    assert len(asked) == AT_ONCE, "each of them took the whole deadline"
+
+
+async def test_while_livekit_is_away_not_each_room_is_tried(stage: Stage) -> None:
+    for number in range(100):
+        stage.parts.sweeper.doom(f"room-{number}", grace_ms=0)
+    stage.fake.failures.extend([Refusal(503, "unavailable", "no nodes")] * 2000)
+    await stage.pass_time(0)
+    asked = {request.room for request in stage.fake.requested(DeleteRoomRequest)}
+    assert len(asked) == AT_ONCE
+    stage.fake.failures.clear()
+    await stage.pass_time(0)
+    asked = {request.room for request in stage.fake.requested(DeleteRoomRequest)}
+    assert len(asked) == 100
+
+
+async def test_rooms_go_also_while_the_registry_is_away(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(now: int) -> NoReturn:
+        raise RegistryUnavailable("away")
+
+    monkeypatch.setattr(stage.parts.registry, "due", away)
+    stage.parts.sweeper.doom(ROOM, grace_ms=0)
+    with pytest.raises(RegistryUnavailable):
+        await stage.pass_time(1)
+    assert ROOM not in stage.fake.rooms
+
+
+async def test_a_deed_that_always_fails_holds_up_none_behind_it() -> None:
+    backlog = Backlog()
+    done: list[str] = []
+
+    async def away() -> None:
+        if not done:
+            done.append("away")
+            raise RegistryUnavailable("away")
+        done.append("back")
+
+    async def defective() -> NoReturn:
+        raise KeyError("a defect")
+
+    async def fine() -> None:
+        done.append("fine")
+
+    await backlog.do(away)
+    await backlog.do(defective)
+    await backlog.do(fine)
+    await backlog.catch_up()
+    assert done == ["away", "back", "fine"]
+    assert not backlog
+
+
+async def test_a_slow_comparison_holds_up_no_deadline(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compares, ended = asyncio.Event(), asyncio.Event()
+
+    async def compare() -> NoReturn:
+        compares.set()
+        await ended.wait()
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(stage.parts.rooms, "compare", compare)
+    await stage.happens(EventKind.ANSWERED)
+    running = asyncio.create_task(stage.parts.watch.run())
+    try:
+        async with asyncio.timeout(10):
+            stage.now += 50_000
+            await compares.wait()
+            stage.now += 60_000
+            while ROOM in stage.fake.rooms:
+                await asyncio.sleep(0.01)
+            compares.clear()
+            ended.set()
+            await compares.wait()  # neither does a defect end it
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert (await stage.call).disconnection_reason is DisconnectionReason.MAX_DURATION_REACHED
