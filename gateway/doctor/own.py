@@ -1,4 +1,4 @@
-"""Our own side: the configuration, the gateway that runs, its public address, the old route."""
+"""Our own side: configuration, the gateway that runs, its public address, who should not come."""
 
 import time
 from collections.abc import Sequence
@@ -36,6 +36,7 @@ def checks(site: Site) -> list[Check]:
         Check("gateway", "gateway", partial(_gateway, site)),
         Check("public_url", "public URL", partial(_public_url, site)),
         Check("old_route", "old route", partial(_old_route, site), needs=("gateway",)),
+        Check("strangers", "strangers", partial(_strangers, site), needs=("gateway",)),
     ]
 
 
@@ -178,6 +179,27 @@ async def _old_route(site: Site) -> Finding:
         "python -m gateway setup --jambonz --apply"
     )
     return warn(saw, step)
+
+
+async def _strangers(site: Site) -> Finding:
+    try:
+        rooms = (await site.web.gateway(DIAGNOSTICS)).get("uninvited_rooms", {})
+    except NoAnswer as error:
+        return warn(str(error), next_without_diagnostics(error))
+    if not rooms.get("count"):
+        return ok("no stranger's call came into LiveKit since the gateway started")
+    last = f", the last {ago(rooms['last_at'])} ago" if rooms.get("last_at") else ""
+    saw = f"calls that nobody announced came into LiveKit and were ended: {rooms['count']}{last}"
+    steps = [
+        "trunks.inbound_addresses: only what Jambonz's SBCs send INVITEs from, then "
+        "python -m gateway setup"
+    ]
+    if not site.config.livekit.is_cloud:
+        steps.append(
+            "livekit-server's configuration, `room`: `auto_create: false`, so that such a call is "
+            "refused at once"
+        )
+    return warn(saw, "\n".join(steps))
 
 
 def ago(at: int) -> str:

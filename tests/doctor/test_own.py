@@ -12,6 +12,8 @@ from gateway.dev.livekit_server import free_port
 from gateway.doctor.check import Status
 from gateway.doctor.own import ago, configuration, public_answers
 from gateway.doctor.web import Answer
+from gateway.parts import now
+from gateway.web.keys import SEEN
 from tests.conftest import READ_KEY, Client, ConfigMaker, GatewayStarter
 from tests.doctor.conftest import Stack, look
 from tests.fakes.livekit import FakeLiveKit, Refusal
@@ -134,6 +136,22 @@ async def test_calls_by_the_old_route(
     assert told.status is Status.WARN
     assert "1 still came in by /livekit-simple" in told.saw
     assert "setup --jambonz --apply" in told.next
+
+
+@pytest.mark.parametrize("url", ["ws://192.0.2.1:7880", "wss://project.livekit.cloud"])
+async def test_strangers_who_called_in(
+    start_gateway: GatewayStarter, make_config: ConfigMaker, url: str
+) -> None:
+    client = await start_gateway()
+    config = make_config({"LIVEKIT_URL": url})
+    assert (await look(make_config(), "strangers", url=url_of(client))).status is Status.OK
+    assert client.app
+    client.app[SEEN].uninvited(now())
+    told = await look(config, "strangers", url=url_of(client))
+    assert told.status is Status.WARN
+    assert "that nobody announced came into LiveKit and were ended: 1" in told.saw
+    assert "trunks.inbound_addresses" in told.next
+    assert ("auto_create: false" in told.next) is not config.livekit.is_cloud
 
 
 async def test_a_public_url_that_leads_here(stack: Stack) -> None:
