@@ -63,6 +63,11 @@ class Child:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """None while it is there; below zero, the signal that ended it."""
+        return self._process.poll()
+
     def wait_for(self, text: str, *, limit: float) -> str:
         """Block until a line contains `text`, at most `limit` s; that line. Raises ChildFailed."""
 
