@@ -98,6 +98,10 @@ class Child:
         self._process.wait()
         self._reader.join(STOP_LIMIT)
 
+    def kill(self) -> None:
+        """As `kill -9`; what it started stays until `stop()`."""
+        self._process.kill()
+
     def _read(self) -> None:
         assert self._process.stdout is not None  # noqa: S101 - it was asked for above
         with self._process.stdout as output:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import os
+import re
 import secrets
 import signal
 from collections.abc import Mapping
@@ -44,7 +45,17 @@ class Gateway:
     def kill(self) -> None:
         """kill -9."""
         assert self._child
-        os.kill(self._child.pid, signal.SIGKILL)
+        self._child.kill()
+
+    def freeze(self) -> None:
+        assert self._child
+        os.kill(self._child.pid, signal.SIGSTOP)
+
+    async def thaw(self) -> None:
+        """Returns once it answers again."""
+        assert self._child
+        os.kill(self._child.pid, signal.SIGCONT)
+        await asyncio.to_thread(wait_until_up, self._child, f"http://{self.address}/readyz")
 
     async def told_to_stop(self) -> int:
         """SIGTERM; its exit code, once it has gone by itself."""
@@ -56,7 +67,9 @@ class Gateway:
         return code
 
     def stop(self) -> None:
+        """At once: what it does when it is told to stop has a test of its own."""
         if self._child:
+            self._child.kill()
             self._child.stop()
 
 
@@ -131,6 +144,12 @@ class Group:
         bodies = self.receiver.bodies
         return [(b["event"], b["event_id"]) for b in bodies if b["call"]["call_id"] == call_id]
 
+    async def logged(self, pattern: str) -> None:
+        """Wait until a line of nginx's log has it: written after its client has the answer."""
+        async with asyncio.timeout(10):
+            while not any(re.search(pattern, line) for line in self.running.nginx.served):
+                await asyncio.sleep(0.01)
+
     async def told_to_the_end(self, call_ids: list[str]) -> None:
         """Wait for the last callback about each of the calls."""
         waiting = set(call_ids)
@@ -142,14 +161,6 @@ class Group:
                     if body["event"] == "call_analyzed"
                 }
                 waiting -= over
-                await asyncio.sleep(0.05)
-
-    async def served_by(self, gateway: Gateway, *, after: int) -> None:
-        """Wait until nginx has had an answer of `gateway`, past line `after` of its log."""
-        async with asyncio.timeout(30):
-            while not any(
-                gateway.address in line for line in self.running.nginx.served[after:]
-            ):
                 await asyncio.sleep(0.05)
 
 
@@ -170,7 +181,8 @@ def environment(url: str, redis: str, livekit: FakeLiveKit, receiver: Receiver) 
         "REDIS_URL": f"redis://{redis}/0",
         "GATEWAY__REGISTRY__PREFIX": f"test-{secrets.token_hex(4)}",
         "GATEWAY__SERVER__HOST": LOOPBACK,
-        "GATEWAY__SERVER__DRAIN_DELAY": "1",
+        # Longer than nginx takes to find a gateway again that is back (`fail_timeout`).
+        "GATEWAY__SERVER__DRAIN_DELAY": "3",
         "GATEWAY__WATCH__INTERVAL": "0.2",
         "GATEWAY__CALLBACKS__URLS": f"{receiver.url}/hook",
         "GATEWAY__CALLBACKS__ALLOWED_HOSTS": LOOPBACK,

@@ -88,9 +88,7 @@ class Nginx:
         return text
 
     def _upstream(self, shipped: str, port: int, down: int | None) -> dict[str, str]:
-        return {
-            f"server {shipped} ": f"server {LOOPBACK}:{port} {'down ' if port == down else ''}"
-        }
+        return {f"server {shipped} ": f"server {LOOPBACK}:{port} {'down ' if port == down else ''}"}
 
     def check(self) -> str:
         """What `nginx -t` says of it."""
@@ -102,8 +100,9 @@ class Nginx:
 
 def written(folder: Path, gateways: tuple[int, int]) -> Nginx:
     """Its files, with a certificate for loopback."""
-    if not shutil.which("nginx"):
-        lacking("there is no nginx: install nginx-light")
+    for part in ("nginx", "openssl"):
+        if not shutil.which(part):
+            lacking(f"there is no {part}: install nginx-light and openssl")
     subject = ["-subj", f"/CN={LOOPBACK}", "-addext", f"subjectAltName=IP:{LOOPBACK}"]
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     files = ["-keyout", f"{folder}/key.pem", "-out", f"{folder}/certificate.pem"]
