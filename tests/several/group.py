@@ -182,7 +182,7 @@ def environment(url: str, redis: str, livekit: FakeLiveKit, receiver: Receiver) 
         "GATEWAY__REGISTRY__PREFIX": f"test-{secrets.token_hex(4)}",
         "GATEWAY__SERVER__HOST": LOOPBACK,
         # Longer than nginx takes to find a gateway again that is back (`fail_timeout`).
-        "GATEWAY__SERVER__DRAIN_DELAY": "3",
+        "GATEWAY__SERVER__DRAIN_DELAY": "4",
         "GATEWAY__WATCH__INTERVAL": "0.2",
         "GATEWAY__CALLBACKS__URLS": f"{receiver.url}/hook",
         "GATEWAY__CALLBACKS__ALLOWED_HOSTS": LOOPBACK,
