@@ -1,10 +1,13 @@
 """The shipped systemd unit, as systemd reads it."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from gateway.config import build_config
 
 UNIT = Path(__file__).parents[2] / "deploy" / "systemd" / "gateway@.service"
 
@@ -22,3 +25,10 @@ def test_systemd_takes_the_shipped_unit(tmp_path: Path) -> None:
         timeout=60,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_the_unit_sets_what_there_is_to_set() -> None:
+    env = dict(re.findall(r"\b(GATEWAY__\w+)=(\S+)", UNIT.read_text()))
+    config = build_config({}, env)
+    assert config.server.drain_delay > 4
+    assert config.logging.format == "json"
