@@ -5,7 +5,7 @@ import asyncio
 from livekit.protocol.agent_dispatch import CreateAgentDispatchRequest
 from livekit.protocol.sip import CreateSIPParticipantRequest
 
-from tests.several.group import DISPATCH, Group
+from tests.several.group import DISPATCH, READ, Group
 from tests.several.talk import answered, hung_up, whole
 
 LEAST = {"destination": "61491570156", "account_code": "em-tech-01"}
@@ -90,3 +90,14 @@ async def test_a_gateway_that_is_not_there_costs_no_hook(group: Group) -> None:
     group.gateways[0].kill()
     call_ids = await asyncio.gather(*(whole(group) for _ in range(10)))
     assert {call["call_id"] for call in await group.calls()} == set(call_ids)
+
+
+async def test_events_come_at_once_from_whichever_gateway(group: Group) -> None:
+    async with asyncio.timeout(20):
+        async with group.http.get(f"{group.url}/livekit-api/events", headers=READ) as stream:
+            assert stream.content_type == "text/event-stream"
+            for number, gateway in enumerate(group.gateways):
+                (dial,) = await group.jambonz_at(gateway, f"sid-{number}").call_arrives()
+                call_id = dial["headers"]["X-Call-Id"].encode()
+                while call_id not in await stream.content.readline():
+                    pass
