@@ -111,4 +111,4 @@ async def _database(settings: RegistrySettings) -> AsyncIterator[Database | None
         yield None
         return
     async with connected(settings.url, deadline=settings.timeout) as client:
-        yield Database(client, settings.prefix)
+        yield Database(client, settings.prefix, deadline=settings.timeout)

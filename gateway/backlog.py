@@ -58,3 +58,9 @@ class Backlog:
             self._waiting.popleft()
         log.info("registry.caught_up", deeds=waited, dropped=self._dropped)
         self._dropped = 0
+
+    async def close(self) -> None:
+        """The last try; what cannot be done is found out from what LiveKit has."""
+        await self.catch_up()
+        if self._waiting:
+            log.error("registry.missed", deeds=len(self._waiting))

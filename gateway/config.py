@@ -1,6 +1,7 @@
 """config.yaml, .env.local and environment → one frozen Config. The only reader of os.environ."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, fields
 from pathlib import Path
@@ -22,6 +23,8 @@ ENV_FILE = ".env.local"
 #: What `dev` leaves for `simulate` in another terminal: how to reach what it started.
 DEV_ENV = ".run/dev.env"
 PREFIX = "GATEWAY__"
+#: A URL with a password in it.
+_PASSWORD = re.compile(r"://[^/?#]*:[^/]*@|[?&](sentinel_)?password=")
 
 
 def load_config(file: str | None = None, *, env_files: tuple[str, ...] = (ENV_FILE,)) -> Config:
@@ -94,6 +97,9 @@ def _given(
             refused.append(
                 f"{section}.{item.name}: is a secret, set it as {own} in the environment"
             )
+            given.pop(item.name, None)
+        elif own and _PASSWORD.search(str(content.get(item.name, ""))):
+            refused.append(f"{section}.{item.name}: holds a password, set {own} in the environment")
             given.pop(item.name, None)
         for variable in (generic, own):
             if env.get(variable):

@@ -46,6 +46,10 @@ class RegistryUnavailable(GatewayError):
     """Where calls are kept cannot be reached; what was asked for may or may not have been done."""
 
 
+class RegistryRefused(RegistryUnavailable):
+    """It answers, and does not let us in: that will not mend itself."""
+
+
 class LiveKitError(GatewayError):
     """A request to LiveKit did not succeed.
 

@@ -1,6 +1,7 @@
 """The one way a call changes: advanced in the registry, logged, cleaned up behind when it ends."""
 
 from collections.abc import Awaitable, Callable
+from itertools import count
 
 import structlog
 
@@ -46,9 +47,10 @@ class Lifecycle:
         it happens as soon as that is back.
         """
         after: list[Call] = []
+        tries = count()
 
         async def deed() -> None:
-            if call := await self._apply(call_id, event):
+            if call := await self._apply(call_id, event, is_repeated=next(tries) > 0):
                 after.append(call)
 
         await self._backlog.do(deed)
@@ -62,11 +64,13 @@ class Lifecycle:
         None when there is none, and while the registry is away: then it is told later.
         """
         found: list[Call] = []
+        tries = count()
 
         async def deed() -> None:
+            is_repeated = next(tries) > 0
             if call := await find():
                 found.append(call)
-                await self._apply(call.call_id, event_of(call))
+                await self._apply(call.call_id, event_of(call), is_repeated=is_repeated)
 
         await self._backlog.do(deed)
         return found[0] if found else None
@@ -78,7 +82,7 @@ class Lifecycle:
         except RegistryUnavailable:
             return call
 
-    async def _apply(self, call_id: str, event: Event) -> Call | None:
+    async def _apply(self, call_id: str, event: Event, *, is_repeated: bool) -> Call | None:
         change = await self._registry.apply(call_id, event)
         if change is None:
             log.info("call.unknown", call_id=call_id, kind=event.kind)
@@ -88,13 +92,19 @@ class Lifecycle:
             self._conclude(change, event)
         elif change.answered:
             log.info("call.ongoing", call_id=call_id)
+        elif is_repeated and not change.after.is_active:
+            # The first try may have ended it, and only its answer was lost.
+            self._clean_up_behind(change.after)
         return change.after
 
-    def _conclude(self, change: Change, event: Event) -> None:
-        call = change.after
+    def _clean_up_behind(self, call: Call) -> None:
         talked = call.answer_timestamp is not None
         agent_alone = talked and call.disconnection_reason in _CALLER_WENT
         self._sweeper.doom(call.call_id, grace_ms=GOODBYE_MS if agent_alone else 0)
+
+    def _conclude(self, change: Change, event: Event) -> None:
+        call = change.after
+        self._clean_up_behind(call)
         log.info(
             "call.ended",
             call_id=call.call_id,

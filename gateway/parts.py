@@ -72,6 +72,7 @@ class Parts:
     async def close(self, *, grace: float) -> None:
         """Stop what runs beside the doors; callbacks under way get `grace` s."""
         await self._legs.close()
+        await self._backlog.close()
         await self.stores.turn.give_up()
         await self.stores.outbox.close(grace=grace)
 

@@ -9,10 +9,17 @@ import structlog
 from aiohttp import web
 
 from gateway.app import create_app
-from gateway.errors import ConfigError, LiveKitRefused, LiveKitUnreachable
+from gateway.errors import (
+    ConfigError,
+    LiveKitRefused,
+    LiveKitUnreachable,
+    RegistryRefused,
+    RegistryUnavailable,
+)
+from gateway.redis.connect import url_problem
 from gateway.settings import Config, serving_problems
 from gateway.web.connections import Connections
-from gateway.web.keys import HEALTH, LIVEKIT, WATCH
+from gateway.web.keys import HEALTH, LIVEKIT, REGISTRY, WATCH
 from gateway.web.limits import LIMITS
 
 log = structlog.get_logger()
@@ -31,6 +38,8 @@ async def serve(config: Config) -> None:
     `server.finish_timeout`, callbacks within `callbacks.flush_timeout`.
     """
     problems = serving_problems(config)
+    if config.registry.url and (wrong := url_problem(config.registry.url)):
+        problems.append(f"REDIS_URL (registry.url) {wrong}")
     if problems:
         raise ConfigError(problems)
     gc.set_threshold(*GC_THRESHOLDS)
@@ -41,6 +50,7 @@ async def serve(config: Config) -> None:
     await runner.setup()
     try:
         await _check_livekit(app, config)
+        await _check_registry(app)
         await app[WATCH].compare()
         server = await _listen(runner, config)
         try:
@@ -86,6 +96,18 @@ async def _check_livekit(app: web.Application, config: Config) -> None:
         ) from error
     except LiveKitUnreachable as error:
         log.warning("livekit.away", url=config.livekit.url, error=str(error))
+
+
+async def _check_registry(app: web.Application) -> None:
+    """As with LiveKit: a wrong password will not mend itself, a Redis that is away may come."""
+    try:
+        await app[REGISTRY].count_active()
+    except RegistryRefused as error:
+        raise ConfigError(
+            [f"{error}: check user and password in REDIS_URL, and what Redis lets that user do"]
+        ) from error
+    except RegistryUnavailable as error:
+        log.warning("registry.away", error=str(error))
 
 
 async def _listen(runner: web.AppRunner, config: Config) -> asyncio.Server:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from functools import partial
 
+from gateway.advance import advance
 from gateway.calls import (
     Call,
     Direction,
@@ -166,7 +167,8 @@ class Transfers:
             transfer=Transfer(destination.named, now, asked_by_sid=sid),
             detail=f"to {destination.named}, {detail}",
         )
-        return await self._lifecycle.apply(call.call_id, event) or call
+        # While the registry is away it is as it will be.
+        return await self._lifecycle.apply(call.call_id, event) or advance(call, event)
 
     async def _refer(self, call: Call, destination: Destination) -> None:
         named = destination.text if destination.hostname else f"tel:{destination.user}"

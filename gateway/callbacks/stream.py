@@ -6,7 +6,9 @@ arrive twice then, with the same event id.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import structlog
 
@@ -23,11 +25,13 @@ GROUP = "gateways"
 LEASE_MS = 10_000
 #: Between two signs of life, and two looks for chains that were left, in s.
 HOLD_EVERY = 3.0
+#: How long a reader that holds nothing may be silent before it is forgotten, in ms.
+GONE_MS = 60_000
 #: How long a read waits for something to come, in ms: less than any request to Redis may take.
 READ_MS = 400
 #: Between two tries while Redis is away, in s.
 PAUSE = 0.5
-#: Chains that are read at a time.
+#: Chains that are read, held or taken over at a time.
 BATCH = 100
 #: In what order the callbacks of one moment are shown.
 _ORDER = ("call_started", "transfer_started", "transfer_ended", "call_ended", "call_analyzed")
@@ -49,6 +53,7 @@ class RedisOutbox:
         self._clock = clock
         self._stream = database.key("outbox")
         self._chains: dict[str, asyncio.Task[None]] = {}
+        self._away_until = 0.0
 
     async def of(self, call_id: str) -> Sequence[Delivery]:
         kept = await self._database.ask("HVALS", self._record(call_id))
@@ -72,24 +77,23 @@ class RedisOutbox:
 
     async def run(self) -> None:
         """Deliver what this gateway reads, for ever."""
-        await asyncio.gather(self._reading(), self._holding())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._reading())
+            group.create_task(self._holding())
 
     async def close(self, *, grace: float) -> None:
         """What has not arrived by then is left to the other gateways, at once."""
         tasks = list(self._chains.values())
         if tasks:
             await asyncio.wait(tasks, timeout=grace)
-        left = list(self._chains)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if left:
-            try:
-                ours = self._stream, GROUP, self._database.name
-                idle = "IDLE", 2 * LEASE_MS, "JUSTID"
-                await self._database.ask("XCLAIM", *ours, 0, *left, *idle)
-            except RegistryUnavailable as error:
-                log.warning("callback.left", chains=len(left), error=str(error))
+        try:
+            await self._database.run("release", self._stream, GROUP, self._database.name)
+        except RegistryUnavailable as error:
+            # They are taken over once nothing was heard of us for long enough.
+            log.warning("callback.not_released", error=str(error))
 
     async def _reading(self) -> None:
         while True:
@@ -99,14 +103,12 @@ class RedisOutbox:
                     await self._read()
             except RegistryUnavailable as error:
                 log.warning("callback.no_stream", error=str(error))
+                self._was_away()
                 await asyncio.sleep(PAUSE)
 
     async def _make_group(self) -> None:
-        try:
-            await self._database.ask("XGROUP", "CREATE", self._stream, GROUP, "0", "MKSTREAM")
-        except RegistryUnavailable as error:
-            if "BUSYGROUP" not in str(error):
-                raise
+        """Again too, should Redis have lost its data."""
+        await self._database.run("group", self._stream, GROUP)
 
     async def _read(self) -> None:
         free = self._max_chains - len(self._chains)
@@ -124,18 +126,24 @@ class RedisOutbox:
             await asyncio.sleep(HOLD_EVERY)
             try:
                 await self._hold()
-                await self._take_over()
+                if time.monotonic() >= self._away_until:
+                    await self._take_over()
+                    await self._database.run("tidy", self._stream, GROUP, GONE_MS)
             except RegistryUnavailable as error:
                 log.warning("callback.not_held", chains=len(self._chains), error=str(error))
+                self._was_away()
+
+    def _was_away(self) -> None:
+        """While Redis is away nobody gives signs of life: none is gone for that."""
+        self._away_until = time.monotonic() + LEASE_MS / 1000
 
     async def _hold(self) -> None:
         held = list(self._chains)
-        if not held:
-            return
-        lost = await self._database.run("hold", self._stream, GROUP, self._database.name, *held)
-        for entry_id in lost:
-            if task := self._chains.get(entry_id):
-                task.cancel()
+        for start in range(0, len(held), BATCH):
+            words = GROUP, self._database.name, *held[start : start + BATCH]
+            for entry_id in await self._database.run("hold", self._stream, *words):
+                if task := self._chains.get(entry_id):
+                    task.cancel()
 
     async def _take_over(self) -> None:
         answer = await self._database.ask(
@@ -143,36 +151,32 @@ class RedisOutbox:
         )
         self._take(answer[1])
 
-    def _take(self, entries: Iterable[tuple[str, Mapping[str, str]]]) -> None:
+    def _take(self, entries: Iterable[tuple[str | None, Mapping[str, str]]]) -> None:
         for entry_id, fields in entries:
-            if entry_id in self._chains:
-                continue
+            if entry_id is None or entry_id in self._chains:
+                continue  # Redis 6.2 lists what was deleted meanwhile
             task = asyncio.create_task(
                 self._work_off(entry_id, fields["chain"]), name=f"callbacks {fields['chain']}"
             )
             self._chains[entry_id] = task
-            task.add_done_callback(self._finished)
+            task.add_done_callback(partial(self._finished, entry_id))
 
     async def _work_off(self, entry_id: str, name: str) -> None:
-        try:
-            delivery = await self._next(entry_id, name)
-            while delivery:
-                await self._courier.deliver(delivery, self._keep)
-                delivery = await self._next(entry_id, name, delivery)
-        finally:
-            self._chains.pop(entry_id, None)
+        delivery = await self._next(entry_id, name)
+        while delivery:
+            await self._courier.deliver(delivery, self._keep)
+            delivery = await self._next(entry_id, name, delivery)
 
     async def _next(
         self, entry_id: str, name: str, over: Delivery | None = None
     ) -> Delivery | None:
         """What is next in the chain, once it is kept that `over` is; None when that was all."""
-        call_id, _, _ = name.rpartition(":")
+        chain, call_id = self._database.key("chain", name), name.rpartition(":")[0]
+        ours = call_id, entry_id, GROUP, self._database.name
         done = (over.delivery_id, over.dump()) if over else ("", "")
         while True:
             try:
-                text = await self._database.run(
-                    "next", self._database.key("chain", name), call_id, entry_id, GROUP, *done
-                )
+                text = await self._database.run("next", chain, *ours, *done)
             except RegistryUnavailable:
                 await asyncio.sleep(PAUSE)
             else:
@@ -182,13 +186,14 @@ class RedisOutbox:
         """What was tried so far; while Redis is away only this gateway knows."""
         words = self._record(delivery.call_id), delivery.delivery_id, delivery.dump()
         try:
-            await self._database.ask("HSET", *words)
+            await self._database.run("keep", *words)
         except RegistryUnavailable as error:
             log.warning("callback.not_kept", call_id=delivery.call_id, error=str(error))
 
     def _record(self, call_id: str) -> str:
         return self._database.key("deliveries", call_id)
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _finished(self, entry_id: str, task: asyncio.Task[None]) -> None:
+        self._chains.pop(entry_id, None)
         if not task.cancelled() and (error := task.exception()):
             log.error("callback.failed", task=task.get_name(), exc_info=error)

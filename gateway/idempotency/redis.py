@@ -45,6 +45,7 @@ class RedisOnceOnly:
         self._registry = registry
         self._ttl_ms = int(ttl * 1000)
         self._new_call_id = new_call_id
+        self._making: set[asyncio.Task[Call]] = set()
 
     async def run(self, key: str, fingerprint: str, make: Make) -> Call:
         if not key:
@@ -64,8 +65,7 @@ class RedisOnceOnly:
             await asyncio.sleep(LOOK_EVERY)
 
     async def _claim(self, name: str, who: str, fingerprint: str, call_id: str) -> list[str]:
-        lease = self._database.key("key", name, "lease")
-        words = lease, who, fingerprint, call_id, self._ttl_ms, LEASE_MS
+        words = self._lease(name), who, fingerprint, call_id, self._ttl_ms, LEASE_MS
         answer: list[str] = await self._database.run(
             "claim", self._database.key("key", name), *words
         )
@@ -76,44 +76,45 @@ class RedisOnceOnly:
         call = await self._registry.get(call_id)
         if call is None:
             return await self._make(name, who, call_id, make)
-        await self._keep(name, who, _kept(call))
+        await self._keep(name, who, call_id, _kept(call))
         return call
 
     async def _make(self, name: str, who: str, call_id: str, make: Make) -> Call:
         """Made to its end, also when whoever asks does not wait for it."""
-        return await asyncio.shield(asyncio.ensure_future(self._made(name, who, call_id, make)))
+        task = asyncio.create_task(self._made(name, who, call_id, make), name=f"make {call_id}")
+        self._making.add(task)
+        task.add_done_callback(self._making.discard)
+        return await asyncio.shield(task)
 
     async def _made(self, name: str, who: str, call_id: str, make: Make) -> Call:
-        async with self._holding(name):
+        async with self._holding(name, who):
             try:
                 call = await make(call_id)
             except GatewayError as error:
-                await self._keep(name, who, "" if may_pass(error) else _refused(error))
+                outcome = "" if may_pass(error) else _refused(error)
+                await self._keep(name, who, call_id, outcome)
                 raise
-            await self._keep(name, who, _kept(call))
+            await self._keep(name, who, call_id, _kept(call))
             return call
 
-    async def _keep(self, name: str, who: str, outcome: str) -> None:
+    async def _keep(self, name: str, who: str, call_id: str, outcome: str) -> None:
         """An outcome that cannot be kept is found out by the call itself, see `_go_on()`."""
-        key = self._database.key("key", name)
+        words = self._lease(name), who, call_id, outcome
         try:
-            if outcome:
-                await self._database.ask("HSET", key, "r", outcome)
-            else:
-                await self._database.ask("DEL", key)
-            await self._database.run("yield", self._database.key("key", name, "lease"), who)
+            await self._database.run("settle", self._database.key("key", name), *words)
         except RegistryUnavailable as error:
             log.warning("idempotency.not_kept", error=str(error))
 
+    def _lease(self, name: str) -> str:
+        return self._database.key("key", name, "lease")
+
     @asynccontextmanager
-    async def _holding(self, name: str) -> AsyncIterator[None]:
+    async def _holding(self, name: str, who: str) -> AsyncIterator[None]:
         async def renew() -> None:
             while True:
                 await asyncio.sleep(RENEW_EVERY)
                 try:
-                    await self._database.ask(
-                        "PEXPIRE", self._database.key("key", name, "lease"), LEASE_MS
-                    )
+                    await self._database.run("turn", self._lease(name), who, LEASE_MS)
                 except RegistryUnavailable as error:
                     log.warning("idempotency.not_held", error=str(error))
 

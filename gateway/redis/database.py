@@ -1,27 +1,49 @@
 """The keys of one gateway in Redis, its scripts, and the errors of redis-py as our own."""
 
+import asyncio
+import re
 import secrets
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    DataError,
+    NoPermissionError,
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 
-from gateway.errors import RegistryUnavailable
-from gateway.redis.connect import Client
+from gateway.errors import RegistryRefused, RegistryUnavailable
+from gateway.redis.connect import CONNECTIONS, Client
+
+#: What Redis answers while it is not as it should be; other complaints are about what was asked.
+_STATES = re.compile(
+    r"\b(OOM|MISCONF|READONLY|LOADING|BUSY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|NOGROUP|UNBLOCKED)\b"
+)
+_REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
 
 
 class Database:
     """Raises RegistryUnavailable for whatever keeps Redis from answering.
 
+    Any request is over after twice the `deadline` (s), whoever else wants to ask and however often
+    a connection has to be made: redis-py bounds only each step.
+
     All keys share a hash tag, so that a cluster keeps them in one place and scripts may use any of
     them. `name` tells this process from others.
     """
 
-    def __init__(self, client: Client, prefix: str) -> None:
+    def __init__(self, client: Client, prefix: str, *, deadline: float) -> None:
         self._client = client
         self._prefix = f"{{{prefix}}}:"
+        self._limit = 2 * deadline
+        self._places = asyncio.Semaphore(CONNECTIONS)
         self.name = secrets.token_hex(6)
 
     def key(self, *parts: str) -> str:
@@ -30,20 +52,36 @@ class Database:
     async def ask(self, *words: str | float) -> Any:
         """One Redis command."""
         try:
-            return await self._client.execute_command(*words)
-        except (RedisError, OSError, TimeoutError) as error:
-            raise RegistryUnavailable(f"Redis: {error or type(error).__name__}") from error
+            async with asyncio.timeout(self._limit), self._places:
+                return await self._client.execute_command(*words)
+        except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
+            if _is_ours_to_see(error):
+                raise
+            refused = isinstance(error, _REFUSALS)
+            kind = RegistryRefused if refused else RegistryUnavailable
+            raise kind(f"Redis: {_told(error)}") from error
 
     async def run(self, script: str, key: str, *arguments: str | float) -> Any:
         """The script of that name, on `key` and whatever else it finds by the prefix."""
         text, digest = _script(script)
         words = 1, key, self._prefix, *arguments
         try:
-            return await self._client.execute_command("EVALSHA", digest, *words)
+            return await self.ask("EVALSHA", digest, *words)
         except NoScriptError:
             return await self.ask("EVAL", text, *words)
-        except (RedisError, OSError, TimeoutError) as error:
-            raise RegistryUnavailable(f"Redis: {error or type(error).__name__}") from error
+
+
+def _is_ours_to_see(error: Exception) -> bool:
+    """A script to be sent, or a defect: waiting would not mend it."""
+    if isinstance(error, NoScriptError | DataError):
+        return True
+    return type(error) is ResponseError and not _STATES.search(str(error))
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, RedisClusterException):
+        return "the cluster cannot be used now"  # its text may repeat what was asked
+    return str(error) or "no answer in time"
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The registry that several gateways share: calls in Redis, changed by comparing versions.
+"""The registry that several gateways share: calls in Redis, changed by comparing.
 
 A change is one script: the call, its places in the indexes, the callbacks that it asks for and the
 news of it are all there or all not, whichever gateway dies when.
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 #: How long ids of events are remembered, in ms; LiveKit repeats within seconds.
 REMEMBER_EVENTS_MS = 600_000
-#: Calls whose newest version is remembered here, which saves asking for it.
+#: Calls that are remembered here as they were last seen, which saves asking for them.
 REMEMBERED = 10_000
 #: How often a change is tried anew because others were quicker.
 TRIES = 100
@@ -30,6 +30,10 @@ TRIES = 100
 BATCH = 200
 #: Overdue calls that are taken up at once.
 DUE_AT_ONCE = 5_000
+
+
+#: A call, and the token of the change that made it what it is.
+_Version = tuple[str, Call]
 
 
 class RedisRegistry:
@@ -54,11 +58,11 @@ class RedisRegistry:
         self._notices = notices
         self._news = news
         self._clock = clock
-        self._newest: OrderedDict[str, tuple[int, Call]] = OrderedDict()
+        self._newest: OrderedDict[str, _Version] = OrderedDict()
         self._commits = 0
 
     async def add(self, call: Call) -> Added:
-        is_new, active, version, text = await self._database.run(
+        is_new, active, token, text = await self._database.run(
             "add",
             self._key("call", call.call_id),
             call.call_id,
@@ -71,7 +75,7 @@ class RedisRegistry:
             self._news(Change(None, call)),
         )
         kept = call if is_new else load(text)
-        self._remember(kept, int(version))
+        self._remember(token, kept)
         return Added(kept, bool(is_new), int(active))
 
     async def get(self, call_id: str) -> Call | None:
@@ -88,19 +92,19 @@ class RedisRegistry:
         for _ in range(TRIES):
             if newest is None:
                 return None
-            version, before = newest
+            based_on, before = newest
             change = Change(before, advance(before, event))
-            answer = await self._commit(change, event, version, token)
+            answer = await self._commit(change, event, based_on, token)
             match answer[0]:
                 case "ok":
-                    self._committed(change, answer)
+                    self._committed(change, token, dropped=int(answer[1]))
                     return change
                 case "again":
                     kept = load(answer[2])
-                    self._remember(kept, int(answer[1]))
+                    self._remember(answer[1], kept)
                     return Change(kept, kept)
                 case "stale":
-                    newest = int(answer[1]), load(answer[2])
+                    newest = answer[1], load(answer[2])
                 case _:
                     self._newest.pop(call_id, None)
                     newest = None
@@ -133,7 +137,7 @@ class RedisRegistry:
         return await self._calls(ids)
 
     async def since(self) -> int:
-        """A Redis that lost its data knows calls since it was first asked again."""
+        """A Redis that lost its data knows calls since it was first used again, see add.lua."""
         await self._database.ask("SETNX", self._key("since"), self._clock())
         return int(await self._database.ask("GET", self._key("since")))
 
@@ -142,6 +146,15 @@ class RedisRegistry:
         return int(await self._database.ask("ZCARD", index))
 
     async def prune(self, now: int) -> Sequence[str]:
+        gone: list[str] = []
+        while len(batch := await self._prune(now)) == BATCH:
+            gone += batch
+        gone += batch
+        for call_id in gone:
+            self._newest.pop(call_id, None)
+        return gone
+
+    async def _prune(self, now: int) -> list[str]:
         gone: list[str] = await self._database.run(
             "prune",
             self._key("ended"),
@@ -150,11 +163,9 @@ class RedisRegistry:
             BATCH,
             int(self._callbacks.give_up_after * 1000) + 60_000,
         )
-        for call_id in gone:
-            self._newest.pop(call_id, None)
         return gone
 
-    async def _commit(self, change: Change, event: Event, version: int, token: str) -> list[str]:
+    async def _commit(self, change: Change, event: Event, based_on: str, token: str) -> list[str]:
         call = change.after
         done_at = call.end_timestamp if change.analyzed else None
         waiting = (
@@ -166,7 +177,7 @@ class RedisRegistry:
             "commit",
             self._key("call", call.call_id),
             call.call_id,
-            version,
+            based_on,
             token,
             dump(call),
             _or_blank(self._deadline(call)),
@@ -181,15 +192,15 @@ class RedisRegistry:
         )
         return answer
 
-    def _committed(self, change: Change, answer: list[str]) -> None:
+    def _committed(self, change: Change, token: str, *, dropped: int) -> None:
         call = change.after
-        self._remember(call, int(answer[1]))
-        if int(answer[2]):
-            log.error("callback.dropped", call_id=call.call_id, number=int(answer[2]))
+        self._remember(token, call)
+        if dropped:
+            log.error("callback.dropped", call_id=call.call_id, number=dropped)
 
-    async def _fetch(self, call_id: str) -> tuple[int, Call] | None:
-        version, text = await self._database.ask("HMGET", self._key("call", call_id), "v", "j")
-        return (int(version), load(text)) if version else None
+    async def _fetch(self, call_id: str) -> _Version | None:
+        token, text = await self._database.ask("HMGET", self._key("call", call_id), "o", "j")
+        return (token, load(text)) if token else None
 
     async def _calls(self, ids: Sequence[str]) -> list[Call]:
         """Those of them that are kept, in this order."""
@@ -219,8 +230,11 @@ class RedisRegistry:
         same = await self._database.ask("ZRANGE", self._key(index), start, start, "BYSCORE")
         return sum(1 for other in same if other >= call_id)
 
-    def _remember(self, call: Call, version: int) -> None:
-        self._newest[call.call_id] = version, call
+    def _remember(self, token: str, call: Call) -> None:
+        if call.is_analyzed:
+            self._newest.pop(call.call_id, None)  # hardly anything happens to it any more
+            return
+        self._newest[call.call_id] = token, call
         self._newest.move_to_end(call.call_id)
         if len(self._newest) > REMEMBERED:
             self._newest.popitem(last=False)

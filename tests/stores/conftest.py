@@ -66,7 +66,7 @@ class Opener:
             yield in_memory(config, courier, new_call_id=self._new_call_id, **how)
             return
         async with connected(f"redis://{self.redis}/0", deadline=config.registry.timeout) as client:
-            database = Database(client, self.prefix)
+            database = Database(client, self.prefix, deadline=config.registry.timeout)
             stores = in_redis(database, config, courier, new_call_id=self._new_call_id, **how)
             tasks = [asyncio.ensure_future(run()) for run in stores.beside]
             try:

@@ -1,19 +1,18 @@
 -- Put an advanced call in the place of the one it was made of, with all that follows from it.
--- KEYS: the call's hash. ARGV: prefix, call_id, version it was made of, token, json,
+-- KEYS: the call's hash. ARGV: prefix, call_id, token of the change it was made of, token, json,
 -- due ("" for never), direction, ended ("1"), end moment once analyzed (""), event id (""),
 -- ms to remember that, feed entry (""), callbacks that may wait, then three a callback: id, chain, json.
--- Answers {'ok', version, callbacks dropped} | {'stale', version, json} | {'again', version, json}
--- | {'gone'}.
+-- Answers {'ok', callbacks dropped} | {'stale', token, json} | {'again', token, json} | {'gone'}.
+-- Tokens instead of numbers: a call that was lost and made anew is never taken for the one it was.
 local p, call_id = ARGV[1], ARGV[2]
-local kept = redis.call('HMGET', KEYS[1], 'v', 'j', 'o')
+local kept = redis.call('HMGET', KEYS[1], 'o', 'j')
 if not kept[1] then return {'gone'} end
-if kept[3] == ARGV[4] then return {'ok', kept[1], 0} end -- done before, its answer was lost
+if kept[1] == ARGV[4] then return {'ok', 0} end -- done before, its answer was lost
 if ARGV[10] ~= '' and redis.call('EXISTS', p .. 'event:' .. ARGV[10]) == 1 then
   return {'again', kept[1], kept[2]}
 end
 if kept[1] ~= ARGV[3] then return {'stale', kept[1], kept[2]} end
-local version = kept[1] + 1
-redis.call('HSET', KEYS[1], 'v', version, 'j', ARGV[5], 'o', ARGV[4])
+redis.call('HSET', KEYS[1], 'j', ARGV[5], 'o', ARGV[4])
 if ARGV[6] == '' then
   redis.call('ZREM', p .. 'due', call_id)
 else
@@ -41,4 +40,4 @@ for i = 14, #ARGV, 3 do
     end
   end
 end
-return {'ok', version, dropped}
+return {'ok', dropped}
