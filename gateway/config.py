@@ -24,7 +24,7 @@ ENV_FILE = ".env.local"
 DEV_ENV = ".run/dev.env"
 PREFIX = "GATEWAY__"
 #: A URL with a password in it.
-_PASSWORD = re.compile(r"://[^/?#]*:[^/]*@|[?&](sentinel_)?password=")
+_PASSWORD = re.compile(r"://[^/?#]*:.*@|[?&](sentinel_)?password=")
 
 
 def load_config(file: str | None = None, *, env_files: tuple[str, ...] = (ENV_FILE,)) -> Config:

@@ -40,8 +40,9 @@ class UnusableUrl(ValueError):
 
 @asynccontextmanager
 async def connected(url: str, *, deadline: float) -> AsyncIterator[Client]:
-    """A client while in the context; nothing is asked yet. `deadline` (s) bounds each step of a
-    request. Raises UnusableUrl.
+    """A client while in the context; nothing is asked yet. `deadline` (s) bounds connecting.
+
+    What is asked is bounded by Database. Raises UnusableUrl.
     """
     async with AsyncExitStack() as stack:
         try:
@@ -102,12 +103,13 @@ def _options(plain: str, deadline: float) -> dict[str, Any]:
     """What redis-py makes of a URL, and how we want it. Raises ValueError, TypeError."""
     options: dict[str, Any] = {**parse_url(plain)}
     options |= {
-        "socket_timeout": deadline,
+        # redis-py would wait by asyncio.wait_for(), which in Python 3.11 may swallow a cancellation
+        # (bugs.python.org/issue37658), and would make a task of each request.
+        "socket_timeout": None,
         "socket_connect_timeout": deadline,
         "decode_responses": True,
         "protocol": 2,
-        # A connection that was closed while it lay idle is no reason to fail. What was not
-        # answered in time is not asked again: whoever waits has waited long enough.
+        # A connection that was closed while it lay idle is no reason to fail.
         "retry": Retry(NoBackoff(), 1, supported_errors=(NoConnection,)),
         "max_connections": CONNECTIONS,
     }

@@ -32,8 +32,8 @@ _REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
 class Database:
     """Raises RegistryUnavailable for whatever keeps Redis from answering.
 
-    Any request is over after twice the `deadline` (s), whoever else wants to ask and however often
-    a connection has to be made: redis-py bounds only each step.
+    Any request is over after `deadline` (s), whoever else wants to ask and however often a
+    connection has to be made.
 
     All keys share a hash tag, so that a cluster keeps them in one place and scripts may use any of
     them. `name` tells this process from others.
@@ -42,7 +42,7 @@ class Database:
     def __init__(self, client: Client, prefix: str, *, deadline: float) -> None:
         self._client = client
         self._prefix = f"{{{prefix}}}:"
-        self._limit = 2 * deadline
+        self._deadline = deadline
         self._places = asyncio.Semaphore(CONNECTIONS)
         self.name = secrets.token_hex(6)
 
@@ -52,7 +52,7 @@ class Database:
     async def ask(self, *words: str | float) -> Any:
         """One Redis command."""
         try:
-            async with asyncio.timeout(self._limit), self._places:
+            async with asyncio.timeout(self._deadline), self._places:
                 return await self._client.execute_command(*words)
         except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
             if _is_ours_to_see(error):

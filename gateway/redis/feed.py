@@ -45,5 +45,8 @@ class RedisFeed:
 
 
 def _is_id(text: str) -> bool:
-    moment, _, number = text.partition("-")
-    return moment.isdecimal() and number.isdecimal() and len(text) <= 40
+    """Whether Redis would take it: two numbers of 64 bits."""
+    return all(
+        part.isascii() and part.isdecimal() and len(part) <= 20 and int(part) < 2**64
+        for part in (text.partition("-")[0], text.partition("-")[2])
+    )

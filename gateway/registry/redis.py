@@ -4,8 +4,10 @@ A change is one script: the call, its places in the indexes, the callbacks that 
 news of it are all there or all not, whichever gateway dies when.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -59,6 +61,7 @@ class RedisRegistry:
         self._news = news
         self._clock = clock
         self._newest: OrderedDict[str, _Version] = OrderedDict()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._commits = 0
 
     async def add(self, call: Call) -> Added:
@@ -87,6 +90,11 @@ class RedisRegistry:
         return load(text) if text else None
 
     async def apply(self, call_id: str, event: Event) -> Change | None:
+        # One after the other here, so that only other gateways can be quicker.
+        async with self._locks.setdefault(call_id, asyncio.Lock()):
+            return await self._apply(call_id, event)
+
+    async def _apply(self, call_id: str, event: Event) -> Change | None:
         newest = self._newest.get(call_id) or await self._fetch(call_id)
         token = self._token()
         for _ in range(TRIES):

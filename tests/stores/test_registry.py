@@ -6,7 +6,6 @@ import pytest
 
 from gateway.advance import advance
 from gateway.calls import (
-    Call,
     CallStatus,
     Direction,
     DisconnectionReason,
@@ -18,19 +17,7 @@ from gateway.calls import (
 )
 from gateway.registry import Added, CallFilter, CallRegistry
 from gateway.stores import Stores
-from tests.stores.conftest import START, Opener
-
-
-def call(number: int, **fields: object) -> Call:
-    known: dict[str, object] = {
-        "call_id": f"call-{number:04}",
-        "direction": Direction.INBOUND,
-        "agent_name": "agent",
-        "start_timestamp": START + number,
-        "jambonz": {"call_sid": f"sid-{number}"},
-        "agent_came": True,
-    }
-    return Call(**known | fields)  # type: ignore[arg-type]
+from tests.stores.conftest import START, Opener, call
 
 
 @pytest.fixture
@@ -250,7 +237,7 @@ async def test_active_calls_are_counted_by_direction(registry: CallRegistry) -> 
 async def test_a_call_that_is_gone_may_come_again(registry: CallRegistry) -> None:
     await registry.add(call(1))
     await end(registry, 1)
-    assert await registry.prune(START + 10**6) == ["call-0001"]
+    await registry.prune(START + 10**6)
     assert (await registry.add(call(2, jambonz={"call_sid": "sid-1"}))).is_new
     assert await registry.apply("call-0001", Event(EventKind.ANSWERED, START)) is None
 
