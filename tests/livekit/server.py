@@ -42,15 +42,21 @@ def livekit_server(*, webhook_port: int = 9, redis: str = "") -> Iterator[LiveKi
 
 
 @contextmanager
-def redis_server() -> Iterator[str]:
-    """The address of one that keeps nothing on disk."""
-    if not shutil.which("redis-server"):
-        lacking("LiveKit keeps trunks in Redis: install redis-server")
-    port = free_port()
-    command = ["redis-server", "--bind", LOOPBACK, "--port", str(port), *IN_MEMORY]
-    child = Child("redis", command, os.environ)
-    try:
-        child.wait_for("Ready to accept connections", limit=READY_LIMIT)
+def redis_server(*options: str, port: int | None = None) -> Iterator[str]:
+    """The address of one that keeps nothing on disk; `options` may say otherwise."""
+    port = free_port() if port is None else port
+    with redis_process("--bind", LOOPBACK, "--port", str(port), *IN_MEMORY, *options):
         yield f"{LOOPBACK}:{port}"
+
+
+@contextmanager
+def redis_process(*options: str, ready: str = "Ready to accept connections") -> Iterator[Child]:
+    """One that is up, as its `options` say."""
+    if not shutil.which("redis-server"):
+        lacking("several gateways and LiveKit's trunks need Redis: install redis-server")
+    child = Child("redis", ["redis-server", *options], os.environ)
+    try:
+        child.wait_for(ready, limit=READY_LIMIT)
+        yield child
     finally:
         child.stop()

@@ -118,9 +118,9 @@ class Line:
 
 @dataclass
 class Opener:
-    """Opens stores; with Redis all that one opener opens share it, as several gateways would.
+    """Opens stores, with the URL of a Redis there, else in memory.
 
-    `twice`: whatever is asked of Redis is asked twice, as if the first answer had been lost.
+    With Redis all that one opener opens share it, as several gateways would. `twice`: whatever is asked of Redis is asked twice, as if the first answer had been lost.
     """
 
     redis: str
@@ -153,7 +153,7 @@ class Opener:
 
     @asynccontextmanager
     async def database(self, deadline: float = 1.0) -> AsyncIterator[Database]:
-        async with connected(f"redis://{self.redis}/0", deadline=deadline) as client:
+        async with connected(self.redis, deadline=deadline) as client:
             if self.twice:
                 _ask_twice(client)
             yield Database(client, self.prefix, deadline=deadline)
@@ -195,9 +195,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def redis() -> Iterator[str]:
-    """The address of a real Redis."""
+    """The URL of a real Redis."""
     with redis_server() as address:
-        yield address
+        yield f"redis://{address}/0"
 
 
 @pytest.fixture
