@@ -120,7 +120,8 @@ class Line:
 class Opener:
     """Opens stores, with the URL of a Redis there, else in memory.
 
-    With Redis all that one opener opens share it, as several gateways would. `twice`: whatever is asked of Redis is asked twice, as if the first answer had been lost.
+    With Redis all that one opener opens share it, as several gateways would. `twice`: whatever is
+    asked of Redis is asked twice, as if the first answer had been lost.
     """
 
     redis: str
