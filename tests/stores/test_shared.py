@@ -111,6 +111,24 @@ async def test_nothing_is_left_of_a_call_that_was_dropped_first(
         assert await database.ask("GET", database.key("pending")) == "0"
 
 
+async def test_a_delivery_that_outlives_the_data_is_made_and_leaves_nothing(
+    shared: Opener, receivers: Receivers, database: Database
+) -> None:
+    alive = receivers.hang()
+    async with shared.opened() as one:
+        await live_through(one.registry, 1)
+        await receivers.were_asked(1)
+        await database.ask("FLUSHALL")
+        receivers.answers.append(503)
+        alive.set()
+        assert await receivers.heard_of(2) == story_of(1)[:1] * 2
+        await live_through(one.registry, 2)
+        await receivers.heard_of(5)
+        await all_delivered(database)
+        await one.registry.prune(START + 10**6)
+        assert await keys(database) == {"since", "feed", "outbox", "pending"}
+
+
 @pytest.mark.usefixtures("quick")
 async def test_what_one_that_died_had_read_is_taken_over(
     shared: Opener, receivers: Receivers, database: Database
@@ -187,6 +205,7 @@ async def test_readers_that_are_gone_are_forgotten(
     monkeypatch.setattr(stream, "GONE_MS", 300)
     async with shared.opened():
         words = database.key("outbox"), stream.GROUP
+        await database.run("group", *words)
         await database.ask("XGROUP", "CREATECONSUMER", *words, "gone")
 
         async def readers() -> list[str]:

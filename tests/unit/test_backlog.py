@@ -1,0 +1,96 @@
+"""What is told while the registry is away: in order, once, and nothing that fails holds up the rest."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from gateway import backlog as module
+from gateway.backlog import Backlog
+from gateway.calls import Call, Change, Direction, Event, EventKind
+from gateway.errors import RegistryUnavailable
+from gateway.lifecycle import Lifecycle
+from gateway.registry.memory import MemoryRegistry
+from gateway.settings import RegistrySettings
+
+
+class Away:
+    """Deeds that are noted, while Redis is not away."""
+
+    def __init__(self) -> None:
+        self.away = True
+        self.done: list[int] = []
+
+    def deed(self, number: int) -> Callable[[], Awaitable[object]]:
+        async def do() -> None:
+            if self.away:
+                raise RegistryUnavailable("away")
+            if number < 0:
+                raise KeyError(number)
+            self.done.append(number)
+
+        return do
+
+
+async def test_in_order_though_it_is_back_in_between() -> None:
+    redis, backlog = Away(), Backlog()
+    await backlog.do(redis.deed(1))
+    redis.away = False
+    await backlog.do(redis.deed(2))
+    assert redis.done == []
+    await backlog.catch_up()
+    await backlog.do(redis.deed(3))
+    assert redis.done == [1, 2, 3]
+
+
+async def test_one_that_fails_holds_up_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    redis, backlog = Away(), Backlog()
+    for number in (1, -1, 2):
+        await backlog.do(redis.deed(number))
+    await backlog.catch_up()
+    assert len(backlog) == 3
+    redis.away = False
+    await backlog.catch_up()
+    assert redis.done == [1, 2]
+    assert "registry.deed_failed" in capsys.readouterr().out
+
+
+async def test_a_bounded_number_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LIMIT", 2)
+    redis, backlog = Away(), Backlog()
+    for number in (1, 2, 3):
+        await backlog.do(redis.deed(number))
+    redis.away = False
+    await backlog.catch_up()
+    assert redis.done == [1, 2]
+
+
+class Forgetful(MemoryRegistry):
+    """Its first answer to a change is lost, the change is not."""
+
+    lost = False
+
+    async def apply(self, call_id: str, event: Event) -> Change | None:
+        change = await super().apply(call_id, event)
+        if not self.lost:
+            self.lost = True
+            raise RegistryUnavailable("no answer in time")
+        return change
+
+
+class Rooms:
+    def __init__(self) -> None:
+        self.doomed: list[str] = []
+
+    def doom(self, room: str, *, grace_ms: int) -> None:
+        self.doomed.append(room)
+
+
+async def test_the_room_goes_though_the_answer_to_the_end_was_lost() -> None:
+    registry, rooms, backlog = Forgetful(RegistrySettings(), since=0), Rooms(), Backlog()
+    lifecycle = Lifecycle(registry, rooms, backlog)  # type: ignore[arg-type]
+    await registry.add(Call("call-1", Direction.INBOUND, "agent", 0))
+    assert await lifecycle.apply("call-1", Event(EventKind.AGENT_FAILED, 1)) is None
+    await backlog.catch_up()
+    assert rooms.doomed == ["call-1"]
+    await lifecycle.apply("call-1", Event(EventKind.LEG_STATUS, 2))
+    assert rooms.doomed == ["call-1"]
