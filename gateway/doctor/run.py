@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from urllib.parse import quote
 
 from gateway.config import DEV_ENV, ENV_FILE, environment, load_config, own_keys
-from gateway.doctor import agents, jambonz, livekit, own, routes, sip, webhooks
+from gateway.doctor import agents, jambonz, livekit, own, registry, routes, sip, webhooks
 from gateway.doctor.check import (
     Check,
     Finding,
@@ -59,7 +59,7 @@ async def _examine(config: Config, url: str, *, in_json: bool) -> int:
 
 def all_checks(site: Site) -> list[Check]:
     """Every check, each after those that it needs."""
-    modules = (own, livekit, sip, routes, agents, webhooks, jambonz)
+    modules = (own, registry, livekit, sip, routes, agents, webhooks, jambonz)
     return [check for module in modules for check in module.checks(site)]
 
 

@@ -1,4 +1,4 @@
-"""What is told while the registry is away: in order, once, and nothing that fails holds up the rest."""
+"""What is told while the registry is away: in order, and what fails holds up no other."""
 
 from collections.abc import Awaitable, Callable
 
