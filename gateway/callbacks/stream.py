@@ -102,8 +102,7 @@ class RedisOutbox:
                 while True:
                     await self._read()
             except RegistryUnavailable as error:
-                log.warning("callback.no_stream", error=str(error))
-                self._was_away()
+                self._was_away(error)
                 await asyncio.sleep(PAUSE)
 
     async def _make_group(self) -> None:
@@ -130,11 +129,12 @@ class RedisOutbox:
                     await self._take_over()
                     await self._database.run("tidy", self._stream, GROUP, GONE_MS)
             except RegistryUnavailable as error:
-                log.warning("callback.not_held", chains=len(self._chains), error=str(error))
-                self._was_away()
+                self._was_away(error)
 
-    def _was_away(self) -> None:
+    def _was_away(self, error: RegistryUnavailable) -> None:
         """While Redis is away nobody gives signs of life: none is gone for that."""
+        if time.monotonic() >= self._away_until:  # said once, and not at each try
+            log.warning("callback.waiting", chains=len(self._chains), error=str(error))
         self._away_until = time.monotonic() + LEASE_MS / 1000
 
     async def _hold(self) -> None:
