@@ -268,7 +268,7 @@ async def test_a_livekit_that_refuses_or_is_away_leaves_nothing_open(
     expected: tuple[int, str],
     step: str,
 ) -> None:
-    gateway = await start_gateway(livekit={"deadline": 0.2}, watch={"interval": 0.05})
+    gateway = await start_gateway(livekit={"deadline": 1.0}, watch={"interval": 0.05})
     before = ["CreateRoom", "CreateDispatch", "ListDispatch"].index(step)
     fake_livekit.failures.extend([*[None] * before, failure])
     answered, error = await dispatch(gateway)
