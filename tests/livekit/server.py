@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -45,7 +46,12 @@ def livekit_server(*, webhook_port: int = 9, redis: str = "") -> Iterator[LiveKi
 def redis_server(*options: str, port: int | None = None) -> Iterator[str]:
     """The address of one that keeps nothing on disk; `options` may say otherwise."""
     port = free_port() if port is None else port
-    with redis_process("--bind", LOOPBACK, "--port", str(port), *IN_MEMORY, *options):
+    place = "--bind", LOOPBACK, "--port", str(port)
+    # Two that replicate write a file, all the same.
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        redis_process(*place, *IN_MEMORY, "--dir", folder, *options),
+    ):
         yield f"{LOOPBACK}:{port}"
 
 
