@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 VALIDATOR := tests/jambonz/node_modules/.package-lock.json
 
-.PHONY: help install run demo test test-sip test-n8n lint bench clean
+.PHONY: help install run demo test test-sip test-n8n soak lint bench clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,6 +39,11 @@ test-sip: install  ## calls on real SIP, where livekit-sip, redis-server and sip
 test-n8n: install  ## the shipped workflows in a real n8n; the first time installs it (minutes, 2 GB)
 	@bash tests/n8n/install.sh
 	@WITH_N8N=1 $(BIN)/python -m pytest tests/n8n
+
+soak: export CHAOS_MINUTES ?= 20
+soak: export CHAOS_SEED ?= $(shell date +%s)
+soak: install  ## calls for CHAOS_MINUTES=20 while everything goes wrong; CHAOS_SEED repeats one
+	@$(BIN)/python -m pytest tests/chaos -s -k two_gateways
 
 lint: install  ## ruff, mypy, the import contracts, bandit, pip-audit
 	@$(BIN)/ruff check .

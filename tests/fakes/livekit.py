@@ -2,14 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, MutableSequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import jwt
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from google.protobuf.message import Message
 from livekit import api
 from livekit.protocol.agent import Job
@@ -95,7 +94,7 @@ class FakeLiveKit:
     failures: deque[Failure | None] = field(default_factory=deque)
     rooms: dict[str, Room] = field(default_factory=dict)
     participants: dict[str, list[ParticipantInfo]] = field(default_factory=dict)
-    requests: list[tuple[str, Message]] = field(default_factory=list)
+    requests: MutableSequence[tuple[str, Message]] = field(default_factory=list)
     dispatches: list[AgentDispatch] = field(default_factory=list)
     workers: set[str] = field(default_factory=lambda: {"nehos-outbound-agent"})
     callees: dict[str, Callee] = field(default_factory=dict)
@@ -130,13 +129,49 @@ class FakeLiveKit:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["FakeLiveKit"]:
-        async with TestServer(self.app()) as server:
-            self.url = str(server.make_url("")).rstrip("/")
+        # Unlike aiohttp's TestServer it goes on with what it is at when the asker is gone.
+        runner = web.AppRunner(self.app(), access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            host, port = runner.addresses[0]
+            self.url = f"http://{host}:{port}"
             yield self
+        finally:
+            await runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         method = request.match_info["method"]
-        methods: dict[str, tuple[type[Message], Callable[[Any], Message | Refusal]]] = {
+        kind = self._methods()[method][0]
+        message = kind.FromString(await request.read())
+        self.requests.append((method, message))
+        failure = await self.befalls(method, message)
+        if failure:
+            return await self._fail(request, failure)
+        try:
+            token = request.headers["Authorization"].removeprefix("Bearer ")
+            api.TokenVerifier(KEY, SECRET).verify(token)
+        except jwt.InvalidTokenError:
+            return _refuse(Refusal(401, "unauthenticated", "invalid API key"))
+        answer = self.respond(method, message)
+        if isinstance(answer, Refusal):
+            return _refuse(answer)
+        return web.Response(body=answer.SerializeToString(), content_type="application/protobuf")
+
+    async def befalls(self, method: str, message: Message) -> Failure | None:
+        """What a request fails with, if it does, once the time that it takes is over."""
+        if self.failures and (failure := self.failures.popleft()):
+            return failure
+        if isinstance(message, CreateSIPParticipantRequest):
+            return await self._dialed(message)
+        return None
+
+    def respond(self, method: str, message: Message) -> Message | Refusal:
+        """Do what is asked for."""
+        return self._methods()[method][1](message)
+
+    def _methods(self) -> Mapping[str, tuple[type[Message], Callable[[Any], Message | Refusal]]]:
+        return {
             "CreateRoom": (CreateRoomRequest, self._create_room),
             "DeleteRoom": (DeleteRoomRequest, self._delete_room),
             "ListRooms": (ListRoomsRequest, self._list_rooms),
@@ -149,32 +184,14 @@ class FakeLiveKit:
             "ListSIPOutboundTrunk": (ListSIPOutboundTrunkRequest, self._list_outbound_trunks),
             "ListSIPDispatchRule": (ListSIPDispatchRuleRequest, self._list_dispatch_rules),
         }
-        kind, respond = methods[method]
-        message = kind.FromString(await request.read())
-        self.requests.append((method, message))
-        if self.failures and (failure := self.failures.popleft()):
-            return await self._fail(request, failure)
-        if isinstance(message, CreateSIPParticipantRequest):
-            outcome = await self._dialed(message)
-            if outcome:
-                return await self._fail(request, outcome)
-        try:
-            token = request.headers["Authorization"].removeprefix("Bearer ")
-            api.TokenVerifier(KEY, SECRET).verify(token)
-        except jwt.InvalidTokenError:
-            return _refuse(Refusal(401, "unauthenticated", "invalid API key"))
-        answer = respond(message)
-        if isinstance(answer, Refusal):
-            return _refuse(answer)
-        return web.Response(body=answer.SerializeToString(), content_type="application/protobuf")
 
     async def _fail(self, request: web.Request, failure: Failure) -> web.Response:
         if isinstance(failure, Refusal):
             return _refuse(failure)
         if isinstance(failure, Hang):
             await asyncio.sleep(30)
-        assert request.transport is not None
-        request.transport.close()
+        if request.transport:
+            request.transport.close()
         return web.Response()
 
     def _create_room(self, request: CreateRoomRequest) -> Room:

@@ -1,26 +1,21 @@
 """LiveKit's webhooks and the agent's reports: proven, deduplicated, and what they do to a call."""
 
-import base64
-import hashlib
 import json
 from typing import Any
 
 import pytest
-from google.protobuf.json_format import MessageToJson
-from livekit import api
-from livekit.protocol.models import DisconnectReason, ParticipantInfo, Room
-from livekit.protocol.webhook import WebhookEvent
+from livekit.protocol.models import DisconnectReason, ParticipantInfo
 
 from tests.conftest import Client, jambonz_for, shown
-from tests.fakes.livekit import KEY, SECRET
+from tests.fakes import webhooks
+from tests.fakes.livekit import SECRET
 
 SIP = ParticipantInfo.Kind.SIP
 AGENT = ParticipantInfo.Kind.AGENT
 
 
 async def send(gateway: Client, path: str, body: bytes, *, secret: str = SECRET) -> int:
-    digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
-    token = api.AccessToken(KEY, secret).with_sha256(digest).to_jwt()
+    token = webhooks.proof(body, secret=secret)
     headers = {"Authorization": token, "Content-Type": "application/webhook+json"}
     if path.endswith("/report"):
         headers["Content-Type"] = "application/json"
@@ -29,10 +24,8 @@ async def send(gateway: Client, path: str, body: bytes, *, secret: str = SECRET)
 
 
 def webhook(name: str, room: str, kind: Any = None, **participant: Any) -> bytes:
-    event = WebhookEvent(event=name, id=f"EV_{name}_{kind}", room=Room(name=room))
-    if kind is not None:
-        event.participant.CopyFrom(ParticipantInfo(kind=kind, identity="who", **participant))
-    return MessageToJson(event).encode()
+    who = None if kind is None else ParticipantInfo(kind=kind, identity="who", **participant)
+    return webhooks.webhook(f"EV_{name}_{kind}", name, room, who)
 
 
 async def registered(gateway: Client) -> str:
