@@ -25,7 +25,7 @@ async def test_all_is_well(stack: Stack) -> None:
     told = json.loads(output)
     assert [(c["id"], c["saw"]) for c in told["checks"] if c["status"] != "ok"] == []
     assert (status, told["status"]) == (0, "ok")
-    assert len(told["checks"]) == 21
+    assert len(told["checks"]) == 22
 
 
 async def test_what_is_wrong_is_said_without_secrets(stack: Stack) -> None:
