@@ -16,8 +16,9 @@ from gateway.errors import (
     RegistryRefused,
     RegistryUnavailable,
 )
+from gateway.problems import serving_problems
 from gateway.redis.connect import url_problem
-from gateway.settings import Config, serving_problems
+from gateway.settings import Config
 from gateway.web.connections import Connections
 from gateway.web.keys import HEALTH, LIVEKIT, REGISTRY, WATCH
 from gateway.web.limits import LIMITS

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from gateway.dev.children import Child, python
 from gateway.dev.livekit_server import find_or_build, free_port, local_server
 from gateway.errors import ConfigError
-from gateway.settings import LOOPBACK, Config, serving_problems
+from gateway.problems import serving_problems
+from gateway.settings import LOOPBACK, Config
 
 LIVEKIT_PORT = 7880
 #: How long a part may take to be ready, in s.

@@ -26,7 +26,8 @@ from gateway.doctor.explain import Explanation, explain, unknown
 from gateway.doctor.site import Site
 from gateway.doctor.web import NoAnswer, Web
 from gateway.errors import ConfigError
-from gateway.settings import Config, serving_problems
+from gateway.problems import serving_problems
+from gateway.settings import Config
 
 #: As for `simulate`: what `dev` runs in another terminal is found without being told.
 ENV_FILES = (ENV_FILE, DEV_ENV)

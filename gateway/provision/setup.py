@@ -13,6 +13,7 @@ from gateway.config import load_config
 from gateway.errors import ConfigError, GatewayError, LiveKitError
 from gateway.livekit.client import LiveKit
 from gateway.livekit.trunks import SipItem, Trunks
+from gateway.problems import livekit_problems, public_url_problems
 from gateway.provision import show
 from gateway.provision.apply import NotBroughtAbout, Say, SipStore, bring_about
 from gateway.provision.backup import Backup, default_path, holds, read_backup, write_backup
@@ -21,7 +22,7 @@ from gateway.provision.jambonz import HooksPlan, JambonzAccount, chosen, wanted_
 from gateway.provision.plan import Plan, plan_setup
 from gateway.provision.restore import plan_restore
 from gateway.provision.wanted import advice, wanted_items
-from gateway.settings import Config, livekit_problems, public_url_problems
+from gateway.settings import Config
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from typing import Any
 
 from gateway.errors import ConfigError
 from gateway.livekit.trunks import MARK, Kind, SipItem, mark
+from gateway.problems import credential_problems
 from gateway.provision.routing import network
-from gateway.settings import Config, TrunkSettings, credential_problems
+from gateway.settings import Config, TrunkSettings
 
 #: The id of what is not made yet; the rule names its trunk so.
 NEW = "(new)"

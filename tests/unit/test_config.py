@@ -10,7 +10,8 @@ from gateway.api_keys import ApiKey, Role, digest_of
 from gateway.config import build_config, load_config
 from gateway.errors import ConfigError
 from gateway.jambonz.verbs import Credentials, FallbackTarget
-from gateway.settings import Config, KeyPair, serving_problems
+from gateway.problems import serving_problems
+from gateway.settings import Config, KeyPair
 
 API = {"GATEWAY_API_KEYS": "a:read:b"}
 HOOKS = {"JAMBONZ_WEBHOOK_SECRET": "a"}
