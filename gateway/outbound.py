@@ -15,7 +15,8 @@ from gateway.calls import (
 from gateway.errors import ApiError, LiveKitError
 from gateway.legs import Legs
 from gateway.lifecycle import Lifecycle
-from gateway.livekit.client import LiveKit, RoomOrder
+from gateway.livekit.client import LiveKit
+from gateway.livekit.presence import RoomOrder
 from gateway.livekit.sip import DialOrder
 from gateway.livekit.trunks import OutboundTrunk
 from gateway.metadata import job_metadata, room_metadata

@@ -14,7 +14,8 @@ from gateway.calls import Call, CallStatus, Direction, DisconnectionReason, Even
 from gateway.concurrently import for_each
 from gateway.errors import LiveKitError, RegistryUnavailable
 from gateway.lifecycle import GOODBYE_MS, Lifecycle
-from gateway.livekit.client import Leg, LiveKit, Presence, RoomState
+from gateway.livekit.client import LiveKit
+from gateway.livekit.presence import Leg, Presence, RoomState
 from gateway.livekit.webhooks import RoomEvent
 from gateway.metadata import rebuilt
 from gateway.registry import CallRegistry, Position

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import structlog
 
 from gateway.diagnostics import Seen
-from gateway.livekit.client import Leg, LiveKit, Presence, RoomState
+from gateway.livekit.client import LiveKit
+from gateway.livekit.presence import Leg, Presence, RoomState
 from gateway.livekit.trunks import Kind, Trunks
 from gateway.metadata import is_ours
 from gateway.sweeper import Sweeper

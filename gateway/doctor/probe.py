@@ -5,7 +5,8 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from gateway.livekit.client import LiveKit, RoomOrder
+from gateway.livekit.client import LiveKit
+from gateway.livekit.presence import RoomOrder
 
 #: What an agent that gets a probe job is told of it, in place of a call.
 METADATA = json.dumps({"probe": "gateway doctor"})

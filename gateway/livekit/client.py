@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Self, TypeVar
 
 import aiohttp
@@ -27,6 +26,7 @@ from livekit.protocol.room import (
 )
 
 from gateway.errors import LiveKitError, LiveKitRefused, LiveKitUnreachable
+from gateway.livekit.presence import Presence, RoomOrder, RoomState
 from gateway.livekit.tokens import rooms_token
 
 T = TypeVar("T")
@@ -42,62 +42,6 @@ CONNECTIONS = 100
 AGENT_IDENTITY = "agent-"
 #: How long LiveKit keeps a room after the last caller has left it, in s.
 DEPARTURE_TIMEOUT = 10
-
-
-@dataclass(frozen=True, slots=True)
-class RoomOrder:
-    """A room to make, with the agent that is to be in it if one is named. `empty_timeout` in s.
-
-    `metadata` is the room's, `job_metadata` the agent's.
-    """
-
-    name: str
-    metadata: str
-    empty_timeout: int
-    agent_name: str = ""
-    job_metadata: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RoomState:
-    """A room that LiveKit has; `created_at` in ms since epoch.
-
-    `present` counts who is in it, agents and recorders left out.
-    """
-
-    name: str
-    sid: str
-    metadata: str
-    created_at: int
-    present: int
-
-
-@dataclass(frozen=True, slots=True)
-class Leg:
-    """A telephone in a room.
-
-    `status` is its `sip.callStatus` (dialing, ringing, active, …), `rule_id` the dispatch rule that
-    brought it, "" where it was dialed; `joined_at` in ms since epoch.
-    """
-
-    identity: str
-    status: str
-    rule_id: str
-    joined_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Presence:
-    """Who of interest is in a room; `has_guests` where there is anybody besides legs and agents."""
-
-    legs: tuple[Leg, ...] = ()
-    has_agent: bool = False
-    has_guests: bool = False
-
-    @property
-    def answered(self) -> Leg | None:
-        """A leg that talks, if there is one."""
-        return next((leg for leg in self.legs if leg.status == "active"), None)
 
 
 class LiveKit:
@@ -230,13 +174,7 @@ class LiveKit:
 
     async def presence(self, room: str) -> Presence:
         """Who is in `room`; nobody if it is gone."""
-        present = await self.participants(room)
-        kinds = {who.kind for who in present}
-        return Presence(
-            legs=tuple(_leg(who) for who in present if who.kind == ParticipantInfo.Kind.SIP),
-            has_agent=ParticipantInfo.Kind.AGENT in kinds,
-            has_guests=ParticipantInfo.Kind.STANDARD in kinds,
-        )
+        return Presence.of(await self.participants(room))
 
     async def put_out(self, room: str, identity: str) -> None:
         """Have `identity` leave `room`, which hangs up a telephone; one that is gone is fine."""
@@ -325,12 +263,3 @@ def _translated(error: Exception, deadline: float) -> LiveKitError:
     if isinstance(error, TimeoutError):
         return LiveKitUnreachable(f"LiveKit did not answer within {deadline:g} s")
     return LiveKitUnreachable(f"LiveKit cannot be reached: {error}")
-
-
-def _leg(who: ParticipantInfo) -> Leg:
-    return Leg(
-        who.identity,
-        who.attributes.get("sip.callStatus", ""),
-        who.attributes.get("sip.ruleID", ""),
-        who.joined_at_ms or who.joined_at * 1000,
-    )

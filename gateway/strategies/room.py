@@ -10,7 +10,8 @@ from gateway.fallback import UNAVAILABLE, Fallback
 from gateway.jambonz import verbs
 from gateway.jambonz.urls import hook_url
 from gateway.jambonz.verbs import Verbs
-from gateway.livekit.client import LiveKit, RoomOrder
+from gateway.livekit.client import LiveKit
+from gateway.livekit.presence import RoomOrder
 from gateway.metadata import job_metadata, room_metadata
 from gateway.settings import Config
 

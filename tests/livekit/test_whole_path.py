@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 
 from gateway.dev.children import python
-from gateway.livekit.client import LiveKit, RoomOrder
+from gateway.livekit.client import LiveKit
+from gateway.livekit.presence import RoomOrder
 from gateway.livekit.tokens import caller_token
 from gateway.simulate.caller import SAMPLE_RATE, Caller
 from gateway.simulate.inbound import Script, play
