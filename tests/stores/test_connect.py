@@ -72,8 +72,10 @@ def by_sentinel(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def by_cluster(folder: Path) -> Iterator[str]:
-    options = ["--cluster-enabled", "yes", "--cluster-config-file", str(folder / "nodes.conf")]
-    with redis_server("--requirepass", PASSWORD, *options) as address:
+    nodes = ["--cluster-enabled", "yes", "--cluster-config-file", str(folder / "nodes.conf")]
+    # By default 10,000 above the port, which may be too high.
+    bus = ["--cluster-port", str(free_port())]
+    with redis_server("--requirepass", PASSWORD, *nodes, *bus) as address:
         redis_cli(address, "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         wait_for(address, "cluster_state:ok", "CLUSTER", "INFO")
         yield f"redis+cluster://:{QUOTED}@{address}"
