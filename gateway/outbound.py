@@ -12,7 +12,7 @@ from gateway.calls import (
     EventKind,
     TimelineEntry,
 )
-from gateway.errors import ApiError, LiveKitError
+from gateway.errors import ApiError, LiveKitError, LiveKitUnreachable
 from gateway.legs import Legs
 from gateway.lifecycle import Lifecycle
 from gateway.livekit.client import LiveKit
@@ -176,7 +176,7 @@ class OutboundCalls:
         windows = {"none": 0.0, "early": self._config.outbound.early_failure_window}
         await asyncio.wait({task}, timeout=windows.get(order.wait))
         if task.done() and (error := task.result()):
-            raise error
+            raise _final(error)
 
     async def _connect(self, call: Call, order: CallOrder, trunk_id: str) -> LiveKitError | None:
         """Have the far end rung until the call is answered or not; what went wrong, if anything."""
@@ -211,3 +211,11 @@ class OutboundCalls:
     ) -> None:
         event = Event(kind, self._clock(), ids=ids, detail=detail)
         await self._lifecycle.apply(call.call_id, event)
+
+
+def _final(error: LiveKitError) -> LiveKitError | ApiError:
+    """What a dial came to, for whoever asked. None is repeated, whatever became of it: an error
+    that invites to try again would have the telephone ring twice."""
+    if isinstance(error, LiveKitUnreachable):
+        return ApiError(504, "not_answered", str(error))
+    return error

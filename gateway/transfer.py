@@ -61,7 +61,8 @@ class Transfers:
             # The REFER comes back to us as Jambonz's refer hook, where the transfer starts.
             await self._refer(call, destination)
         else:
-            await self._start(call, destination, detail=f"asked for by {by}")
+            started = await self._start(call, destination, detail=f"asked for by {by}")
+            _check_started(started)
             await self._carry_out(call, destination)
         return await self._lifecycle.current(call)
 
@@ -69,9 +70,7 @@ class Transfers:
         """Answer the refer hook of a call's dial: LiveKit's leg wants the caller handed on."""
         call = await self._registry.find_by_call_sid(hook.registered_sid)
         if call is None or not call.is_active:
-            raise ApiError(
-                404, "not_found", "there is no such call to be handed on, or not any more"
-            )
+            raise _gone()
         try:
             destination = self._allowed(call, hook.target)
         except ApiError as error:
@@ -84,6 +83,8 @@ class Transfers:
             raise _pending()
         if not pending:  # else Jambonz repeats a hook whose answer was lost
             call = await self._start(call, destination, sid=hook.call_sid, detail="REFER")
+        if not call.is_transferring:
+            raise _gone()  # it ended while we looked
         return self.dial(call)
 
     def dial(self, call: Call) -> Verbs:
@@ -201,6 +202,15 @@ def _check_state(call: Call) -> None:
         raise ApiError(409, "not_ongoing", f"the call is {call.call_status}, not ongoing")
     if call.is_transferring:
         raise _pending()
+
+
+def _check_started(call: Call) -> None:
+    if not call.is_transferring:
+        raise ApiError(409, "not_ongoing", f"the call is {call.call_status}, not ongoing")
+
+
+def _gone() -> ApiError:
+    return ApiError(404, "not_found", "there is no such call to be handed on, or not any more")
 
 
 def _pending() -> ApiError:

@@ -45,6 +45,7 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "no_agent": (503, "no worker took the job"),
     "no_trunk": (503, "there is no outbound trunk"),
     "livekit_unreachable": (503, "LiveKit does not answer"),
+    "not_answered": (504, "the far end did not answer, and LiveKit did not say why"),
     "overloaded": (503, "there is too much to do: come back"),
     "registry_unavailable": (503, "calls cannot be looked up now: try again"),
 }
@@ -202,7 +203,7 @@ DOORS: tuple[Door, ...] = (
         *_JSON,
         *("forbidden", "idempotency_key_reused", "too_many_calls", "too_many_requests"),
         *("livekit_refused", "no_agent", "no_trunk", "livekit_unreachable"),
-        *("overloaded", "registry_unavailable"),
+        *("not_answered", "overloaded", "registry_unavailable"),
         body=DispatchSchema,
         headers={"Idempotency-Key": "the same key is the same call, at most 255 characters"},
     ),
@@ -270,7 +271,7 @@ DOORS: tuple[Door, ...] = (
         LIVEKIT,
         schemas.AgentReportSchema,
         answers={204: None},
-        refusals=("bad_token", "address_not_allowed", *_JSON),
+        refusals=("bad_token", "address_not_allowed", *_JSON, "registry_unavailable"),
     ),
     Door(
         "post",

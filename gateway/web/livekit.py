@@ -5,7 +5,7 @@ from aiohttp import web
 from gateway.calls import Event
 from gateway.errors import ApiError
 from gateway.livekit.webhooks import MalformedEvent, read_webhook
-from gateway.web.keys import CLOCK, LIFECYCLE, ROOMS, SEEN
+from gateway.web.keys import CLOCK, LIFECYCLE, REGISTRY, ROOMS, SEEN
 from gateway.web.load import load_json
 from gateway.web.proof import livekit_body
 from gateway.web.schemas import AgentReport, AgentReportSchema
@@ -31,6 +31,9 @@ async def webhook(request: web.Request) -> web.Response:
 async def report(request: web.Request) -> web.Response:
     body = await livekit_body(request)
     told: AgentReport = load_json(request, body, _REPORT)
+    call_id = request.match_info["call_id"]
+    # While the registry is away this is a 503: the agent keeps its report better than we could.
+    await request.app[REGISTRY].get(call_id)
     event = Event(
         told.kind,
         request.app[CLOCK](),
@@ -38,5 +41,5 @@ async def report(request: web.Request) -> web.Response:
         report=told.report,
         detail=told.detail,
     )
-    await request.app[LIFECYCLE].apply(request.match_info["call_id"], event)
+    await request.app[LIFECYCLE].apply(call_id, event)
     return web.Response(status=204)

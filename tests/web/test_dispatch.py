@@ -325,6 +325,18 @@ async def test_a_dial_whose_answer_was_lost_is_followed_not_repeated(
     assert len(fake_livekit.requested(CreateSIPParticipantRequest)) == 1
 
 
+async def test_a_dial_that_came_to_nothing_is_not_made_again(
+    gateway: Client, fake_livekit: FakeLiveKit
+) -> None:
+    fake_livekit.callees["61402012298"] = Callee(failure=Drop())
+    for _ in range(2):
+        status, error = await dispatch(
+            gateway, wait="answer", ringing_timeout=1, idempotency_key="one"
+        )
+        assert (status, error["error"]) == (504, "not_answered")
+    assert len(fake_livekit.requested(CreateSIPParticipantRequest)) == 1
+
+
 async def test_an_agent_that_dials_for_itself(
     start_gateway: GatewayStarter, fake_livekit: FakeLiveKit
 ) -> None:

@@ -19,7 +19,7 @@ from tests.fakes.livekit import Callee, FakeLiveKit
 from tests.fakes.receiver import Receiver
 from tests.livekit.server import redis_process
 from tests.web.test_dispatch import HEADERS, dispatch
-from tests.web.test_livekit import AGENT, SIP, send, webhook
+from tests.web.test_livekit import AGENT, SIP, send, tell, webhook
 
 FALLBACK = [{"say": "Please call again later."}]
 TIMEOUT = 0.6
@@ -175,6 +175,18 @@ async def test_what_happens_meanwhile_is_made_up_for(
         while call_id in fake_livekit.rooms:
             await asyncio.sleep(0.05)
     assert len(receiver.raw) == 3
+
+
+async def test_the_agent_keeps_its_report_meanwhile(redis: Redis, gateway: Client) -> None:
+    """It comes again with it, and keeps it on disk; here it would wait in memory only."""
+    (dial,) = await jambonz_for(gateway).call_arrives()
+    call_id = dial["headers"]["X-Call-Id"]
+    redis.goes()
+    assert await tell(gateway, call_id, "agent_ready") == 503
+    redis.comes_back()
+    async with asyncio.timeout(SOON):
+        while await tell(gateway, call_id, "agent_ready") != 204:
+            await asyncio.sleep(0.05)
 
 
 async def test_a_dial_that_failed_is_handed_on(redis: Redis, gateway: Client) -> None:

@@ -6,7 +6,9 @@ import pytest
 from livekit.protocol.models import ParticipantInfo
 from livekit.protocol.sip import TransferSIPParticipantRequest
 
+from gateway.calls import Call
 from gateway.simulate.jambonz import HookRefused, Jambonz
+from gateway.web.keys import REGISTRY
 from tests.conftest import DISPATCH_KEY, READ_KEY, Client, GatewayStarter, VerbCheck, jambonz_for
 from tests.conftest import shown as whole_call
 from tests.fakes.livekit import FakeLiveKit, Refusal
@@ -181,6 +183,23 @@ async def test_another_refer_meanwhile_is_refused(gateway: Client) -> None:
 async def test_a_refer_for_a_call_nobody_knows_is_refused(gateway: Client) -> None:
     with pytest.raises(HookRefused, match="answered 404"):
         await jambonz_for(gateway).refers("/livekit-api/refer", f"<tel:{TARGET}>")
+
+
+async def test_a_refer_for_a_call_that_ends_just_then_is_refused(
+    gateway: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk = await answered(gateway)
+    assert gateway.app
+    registry = gateway.app[REGISTRY]
+    as_it_was = await registry.get(talk.call_id)
+    await talk.jambonz.status("completed")
+
+    async def find(_: str) -> Call | None:
+        return as_it_was
+
+    monkeypatch.setattr(registry, "find_by_call_sid", find)
+    with pytest.raises(HookRefused, match="answered 404"):
+        await talk.refers()
 
 
 async def test_from_outside_livekit_is_told_to_refer(
