@@ -30,6 +30,9 @@ SETTLED_MS = 10_000
 #: How many calls' rooms are looked into each time, and how many of them at once.
 LOOKED_INTO = 200
 AT_ONCE = 8
+#: How many calls' rooms are listed each time where there are more, and how often all are, in ms.
+SOME = 1_000
+SEE_ALL_EVERY_MS = 600_000
 #: What the timeline says of events that nobody told.
 SEEN = "seen in the room"
 NOT_SEEN = "not in the room"
@@ -57,6 +60,8 @@ class Rooms:
         self._uninvited = uninvited
         self._clock = clock
         self._looked_up_to: Position = (0, "")
+        self._asked_up_to: Position = (0, "")
+        self._saw_all_at = 0
 
     async def told(self, signal: RoomEvent) -> None:
         """A LiveKit webhook, delivered at least once and in any order."""
@@ -74,7 +79,27 @@ class Rooms:
             log.warning("rooms.unknown", call_id=signal.room, error=str(error))
 
     async def compare(self) -> None:
-        """One comparison of all calls with all rooms. Raises LiveKitError, RegistryUnavailable."""
+        """One comparison of calls with rooms. Raises LiveKitError, RegistryUnavailable."""
+        active = await self._registry.active()
+        now = self._clock()
+        if len(active) <= SOME or now - self._saw_all_at >= SEE_ALL_EVERY_MS:
+            await self._compare_all()
+            self._saw_all_at = now
+        else:
+            await self._compare_some(active)
+
+    async def _compare_some(self, active: Sequence[Position]) -> None:
+        """Of very many calls some, in turn: all rooms at once would hold up the doors."""
+        some = ([place for place in active if place > self._asked_up_to] or active)[:SOME]
+        self._asked_up_to = some[-1]
+        asked = await self._livekit.rooms(*(call_id for _, call_id in some))
+        rooms = {room.name: room for room in asked}
+        await self._end_roomless(some, rooms)
+        there = [place for place in some if place[1] in rooms]
+        todo = [partial(self._look_into, call_id) for call_id in self._next_few(there, rooms)]
+        await for_each(todo, _unless_refused, at_once=AT_ONCE)
+
+    async def _compare_all(self) -> None:
         rooms = {room.name: room for room in await self._livekit.rooms()}
         active = await self._registry.active()
         await self._end_roomless(active, rooms)

@@ -8,9 +8,14 @@ from dataclasses import dataclass, field, replace
 import pytest
 import structlog
 from livekit.protocol.models import ParticipantInfo, Room
-from livekit.protocol.room import DeleteRoomRequest, ListParticipantsRequest
+from livekit.protocol.room import (
+    DeleteRoomRequest,
+    ListParticipantsRequest,
+    ListRoomsRequest,
+)
 from livekit.protocol.sip import ListSIPDispatchRuleRequest, SIPDispatchRuleInfo
 
+from gateway import rooms
 from gateway.callbacks.delivery import Answer
 from gateway.calls import (
     Call,
@@ -673,3 +678,37 @@ async def test_no_metadata_of_others_stops_the_comparison(stage: Stage, metadata
     await stage.happens(EventKind.ANSWERED)
     await stage.compare()
     assert await stage.state() == ("ended", "user_hangup")
+
+
+async def test_of_very_many_calls_some_are_compared_at_a_time(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rooms at once would hold up the doors."""
+    monkeypatch.setattr(rooms, "SOME", 10)
+    for number in range(25):
+        await stage.parts.lifecycle.register(
+            replace(INBOUND, call_id=f"call-many-{number:02}", jambonz={})
+        )
+    await stage.parts.watch.compare()  # the first one is of all
+    stage.now += 20_000
+    active = await stage.parts.registry.count_active()
+    for _ in range(3):
+        before = active
+        await stage.parts.watch.compare()
+        active = await stage.parts.registry.count_active()
+        assert before - 10 <= active <= before
+    assert active <= 1, "none of them has a room"
+    asked = [len(request.names) for request in stage.fake.requested(ListRoomsRequest)]
+    assert asked == [0, 10, 10, 0], "of few that are left all are compared again"
+
+
+async def test_all_rooms_are_seen_from_time_to_time(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rooms, "SOME", 0)
+    await stage.parts.lifecycle.register(replace(INBOUND, call_id="call-2", jambonz={}))
+    await stage.parts.watch.compare()
+    stage.now += rooms.SEE_ALL_EVERY_MS
+    await stage.parts.watch.compare()
+    asked = [list(request.names) for request in stage.fake.requested(ListRoomsRequest)]
+    assert asked == [[], []]
