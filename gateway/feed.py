@@ -41,16 +41,15 @@ def news(change: Change) -> str:
 
 def _seen(change: Change) -> str:
     before, after = change.before, change.after
-    status = before is not None and before.call_status is not after.call_status
-    seen = (
-        ("call_registered", before is None),
-        ("call_ended", change.ended),
-        ("transfer_started", change.transfer_started),
-        ("transfer_ended", change.transfer_ended),
-        ("call_analyzed", change.analyzed),
-        (f"call_{after.call_status}", status),
-    )
-    return next((name for name, happened in seen if happened), "")
+    if before is None:
+        return "call_registered"
+    if change.ended:
+        return "call_ended"
+    if before.transfer is not after.transfer:
+        return "transfer_started" if after.is_transferring else "transfer_ended"
+    if before.call_status is not after.call_status:
+        return f"call_{after.call_status}"
+    return "call_analyzed" if change.analyzed else ""
 
 
 class MemoryFeed:

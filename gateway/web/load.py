@@ -23,6 +23,8 @@ async def read_body(request: web.Request) -> bytes:
     """
     limit = request.app[CONFIG].limits.read_timeout
     try:
+        if request.content.is_eof():  # most come with their headers
+            return await request.read()
         async with asyncio.timeout(limit):
             return await request.read()
     except TimeoutError as error:
