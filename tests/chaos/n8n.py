@@ -11,8 +11,8 @@ from tests.chaos.script import Ending
 #: How often it asks at most, and how long it waits at most between two times, in s.
 TRIES = 20
 LONGEST_PAUSE = 2.0
-#: Answers to which asking again is worth it.
-PASSING = frozenset({429, 503, 504})
+#: Answers to which asking again is worth it: docs/n8n.md.
+PASSING = frozenset({429, 503})
 #: A request is waited for so long, in s: `wait: answer` takes as long as it rings.
 WITHIN = 25.0
 
