@@ -29,6 +29,7 @@ _BY_OTHERS = frozenset(
         DisconnectReason.PARTICIPANT_REMOVED,
     }
 )
+_REASONS = {number: name for name, number in DisconnectReason.items()}
 _ON_PURPOSE = _BY_OTHERS | {DisconnectReason.CLIENT_INITIATED}
 
 
@@ -143,5 +144,4 @@ def _left_alone(who: ParticipantInfo) -> bool:
 
 def _departure(who: ParticipantInfo) -> str:
     # A newer LiveKit may have reasons that this protocol has no name for.
-    names = {number: name for name, number in DisconnectReason.items()}
-    return f"{who.identity}: {names.get(who.disconnect_reason, who.disconnect_reason)}"
+    return f"{who.identity}: {_REASONS.get(who.disconnect_reason, who.disconnect_reason)}"
