@@ -26,8 +26,8 @@ log = structlog.get_logger()
 REMEMBER_EVENTS_MS = 600_000
 #: Calls that are remembered here as they were last seen, which saves asking for them.
 REMEMBERED = 10_000
-#: How often a change is tried anew because others were quicker.
-TRIES = 100
+#: How often a change is tried anew because others were quicker; they may be so many times in a row.
+TRIES = 1_000
 #: Calls fetched at a time where many are looked through, and dropped at a time.
 BATCH = 200
 #: Overdue calls that are taken up at once.
