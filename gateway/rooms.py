@@ -80,24 +80,23 @@ class Rooms:
 
     async def compare(self) -> None:
         """One comparison of calls with rooms. Raises LiveKitError, RegistryUnavailable."""
-        active = await self._registry.active()
         now = self._clock()
-        if len(active) <= SOME or now - self._saw_all_at >= SEE_ALL_EVERY_MS:
+        saw_all = now - self._saw_all_at < SEE_ALL_EVERY_MS
+        if saw_all and await self._registry.count_active() > SOME:
+            await self._compare_some()
+        else:
             await self._compare_all()
             self._saw_all_at = now
-        else:
-            await self._compare_some(active)
 
-    async def _compare_some(self, active: Sequence[Position]) -> None:
+    async def _compare_some(self) -> None:
         """Of very many calls some, in turn: all rooms at once would hold up the doors."""
+        active = await self._registry.active()
         some = ([place for place in active if place > self._asked_up_to] or active)[:SOME]
         self._asked_up_to = some[-1]
         asked = await self._livekit.rooms(*(call_id for _, call_id in some))
         rooms = {room.name: room for room in asked}
         await self._end_roomless(some, rooms)
-        there = [place for place in some if place[1] in rooms]
-        todo = [partial(self._look_into, call_id) for call_id in self._next_few(there, rooms)]
-        await for_each(todo, _unless_refused, at_once=AT_ONCE)
+        await self._look_into(some, rooms)
 
     async def _compare_all(self) -> None:
         rooms = {room.name: room for room in await self._livekit.rooms()}
@@ -106,10 +105,21 @@ class Rooms:
         known = {call_id for _, call_id in active}
         strange = [room for name, room in rooms.items() if name not in known]
         unknown = await self._account_for(strange)
-        there = [place for place in await self._registry.active() if place[1] in rooms]
+        # Some of those rooms may be calls now.
+        await self._look_into(await self._registry.active(), rooms, strangers=unknown)
+
+    async def _look_into(
+        self,
+        active: Sequence[Position],
+        rooms: Mapping[str, RoomState],
+        *,
+        strangers: Sequence[RoomState] = (),
+    ) -> None:
+        """Ask who is there in a few of the rooms: of calls that are active, and of strangers."""
+        there = [place for place in active if place[1] in rooms]
         todo = [
-            *(partial(self._look_into, call_id) for call_id in self._next_few(there, rooms)),
-            *(partial(self._uninvited.look_at, room) for room in self._uninvited.unseen(unknown)),
+            *(partial(self._look_at, call_id) for call_id in self._next_few(there, rooms)),
+            *(partial(self._uninvited.look_at, room) for room in self._uninvited.unseen(strangers)),
         ]
         await for_each(todo, _unless_refused, at_once=AT_ONCE)
 
@@ -160,7 +170,7 @@ class Rooms:
             self._sweeper.doom(room, grace_ms=0)
         return True
 
-    async def _look_into(self, call_id: str) -> None:
+    async def _look_at(self, call_id: str) -> None:
         """What the call has not been told of those who are in its room, or are not any more."""
         call = await self._registry.get(call_id)
         if call is None or not call.is_active or call.is_transferring:

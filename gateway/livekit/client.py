@@ -38,6 +38,11 @@ LONGEST_PAUSE = 0.5
 RENEW_AFTER = 600.0
 #: Connections at a time, for requests that are answered at once and for those that wait.
 CONNECTIONS = 100
+#: Rooms asked for at a time: a LiveKit without Redis looks through all its rooms for each of them,
+#: and makes no room meanwhile.
+ROOMS_AT_ONCE = 100
+#: How long LiveKit may take to list all rooms, in s: 0.7 for 13,000 (livekit-server 1.13.5).
+LIST_DEADLINE = 10.0
 #: What the agents framework puts before a job's id to name its participant.
 AGENT_IDENTITY = "agent-"
 #: How long LiveKit keeps a room after the last caller has left it, in s.
@@ -159,18 +164,12 @@ class LiveKit:
 
     async def rooms(self, *names: str) -> Sequence[RoomState]:
         """All rooms there are, or those of `names` that are there."""
-        request = ListRoomsRequest(names=names)
-        answer = await self._insist(lambda: self._rooms.list_rooms(request))
-        return [
-            RoomState(
-                room.name,
-                room.sid,
-                room.metadata,
-                room.creation_time_ms or room.creation_time * 1000,
-                room.num_participants,
-            )
-            for room in answer.rooms
-        ]
+        if not names:
+            return await self._list_rooms((), max(self._deadline, LIST_DEADLINE))
+        batches = (
+            names[start : start + ROOMS_AT_ONCE] for start in range(0, len(names), ROOMS_AT_ONCE)
+        )
+        return [room for batch in batches for room in await self._list_rooms(batch, self._deadline)]
 
     async def presence(self, room: str) -> Presence:
         """Who is in `room`; nobody if it is gone."""
@@ -231,12 +230,29 @@ class LiveKit:
         except (api.ServerError, aiohttp.ClientError, TimeoutError) as error:
             raise _translated(error, limit) from error
 
-    async def _insist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _list_rooms(self, names: Sequence[str], deadline: float) -> Sequence[RoomState]:
+        request = ListRoomsRequest(names=names)
+        answer = await self._insist(lambda: self._rooms.list_rooms(request), deadline)
+        return [
+            RoomState(
+                room.name,
+                room.sid,
+                room.metadata,
+                room.creation_time_ms or room.creation_time * 1000,
+                room.num_participants,
+            )
+            for room in answer.rooms
+        ]
+
+    async def _insist(
+        self, attempt: Callable[[], Awaitable[T]], deadline: float | None = None
+    ) -> T:
         last: Exception | None = None
         pause = FIRST_PAUSE
+        limit = deadline or self._deadline
         try:
             # The only bound there is: livekit-api 1.2 switches its session's own time-outs off.
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(limit):
                 while True:
                     try:
                         return await attempt()
@@ -249,7 +265,7 @@ class LiveKit:
         except TimeoutError as error:
             # Time ran out while waiting to try again: what LiveKit said before tells more.
             last = last or error
-        raise _translated(last, self._deadline) from last
+        raise _translated(last, limit) from last
 
 
 def _session(connections: int) -> aiohttp.ClientSession:
