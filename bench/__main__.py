@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+import uvloop
+
 from bench import dispatch_time, first_audio, hook_cost, many_calls, shared, startup, steady
 from bench.parts import (
     FEW_ENDED,
@@ -48,7 +50,7 @@ def measure_shared() -> Iterator[Result]:
 def measure_steady() -> Iterator[Result]:
     with core_apart() as core, fake_livekit() as env, serving(GATEWAY, env) as gateway:
         os.sched_setaffinity(gateway.pid, {core})
-        yield from asyncio.run(steady.measure(gateway))
+        yield from uvloop.run(steady.measure(gateway))
 
 
 def measure_many() -> Iterator[Result]:

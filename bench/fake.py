@@ -3,6 +3,7 @@
 import asyncio
 import os
 
+import uvloop
 from aiohttp import web
 from google.protobuf.message import Message
 
@@ -29,4 +30,4 @@ class Forgotten(list[tuple[str, Message]]):
     def append(self, _: object) -> None: ...
 
 
-asyncio.run(main())
+uvloop.run(main())
