@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Self, TypeVar
 
 import aiohttp
@@ -163,13 +164,19 @@ class LiveKit:
         return next((who.removeprefix(AGENT_IDENTITY) for who in agents), None)
 
     async def rooms(self, *names: str) -> Sequence[RoomState]:
-        """All rooms there are, or those of `names` that are there."""
+        """Those of `names` that are there, or all rooms there are: then LiveKit is asked once."""
         if not names:
-            return await self._list_rooms((), max(self._deadline, LIST_DEADLINE))
-        batches = (
-            names[start : start + ROOMS_AT_ONCE] for start in range(0, len(names), ROOMS_AT_ONCE)
-        )
-        return [room for batch in batches for room in await self._list_rooms(batch, self._deadline)]
+            everything = ListRoomsRequest()
+            answer = await self.ask_once(
+                lambda client: client.room.list_rooms(everything), deadline=LIST_DEADLINE
+            )
+            return [RoomState.of(room) for room in answer.rooms]
+        found: list[RoomState] = []
+        for start in range(0, len(names), ROOMS_AT_ONCE):
+            some = ListRoomsRequest(names=names[start : start + ROOMS_AT_ONCE])
+            answer = await self._insist(partial(self._rooms.list_rooms, some))
+            found += map(RoomState.of, answer.rooms)
+        return found
 
     async def presence(self, room: str) -> Presence:
         """Who is in `room`; nobody if it is gone."""
@@ -230,29 +237,12 @@ class LiveKit:
         except (api.ServerError, aiohttp.ClientError, TimeoutError) as error:
             raise _translated(error, limit) from error
 
-    async def _list_rooms(self, names: Sequence[str], deadline: float) -> Sequence[RoomState]:
-        request = ListRoomsRequest(names=names)
-        answer = await self._insist(lambda: self._rooms.list_rooms(request), deadline)
-        return [
-            RoomState(
-                room.name,
-                room.sid,
-                room.metadata,
-                room.creation_time_ms or room.creation_time * 1000,
-                room.num_participants,
-            )
-            for room in answer.rooms
-        ]
-
-    async def _insist(
-        self, attempt: Callable[[], Awaitable[T]], deadline: float | None = None
-    ) -> T:
+    async def _insist(self, attempt: Callable[[], Awaitable[T]]) -> T:
         last: Exception | None = None
         pause = FIRST_PAUSE
-        limit = deadline or self._deadline
         try:
             # The only bound there is: livekit-api 1.2 switches its session's own time-outs off.
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(self._deadline):
                 while True:
                     try:
                         return await attempt()
@@ -265,7 +255,7 @@ class LiveKit:
         except TimeoutError as error:
             # Time ran out while waiting to try again: what LiveKit said before tells more.
             last = last or error
-        raise _translated(last, limit) from last
+        raise _translated(last, self._deadline) from last
 
 
 def _session(connections: int) -> aiohttp.ClientSession:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from livekit.protocol.models import ParticipantInfo
+from livekit.protocol.models import ParticipantInfo, Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,16 @@ class RoomState:
     metadata: str
     created_at: int
     present: int
+
+    @classmethod
+    def of(cls, room: Room) -> Self:
+        return cls(
+            room.name,
+            room.sid,
+            room.metadata,
+            room.creation_time_ms or room.creation_time * 1000,
+            room.num_participants,
+        )
 
 
 @dataclass(frozen=True, slots=True)
