@@ -1,8 +1,11 @@
 """A `livekit-server` for this machine: the one on PATH, or one built with Go and cached."""
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
+import random
 import secrets
 import shutil
 import socket
@@ -19,6 +22,8 @@ MODULE = Path(__file__).parent / "livekit-server"
 COMMAND = "github.com/livekit/livekit-server/cmd/server"
 #: A first build downloads and compiles some hundred packages, in s.
 BUILD_LIMIT = 1200
+#: Ports that systems leave alone when they choose one for a connection (ip(7), IANA).
+OWN_PORTS = range(20_000, 32_000)
 
 WAYS_TO_GET_ONE = """\
 there is no LiveKit to be had; one of these gives you one:
@@ -81,8 +86,8 @@ class LiveKitServer:
 
 def local_server(binary: Path, *, webhook_url: str, preferred_port: int = 0) -> LiveKitServer:
     """A server on ports that are free now; `preferred_port` is taken if it is one of them."""
-    port, tcp, udp = _free_ports(preferred_port)
-    return LiveKitServer(binary, port, tcp, udp, webhook_url)
+    port = free_port(preferred=preferred_port)
+    return LiveKitServer(binary, port, free_port(), free_port(socket.SOCK_DGRAM), webhook_url)
 
 
 def find_or_build(say: Callable[[str], object]) -> Path:
@@ -131,25 +136,17 @@ def _cache() -> Path:
     return Path.home() / ".cache" / "jambonz-livekit-gateway"
 
 
-def _free_ports(preferred: int) -> tuple[int, int, int]:
-    with (
-        socket.socket() as http,
-        socket.socket() as tcp,
-        socket.socket(type=socket.SOCK_DGRAM) as udp,
-    ):
-        http.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            http.bind((LOOPBACK, preferred))
-        except OSError:
-            http.bind((LOOPBACK, 0))
-        tcp.bind((LOOPBACK, 0))
-        udp.bind((LOOPBACK, 0))
-        return http.getsockname()[1], tcp.getsockname()[1], udp.getsockname()[1]
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM, *, preferred: int = 0) -> int:
+    """A port on loopback that is free now; `preferred` if it is.
 
-
-def free_port() -> int:
-    """A TCP port on loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    Not one that the system would choose: before it is used, a connection might have it.
+    """
+    ports = random.sample(OWN_PORTS, len(OWN_PORTS))
+    for port in [preferred, *ports] if preferred else ports:
+        with socket.socket(type=kind) as probe:
+            if kind is socket.SOCK_STREAM:  # one that was left a minute ago is free
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind((LOOPBACK, port))
+                return port
+    raise OSError(errno.EADDRINUSE, "no port is free")

@@ -1,5 +1,5 @@
--- Keep a new call. KEYS: its hash {j: json, o: token of the last change, a: token of its adding,
--- s: call_sid}. ARGV: prefix, call_id, call_sid, direction, start, json, token, due ("" for never),
+-- Keep a new call. KEYS: its hash {j: json, o: token of the last change, m: of the last few, a: of its
+-- adding, s: call_sid}. ARGV: prefix, call_id, call_sid, direction, start, json, token, due ("" for never),
 -- feed entry.
 -- Answers {is new, active calls, token, json}; the last two are of the call that is kept.
 local p, call_id, call_sid = ARGV[1], ARGV[2], ARGV[3]

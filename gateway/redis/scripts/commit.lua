@@ -5,14 +5,16 @@
 -- Answers {'ok', callbacks dropped} | {'stale', token, json} | {'again', token, json} | {'gone'}.
 -- Tokens instead of numbers: a call that was lost and made anew is never taken for the one it was.
 local p, call_id = ARGV[1], ARGV[2]
-local kept = redis.call('HMGET', KEYS[1], 'o', 'j')
+local kept = redis.call('HMGET', KEYS[1], 'o', 'j', 'm')
 if not kept[1] then return {'gone'} end
-if kept[1] == ARGV[4] then return {'ok', 0} end -- done before, its answer was lost
+-- Made before, whatever others have made of it since: only its answer was lost.
+local made = kept[3] or ' '
+if string.find(made, ' ' .. ARGV[4] .. ' ', 1, true) then return {'ok', 0} end
 if ARGV[10] ~= '' and redis.call('EXISTS', p .. 'event:' .. ARGV[10]) == 1 then
   return {'again', kept[1], kept[2]}
 end
 if kept[1] ~= ARGV[3] then return {'stale', kept[1], kept[2]} end
-redis.call('HSET', KEYS[1], 'j', ARGV[5], 'o', ARGV[4])
+redis.call('HSET', KEYS[1], 'j', ARGV[5], 'o', ARGV[4], 'm', string.sub(made .. ARGV[4] .. ' ', -400))
 if ARGV[6] == '' then
   redis.call('ZREM', p .. 'due', call_id)
 else
