@@ -88,7 +88,8 @@ class InboundCalls:
         """Answer a dial's action hook; `fallback` is the next target to try, if it failed."""
         at = self._clock()
         call = await self._lifecycle.tell(
-            partial(self._registry.find_by_call_sid, hook.call_sid),
+            hook.call_sid,
+            self._registry.find_by_call_sid,
             lambda call: self._dial_event(call, hook, at),
         )
         if call and call.is_transferring:
@@ -113,7 +114,7 @@ class InboundCalls:
         """Answer a parked caller's action hook: the talk is over, or it never came to one."""
         at = self._clock()
         call = await self._lifecycle.tell(
-            partial(self._registry.get, call_id), lambda call: self._queue_event(call, hook, at)
+            call_id, self._registry.get, lambda call: self._queue_event(call, hook, at)
         )
         if call and call.is_transferring and not hook.caller_gone:
             return self._transfers.dial(call)
@@ -126,15 +127,17 @@ class InboundCalls:
     async def status_changed(self, hook: StatusHook) -> None:
         at = self._clock()
         await self._lifecycle.tell(
-            partial(self._of_status, hook), lambda call: self._status_event(call, hook, at)
+            hook.registered_sid,
+            partial(self._of_status, hook),
+            lambda call: self._status_event(call, hook, at),
         )
 
-    async def _of_status(self, hook: StatusHook) -> Call | None:
-        call = await self._registry.find_by_call_sid(hook.registered_sid)
+    async def _of_status(self, hook: StatusHook, call_sid: str) -> Call | None:
+        call = await self._registry.find_by_call_sid(call_sid)
         if call is None and hook.to_number.startswith(CALL_PREFIX):
             call = await self._registry.get(hook.to_number)
         if call is None:
-            log.info("call.unknown", call_sid=hook.registered_sid, call_status=hook.call_status)
+            log.info("call.unknown", call_sid=call_sid, call_status=hook.call_status)
         return call
 
     def _queue_event(self, call: Call, hook: QueueHook, at: int) -> Event:
@@ -180,7 +183,13 @@ class InboundCalls:
         return call
 
     async def _register(self, hook: CallHook) -> Call:
-        added = await self._lifecycle.register(self._new_call(hook))
+        new = self._new_call(hook)
+        try:
+            added = await self._lifecycle.register(new)
+        except RegistryUnavailable:
+            # Perhaps only the answer was lost: what is kept then is a call that has the fallback.
+            self._lifecycle.later(new.call_id, partial(_handed_on, at=self._clock()))
+            raise
         call = added.call
         if not added.is_new and not _is_unprepared(call):
             return call
@@ -219,6 +228,13 @@ class InboundCalls:
 def _is_unprepared(call: Call) -> bool:
     """Whether the gateway that took the call went away before LiveKit had its room."""
     return call.call_status is CallStatus.REGISTERED and "room_sid" not in call.livekit
+
+
+def _handed_on(call: Call, *, at: int) -> Event:
+    """Its caller was given the fallback, unless another gateway has prepared the call meanwhile."""
+    detail = "the registry was away: a hook was answered with the fallback"
+    kind = EventKind.LIVEKIT_FAILED if _is_unprepared(call) else EventKind.LEG_STATUS
+    return Event(kind, at, sip=UNAVAILABLE, detail=detail)
 
 
 #: The ends that take the room away from under a caller whom it rings for.

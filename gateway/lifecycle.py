@@ -53,27 +53,40 @@ class Lifecycle:
             if call := await self._apply(call_id, event, is_repeated=next(tries) > 0):
                 after.append(call)
 
-        await self._backlog.do(deed)
+        await self._backlog.do(call_id, deed)
         return after[0] if after else None
 
     async def tell(
-        self, find: Callable[[], Awaitable[Call | None]], event_of: Callable[[Call], Event]
+        self,
+        name: str,
+        find: Callable[[str], Awaitable[Call | None]],
+        event_of: Callable[[Call], Event],
     ) -> Call | None:
-        """Let what `event_of` makes of it happen to the call that `find` finds; that call, before.
+        """Let what `event_of` makes of it happen to the call that `find(name)` finds.
 
-        None when there is none, and while the registry is away: then it is told later.
+        Returns that call as it was before. None when there is none, and while the registry is away:
+        then it is told later, after what was told by that name before.
         """
         found: list[Call] = []
         tries = count()
 
         async def deed() -> None:
             is_repeated = next(tries) > 0
-            if call := await find():
+            if call := await find(name):
                 found.append(call)
                 await self._apply(call.call_id, event_of(call), is_repeated=is_repeated)
 
-        await self._backlog.do(deed)
+        await self._backlog.do(name, deed)
         return found[0] if found else None
+
+    def later(self, call_id: str, event_of: Callable[[Call], Event]) -> None:
+        """As `tell()`, but not now: the registry has just been away."""
+
+        async def deed() -> None:
+            if call := await self._registry.get(call_id):
+                await self._apply(call_id, event_of(call), is_repeated=True)
+
+        self._backlog.later(call_id, deed)
 
     async def current(self, call: Call) -> Call:
         """The call as it stands; as it was when it was looked at, while the registry is away."""

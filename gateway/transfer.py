@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from functools import partial
 
 from gateway.advance import advance
 from gateway.calls import (
@@ -111,7 +110,7 @@ class Transfers:
     async def dial_ended(self, hook: DialHook, call_id: str) -> Verbs:
         """Answer that dial's action hook. A caller who was not put through gets the fallback."""
         outcome = self._outcome(hook)
-        call = await self._lifecycle.tell(partial(self._registry.get, call_id), lambda _: outcome)
+        call = await self._lifecycle.tell(call_id, self._registry.get, lambda _: outcome)
         if hook.answered or hook.caller_gone:
             return []
         return await self._fallback.hand_on(call, 0, hook.dial_sip or UNAVAILABLE, answered=True)

@@ -85,7 +85,8 @@ class Watch:
             await self._sweeper.sweep()
 
     async def _compare_if_due(self) -> None:
-        if self._clock() >= self._compare_at and await self._turn.is_ours():
+        # Who has yet to catch up leaves the turn to others.
+        if self._clock() >= self._compare_at and not self._backlog and await self._turn.is_ours():
             await self.compare()
 
     async def compare(self) -> None:

@@ -103,7 +103,10 @@ def nobody_is_made_up(outcome: Outcome) -> Iterator[Finding]:
     """A call that is told of as answered was: somebody had been on the line."""
     for call_id, call in outcome.calls.items():
         scene = outcome.scene(call_id)
-        if call["answer_timestamp"] and scene and call_id not in scene.answered:
+        if not (call["answer_timestamp"] and scene) or call_id in scene.answered:
+            continue
+        # A call whose registration lost its answer has no room, and its caller has the fallback.
+        if call_id in scene.rooms or not scene.is_answered_elsewhere:
             yield Finding("is told to have been answered, and was not", call_id)
 
 

@@ -160,6 +160,7 @@ class InboundCall(Jambonz):
         if not self._is_answered:
             self._is_answered = True
             self._scene.answered |= self._scene.rooms
+            self._scene.is_answered_elsewhere = isinstance(leg, Desk)
             await self.status("in-progress")
         script = self._scene.script
         if isinstance(leg, RoomLeg) and script.ending in {Ending.OPS_HANG_UP, Ending.OPS_TRANSFER}:

@@ -11,6 +11,7 @@ from tests.chaos.script import Script
 
 class Scene:
     """`rooms`: what LiveKit was told to make for it; `answered`: those with a call that was.
+    `is_answered_elsewhere`: by a fallback target, whatever rooms there are.
 
     `dialed`: the rooms whose callee's telephone rang. `refusal`: what its caller was sent away
     with. `dispatched`: what n8n was answered. `complaints` are findings.
@@ -24,6 +25,7 @@ class Scene:
         self.mail = Mail(dice, network)
         self.rooms: set[str] = set()
         self.answered: set[str] = set()
+        self.is_answered_elsewhere = False
         self.dialed: list[str] = []
         self.dispatched: list[Answer] = []
         self.refusal = ""

@@ -1,5 +1,6 @@
 """What is told while the registry is away: in order, and what fails holds up no other."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -33,19 +34,19 @@ class Away:
 
 async def test_in_order_though_it_is_back_in_between() -> None:
     redis, backlog = Away(), Backlog()
-    await backlog.do(redis.deed(1))
+    await backlog.do("call-1", redis.deed(1))
     redis.away = False
-    await backlog.do(redis.deed(2))
+    await backlog.do("call-1", redis.deed(2))
     assert redis.done == []
     await backlog.catch_up()
-    await backlog.do(redis.deed(3))
+    await backlog.do("call-1", redis.deed(3))
     assert redis.done == [1, 2, 3]
 
 
 async def test_one_that_fails_holds_up_no_other(capsys: pytest.CaptureFixture[str]) -> None:
     redis, backlog = Away(), Backlog()
     for number in (1, -1, 2):
-        await backlog.do(redis.deed(number))
+        await backlog.do("call-1", redis.deed(number))
     await backlog.catch_up()
     assert len(backlog) == 3
     redis.away = False
@@ -58,10 +59,38 @@ async def test_a_bounded_number_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LIMIT", 2)
     redis, backlog = Away(), Backlog()
     for number in (1, 2, 3):
-        await backlog.do(redis.deed(number))
+        await backlog.do(f"call-{number}", redis.deed(number))
     redis.away = False
     await backlog.catch_up()
     assert redis.done == [1, 2]
+
+
+async def test_calls_are_made_up_for_at_once_each_in_its_order() -> None:
+    """One after the other, they would be behind for ever where more happens than is done."""
+    backlog, done, go_on = Backlog(), list[str](), asyncio.Event()
+
+    def deed(name: str, *, waits: bool = False) -> Callable[[], Awaitable[object]]:
+        async def do() -> None:
+            if waits:
+                await go_on.wait()
+            done.append(name)
+
+        return do
+
+    backlog.later("call-1", deed("1a", waits=True))
+    backlog.later("call-1", deed("1b"))
+    backlog.later("call-2", deed("2a"))
+    backlog.later("call-2", deed("2b"))
+    catching_up = asyncio.create_task(backlog.catch_up())
+    async with asyncio.timeout(5):
+        while len(done) < 2:
+            await asyncio.sleep(0)
+        await backlog.do("call-2", deed("2c"))
+        assert done == ["2a", "2b"]
+        go_on.set()
+        await catching_up
+    assert done == ["2a", "2b", "1a", "1b", "2c"]
+    assert not backlog
 
 
 class Forgetful(MemoryRegistry):

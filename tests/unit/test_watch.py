@@ -14,9 +14,11 @@ from gateway.callbacks.delivery import Answer
 from gateway.calls import Call, Direction, DisconnectionReason, Event, EventKind, Transfer
 from gateway.diagnostics import Seen
 from gateway.errors import RegistryUnavailable
+from gateway.jambonz.hooks import CallHook
 from gateway.livekit.client import LiveKit
 from gateway.livekit.webhooks import RoomEvent
 from gateway.parts import Parts
+from gateway.turn import Alone
 from gateway.watch import AT_ONCE
 from tests.conftest import ConfigMaker
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit, Refusal
@@ -331,9 +333,8 @@ async def test_a_deed_that_always_fails_holds_up_none_behind_it() -> None:
     async def fine() -> None:
         done.append("fine")
 
-    await backlog.do(away)
-    await backlog.do(defective)
-    await backlog.do(fine)
+    for deed in (away, defective, fine):
+        await backlog.do(ROOM, deed)
     await backlog.catch_up()
     assert done == ["away", "back", "fine"]
     assert not backlog
@@ -366,3 +367,63 @@ async def test_a_slow_comparison_holds_up_no_deadline(
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert (await stage.call).disconnection_reason is DisconnectionReason.MAX_DURATION_REACHED
+
+
+async def test_who_is_still_catching_up_leaves_the_turn_to_others(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    goes_on, is_ours = asyncio.Event(), Alone.is_ours
+
+    async def asks(turn: Alone) -> bool:
+        asked.append("is it ours?")
+        return await is_ours(turn)
+
+    monkeypatch.setattr(Alone, "is_ours", asks)
+    stage.parts.lifecycle.later("call-2", lambda _: pytest.fail("there is no such call"))
+    get = stage.parts.registry.get
+
+    async def takes_long(call_id: str) -> Call | None:
+        await goes_on.wait()
+        return await get(call_id)
+
+    monkeypatch.setattr(stage.parts.registry, "get", takes_long)
+    running = asyncio.create_task(stage.parts.watch.run())
+    try:
+        async with asyncio.timeout(10):
+            stage.now += 3_600_000
+            for _ in range(6):
+                await asyncio.sleep(0.05)  # as often as it looks whether to compare
+            assert not asked
+            goes_on.set()
+            while not asked:
+                await asyncio.sleep(0.01)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+async def test_a_call_whose_registration_lost_its_answer_is_the_fallbacks(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, prepared: bool
+) -> None:
+    registry = stage.parts.registry
+    add = registry.add
+
+    async def loses_the_answer(call: Call) -> NoReturn:
+        await add(call)
+        raise RegistryUnavailable("no answer in time")
+
+    monkeypatch.setattr(registry, "add", loses_the_answer)
+    (verb,) = await stage.parts.inbound.arrived(CallHook("sid-2", "+15550100", "+15550199", ""))
+    assert (verb["verb"], verb["status"]) == ("sip:decline", 503)
+    call = await registry.find_by_call_sid("sid-2")
+    assert call
+    if prepared:  # by another gateway, which was asked too
+        room = Event(EventKind.ROOM_CREATED, stage.now, ids={"room_sid": "RM_2"})
+        await registry.apply(call.call_id, room)
+    await stage.pass_time(1)
+    call = await registry.find_by_call_sid("sid-2")
+    assert call
+    assert call.is_active == prepared
+    assert call.disconnection_reason == (None if prepared else DisconnectionReason.DIAL_FAILED)
