@@ -184,6 +184,9 @@ def environment(url: str, redis: str, livekit: FakeLiveKit, receiver: Receiver) 
         # Longer than nginx takes to find a gateway again that is back (`fail_timeout`).
         "GATEWAY__SERVER__DRAIN_DELAY": "4",
         "GATEWAY__WATCH__INTERVAL": "0.2",
+        # Who answers is looked at here, not how soon: a machine may stand still for a second.
+        "GATEWAY__REGISTRY__TIMEOUT": "5",
+        "GATEWAY__LIVEKIT__DEADLINE": "6",
         "GATEWAY__CALLBACKS__URLS": f"{receiver.url}/hook",
         "GATEWAY__CALLBACKS__ALLOWED_HOSTS": LOOPBACK,
         "GATEWAY__CALLBACKS__REPORT_TIMEOUT": "1",

@@ -20,6 +20,7 @@ async def answered(group: Group, jambonz: Jambonz, *, pause: float = 0) -> tuple
     `pause` in s between one thing and the next.
     """
     (dial,) = await jambonz.call_arrives()
+    assert dial["verb"] == "dial", dial
     call_id: str = dial["headers"]["X-Call-Id"]
     for kind, who in ((AGENT, "agent"), (SIP, "caller")):
         group.livekit.present(call_id, kind, who)
