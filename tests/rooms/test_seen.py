@@ -251,3 +251,14 @@ async def test_all_rooms_are_seen_from_time_to_time(
     await stage.parts.watch.compare()
     asked = [list(request.names) for request in stage.fake.requested(ListRoomsRequest)]
     assert asked == [[], []]
+
+
+async def test_rooms_are_asked_for_a_hundred_at_a_time(stage: Stage) -> None:
+    """A LiveKit without Redis makes none while it looks for many."""
+    for number in range(250):
+        stage.room(f"room-{number}")
+    names = [f"room-{number}" for number in range(0, 250, 2)]
+    found = await stage.livekit.rooms(*names, "gone")
+    assert [room.name for room in found] == names
+    asked = [len(request.names) for request in stage.fake.requested(ListRoomsRequest)]
+    assert asked == [100, 26]
