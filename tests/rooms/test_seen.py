@@ -10,6 +10,7 @@ from livekit.protocol.room import (
 
 from gateway import rooms
 from gateway.calls import (
+    Call,
     CallStatus,
     Event,
     EventKind,
@@ -176,13 +177,19 @@ async def test_a_room_that_livekit_tells_nothing_of_keeps_nobody_from_the_others
     assert sorted(states) == ["ended"] * 10 + ["ongoing"] * 10
 
 
-async def test_many_calls_are_looked_into_in_turn(stage: Stage) -> None:
+async def many_talk(stage: Stage) -> list[Call]:
+    """More calls with their agents than are looked into at a time."""
     calls = [replace(INBOUND, call_id=f"call-{n:04}", jambonz={}) for n in range(450)]
     for call in calls:
         await stage.begins(call)
         await stage.happens(EventKind.AGENT_JOINED, EventKind.ANSWERED, room=call.call_id)
         stage.leg(room=call.call_id)
         stage.agent(call.call_id)
+    return calls
+
+
+async def test_many_calls_are_looked_into_in_turn(stage: Stage) -> None:
+    calls = await many_talk(stage)
     seen: list[set[str]] = []
     for _ in range(3):
         stage.fake.requests.clear()
@@ -194,12 +201,7 @@ async def test_many_calls_are_looked_into_in_turn(stage: Stage) -> None:
 
 
 async def test_among_many_a_call_whose_caller_is_gone_is_looked_into_first(stage: Stage) -> None:
-    calls = [replace(INBOUND, call_id=f"call-{n:04}", jambonz={}) for n in range(450)]
-    for call in calls:
-        await stage.begins(call)
-        await stage.happens(EventKind.AGENT_JOINED, EventKind.ANSWERED, room=call.call_id)
-        stage.leg(room=call.call_id)
-        stage.agent(call.call_id)
+    calls = await many_talk(stage)
     last = calls[-1].call_id
     stage.leaves(SIP, last)
     await stage.compare()
