@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -103,6 +104,8 @@ PARTS: Mapping[str, Callable[[], Iterator[Result]]] = {
 
 
 def main() -> int:
+    # Whoever ends it ends what it has started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     all_met = True
     for name in sys.argv[1:] or PARTS:
         for result in PARTS[name]():

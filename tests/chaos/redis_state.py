@@ -29,5 +29,7 @@ async def look_into(url: str) -> Kept:
             if kind != "stream":
                 continue
             for group in await redis.xinfo_groups(key):
-                kept.unread[f"{key} {group['name']}"] += group["pending"] + (group["lag"] or 0)
+                # Not the group's "lag": it counts wrong once Redis has come back from its file.
+                unseen = await redis.xrange(key, f"({group['last-delivered-id']}") or []
+                kept.unread[f"{key} {group['name']}"] += group["pending"] + len(unseen)
     return kept
