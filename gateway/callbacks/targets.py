@@ -77,8 +77,8 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
         return address.is_global and not address.is_multicast
     if any(address in network for network in _CARRIES_IPV4):
         return _is_public(IPv4Address(int(address) & 0xFFFF_FFFF))
-    if address.sixtofour is not None and not _is_public(address.sixtofour):
-        return False
+    if address.sixtofour is not None:  # versions of Python differ about these
+        return _is_public(address.sixtofour)
     return address.is_global and address in _GLOBAL_UNICAST
 
 
