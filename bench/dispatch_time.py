@@ -9,9 +9,9 @@ import aiohttp
 
 from bench.parts import Part, without_livekit
 from bench.result import Result
-from gateway.config import build_config
-from gateway.dev.livekit_server import free_port
-from gateway.dev.stack import running
+from gateway.config.loader import build_config
+from gateway.tools.dev.livekit_server import free_port
+from gateway.tools.dev.stack import running
 
 CALLS = 20
 ORDER = {"destination": "61402012298", "account_code": "bench", "wait": "none"}

@@ -7,7 +7,7 @@ import uvloop
 from aiohttp import web
 from google.protobuf.message import Message
 
-from gateway.settings import LOOPBACK
+from gateway.config.settings import LOOPBACK
 from tests.fakes.livekit import FakeLiveKit
 
 

@@ -4,11 +4,11 @@ import statistics
 
 from bench.parts import SECRET, without_livekit
 from bench.result import Result
-from gateway.config import build_config, own_keys
-from gateway.dev.livekit_server import free_port
-from gateway.dev.stack import running
-from gateway.simulate.inbound import Script, play
-from gateway.simulate.steps import Steps
+from gateway.config.loader import build_config, own_keys
+from gateway.tools.dev.livekit_server import free_port
+from gateway.tools.dev.stack import running
+from gateway.tools.simulate.inbound import Script, play
+from gateway.tools.simulate.steps import Steps
 
 CALLS = 20
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from gateway.dev.children import Child, python
-from gateway.dev.livekit_server import find_or_build, free_port, local_server
-from gateway.dev.stack import wait_until_up
-from gateway.settings import LOOPBACK
+from gateway.config.settings import LOOPBACK
+from gateway.tools.dev.livekit_server import find_or_build, free_port, local_server
+from gateway.tools.dev.processes import Child, python
+from gateway.tools.dev.stack import wait_until_up
 from tests.fakes.livekit import KEY
 from tests.fakes.livekit import SECRET as FAKE_SECRET
 

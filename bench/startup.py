@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping
 
 from bench.result import Result
-from gateway.dev.children import Child, python
-from gateway.dev.livekit_server import free_port
+from gateway.tools.dev.livekit_server import free_port
+from gateway.tools.dev.processes import Child, python
 
 TRIES = 5
 

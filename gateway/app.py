@@ -7,26 +7,20 @@ from contextlib import asynccontextmanager
 import structlog
 from aiohttp import web
 
+from gateway.api import errors as middlewares
+from gateway.api import keys, limits
+from gateway.api.routes import calls as ops
+from gateway.api.routes import dispatch as n8n
+from gateway.api.routes import events, jambonz, livekit, openapi
+from gateway.api.routes import legacy as simple
 from gateway.callbacks.sender import Sender
-from gateway.diagnostics import Seen
+from gateway.config.settings import Config, RegistrySettings
 from gateway.livekit.client import LiveKit
 from gateway.livekit.webhooks import ProofOfKey
-from gateway.parts import Parts, now
-from gateway.redis.connect import connected
-from gateway.redis.database import Database
-from gateway.settings import Config, RegistrySettings
-from gateway.web import (
-    events,
-    jambonz,
-    keys,
-    limits,
-    livekit,
-    middlewares,
-    n8n,
-    openapi,
-    ops,
-    simple,
-)
+from gateway.monitor.diagnostics import Seen
+from gateway.storage.redis.connect import connected
+from gateway.storage.redis.database import Database
+from gateway.wiring import Parts, now
 
 log = structlog.get_logger()
 

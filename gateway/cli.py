@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 
 from gateway import __version__
-from gateway.api_keys import NotAKey, Role, new_key
-from gateway.config import load_config
+from gateway.config.loader import load_config
 from gateway.errors import ConfigError, GatewayError
+from gateway.security.api_keys import NotAKey, Role, new_key
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -110,7 +110,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     import uvloop
 
     from gateway.logs import configure_logs
-    from gateway.serve import serve
+    from gateway.server import serve
 
     config = load_config(arguments.config)
     output = configure_logs(config.logging, config.secret_values)
@@ -122,19 +122,19 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _dev(arguments: argparse.Namespace) -> int:
-    from gateway.dev.run import run
+    from gateway.tools.dev.run import run
 
     return run(arguments.config)
 
 
 def _simulate_inbound(arguments: argparse.Namespace) -> int:
-    from gateway.simulate.inbound import run
+    from gateway.tools.simulate.inbound import run
 
     return run(arguments)
 
 
 def _simulate_outbound(arguments: argparse.Namespace) -> int:
-    from gateway.simulate.outbound import run
+    from gateway.tools.simulate.outbound import run
 
     return run(arguments)
 
@@ -150,12 +150,12 @@ def _key(arguments: argparse.Namespace) -> int:
 
 
 def _setup(arguments: argparse.Namespace) -> int:
-    from gateway.provision.setup import run
+    from gateway.tools.setup.command import run
 
     return run(arguments)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from gateway.doctor.run import run
+    from gateway.tools.doctor.run import run
 
     return run(arguments)

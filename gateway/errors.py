@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from gateway.calls import SipOutcome
+from gateway.calls.call import SipOutcome
 
 
 class GatewayError(Exception):

@@ -10,8 +10,8 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from gateway.redact import mask_fields, without_secrets
-from gateway.settings import LoggingSettings
+from gateway.config.settings import LoggingSettings
+from gateway.security.redaction import mask_fields, without_secrets
 
 #: How long a line may wait for others to be written with it, in s.
 BATCH = 0.05

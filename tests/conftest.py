@@ -13,9 +13,9 @@ from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 
 from gateway.app import create_app
-from gateway.config import build_config
-from gateway.settings import Config
-from gateway.simulate.jambonz import Jambonz
+from gateway.config.loader import build_config
+from gateway.config.settings import Config
+from gateway.tools.simulate.jambonz import Jambonz
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit
 from tests.fakes.receiver import Receiver
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Self
 
-from gateway.callbacks.targets import without_query
+from gateway.security.callback_urls import without_query
 
 #: The longest pause between two tries, in s.
 LONGEST_PAUSE = 60.0

@@ -13,8 +13,8 @@ from standardwebhooks import Webhook
 from yarl import URL
 
 from gateway.callbacks.delivery import Answer
-from gateway.callbacks.targets import host_of, is_allowed, is_private
-from gateway.settings import CallbackSettings
+from gateway.config.settings import CallbackSettings
+from gateway.security.callback_urls import host_of, is_allowed, is_private
 
 #: Connections to one receiver at most: a slow one must not take all.
 PER_HOST = 10

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 
-from gateway.jambonz.verbs import Credentials
+from gateway.calls.destinations import Credentials
 
 
 class BasicAuthError(Exception):

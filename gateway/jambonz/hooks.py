@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gateway.calls import DisconnectionReason, Event, EventKind, SipOutcome, sip_reason
+from gateway.calls.call import DisconnectionReason, Event, EventKind, SipOutcome, sip_reason
 
 #: How an A leg stands whose caller is no longer there.
 _GONE = frozenset({"completed", "no-answer"})

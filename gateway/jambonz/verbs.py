@@ -5,44 +5,12 @@ One unknown property makes Jambonz reject a whole answer, so every property here
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from gateway.calls.destinations import Credentials, DialLimits, FallbackTarget
 
 Verb: TypeAlias = Mapping[str, object]
 Verbs: TypeAlias = Sequence[Verb]
-
-
-@dataclass(frozen=True, slots=True)
-class FallbackTarget:
-    """Where a caller goes when no agent can be had: exactly one of `sip`, `phone`, `say`.
-
-    `trunk` is the Jambonz carrier for `phone`; without it Jambonz picks one. A call is also handed
-    on to one of these.
-    """
-
-    sip: str = ""
-    phone: str = ""
-    trunk: str = ""
-    say: str = ""
-
-    def __str__(self) -> str:
-        return self.sip or self.phone or "say"
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """A user and a password: for SIP digest (RFC 3261 §22), or for basic auth (RFC 7617)."""
-
-    username: str
-    password: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class DialLimits:
-    """`ring_timeout`: how long the far end may ring; `max_duration`: the longest call (both s)."""
-
-    ring_timeout: int
-    max_duration: int
 
 
 def dial_room(

@@ -27,7 +27,7 @@ from livekit.protocol.room import (
 )
 
 from gateway.errors import LiveKitError, LiveKitRefused, LiveKitUnreachable
-from gateway.livekit.presence import Presence, RoomOrder, RoomState
+from gateway.livekit.rooms import Presence, RoomOrder, RoomState
 from gateway.livekit.tokens import rooms_token
 
 T = TypeVar("T")

@@ -15,8 +15,8 @@ from livekit.api.access_token import Claims
 from livekit.protocol.models import DisconnectReason, ParticipantInfo
 from livekit.protocol.webhook import WebhookEvent
 
-from gateway.calls import DisconnectionReason, Event, EventKind
-from gateway.settings import KeyPair
+from gateway.calls.call import DisconnectionReason, Event, EventKind
+from gateway.config.settings import KeyPair
 
 USER_HANGUP = DisconnectionReason.USER_HANGUP
 AGENT_HANGUP = DisconnectionReason.AGENT_HANGUP

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from gateway.calls import Direction
+from gateway.calls.call import Direction
 from tests.chaos.audience import Heard
 from tests.chaos.outcome import Outcome, View
 from tests.chaos.scene import Scene

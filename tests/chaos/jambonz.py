@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.jambonz.signature import sign
-from gateway.simulate.jambonz import HookRefused, Jambonz
+from gateway.tools.simulate.jambonz import HookRefused, Jambonz
 from tests.chaos.legs import Desk, Leg, State, stay
 from tests.chaos.livekit import BusyLiveKit
 from tests.chaos.mail import PAUSES, Answer, Letter

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 
-from gateway.dev.children import Child, python
-from gateway.dev.livekit_server import free_port
-from gateway.dev.stack import READY_LIMIT, wait_until_up
-from gateway.settings import LOOPBACK
+from gateway.config.settings import LOOPBACK
+from gateway.tools.dev.livekit_server import free_port
+from gateway.tools.dev.processes import Child, python
+from gateway.tools.dev.stack import READY_LIMIT, wait_until_up
 from tests.conftest import lacking
 
 #: How long a balancer goes on sending requests to a gateway that is gone, in s.

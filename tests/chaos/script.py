@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from gateway.calls import Direction
+from gateway.calls.call import Direction
 from tests.chaos.dice import Dice
 
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from typing import Self
 
 import aiohttp
 
-from gateway.calls import Direction
-from gateway.settings import LOOPBACK
+from gateway.calls.call import Direction
+from gateway.config.settings import LOOPBACK
 from tests.chaos import script
 from tests.chaos.audience import Audience
 from tests.chaos.crew import Crew

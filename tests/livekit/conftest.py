@@ -13,12 +13,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway.api_keys import OwnKeys
-from gateway.config import build_config, own_keys
-from gateway.dev.children import Child, python
-from gateway.dev.livekit_server import NoLiveKit, find_or_build, free_port
-from gateway.dev.stack import WORKER, running, wait_until_up
-from gateway.settings import Config
+from gateway.config.loader import build_config, own_keys
+from gateway.config.settings import Config
+from gateway.security.api_keys import OwnKeys
+from gateway.tools.dev.livekit_server import NoLiveKit, find_or_build, free_port
+from gateway.tools.dev.processes import Child, python
+from gateway.tools.dev.stack import WORKER, running, wait_until_up
 from tests.conftest import READ_KEY, WEBHOOK_SECRET, lacking
 
 

@@ -7,16 +7,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gateway.dev.children import Child
-from gateway.dev.livekit_server import (
+from gateway.config.settings import LOOPBACK
+from gateway.tools.dev.livekit_server import (
     LiveKitServer,
     NoLiveKit,
     find_or_build,
     free_port,
     local_server,
 )
-from gateway.dev.stack import READY_LIMIT, wait_until_up
-from gateway.settings import LOOPBACK
+from gateway.tools.dev.processes import Child
+from gateway.tools.dev.stack import READY_LIMIT, wait_until_up
 from tests.conftest import lacking
 
 #: Nothing on disk, so that nothing is left.

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gateway.dev.children import python
-from gateway.dev.livekit_server import free_port
+from gateway.tools.dev.livekit_server import free_port
+from gateway.tools.dev.processes import python
 
 LIMIT = 60.0
 

@@ -11,10 +11,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway.simulate.caller import Caller
-from gateway.simulate.ops import sip_token
-from gateway.simulate.outbound import Order, play
-from gateway.simulate.steps import Steps
+from gateway.tools.simulate.caller import Caller
+from gateway.tools.simulate.ops import sip_token
+from gateway.tools.simulate.outbound import Order, play
+from gateway.tools.simulate.steps import Steps
 from tests.conftest import DISPATCH_KEY
 from tests.fakes.receiver import Receiver
 from tests.livekit.conftest import Real, real_parts

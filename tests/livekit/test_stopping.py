@@ -11,14 +11,14 @@ import aiohttp
 import psutil
 import pytest
 
-from gateway.dev.children import Child, python
-from gateway.dev.livekit_server import free_port
-from gateway.dev.stack import wait_until_up
-from gateway.simulate.jambonz import Jambonz
+from gateway.tools.dev.livekit_server import free_port
+from gateway.tools.dev.processes import Child, python
+from gateway.tools.dev.stack import wait_until_up
+from gateway.tools.simulate.jambonz import Jambonz
+from tests.api.test_dispatch import LEAST
 from tests.conftest import DISPATCH_KEY, WEBHOOK_SECRET
 from tests.fakes.livekit import KEY, SECRET, Callee, FakeLiveKit
 from tests.fakes.receiver import Receiver
-from tests.web.test_dispatch import LEAST
 
 LIMIT = 30.0
 HEADERS = {"X-API-Key": DISPATCH_KEY}

@@ -12,14 +12,14 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway.dev.children import python
 from gateway.livekit.client import LiveKit
-from gateway.livekit.presence import RoomOrder
+from gateway.livekit.rooms import RoomOrder
 from gateway.livekit.tokens import caller_token
-from gateway.simulate.caller import SAMPLE_RATE, Caller
-from gateway.simulate.inbound import Script, play
-from gateway.simulate.jambonz import Jambonz
-from gateway.simulate.steps import StepFailed, Steps
+from gateway.tools.dev.processes import python
+from gateway.tools.simulate.caller import SAMPLE_RATE, Caller
+from gateway.tools.simulate.inbound import Script, play
+from gateway.tools.simulate.jambonz import Jambonz
+from gateway.tools.simulate.steps import StepFailed, Steps
 from tests.conftest import READ_KEY, WEBHOOK_SECRET, VerbCheck
 from tests.livekit.conftest import Real, call_once, real_parts
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import aiohttp
 
-from gateway.dev.children import Child
-from gateway.dev.livekit_server import free_port
-from gateway.settings import LOOPBACK
+from gateway.config.settings import LOOPBACK
+from gateway.tools.dev.livekit_server import free_port
+from gateway.tools.dev.processes import Child
 
 MANIFEST = Path(__file__).parent / "package.json"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

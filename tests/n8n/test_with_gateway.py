@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.api.test_livekit import send
 from tests.conftest import DISPATCH_KEY, Client, GatewayStarter, listed, shown
 from tests.fakes.livekit import Callee, FakeLiveKit
 from tests.n8n.conftest import (
@@ -17,7 +18,6 @@ from tests.n8n.conftest import (
     node,
 )
 from tests.n8n.editor import DONE, JSON, Run
-from tests.web.test_livekit import send
 
 pytestmark = pytest.mark.timeout(300)
 

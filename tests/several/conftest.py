@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from gateway.dev.livekit_server import free_port
+from gateway.tools.dev.livekit_server import free_port
 from tests.fakes.livekit import FakeLiveKit
 from tests.fakes.receiver import Receiver
 from tests.livekit.server import redis_server

@@ -14,10 +14,10 @@ from typing import Any
 import aiohttp
 from livekit import api
 
-from gateway.dev.children import Child, python
-from gateway.dev.stack import wait_until_up
-from gateway.settings import LOOPBACK
-from gateway.simulate.jambonz import Jambonz
+from gateway.config.settings import LOOPBACK
+from gateway.tools.dev.processes import Child, python
+from gateway.tools.dev.stack import wait_until_up
+from gateway.tools.simulate.jambonz import Jambonz
 from tests.conftest import CALLBACK_SECRET, DISPATCH_KEY, READ_KEY, WEBHOOK_SECRET
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit
 from tests.fakes.receiver import Receiver

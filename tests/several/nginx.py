@@ -13,10 +13,10 @@ from pathlib import Path
 
 import psutil
 
-from gateway.dev.children import Child
-from gateway.dev.livekit_server import free_port
-from gateway.dev.stack import READY_LIMIT
-from gateway.settings import LOOPBACK
+from gateway.config.settings import LOOPBACK
+from gateway.tools.dev.livekit_server import free_port
+from gateway.tools.dev.processes import Child
+from gateway.tools.dev.stack import READY_LIMIT
 from tests.conftest import lacking
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "nginx" / "gateway.conf"

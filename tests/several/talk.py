@@ -8,7 +8,7 @@ from google.protobuf.json_format import MessageToJson
 from livekit.protocol.models import ParticipantInfo, Room
 from livekit.protocol.webhook import WebhookEvent
 
-from gateway.simulate.jambonz import Jambonz
+from gateway.tools.simulate.jambonz import Jambonz
 from tests.several.group import Group
 
 AGENT, SIP = ParticipantInfo.Kind.AGENT, ParticipantInfo.Kind.SIP

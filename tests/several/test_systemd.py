@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import build_config
+from gateway.config.loader import build_config
 
 UNIT = Path(__file__).parents[2] / "deploy" / "systemd" / "gateway@.service"
 

@@ -12,8 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway.dev.livekit_server import NoLiveKit, find_or_build
 from gateway.livekit.client import LiveKit
+from gateway.tools.dev.livekit_server import NoLiveKit, find_or_build
 from tests.conftest import DISPATCH_KEY
 from tests.livekit.conftest import call_once
 from tests.sip.network import NoNetwork, network

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.dev.children import Child, python
-from gateway.dev.livekit_server import free_port
-from gateway.dev.stack import READY_LIMIT, wait_until_up
+from gateway.config.settings import LOOPBACK
 from gateway.livekit.client import LiveKit
-from gateway.settings import LOOPBACK
+from gateway.tools.dev.livekit_server import free_port
+from gateway.tools.dev.processes import Child, python
+from gateway.tools.dev.stack import READY_LIMIT, wait_until_up
 from tests.conftest import DISPATCH_KEY, WEBHOOK_SECRET
 from tests.livekit.conftest import Real, real_parts
 from tests.sip.network import Network

@@ -6,7 +6,7 @@ from pathlib import Path
 import aiohttp
 
 from gateway.livekit.client import LiveKit
-from gateway.simulate.jambonz import Jambonz
+from gateway.tools.simulate.jambonz import Jambonz
 from tests.conftest import WEBHOOK_SECRET
 from tests.sip.conftest import emptied, shown
 from tests.sip.parts import Telephony

@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway.dev.children import python
 from gateway.livekit.client import LiveKit
 from gateway.livekit.trunks import Kind, SipItem, Trunks
+from gateway.tools.dev.processes import python
 from tests.sip.conftest import shown
 from tests.sip.parts import NOWHERE, Telephony
 from tests.sip.telephone import Telephone

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from gateway.livekit.client import LiveKit
-from gateway.simulate.jambonz import Jambonz
+from gateway.tools.simulate.jambonz import Jambonz
 from tests.conftest import WEBHOOK_SECRET
 from tests.sip.conftest import emptied, hang_up, shown
 from tests.sip.parts import FALLBACK_WORDS, Telephony

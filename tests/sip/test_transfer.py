@@ -13,7 +13,7 @@ import pytest
 from livekit import api
 
 from gateway.livekit.client import LiveKit
-from gateway.simulate.jambonz import HookRefused, Jambonz
+from gateway.tools.simulate.jambonz import HookRefused, Jambonz
 from tests.sip.conftest import emptied, shown
 from tests.sip.parts import Telephony
 from tests.sip.sipp import Sipp

@@ -1,0 +1,1 @@
+"""HTTP: requests are authenticated, parsed and answered here, and nowhere else."""

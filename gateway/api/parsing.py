@@ -1,0 +1,109 @@
+"""Bytes and query strings → checked values, or an ApiError that says what to send instead."""
+
+import asyncio
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from aiohttp import web
+from marshmallow import Schema, ValidationError
+
+from gateway.api.keys import CONFIG
+from gateway.errors import ApiError
+
+#: How deep JSON may be nested: well within what Python can write again.
+MAX_DEPTH = 64
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The body as it is before it is JSON, which is given `limits.read_timeout` to arrive.
+
+    Raises ApiError 400 or 408, HTTPRequestEntityTooLarge.
+    """
+    limit = request.app[CONFIG].limits.read_timeout
+    try:
+        if request.content.is_eof():  # most come with their headers
+            return await request.read()
+        async with asyncio.timeout(limit):
+            return await request.read()
+    except TimeoutError as error:
+        message = f"the body did not arrive within {limit:g} s"
+        raise ApiError(408, "too_slow", message) from error
+    except web.RequestPayloadError as error:
+        message = "the body is not encoded as its headers say"
+        raise ApiError(400, "unreadable", message) from error
+
+
+def load_json(request: web.Request, body: bytes, schema: Schema) -> Any:
+    """`body` as `schema` has it. Raises ApiError 415, 400 or 422."""
+    if request.content_type != "application/json":
+        raise ApiError(
+            415,
+            "unsupported_media_type",
+            f"send Content-Type: application/json, not {request.content_type}",
+        )
+    try:
+        data = _parsed(body)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, "not_json", f"the body is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise ApiError(422, "invalid", "the body must be a JSON object", {"_": "not an object"})
+    return load(schema, data)
+
+
+def load_query(request: web.Request, schema: Schema) -> Any:
+    """The query string as `schema` has it, each name once. Raises ApiError 422."""
+    query = request.query
+    twice = {name: ["Given more than once."] for name in query if len(query.getall(name)) > 1}
+    if twice:
+        raise ApiError(422, "invalid", f"given more than once: {', '.join(twice)}", twice)
+    return load(schema, dict(query))
+
+
+def load(schema: Schema, data: Mapping[str, Any]) -> Any:
+    try:
+        return schema.load(data)
+    except ValidationError as error:
+        details = error.messages_dict
+        named = ", ".join(str(name) for name in details)
+        raise ApiError(422, "invalid", f"cannot use: {named}", details) from error
+
+
+def _parsed(body: bytes) -> Any:
+    """`body` as JSON that can be written again, by RFC 8259. Raises ValueError, RecursionError.
+
+    Numbers are finite and nesting is bounded. Half a surrogate pair, as cutting a text in two
+    leaves one (§8.2), becomes "?": a call is not refused for it, but nothing could encode it.
+    """
+    text = body.decode().removeprefix("\ufeff")
+    data = _DECODER.decode(text)
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(data) > MAX_DEPTH:
+        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
+    if "\\ud" in text or "\\uD" in text:
+        data = json.loads(json.dumps(data, ensure_ascii=False).encode(errors="replace"))
+    return data
+
+
+def _depth(data: Any) -> int:
+    depth, level = 0, [data]
+    while level := [one for one in level if isinstance(one, dict | list)]:
+        depth += 1
+        level = [
+            inner for one in level for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+    return depth
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits[:20]} is too large a number")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)

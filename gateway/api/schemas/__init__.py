@@ -1,0 +1,1 @@
+"""JSON to frozen dataclasses, and the shapes of the answers."""

@@ -1,0 +1,1 @@
+"""Settings: their types and defaults, where they are read, and what is wrong with them."""

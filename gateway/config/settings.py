@@ -1,0 +1,304 @@
+"""Every setting: its type, its default, its bounds. Pure; where values come from is config.py's."""
+
+import base64
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
+from datetime import date
+from typing import Any
+from urllib.parse import urlsplit
+
+from marshmallow import ValidationError, validate
+
+from gateway.calls.destinations import Credentials, DialLimits, FallbackTarget
+from gateway.security.addresses import Network
+from gateway.security.api_keys import ApiKey, HashedKey
+
+LOOPBACK = "127.0.0.1"
+
+#: How much longer than we Jambonz and LiveKit let a call last, in s: they end it if we are gone,
+#: and would call it a hang-up.
+LIMIT_MARGIN = 5
+
+
+def setting(
+    default: Any,
+    check: Callable[[Any], Any] | None = None,
+    *,
+    env: str = "",
+    secret: bool = False,
+    shown: bool = True,
+) -> Any:
+    """A setting. `env` names its own environment variable; a `secret` is accepted only there.
+
+    What is not `shown` may hold a secret, and is in no repr.
+    """
+    metadata = {"check": check, "env": env, "secret": secret}
+    return field(default=default, repr=shown and not secret, metadata=metadata)
+
+
+def _check_date(text: str) -> None:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        raise ValidationError("Must be a date such as 2027-06-30.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A LiveKit API key with its secret."""
+
+    key: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    host: str = setting("0.0.0.0")  # noqa: S104 - narrowed to loopback without credentials
+    port: int = setting(8000, validate.Range(0, 65535), env="PORT")
+    public_url: str = setting("", env="GATEWAY_PUBLIC_URL")
+    drain_delay: float = setting(0.0, validate.Range(0, 300))
+    finish_timeout: float = setting(25.0, validate.Range(0, 300))
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingSettings:
+    level: str = setting("info", validate.OneOf(["debug", "info", "warning", "error"]))
+    format: str = setting("auto", validate.OneOf(["auto", "json", "console"]))
+    redact: bool = setting(default=True)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    max_active_calls: int = setting(10_000, validate.Range(1, 1_000_000))
+    max_requests: int = setting(256, validate.Range(1, 100_000))
+    dispatch_rate: float = setting(10.0, validate.Range(0.01, 10_000))
+    dispatch_burst: int = setting(50, validate.Range(1, 100_000))
+    max_connections: int = setting(2000, validate.Range(1, 100_000))
+    max_header_bytes: int = setting(16_384, validate.Range(1024, 1_048_576))
+    max_body_bytes: int = setting(1_048_576, validate.Range(1024, 67_108_864))
+    read_timeout: float = setting(10.0, validate.Range(0.1, 300))
+    keepalive_timeout: float = setting(75.0, validate.Range(0.1, 3600))
+
+
+@dataclass(frozen=True, slots=True)
+class SecuritySettings:
+    webhook_secrets: tuple[str, ...] = setting((), env="JAMBONZ_WEBHOOK_SECRET", secret=True)
+    webhook_auth: tuple[Credentials, ...] = setting((), env="JAMBONZ_WEBHOOK_AUTH", secret=True)
+    api_keys: tuple[ApiKey, ...] = setting((), env="GATEWAY_API_KEYS", secret=True)
+    hashed_keys: tuple[HashedKey, ...] = setting(())
+    signature_tolerance: float = setting(300.0, validate.Range(1, 3600))
+    allow_unauthenticated: bool = setting(default=False)
+    jambonz_addresses: tuple[Network, ...] = setting(())
+    api_addresses: tuple[Network, ...] = setting(())
+    livekit_addresses: tuple[Network, ...] = setting(())
+    trusted_proxies: tuple[Network, ...] = setting(())
+
+    @property
+    def keys(self) -> tuple[ApiKey, ...]:
+        """All API keys, wherever they are written."""
+        return (*self.api_keys, *self.hashed_keys)
+
+    @property
+    def is_jambonz_proven(self) -> bool:
+        return bool(self.webhook_secrets or self.webhook_auth)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveKitSettings:
+    url: str = setting("", env="LIVEKIT_URL")
+    api_key: str = setting("", env="LIVEKIT_API_KEY", secret=True)
+    api_secret: str = setting("", env="LIVEKIT_API_SECRET", secret=True)
+    previous_keys: tuple[KeyPair, ...] = setting((), env="LIVEKIT_PREVIOUS_KEYS", secret=True)
+    sip_host: str = setting("", env="LIVEKIT_SIP_HOST")
+    sip_transport: str = setting("tcp", validate.OneOf(["udp", "tcp", "tls"]))
+    deadline: float = setting(2.0, validate.Range(0.1, 8))
+    connections: int = setting(100, validate.Range(1, 10_000))
+
+    @property
+    def accepted_keys(self) -> tuple[KeyPair, ...]:
+        """Those that prove webhooks and reports: ours, and others while it is rotated."""
+        return (KeyPair(self.api_key, self.api_secret), *self.previous_keys)
+
+    @property
+    def is_cloud(self) -> bool:
+        return (urlsplit(self.url).hostname or "").endswith(".livekit.cloud")
+
+    @property
+    def sip_address(self) -> str:
+        """Where INVITEs go. A server of one's own takes SIP under its own name unless told else."""
+        return self.sip_host or (urlsplit(self.url).hostname or "")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    name: str = setting("nehos-outbound-agent", validate.Length(1, 100), env="LIVEKIT_AGENT_NAME")
+
+
+@dataclass(frozen=True, slots=True)
+class JambonzSettings:
+    rest_url: str = setting("", env="JAMBONZ_REST_API_BASE_URL")
+    account_sid: str = setting("", env="JAMBONZ_ACCOUNT_SID")
+    api_key: str = setting("", env="JAMBONZ_API_KEY", secret=True)
+    application: str = setting("")
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkSettings:
+    inbound_addresses: tuple[str, ...] = setting(())
+    inbound_username: str = setting("", env="SIP_INBOUND_USERNAME")
+    inbound_password: str = setting("", env="SIP_INBOUND_PASSWORD", secret=True)
+    outbound_address: str = setting("")
+    outbound_transport: str = setting("auto", validate.OneOf(["auto", "udp", "tcp", "tls"]))
+    outbound_numbers: tuple[str, ...] = setting(())
+    outbound_username: str = setting("", env="SIP_OUTBOUND_USERNAME")
+    outbound_password: str = setting("", env="SIP_OUTBOUND_PASSWORD", secret=True)
+
+    @property
+    def inbound_credentials(self) -> Credentials | None:
+        if not self.inbound_username:
+            return None
+        return Credentials(self.inbound_username, self.inbound_password)
+
+
+@dataclass(frozen=True, slots=True)
+class InboundSettings:
+    strategy: str = setting("room", validate.OneOf(["room", "participant"]))
+    agent_timeout: float = setting(10.0, validate.Range(0.1, 120))
+    ring_timeout: int = setting(30, validate.Range(1, 600))
+    max_call_duration: int = setting(3600, validate.Range(10, 86_400))
+    registered_timeout: float = setting(60.0, validate.Range(1, 3600))
+    fallback: tuple[FallbackTarget, ...] = setting(())
+    wait_music: str = setting("tone_stream://%(1000,2000,425)", validate.Length(1, 2000))
+
+    @property
+    def limits(self) -> DialLimits:
+        return DialLimits(self.ring_timeout, self.max_call_duration + LIMIT_MARGIN)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundSettings:
+    trunk_id: str = setting("", env="SIP_OUTBOUND_TRUNK_ID")
+    dialed_by: str = setting("gateway", validate.OneOf(["gateway", "agent"]))
+    agent_timeout: float = setting(5.0, validate.Range(0.1, 60))
+    early_failure_window: float = setting(2.0, validate.Range(0, 30))
+    ringing_timeout: int = setting(30, validate.Range(1, 120))
+    max_call_duration: int = setting(3600, validate.Range(10, 86_400))
+    max_active_calls: int = setting(100, validate.Range(1, 100_000))
+    idempotency_ttl: float = setting(86_400.0, validate.Range(1, 604_800))
+
+
+@dataclass(frozen=True, slots=True)
+class TransferSettings:
+    trunk: str = setting("")
+    allowed: tuple[str, ...] = setting(())
+    ring_timeout: int = setting(30, validate.Range(1, 120))
+
+
+@dataclass(frozen=True, slots=True)
+class SimpleSettings:
+    sip_host: str = setting("")
+    sunset: str = setting("2027-06-30", _check_date)
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackSettings:
+    urls: tuple[str, ...] = setting(())
+    allowed_hosts: tuple[str, ...] = setting(())
+    secrets: tuple[str, ...] = setting((), env="CALLBACK_SECRET", secret=True)
+    header: str = setting("", env="CALLBACK_HEADER", secret=True)
+    timeout: float = setting(10.0, validate.Range(0.1, 60))
+    give_up_after: float = setting(3600.0, validate.Range(1, 604_800))
+    report_timeout: float = setting(10.0, validate.Range(0, 300))
+    flush_timeout: float = setting(3.0, validate.Range(0, 300))
+    max_pending: int = setting(10_000, validate.Range(1, 1_000_000))
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    url: str = setting("", env="REDIS_URL", shown=False)
+    prefix: str = setting("gateway", validate.Regexp(r"[A-Za-z0-9_.:-]{1,64}\Z"))
+    timeout: float = setting(1.0, validate.Range(0.6, 8))
+    ended_ttl: float = setting(3600.0, validate.Range(0, 604_800))
+    ended_max: int = setting(10_000, validate.Range(0, 1_000_000))
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSettings:
+    interval: float = setting(1.0, validate.Range(0.05, 60))
+    reconcile_interval: float = setting(15.0, validate.Range(0.1, 600))
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All there is to set, in sections named as in config.yaml."""
+
+    server: ServerSettings = field(default_factory=ServerSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    logging: LoggingSettings = field(default_factory=LoggingSettings)
+    security: SecuritySettings = field(default_factory=SecuritySettings)
+    livekit: LiveKitSettings = field(default_factory=LiveKitSettings)
+    agent: AgentSettings = field(default_factory=AgentSettings)
+    jambonz: JambonzSettings = field(default_factory=JambonzSettings)
+    trunks: TrunkSettings = field(default_factory=TrunkSettings)
+    inbound: InboundSettings = field(default_factory=InboundSettings)
+    outbound: OutboundSettings = field(default_factory=OutboundSettings)
+    transfer: TransferSettings = field(default_factory=TransferSettings)
+    simple: SimpleSettings = field(default_factory=SimpleSettings)
+    callbacks: CallbackSettings = field(default_factory=CallbackSettings)
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
+    watch: WatchSettings = field(default_factory=WatchSettings)
+
+    @property
+    def own_url(self) -> str:
+        """Where others reach this gateway; on one machine that is loopback."""
+        return self.server.public_url.rstrip("/") or f"http://{LOOPBACK}:{self.server.port}"
+
+    @property
+    def unproven(self) -> tuple[str, ...]:
+        """The environment variables whose absence leaves a door without a proof."""
+        missing = []
+        if not self.security.is_jambonz_proven:
+            missing.append("JAMBONZ_WEBHOOK_SECRET")
+        if not self.security.keys:
+            missing.append("GATEWAY_API_KEYS")
+        return tuple(missing)
+
+    @property
+    def secret_values(self) -> frozenset[str]:
+        """Every secret there is, for logs to leave out. Of API keys there are only hashes."""
+        return frozenset(
+            text
+            for section in fields(self)
+            for item in fields(getattr(self, section.name))
+            if not item.repr
+            for text in _texts(getattr(getattr(self, section.name), item.name))
+            if text
+        )
+
+    @property
+    def listen_host(self) -> str:
+        """Loopback unless every door has a proof, or its absence was written down as a choice."""
+        if self.unproven and not self.security.allow_unauthenticated:
+            return LOOPBACK
+        return self.server.host
+
+
+#: What is secret of a URL: `redis://user:password@host/?sentinel_password=…`.
+_PASSWORDS = re.compile(r"(?<=:)[^:@/]+(?=@)|(?<=password=)[^&#]+")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str() if value.startswith("redis") and "://" in value:
+            yield from _PASSWORDS.findall(value)
+        case str():
+            yield value
+        case Credentials():
+            yield value.password
+            yield base64.b64encode(f"{value.username}:{value.password}".encode()).decode()
+        case KeyPair():
+            yield value.secret
+        case tuple():
+            for entry in value:
+                yield from _texts(entry)

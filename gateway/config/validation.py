@@ -1,0 +1,79 @@
+"""What keeps a configuration from being used, a line each that says what to change. Pure."""
+
+import base64
+import re
+from urllib.parse import urlsplit
+
+from gateway.config.settings import Config, LiveKitSettings, ServerSettings, TrunkSettings
+from gateway.security.callback_urls import TargetRefused, host_of
+
+#: `Name: value`, as RFC 9110 §5 has it.
+FIXED_HEADER = re.compile(
+    r"[A-Za-z0-9!#$%&'*+.^_`|~-]+:[ \t]*[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?"
+)
+
+
+def _is_webhook_secret(secret: str) -> bool:
+    """Whether Standard Webhooks can sign with it."""
+    try:
+        return len(base64.b64decode(secret.removeprefix("whsec_") + "==")) >= 24
+    except ValueError:
+        return False
+
+
+def livekit_problems(livekit: LiveKitSettings) -> list[str]:
+    """What LiveKit cannot be asked without, a line each."""
+    problems = [
+        f"{name} is not set: put it into the environment or .env.local"
+        for name, value in (
+            ("LIVEKIT_URL", livekit.url),
+            ("LIVEKIT_API_KEY", livekit.api_key),
+            ("LIVEKIT_API_SECRET", livekit.api_secret),
+        )
+        if not value
+    ]
+    if livekit.url and urlsplit(livekit.url).scheme not in {"ws", "wss", "http", "https"}:
+        problems.append(f"LIVEKIT_URL must start with wss:// or ws://, not {livekit.url!r}")
+    return problems
+
+
+def public_url_problems(server: ServerSettings) -> list[str]:
+    """What is wrong with an address that is set."""
+    url = server.public_url
+    if not url or urlsplit(url).scheme in {"http", "https"}:
+        return []
+    return [f"GATEWAY_PUBLIC_URL must start with https://, not {url!r}"]
+
+
+def credential_problems(trunks: TrunkSettings) -> list[str]:
+    """A name without its password, or the other way round."""
+    pairs = {
+        "INBOUND": (trunks.inbound_username, trunks.inbound_password),
+        "OUTBOUND": (trunks.outbound_username, trunks.outbound_password),
+    }
+    return [
+        f"SIP_{which}_USERNAME and SIP_{which}_PASSWORD go together: set both or neither"
+        for which, (username, password) in pairs.items()
+        if bool(username) != bool(password)
+    ]
+
+
+def serving_problems(config: Config) -> list[str]:
+    """What a gateway cannot start without, a line each; empty when it can."""
+    livekit = config.livekit
+    problems = livekit_problems(livekit) + credential_problems(config.trunks)
+    if livekit.is_cloud and not livekit.sip_host:
+        problems.append(
+            "LIVEKIT_SIP_HOST is not set: it is the SIP URI in the LiveKit Cloud project's "
+            "settings, without 'sip:'"
+        )
+    for url in config.callbacks.urls:
+        try:
+            host_of(url)
+        except TargetRefused as refusal:
+            problems.append(f"callbacks.urls: {url!r} {refusal}")
+    if config.callbacks.header and not FIXED_HEADER.fullmatch(config.callbacks.header):
+        problems.append("CALLBACK_HEADER must be of the form Name: value")
+    if not all(map(_is_webhook_secret, config.callbacks.secrets)):
+        problems.append("CALLBACK_SECRET: each must be whsec_ and at least 24 bytes in base64")
+    return problems + public_url_problems(config.server)

@@ -1,0 +1,1 @@
+"""Calls that Jambonz brings: registered, connected to their agent, followed by hooks."""

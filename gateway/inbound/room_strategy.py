@@ -1,0 +1,68 @@
+"""The `room` strategy: the LiveKit room and its agent first, then Jambonz dials into it."""
+
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from gateway.calls.call import Call, Event, EventKind
+from gateway.config.settings import Config
+from gateway.errors import LiveKitError
+from gateway.jambonz import verbs
+from gateway.jambonz.urls import hook_url
+from gateway.jambonz.verbs import Verbs
+from gateway.livekit.client import LiveKit
+from gateway.livekit.metadata import job_metadata, room_metadata
+from gateway.livekit.rooms import RoomOrder
+from gateway.transfers.fallback import UNAVAILABLE, Fallback
+
+log = structlog.get_logger()
+
+
+class RoomStrategy:
+    def __init__(
+        self, config: Config, *, livekit: LiveKit, fallback: Fallback, clock: Callable[[], int]
+    ) -> None:
+        self._config = config
+        self._livekit = livekit
+        self._fallback = fallback
+        self._clock = clock
+
+    async def prepare(
+        self, call: Call, *, told: Mapping[str, object] | None = None, parks: bool = False
+    ) -> Event:
+        """Have LiveKit make the room and send the agent, who is `told` this besides.
+
+        `parks` where the caller is to wait at Jambonz meanwhile.
+        """
+        order = RoomOrder(
+            name=call.call_id,
+            agent_name=call.agent_name,
+            metadata=room_metadata(call, own_url=self._config.own_url, parks=parks),
+            job_metadata=job_metadata(call, own_url=self._config.own_url, extras=told),
+            empty_timeout=round(self._config.inbound.registered_timeout),
+        )
+        try:
+            room_sid = await self._livekit.create_room(order)
+        except LiveKitError as error:
+            log.error("call.livekit_failed", call_id=call.call_id, error=str(error))
+            at = self._clock()
+            return Event(EventKind.LIVEKIT_FAILED, at, sip=UNAVAILABLE, detail=str(error))
+        return Event(EventKind.ROOM_CREATED, self._clock(), ids={"room_sid": room_sid})
+
+    def connect(self, call: Call) -> Verbs:
+        livekit = self._config.livekit
+        dial = verbs.dial_room(
+            f"sip:{call.call_id}@{livekit.sip_address};transport={livekit.sip_transport}",
+            action_hook=self._fallback.action_hook(0),
+            refer_hook=hook_url(self._config.server.public_url, "/livekit-api/refer"),
+            headers=call_headers(call),
+            limits=self._config.inbound.limits,
+            credentials=self._config.trunks.inbound_credentials,
+        )
+        return [dial]
+
+
+def call_headers(call: Call) -> dict[str, str]:
+    """What LiveKit's leg tells of the call; `setup` makes participant attributes of them."""
+    headers = {"X-Call-Id": call.call_id}
+    return {**headers, "X-Account-Code": call.account_code} if call.account_code else headers

@@ -1,0 +1,1 @@
+"""What every kind of call needs: events applied, deadlines, dialing, rooms deleted."""

@@ -1,0 +1,1 @@
+"""Every call ends: deadlines, LiveKit's webhooks, LiveKit's rooms."""

@@ -1,0 +1,1 @@
+"""Calls that n8n asks for with POST /dispatch."""

@@ -1,0 +1,1 @@
+"""API keys, addresses, callback URLs, redaction and rate limits. No I/O."""

@@ -1,0 +1,1 @@
+"""Where calls, callbacks and idempotency keys are stored: protocols, and the choice."""

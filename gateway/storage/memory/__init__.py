@@ -1,0 +1,1 @@
+"""Everything in the memory of one gateway."""

@@ -1,0 +1,1 @@
+"""Everything in a Redis that several gateways share."""

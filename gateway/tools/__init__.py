@@ -1,0 +1,1 @@
+"""Commands for operators: setup, doctor, simulate, dev. Nothing else imports them."""

@@ -1,0 +1,103 @@
+"""`python -m gateway dev`: everything up, said in a few lines, and down again on Ctrl-C."""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from gateway.config.loader import DEV_ENV, environment, load_config
+from gateway.config.settings import Config
+from gateway.errors import ConfigError
+from gateway.tools.dev.stack import WORKER, Stack, running
+
+#: What `simulate` in another terminal must know to reach what runs here.
+SHARED = (
+    "LIVEKIT_URL",
+    "LIVEKIT_API_KEY",
+    "LIVEKIT_API_SECRET",
+    "JAMBONZ_WEBHOOK_SECRET",
+    "AGENT_HTTP_PORT",
+)
+
+
+def run(config_file: str | None) -> int:
+    """Everything up, until Ctrl-C (0) or until a part fails. Raises GatewayError."""
+    config = load_config(config_file)
+    _check_port(config)
+    _stop_on_signals()
+    options = ["--config", config_file] if config_file else []
+    env = {"GATEWAY__LOGGING__FORMAT": "console", **environment()}
+    worker = [*WORKER, "--log-format", "colored"]
+    try:
+        with (
+            running(config, env, say=_say, options=options, worker=worker) as stack,
+            _shared(stack),
+        ):
+            print(_summary(config, stack), flush=True)
+            while True:
+                time.sleep(0.5)
+                for child in stack.children.values():
+                    child.check()
+    except KeyboardInterrupt:
+        return 0
+
+
+@contextmanager
+def _shared(stack: Stack) -> Iterator[None]:
+    path = Path(DEV_ENV)
+    path.parent.mkdir(exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.writelines(f"{name}='{stack.env[name]}'\n" for name in SHARED)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        print("\nstopping ...", flush=True)
+
+
+def _check_port(config: Config) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((config.listen_host, config.server.port))
+        except OSError as error:
+            raise ConfigError(
+                [f"port {config.server.port} is taken: stop what listens there, or set PORT"]
+            ) from error
+
+
+def _stop_on_signals() -> None:
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        for other in signals:
+            signal.signal(other, signal.SIG_IGN)  # stopping is under way, nothing cuts it short
+        raise KeyboardInterrupt
+
+    for number in signals:
+        signal.signal(number, interrupt)
+
+
+def _summary(config: Config, stack: Stack) -> str:
+    own = "configured" if config.livekit.url else "livekit-server on this machine, in memory"
+    return f"""
+  LiveKit  {stack.env["LIVEKIT_URL"]}  ({own})
+  gateway  {config.own_url}
+  worker   answers to "{config.agent.name}"
+
+  Try in another terminal:
+    make demo                                      a call, from its hook to its end
+    curl {config.own_url}/livekit-api/calls    the calls there are
+  Ctrl-C stops everything.
+"""
+
+
+def _say(name: str, line: str) -> None:
+    print(f"{name:<8}| {line}" if name else line, file=sys.stderr, flush=True)

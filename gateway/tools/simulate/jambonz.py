@@ -1,0 +1,130 @@
+"""Jambonz's part: its hooks as jambonz-feature-server 0.9.8 posts them, signed where it would."""
+
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from gateway.calls.destinations import Credentials
+from gateway.errors import GatewayError
+from gateway.jambonz import basic_auth
+from gateway.jambonz.signature import sign
+
+
+class HookRefused(GatewayError):
+    """The gateway did not answer a hook as Jambonz expects."""
+
+
+@dataclass
+class Jambonz:
+    """One call as Jambonz sees it: an A leg from the caller, a B leg towards LiveKit.
+
+    `env_vars` are what its application was given in the portal, `credentials` its webhooks.
+    """
+
+    session: aiohttp.ClientSession
+    url: str
+    secret: str
+    from_number: str
+    to_number: str
+    call_sid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    far_sid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    env_vars: Mapping[str, str] = field(default_factory=dict)
+    credentials: Credentials | None = None
+
+    async def call_arrives(self) -> list[dict[str, Any]]:
+        """Post the call hook; the verbs, which must be an array that begins with something."""
+        headers = {"from": f"<sip:{self.from_number}@sbc.example>", "X-Account-Sid": "acc"}
+        sip = {"headers": headers, "method": "INVITE", "version": "2.0"}
+        first = {"sip": sip, "caller_name": "Simulated", "env_vars": self.env_vars}
+        verbs = await self._post("/livekit-api", {**self._leg("trying", 100), **first})
+        if not isinstance(verbs, list) or not verbs or "verb" not in verbs[0]:
+            raise HookRefused(f"not a list of verbs: {verbs}")
+        return verbs
+
+    async def status(self, call_status: str, sip_status: int = 200, **more: object) -> None:
+        """A call status hook of the A leg."""
+        leg = self._leg(call_status, sip_status)
+        await self._post("/livekit-api/call-status", {**leg, **more})
+
+    async def far_status(self, call_status: str, sip_status: int = 200, **more: object) -> None:
+        """A call status hook of the B leg."""
+        leg = self._leg(call_status, sip_status)
+        own = {"call_sid": self.far_sid, "parent_call_sid": self.call_sid, "direction": "outbound"}
+        await self._post("/livekit-api/call-status", {**leg, **own, **more})
+
+    async def dial_ends(
+        self, hook: str, call_status: str, dial_status: str, sip_status: int
+    ) -> list[dict[str, Any]]:
+        """The action hook of the dial; the verbs to go on with, `[]` for none."""
+        return await self._asks(
+            hook,
+            {
+                **self._leg(call_status, 200),
+                "dial_call_status": dial_status,
+                "dial_sip_status": sip_status,
+                "dial_call_sid": self.far_sid,
+            },
+        )
+
+    async def refers(self, hook: str, refer_to: str) -> list[dict[str, Any]]:
+        """The refer hook of the dial: the B leg sent a REFER with this Refer-To."""
+        own = {"call_sid": self.far_sid, "parent_call_sid": self.call_sid, "direction": "outbound"}
+        details = {
+            "sip_refer_to": refer_to,
+            "sip_referred_by": "undefined",
+            "referring_call_sid": self.far_sid,
+            "referred_call_sid": self.call_sid,
+        }
+        leg = self._leg("in-progress", 200)
+        return await self._asks(hook, {**leg, **own, "refer_details": details})
+
+    async def waits(self, hook: str) -> list[dict[str, Any]]:
+        """The wait hook of an `enqueue`; what the caller is to hear."""
+        return await self._asks(
+            hook, {"queue_sid": "queue", "queue_time": 1, "call_sid": self.call_sid}
+        )
+
+    async def queue_ends(self, hook: str, call_status: str, result: str) -> list[dict[str, Any]]:
+        """The action hook of an `enqueue`."""
+        queue = {"queue_sid": "queue", "queue_time": 1, "queue_result": result}
+        return await self._asks(hook, {**self._leg(call_status, 200), **queue})
+
+    async def _asks(self, hook: str, content: Mapping[str, object]) -> list[dict[str, Any]]:
+        verbs = await self._post(hook.removeprefix(self.url).partition("#")[0], content)
+        if not isinstance(verbs, list):
+            raise HookRefused(f"not a list of verbs: {verbs}")
+        return verbs
+
+    def _leg(self, call_status: str, sip_status: int) -> Mapping[str, object]:
+        return {
+            "call_sid": self.call_sid,
+            "direction": "inbound",
+            "from": self.from_number,
+            "to": self.to_number,
+            "call_id": f"{self.call_sid}@sbc.example",
+            "account_sid": "simulated",
+            "application_sid": "simulated",
+            "originating_sip_ip": "192.0.2.1",
+            "call_status": call_status,
+            "sip_status": sip_status,
+            "sip_reason": "",
+        }
+
+    async def _post(self, path: str, content: Mapping[str, object]) -> Any:
+        body = json.dumps(content).encode()
+        headers = {"Content-Type": "application/json", "User-Agent": "jambonz"}
+        if self.secret:
+            headers["Jambonz-Signature"] = sign(body, self.secret, at=int(time.time()))
+        if self.credentials:
+            headers["Authorization"] = basic_auth.encode(self.credentials)
+        async with self.session.post(f"{self.url}{path}", data=body, headers=headers) as answer:
+            text = await answer.text()
+            # 201 and redirects are errors to Jambonz, as is anything else.
+            if answer.status not in {200, 202, 204}:
+                raise HookRefused(f"POST {path} answered {answer.status}: {text}")
+            return json.loads(text) if text else None

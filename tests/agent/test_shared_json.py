@@ -1,0 +1,175 @@
+"""Gateway and agent import nothing of each other; these tests hold their JSON together."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stamina
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from agent import watchdog
+from agent.context import CallContext, read_context
+from agent.record import Record
+from agent.report import Reporter
+from agent.settings import WorkerSettings
+from agent.spool import Spool
+from gateway.api.schemas.hooks import AgentReportSchema
+from gateway.calls.call import Call, Direction, EventKind
+from gateway.config.settings import KeyPair
+from gateway.livekit.metadata import job_metadata
+from gateway.livekit.webhooks import ProofError, ProofOfKey
+
+KEY, SECRET = "key", "a-secret-of-at-least-thirty-two-bytes"
+
+
+def test_the_agent_reads_what_the_gateway_writes() -> None:
+    call = Call(
+        "call-1",
+        Direction.INBOUND,
+        "agent",
+        1,
+        from_number="+15550100",
+        to_number="+15550199",
+        caller_name="Zoë",
+        account_code="em-tech-01",
+        max_call_duration=60,
+        metadata={"ticket_id": "INC-1234", "destination": "+15550199"},
+    )
+    extras = {"session_options": {"voice": "a"}, "audible_after": 1.5}
+    text = job_metadata(call, own_url="https://gw.example.com", extras=extras)
+    assert read_context(text) == CallContext(
+        call_id="call-1",
+        direction="inbound",
+        from_number="+15550100",
+        to_number="+15550199",
+        report_url="https://gw.example.com/livekit-api/calls/call-1/report",
+        max_call_duration=60,
+        audible_after=1.5,
+        metadata={
+            "ticket_id": "INC-1234",
+            "destination": "+15550199",
+        },
+        session_options={"voice": "a"},
+    )
+
+
+@pytest.mark.parametrize("foreign", ["", "plain text", "[1]", "{}", '{"gateway": 5}'])
+def test_a_job_of_another_programs_is_served_without_reports(foreign: str) -> None:
+    assert read_context(foreign).report_url == ""
+
+
+class Gateway:
+    """Takes reports, answering with each of `statuses` in turn, and proves them as we do."""
+
+    def __init__(self, *statuses: int) -> None:
+        self._statuses = list(statuses)
+        self.reports: list[Any] = []
+
+    async def take(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        ProofOfKey([KeyPair(KEY, SECRET)]).check(request.headers.get("Authorization"), body)
+        self.reports.append(AgentReportSchema().load(json.loads(body)))
+        return web.Response(status=self._statuses.pop(0))
+
+
+def settings_for(spool: Path, key: str = KEY, secret: str = SECRET) -> WorkerSettings:
+    return WorkerSettings("agent", key, secret, "", 0, 1.0, 1, spool)
+
+
+def reporter_for(
+    url: str, spool: Path = Path("/nonexistent"), *, key: str = KEY, secret: str = SECRET
+) -> Reporter:
+    return Reporter(url, job_id="AJ_1", settings=settings_for(spool, key, secret))
+
+
+async def test_the_worker_delivers_what_a_job_could_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "SPOOL_INTERVAL", 0.01)
+    gateway, spool = Gateway(503, 204), Spool(tmp_path)
+    app = web.Application()
+    app.router.add_post("/report", gateway.take)
+    content = {"event": "agent_ended", "job_id": "AJ_1", "detail": "", "report": None}
+    async with TestServer(app) as server:
+        spool.keep(str(server.make_url("/report")), json.dumps(content).encode())
+        settings = settings_for(tmp_path)
+        delivering = asyncio.create_task(watchdog._deliver_spooled(settings))
+        async with asyncio.timeout(5):
+            while list(spool.waiting()):
+                await asyncio.sleep(0.01)
+        delivering.cancel()
+    assert len(gateway.reports) == 2
+
+
+async def tell(gateway: Gateway) -> None:
+    app = web.Application()
+    app.router.add_post("/report", gateway.take)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/report"))
+        reporter = reporter_for(url)
+        await reporter.tell("agent_failed", "ValueError: no", Record().report())
+
+
+async def test_the_gateway_accepts_what_the_agent_reports() -> None:
+    gateway = Gateway(204)
+    await tell(gateway)
+    (report,) = gateway.reports
+    assert report.kind is EventKind.AGENT_FAILED
+    assert (report.job_id, report.detail) == ("AJ_1", "ValueError: no")
+    assert report.report.keys() == {"transcript", "usage", "duration_ms", "errors"}
+
+
+async def test_a_report_is_repeated_until_it_is_taken() -> None:
+    gateway = Gateway(503, 500, 204)
+    await tell(gateway)
+    assert len(gateway.reports) == 3
+
+
+async def test_a_report_to_a_gateway_that_is_away_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    spool = Spool(folder)
+    with stamina.set_testing(True, attempts=2):
+        await reporter_for("http://127.0.0.1:9/", folder).tell("agent_ended", "caller left")
+    (waiting,) = spool.waiting()
+    assert waiting.url == "http://127.0.0.1:9/"
+    assert json.loads(waiting.body)["detail"] == "caller left"
+    waiting.done()
+    assert list(spool.waiting()) == []
+
+
+async def test_nothing_is_reported_without_an_address() -> None:
+    await reporter_for("").tell("agent_ready")
+
+
+def bearer(key: str, secret: str, body: bytes) -> str:
+    return f"Bearer {reporter_for('', key=key, secret=secret)._token(body)}"
+
+
+@pytest.mark.parametrize(
+    ("authorization", "why"),
+    [
+        # Made when the test runs: a minute later they prove nothing for another reason.
+        (lambda: None, "missing"),
+        (lambda: "Bearer nonsense", "not valid"),
+        (lambda: bearer(KEY, "x" * 32, b"{}"), "not valid"),
+        (lambda: bearer("other", SECRET, b"{}"), "not valid"),
+        (lambda: bearer(KEY, SECRET, b"{ }"), "this body"),
+    ],
+)
+def test_proofs_that_prove_nothing(authorization: Callable[[], str | None], why: str) -> None:
+    ProofOfKey([KeyPair(KEY, SECRET)]).check(bearer(KEY, SECRET, b"{}"), b"{}")
+    with pytest.raises(ProofError, match=why):
+        ProofOfKey([KeyPair(KEY, SECRET)]).check(authorization(), b"{}")
+
+
+def test_the_key_before_proves_too_while_it_is_rotated() -> None:
+    proof = ProofOfKey([KeyPair(KEY, SECRET), KeyPair("before", "y" * 32)])
+    for key, secret in ((KEY, SECRET), ("before", "y" * 32)):
+        proof.check(bearer(key, secret, b"{}"), b"{}")
+    for key, secret in ((KEY, "y" * 32), ("before", SECRET), ("later", "y" * 32)):
+        with pytest.raises(ProofError, match="not valid"):
+            proof.check(bearer(key, secret, b"{}"), b"{}")

@@ -1,0 +1,270 @@
+"""Bad input gets a clear answer: never a 500, never a call that is only half there."""
+
+import asyncio
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from yarl import URL
+
+from gateway.app import create_app
+from tests.api.bad_input import (
+    ASKED,
+    CALL_HOOK,
+    DIAL,
+    DISPATCH,
+    EVENTS,
+    HANG_UP,
+    HOOKS,
+    JSON,
+    LEG,
+    NO_JSON,
+    ORDER,
+    ORDERS,
+    READS_JSON,
+    READS_NOTHING,
+    REFER,
+    REPORT,
+    REPORTS,
+    RETRY,
+    TRANSFER,
+    UNPROVEN,
+    WEBHOOK,
+    WRONG_PROOFS,
+)
+from tests.api.clients import proof_for
+from tests.conftest import READ_KEY, Client, GatewayStarter, config_for, jambonz_for, listed, shown
+from tests.fakes.livekit import FakeLiveKit
+
+
+@pytest.fixture
+async def gateway(start_gateway: GatewayStarter) -> Client:
+    """Its watch stands still, so that nobody but the visitor asks LiveKit."""
+    return await start_gateway(watch={"interval": 60}, transfer={"allowed": ["+1555*"]})
+
+
+@pytest.fixture
+async def call_id(gateway: Client) -> str:
+    """A call that is there, for bad input to leave alone."""
+    (dial,) = await jambonz_for(gateway).call_arrives()
+    registered: str = dial["headers"]["X-Call-Id"]
+    return registered
+
+
+class Visitor:
+    """Knocks at doors, `proven` or not, and sees that nothing came of it."""
+
+    def __init__(self, gateway: Client, livekit: FakeLiveKit, call_id: str) -> None:
+        self._gateway = gateway
+        self._livekit = livekit
+        self._call_id = call_id
+
+    async def refused(
+        self, door: str, body: bytes, headers: Mapping[str, str], *, proven: bool = True
+    ) -> tuple[int, str, list[str]]:
+        """The status, the code and the fields it names."""
+        before = await self._state()
+        status, error = await self.knock(door, body, headers, proven=proven)
+        assert await self._state() == before
+        assert error["message"]
+        return status, error["error"], list(error.get("details", {}))
+
+    async def knock(
+        self, door: str, body: bytes, headers: Mapping[str, str], *, proven: bool = True
+    ) -> tuple[int, Any]:
+        method, _, path = door.partition(" ")
+        path = path.replace("{call_id}", self._call_id).replace("{delivery_id}", "dlv_x")
+        proof = proof_for(path.partition("?")[0], body) if proven else {}
+        async with self._gateway.session.request(
+            method,
+            URL(str(self._gateway.make_url("/")).rstrip("/") + path, encoded=True),
+            data=io.BytesIO(body),
+            headers={**proof, **headers},
+        ) as answer:
+            return answer.status, await answer.json()
+
+    async def _state(self) -> object:
+        calls = (await listed(self._gateway, "?include=ended"))["calls"]
+        return calls, await shown(self._gateway, self._call_id), len(self._livekit.requests)
+
+
+@pytest.fixture
+def visitor(gateway: Client, fake_livekit: FakeLiveKit, call_id: str) -> Visitor:
+    return Visitor(gateway, fake_livekit, call_id)
+
+
+@pytest.mark.parametrize("case", NO_JSON)
+@pytest.mark.parametrize("door", READS_JSON)
+async def test_what_is_no_json_object(visitor: Visitor, door: str, case: str) -> None:
+    body, headers, status, code = NO_JSON[case]
+    answered = await visitor.refused(door + READS_JSON[door], body, headers)
+    assert answered[:2] == (status, code)
+
+
+@pytest.mark.parametrize("door", [door for door in READS_JSON if door != TRANSFER])
+async def test_no_body(visitor: Visitor, door: str) -> None:
+    answered = await visitor.refused(door + READS_JSON[door], b"", JSON)
+    assert answered == (400, "not_json", [])
+
+
+@pytest.mark.parametrize(("door", "content", "field"), HOOKS)
+async def test_hooks(visitor: Visitor, door: str, content: object, field: str) -> None:
+    answered = await visitor.refused(door, _json(content), JSON)
+    assert answered[:2] == (422, "invalid")
+    assert field in answered[2]
+
+
+@pytest.mark.parametrize(("content", "field"), ORDERS)
+async def test_dispatches(visitor: Visitor, content: object, field: str) -> None:
+    answered = await visitor.refused(DISPATCH, _json(content), JSON)
+    assert answered == (422, "invalid", [field])
+
+
+async def test_an_idempotency_key_that_is_too_long(visitor: Visitor) -> None:
+    answered = await visitor.refused(DISPATCH, _json(ORDER), {**JSON, "Idempotency-Key": "k" * 256})
+    assert answered[:2] == (422, "invalid")
+
+
+@pytest.mark.parametrize("asked", ASKED)
+async def test_what_ops_ask(visitor: Visitor, asked: tuple[str, object, int, str, str]) -> None:
+    door, content, status, code, field = asked
+    body = b"" if content is None else _json(content)
+    answered = await visitor.refused(door, body, JSON)
+    assert answered == (status, code, [field] if field else [])
+
+
+@pytest.mark.parametrize(("content", "field"), REPORTS)
+async def test_reports(visitor: Visitor, content: object, field: str) -> None:
+    answered = await visitor.refused(REPORT, _json(content), JSON)
+    assert answered == (422, "invalid", [field])
+
+
+@pytest.mark.parametrize("body", EVENTS, ids=range(len(EVENTS)))
+async def test_webhooks(visitor: Visitor, body: bytes) -> None:
+    headers = {"Content-Type": "application/webhook+json"}
+    assert await visitor.refused(WEBHOOK, body, headers) == (400, "not_an_event", [])
+
+
+@pytest.mark.parametrize(
+    ("code", "door", "headers"),
+    [
+        (code, door, headers)
+        for code, doors in UNPROVEN.items()
+        for door in doors
+        for headers in WRONG_PROOFS[code]
+    ],
+)
+async def test_proofs(visitor: Visitor, code: str, door: str, headers: dict[str, str]) -> None:
+    answered = await visitor.refused(door, b"{}", {**JSON, **headers}, proven=False)
+    assert answered == (401, code, [])
+
+
+@pytest.mark.parametrize("door", [DISPATCH, HANG_UP, TRANSFER, RETRY])
+async def test_a_key_that_may_only_read(visitor: Visitor, door: str) -> None:
+    headers = {**JSON, "X-API-Key": READ_KEY}
+    answered = await visitor.refused(door, _json(ORDER), headers, proven=False)
+    assert answered == (403, "forbidden", [])
+
+
+@pytest.mark.parametrize("door", READS_NOTHING)
+async def test_doors_that_read_nothing(visitor: Visitor, door: str) -> None:
+    headers = {"Content-Type": ";;;", "Authorization": "ü", "X-API-Key": "ü"}
+    status, _ = await visitor.knock(f"{door}?%ff=%00", b"\xff{", headers, proven=False)
+    assert status == 200
+
+
+def test_every_door_is_in_a_table() -> None:
+    tabled = {
+        *(door for door in READS_JSON),
+        *(door.partition("?")[0] for door, *_ in HOOKS),
+        *(door.partition("?")[0] for door, *_ in ASKED),
+        *(door for doors in UNPROVEN.values() for door in doors),
+        *READS_NOTHING,
+    }
+    there = {
+        f"{route.method} {route.resource.canonical}"
+        for route in create_app(config_for("ws://127.0.0.1")).router.routes()
+        if route.resource and route.method != "HEAD"
+    }
+    assert there <= tabled
+
+
+@pytest.mark.parametrize(
+    ("door", "status", "code"),
+    [
+        ("GET /nowhere", 404, "not_found"),
+        ("GET /livekit-api/calls/{x}", 404, "not_found"),
+        ("GET /livekit-api", 405, "method_not_allowed"),
+        ("DELETE /livekit-api/calls", 405, "method_not_allowed"),
+        ("GET /dispatch", 405, "method_not_allowed"),
+    ],
+)
+async def test_doors_that_are_not_there(
+    visitor: Visitor, door: str, status: int, code: str
+) -> None:
+    assert await visitor.refused(door, b"", {}) == (status, code, [])
+
+
+@pytest.mark.parametrize(
+    ("request_line", "header", "status"),
+    [
+        (b"GET /livekit-api/calls", b"X-API-Key: \xff", b" 401 "),
+        (b"GET /livekit-api/calls", b"Authorization: Bearer \xff", b" 401 "),
+        (b"POST /livekit-api", b"Jambonz-Signature: t=1,v1=\xff", b" 401 "),
+        (b"POST /livekit-api", b"Content-Encoding: gzip", b" 400 "),
+        (b"GET /livekit-api/calls/\xff", b"X-API-Key: a", b" 400 "),
+        (b"POST /livekit-api", b"Expect: what you like", b" 417 "),
+    ],
+)
+async def test_headers_that_no_client_sends(
+    gateway: Client, request_line: bytes, header: bytes, status: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    headers = b"Host: a\r\nContent-Length: 2\r\n" + header
+    writer.write(request_line + b" HTTP/1.1\r\n" + headers + b"\r\n\r\n{}")
+    assert status in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize("value", ["two", None, -1, 99, 1000, [], {"a": 1}, 486.5, "1" * 5000])
+async def test_an_odd_sip_status_does_not_lose_the_hook(visitor: Visitor, value: object) -> None:
+    content = {**LEG, "dial_sip_status": value}
+    status, verbs = await visitor.knock(DIAL, _json(content), JSON)
+    assert status == 200
+    assert verbs[0]["status"] == 503
+
+
+@pytest.mark.parametrize("text", [r"\ud800", r"\udfff and more", r"\uDC00\ud800", r"\u0000"])
+async def test_an_odd_text_does_not_lose_the_call(visitor: Visitor, text: str) -> None:
+    """Half a surrogate pair is what is left of a character where a text was cut."""
+    fields = ("call_sid", "from", "to", "caller_name")
+    hook = {**dict.fromkeys(fields, "TEXT"), "env_vars": {"AGENT_NAME": "TEXT", "TEXT": "TEXT"}}
+    body = json.dumps(hook).replace("TEXT", text).encode()
+    status, verbs = await visitor.knock(CALL_HOOK, body, JSON)
+    assert status == 200
+    assert verbs[0]["verb"] == "dial"
+
+
+async def test_a_whole_surrogate_pair_is_a_character(visitor: Visitor, gateway: Client) -> None:
+    body = rb'{"call_sid": "2", "from": "\ud83d\ude00 \ud800"}'
+    _, verbs = await visitor.knock(CALL_HOOK, body, JSON)
+    assert (await shown(gateway, verbs[0]["headers"]["X-Call-Id"]))["from_number"] == "😀 ?"
+
+
+async def test_a_byte_order_mark_does_no_harm(visitor: Visitor) -> None:
+    status, _ = await visitor.knock(CALL_HOOK, b"\xef\xbb\xbf" + _json({"call_sid": "2"}), JSON)
+    assert status == 200
+
+
+@pytest.mark.parametrize("details", [{}, {"sip_refer_to": ""}, {"sip_refer_to": "the boss"}])
+async def test_a_refer_hook_without_a_target(visitor: Visitor, details: object) -> None:
+    # Never an empty 200: LiveKit would wait for its REFER to its time-out.
+    answered = await visitor.refused(REFER, _json({**LEG, "refer_details": details}), JSON)
+    assert answered[:2] == (404, "not_found")
+
+
+def _json(content: object) -> bytes:
+    return json.dumps(content).encode()

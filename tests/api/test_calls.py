@@ -1,0 +1,95 @@
+"""Ops' doors: filters, pages, keys, health."""
+
+from typing import Any
+
+import pytest
+
+from gateway.api.keys import HEALTH
+from tests.conftest import READ_KEY, Client, GatewayStarter, jambonz_for, listed
+from tests.fakes.livekit import FakeLiveKit, Refusal
+
+
+async def test_an_empty_list(gateway: Client) -> None:
+    assert await listed(gateway) == {"calls": [], "active": 0, "next_cursor": None}
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("?from_number=%2B15550101", 1),
+        ("?from_number=anonymous", 0),
+        ("?to_number=%2B15550199", 3),
+        ("?status=registered", 3),
+        ("?status=ended", 0),
+        ("?direction=inbound", 3),
+        ("?direction=outbound", 0),
+        ("?agent_name=nehos-outbound-agent&account_code=", 3),
+        ("?agent_name=other", 0),
+        ("?account_code=em", 0),
+        ("?since=0", 3),
+        ("?since=2999-01-01T00:00:00Z", 0),
+        ("?since=2020-01-01", 3),
+        ("?limit=2", 2),
+    ],
+)
+async def test_filters(gateway: Client, query: str, found: int) -> None:
+    for number in range(3):
+        await jambonz_for(gateway, from_number=f"+1555010{number}").call_arrives()
+    listing = await listed(gateway, query)
+    assert len(listing["calls"]) == found
+    assert listing["active"] == 3
+
+
+async def test_pages(gateway: Client) -> None:
+    for number in range(5):
+        await jambonz_for(gateway, from_number=f"+1555010{number}").call_arrives()
+    seen: list[Any] = []
+    query = "?limit=2"
+    while True:
+        listing = await listed(gateway, query)
+        seen += [call["call_id"] for call in listing["calls"]]
+        if not listing["next_cursor"]:
+            break
+        query = f"?limit=2&cursor={listing['next_cursor']}"
+    assert len(seen) == len(set(seen)) == 5
+
+
+async def test_a_call_that_is_not_there(gateway: Client) -> None:
+    headers = {"Authorization": f"Bearer {READ_KEY}"}
+    async with gateway.get("/livekit-api/calls/call-x", headers=headers) as answer:
+        assert answer.status == 404
+        assert (await answer.json())["error"] == "not_found"
+
+
+async def test_secrets_and_the_room_token_are_not_shown(gateway: Client) -> None:
+    await jambonz_for(gateway).call_arrives()
+    (call,) = (await listed(gateway))["calls"]
+    headers = {"X-API-Key": READ_KEY}
+    async with gateway.get(f"/livekit-api/calls/{call['call_id']}", headers=headers) as answer:
+        text = await answer.text()
+    assert "secret" not in text
+
+
+async def test_health_needs_no_key(gateway: Client, fake_livekit: FakeLiveKit) -> None:
+    async with gateway.get("/healthz") as answer:
+        assert await answer.json() == {"status": "ok"}
+    async with gateway.get("/readyz") as answer:
+        assert answer.status == 200
+    fake_livekit.failures.append(Refusal(401, "unauthenticated", "invalid API key"))
+    async with gateway.get("/readyz") as answer:
+        assert answer.status == 503
+        assert "invalid API key" in (await answer.json())["checks"]["livekit"]
+
+
+async def test_a_draining_gateway_is_not_ready_and_still_answers(gateway: Client) -> None:
+    gateway.app[HEALTH].draining = True
+    async with gateway.get("/readyz") as answer:
+        assert answer.status == 503
+        assert (await answer.json())["checks"]["draining"] == "draining"
+    assert (await jambonz_for(gateway).call_arrives())[0]["verb"] == "dial"
+
+
+async def test_without_keys_calls_are_open(start_gateway: GatewayStarter) -> None:
+    gateway = await start_gateway({"GATEWAY_API_KEYS": ""})
+    async with gateway.get("/livekit-api/calls") as answer:
+        assert answer.status == 200

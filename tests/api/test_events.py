@@ -1,0 +1,118 @@
+"""The live feed: what happens to calls reaches those who listen, also what they missed."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse
+
+from gateway.api.routes import events
+from tests.conftest import DISPATCH_KEY, READ_KEY, Client, jambonz_for
+
+
+@dataclass
+class Listener:
+    answer: ClientResponse
+
+    async def block(self) -> dict[str, str]:
+        """The next event's fields, or a comment's."""
+        async with asyncio.timeout(10):
+            text = (await self.answer.content.readuntil(b"\n\n")).decode().strip()
+        lines = (line.partition(":") for line in text.split("\n"))
+        return {name: value.strip() for name, _, value in lines}
+
+    async def event(self) -> tuple[str, Any]:
+        """The next one's id and content."""
+        fields = await self.block()
+        assert fields["event"] == "call", fields
+        return fields["id"], json.loads(fields["data"])
+
+
+@asynccontextmanager
+async def listening(client: Client, after: str = "") -> AsyncIterator[Listener]:
+    headers = {"X-API-Key": READ_KEY} | ({"Last-Event-ID": after} if after else {})
+    async with client.get("/livekit-api/events", headers=headers) as answer:
+        assert answer.status == 200
+        assert answer.content_type == "text/event-stream"
+        listener = Listener(answer)
+        assert await listener.block() == {"": "listening"}
+        yield listener
+
+
+async def test_a_calls_life_is_told_as_it_happens(gateway: Client) -> None:
+    async with listening(gateway) as listener:
+        jambonz = jambonz_for(gateway)
+        await jambonz.call_arrives()
+        _, told = await listener.event()
+        assert told["event"] == "call_registered"
+        assert told["call"]["from_number"] == "+15550100"
+        await jambonz.status("in-progress")
+        assert (await listener.event())[1]["event"] == "call_ongoing"
+        await jambonz.status("completed", call_termination_by="caller")
+        _, told = await listener.event()
+        assert told["event"] == "call_ended"
+        assert told["call"]["disconnection_reason"] == "user_hangup"
+
+
+async def test_who_comes_back_hears_what_they_missed(gateway: Client) -> None:
+    async with listening(gateway) as listener:
+        await jambonz_for(gateway).call_arrives()
+        last, _ = await listener.event()
+    for _ in range(3):
+        await jambonz_for(gateway).call_arrives()
+    async with listening(gateway, after=last) as listener:
+        ids = [(await listener.event())[0] for _ in range(3)]
+    assert len({last, *ids}) == 4
+
+
+@pytest.mark.parametrize("after", ["1700000000000-5", "nonsense", "5", "-"])
+async def test_who_was_away_too_long_is_told_so(gateway: Client, after: str) -> None:
+    async with listening(gateway, after=after) as listener:
+        fields = await listener.block()
+        assert fields["event"] == "missed"
+        await jambonz_for(gateway).call_arrives()
+        assert (await listener.event())[1]["event"] == "call_registered"
+
+
+async def test_several_listen(gateway: Client) -> None:
+    async with listening(gateway) as one, listening(gateway) as other:
+        await jambonz_for(gateway).call_arrives()
+        assert await one.event() == await other.event()
+
+
+async def test_a_heartbeat_while_nothing_happens(
+    gateway: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "HEARTBEAT", 0.05)
+    async with listening(gateway) as listener:
+        assert await listener.block() == {"": ""}
+        assert await listener.block() == {"": ""}
+        await jambonz_for(gateway).call_arrives()
+        while "data" not in (fields := await listener.block()):
+            assert fields == {"": ""}
+
+
+async def test_too_many_are_sent_away(gateway: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MOST", 1)
+    async with listening(gateway):
+        headers = {"X-API-Key": DISPATCH_KEY}
+        async with gateway.get("/livekit-api/events", headers=headers) as answer:
+            assert answer.status == 503
+            assert "Retry-After" in answer.headers
+
+
+async def test_stopping_ends_those_who_listen(gateway: Client) -> None:
+    async with listening(gateway) as listener:
+        assert gateway.app
+        await gateway.app.shutdown()
+        async with asyncio.timeout(10):
+            assert await listener.answer.content.read() == b""
+
+
+async def test_only_with_a_key(gateway: Client) -> None:
+    async with gateway.get("/livekit-api/events") as answer:
+        assert answer.status == 401

@@ -1,0 +1,200 @@
+"""What a gateway logs of whole calls, at debug level, has neither numbers nor secrets in it."""
+
+import asyncio
+import json
+import os
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from livekit.protocol.models import ParticipantInfo
+from yarl import URL
+
+from gateway.calls.destinations import Credentials
+from gateway.jambonz.basic_auth import encode
+from gateway.tools.dev.livekit_server import free_port
+from gateway.tools.dev.processes import Child, python
+from gateway.tools.simulate.jambonz import HookRefused, Jambonz
+from tests.api.test_dispatch import GUIDE
+from tests.api.test_endpoints import token
+from tests.api.test_livekit import webhook
+from tests.fakes.livekit import KEY, SECRET, Callee, FakeLiveKit, Refusal
+from tests.fakes.receiver import Receiver
+
+CALLER, CALLED, CALLEE, ELSEWHERE = "+15550100", "+15550199", "61402012298", "61491570156"
+NUMBERS = [CALLER, CALLED, CALLEE, ELSEWHERE, GUIDE["transfer_target"], GUIDE["caller_number"]]
+
+Serve = Callable[..., Awaitable[Child]]
+
+
+class Played:
+    """Somebody who plays calls against a gateway that runs as its own process."""
+
+    def __init__(self, livekit: FakeLiveKit, receiver: Receiver) -> None:
+        self.livekit = livekit
+        self.receiver = receiver
+        self.hook_secret, self.api_key, self.password = (secrets.token_hex(16) for _ in range(3))
+        self.callback_secret = "whsec_" + secrets.token_hex(32)
+        self.callback_key, self.query = secrets.token_hex(8), secrets.token_hex(8)
+        self.port = free_port()
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "PORT": str(self.port),
+            "LIVEKIT_URL": livekit.url,
+            "LIVEKIT_API_KEY": KEY,
+            "LIVEKIT_API_SECRET": SECRET,
+            "LIVEKIT_SIP_HOST": "sip.example.com",
+            "JAMBONZ_WEBHOOK_SECRET": self.hook_secret,
+            "JAMBONZ_WEBHOOK_AUTH": f"jambonz:{self.password}",
+            "GATEWAY_API_KEYS": f"n8n:dispatch:{self.api_key}",
+            "SIP_OUTBOUND_TRUNK_ID": "ST_1",
+            "CALLBACK_SECRET": self.callback_secret,
+            "CALLBACK_HEADER": f"X-Callback-Key: {self.callback_key}",
+            "GATEWAY__CALLBACKS__ALLOWED_HOSTS": "127.0.0.1",
+            "GATEWAY__CALLBACKS__GIVE_UP_AFTER": "1",
+            "GATEWAY__CALLBACKS__REPORT_TIMEOUT": "0.1",
+            "GATEWAY__WATCH__INTERVAL": "0.05",
+            "GATEWAY__LOGGING__LEVEL": "debug",
+        }
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def hidden(self) -> list[str]:
+        """Every secret that the gateway has or was shown."""
+        basic = encode(Credentials("jambonz", self.password)).removeprefix("Basic ")
+        own = [self.hook_secret, self.api_key, self.password, basic, self.callback_key, self.query]
+        return [*own, self.callback_secret.removeprefix("whsec_"), SECRET]
+
+    async def all(self) -> list[str]:
+        """Calls that go well, and as many ways to fail as there are; the calls' ids."""
+        async with aiohttp.ClientSession() as session:
+            return [
+                await self._inbound(session),
+                await self._without_room(session),
+                await self._outbound(session, CALLEE, f"{self.receiver.url}/{ELSEWHERE}"),
+                await self._outbound(session, ELSEWHERE, f"http://127.0.0.1:9/{ELSEWHERE}"),
+                *await self._strangers(session),
+            ]
+
+    async def _inbound(self, session: aiohttp.ClientSession) -> str:
+        jambonz = Jambonz(session, self.url, self.hook_secret, CALLER, CALLED)
+        (dial,) = await jambonz.call_arrives()
+        call_id: str = dial["headers"]["X-Call-Id"]
+        who = webhook("participant_joined", call_id, ParticipantInfo.Kind.SIP)
+        for body in (who, who.replace(b"joined", b"left")):
+            told = body.replace(b'"who"', f'"sip_{CALLER}"'.encode())
+            headers = {"Authorization": token(told, KEY, SECRET)}
+            async with session.post(f"{self.url}/livekit/webhook", data=told, headers=headers) as a:
+                assert a.status == 204
+        await jambonz.dial_ends(dial["actionHook"], "completed", "completed", 200)
+        return call_id
+
+    async def _without_room(self, session: aiohttp.ClientSession) -> str:
+        """LiveKit repeats to us what it should not."""
+        said = f"{SECRET} may not call {CALLER}"
+        self.livekit.failures.append(Refusal(403, "permission_denied", said))
+        jambonz = Jambonz(session, self.url, "", CALLER, CALLED)
+        jambonz.credentials = Credentials("jambonz", self.password)
+        await jambonz.call_arrives()
+        return await self._newest(session)
+
+    async def _outbound(self, session: aiohttp.ClientSession, number: str, callback: str) -> str:
+        body = {
+            **GUIDE,
+            "destination": number,
+            "callback_url": f"{callback}?signature={self.query}",
+        }
+        async with session.post(f"{self.url}/dispatch", json=body, headers=self._key) as answer:
+            assert answer.status == (200 if number == CALLEE else 502)
+        call_id = await self._newest(session)
+        hangup = f"{self.url}/livekit-api/calls/{call_id}/hangup"
+        async with session.post(hangup, headers=self._key) as answer:
+            call = await answer.json()
+        async with asyncio.timeout(20):
+            while len(call["deliveries"]) < 2 or any(
+                one["status"] == "pending" for one in call["deliveries"]
+            ):
+                await asyncio.sleep(0.05)
+                call = await self._get(session, f"/livekit-api/calls/{call_id}")
+        return call_id
+
+    async def _strangers(self, session: aiohttp.ClientSession) -> list[str]:
+        """Refused at the door; no call comes of it."""
+        with pytest.raises(HookRefused):
+            await Jambonz(session, self.url, self.callback_key, CALLER, CALLED).call_arrives()
+        for path in (f"/livekit-api/calls/{CALLER}", f"/{CALLEE}?key={self.api_key}"):
+            url = URL(f"{self.url}{path}", encoded=True)
+            async with session.get(url, headers=self._key) as answer:
+                assert answer.status == 404
+        return []
+
+    async def _newest(self, session: aiohttp.ClientSession) -> str:
+        listed = await self._get(session, "/livekit-api/calls?include=ended&limit=1")
+        call_id: str = listed["calls"][0]["call_id"]
+        return call_id
+
+    async def _get(self, session: aiohttp.ClientSession, path: str) -> dict[str, Any]:
+        async with session.get(f"{self.url}{path}", headers=self._key) as answer:
+            content: dict[str, Any] = await answer.json()
+            return content
+
+    @property
+    def _key(self) -> dict[str, str]:
+        return {"X-API-Key": self.api_key}
+
+
+@pytest.fixture
+async def played(fake_livekit: FakeLiveKit, receiver: Receiver) -> Played:
+    fake_livekit.callees[ELSEWHERE] = Callee(sip=(404, f"{ELSEWHERE} is nobody, said {SECRET}"))
+    receiver.answer = lambda number: 500 if number % 2 else 200
+    return Played(fake_livekit, receiver)
+
+
+@pytest.fixture
+async def serve(played: Played) -> AsyncIterator[Serve]:
+    """Starts the gateway as its own process: what it logs is what is really written."""
+    children: list[Child] = []
+
+    async def start(**settings: str) -> Child:
+        child = Child("gateway", python("-m", "gateway", "serve"), {**played.env, **settings})
+        children.append(child)
+        await asyncio.to_thread(child.wait_for, "gateway.listening", limit=30)
+        return child
+
+    yield start
+    for child in children:
+        await asyncio.to_thread(child.stop)
+
+
+async def logged(child: Child) -> str:
+    await asyncio.to_thread(child.stop)
+    return "\n".join(child.lines)
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+async def test_neither_numbers_nor_secrets(played: Played, serve: Serve, form: str) -> None:
+    child = await serve(GATEWAY__LOGGING__FORMAT=form)
+    call_ids = await played.all()
+    log = await logged(child)
+    for event in ("call.registered", "call.event", "call.ended", "call.livekit_failed"):
+        assert event in log
+    for event in ("callback.done", "request.refused", "gateway.stopped"):
+        assert event in log
+    assert all(call_id in log for call_id in call_ids), log
+    assert "[number]" in log
+    assert "[secret] may not call [number]" in log
+    assert [number for number in NUMBERS if str(number).lstrip("+") in log] == []
+    assert [secret for secret in played.hidden() if secret in log] == []
+
+
+async def test_numbers_can_be_had_secrets_cannot(played: Played, serve: Serve) -> None:
+    child = await serve(GATEWAY__LOGGING__FORMAT="json", GATEWAY__LOGGING__REDACT="false")
+    await played.all()
+    log = await logged(child)
+    assert f"[secret] may not call {CALLER}" in log
+    assert [secret for secret in played.hidden() if secret in log] == []
+    assert all(json.loads(line)["event"] for line in log.splitlines())

@@ -1,0 +1,162 @@
+"""`advance()`: total, ends are final, any order of events."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.calls.call import (
+    TIMELINE_LIMIT,
+    Call,
+    CallStatus,
+    Direction,
+    DisconnectionReason,
+    Event,
+    EventKind,
+    SipOutcome,
+    Transfer,
+)
+from gateway.calls.transitions import advance
+
+START = 1_700_000_000_000
+
+EVENTS = st.lists(
+    st.builds(
+        Event,
+        kind=st.sampled_from(EventKind),
+        at=st.integers(START - 5_000, START + 100_000),
+        reason=st.none() | st.sampled_from(DisconnectionReason),
+        sip=st.none() | st.builds(SipOutcome, st.integers(100, 699), st.just("Reason")),
+        ids=st.none() | st.just({"room_sid": "RM_1"}),
+        transfer=st.none() | st.builds(Transfer, st.just("+61491570156"), st.just(START)),
+        detail=st.text(max_size=400),
+    ),
+    max_size=120,
+)
+
+#: A status may only be followed by one further to the right.
+ORDER = [CallStatus.REGISTERED, CallStatus.RINGING, CallStatus.ONGOING]
+
+
+def call() -> Call:
+    return Call("call-1", Direction.INBOUND, "agent", START)
+
+
+def after(*kinds: EventKind) -> Call:
+    current = call()
+    for number, kind in enumerate(kinds, start=1):
+        current = advance(current, Event(kind, START + number * 1000))
+    return current
+
+
+@given(EVENTS)
+def test_any_events_in_any_order(events: list[Event]) -> None:
+    current = call()
+    for event in events:
+        before, current = current, advance(current, event)
+        if not before.is_active:
+            assert _but_timeline(current) == _but_timeline(before)
+            assert current.is_analyzed >= before.is_analyzed
+        elif current.is_active:
+            assert ORDER.index(current.call_status) >= ORDER.index(before.call_status)
+        assert current.timeline[-1].event is event.kind
+        assert len(current.timeline) <= TIMELINE_LIMIT
+        assert (current.end_timestamp is None) == current.is_active
+        assert (current.disconnection_reason is None) == current.is_active
+        assert (current.duration_ms is None) == current.is_active
+        assert current.duration_ms is None or current.duration_ms >= 0
+        assert current.is_active or not current.is_transferring
+        if current.call_status in {CallStatus.ONGOING, CallStatus.ENDED}:
+            assert current.answer_timestamp is not None
+
+
+def _but_timeline(of: Call) -> Call:
+    return replace(of, timeline=(), is_analyzed=False)
+
+
+def test_the_usual_call() -> None:
+    ended = after(
+        EventKind.ROOM_CREATED,
+        EventKind.CALLER_JOINED,
+        EventKind.AGENT_READY,
+        EventKind.ANSWERED,
+        EventKind.HUNG_UP,
+        EventKind.ROOM_FINISHED,
+    )
+    assert ended.call_status is CallStatus.ENDED
+    assert ended.disconnection_reason is DisconnectionReason.USER_HANGUP
+    assert ended.duration_ms == 1000
+    assert [entry.event for entry in ended.timeline][-1] is EventKind.ROOM_FINISHED
+
+
+def test_the_first_answer_counts() -> None:
+    assert after(EventKind.ANSWERED, EventKind.ANSWERED).answer_timestamp == START + 1000
+
+
+def test_a_caller_who_gives_up_while_it_rings_was_not_connected() -> None:
+    gone = after(EventKind.RINGING, EventKind.HUNG_UP)
+    assert gone.call_status is CallStatus.NOT_CONNECTED
+    assert gone.disconnection_reason is DisconnectionReason.USER_HANGUP
+    assert gone.duration_ms == 0
+
+
+def test_leaving_the_room_ends_only_a_conversation() -> None:
+    assert after(EventKind.RINGING, EventKind.CALLER_LEFT).is_active
+    assert after(EventKind.ANSWERED, EventKind.CALLER_LEFT).call_status is CallStatus.ENDED
+
+
+def test_a_call_that_is_handed_on_outlives_its_agent() -> None:
+    started = Event(EventKind.TRANSFER_STARTED, START, transfer=Transfer("+61491570156", START))
+    current = advance(after(EventKind.ANSWERED), started)
+    for kind in (EventKind.CALLER_LEFT, EventKind.AGENT_FAILED, EventKind.ROOM_FINISHED):
+        current = advance(current, Event(kind, START + 1))
+    assert current.is_transferring
+    refused = Event(EventKind.TRANSFER_ENDED, START + 2, sip=SipOutcome(486, "Busy Here"))
+    back = advance(current, refused)
+    assert back.call_status is CallStatus.ONGOING
+    assert back.transfer
+    assert (back.transfer.sip, back.sip) == (SipOutcome(486, "Busy Here"), None)
+    again = advance(back, started)
+    assert again.transfer
+    assert again.transfer.number == 2
+    gone = advance(again, Event(EventKind.HUNG_UP, START + 3))
+    assert gone.disconnection_reason is DisconnectionReason.USER_HANGUP
+    assert gone.transfer
+    assert gone.transfer.ended_at == START + 3
+
+
+def test_an_agents_failure_is_an_error_at_any_time() -> None:
+    for earlier in ([], [EventKind.RINGING], [EventKind.ANSWERED]):
+        failed = after(*earlier, EventKind.AGENT_FAILED)
+        assert failed.call_status is CallStatus.ERROR
+        assert failed.disconnection_reason is DisconnectionReason.AGENT_ERROR
+
+
+def test_the_reason_an_event_knows_is_better_than_its_kinds() -> None:
+    busy = Event(
+        EventKind.DIAL_FAILED,
+        START,
+        reason=DisconnectionReason.DIAL_BUSY,
+        sip=SipOutcome(486, "Busy Here"),
+    )
+    failed = advance(call(), busy)
+    assert failed.disconnection_reason is DisconnectionReason.DIAL_BUSY
+    assert failed.sip == SipOutcome(486, "Busy Here")
+
+
+def test_a_long_timeline_keeps_how_it_began_and_how_it_ended() -> None:
+    current = advance(call(), Event(EventKind.ROOM_CREATED, START, detail="first"))
+    for number in range(500):
+        current = advance(current, Event(EventKind.LEG_STATUS, START, detail=str(number)))
+    assert len(current.timeline) == TIMELINE_LIMIT
+    assert current.timeline[0].detail == "first"
+    assert current.timeline[-1].detail == "499"
+
+
+def test_a_call_whose_answer_was_lost_was_answered_all_the_same() -> None:
+    gone = Event(EventKind.HUNG_UP, START + 9_000, answered_at=START + 4_000)
+    ended = advance(call(), gone)
+    assert ended.call_status is CallStatus.ENDED
+    assert ended.duration_ms == 5_000
+    known = advance(after(EventKind.ANSWERED), gone)
+    assert known.answer_timestamp == START + 1_000

@@ -1,0 +1,208 @@
+"""config.yaml and the environment: what is read, what wins, what is said about mistakes."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gateway.calls.destinations import Credentials, FallbackTarget
+from gateway.config.loader import build_config, load_config
+from gateway.config.settings import Config, KeyPair
+from gateway.config.validation import serving_problems
+from gateway.errors import ConfigError
+from gateway.security.api_keys import ApiKey, Role, digest_of
+
+API = {"GATEWAY_API_KEYS": "a:read:b"}
+HOOKS = {"JAMBONZ_WEBHOOK_SECRET": "a"}
+HASHED = f"a:read:sha256={digest_of('b').hex()}"
+ROOT = Path(__file__).parents[2]
+LIVEKIT = {
+    "LIVEKIT_URL": "wss://x.livekit.cloud",
+    "LIVEKIT_API_KEY": "k",
+    "LIVEKIT_API_SECRET": "the-secret",
+    "LIVEKIT_SIP_HOST": "y.sip.livekit.cloud",
+}
+
+
+def problems(content: dict[str, object], env: dict[str, str] | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        build_config(content, env or {})
+    return "\n".join(caught.value.problems)
+
+
+def test_config_yaml_has_every_setting_with_its_default() -> None:
+    shipped = yaml.safe_load((ROOT / "config.yaml").read_text())
+    assert build_config(shipped, {}) == Config()
+    for section in fields(Config):
+        settings = fields(getattr(Config(), section.name))
+        wanted = {item.name for item in settings if not item.metadata["secret"]}
+        assert shipped[section.name].keys() == wanted
+
+
+def test_every_setting_is_explained() -> None:
+    lines = (ROOT / "config.yaml").read_text().splitlines()
+    unexplained = [line for line in lines if line.startswith("  ") and "#" not in line]
+    assert unexplained == []
+
+
+def test_the_environment_wins_over_the_file() -> None:
+    config = build_config(
+        {"inbound": {"ring_timeout": 10}, "server": {"port": 1}},
+        {"GATEWAY__INBOUND__RING_TIMEOUT": "20", "PORT": "9000"},
+    )
+    assert config.inbound.ring_timeout == 20
+    assert config.server.port == 9000
+
+
+def test_the_env_file_fills_in_what_the_environment_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".env.local").write_text("LIVEKIT_URL=ws://file\nLIVEKIT_API_KEY=file\n")
+    monkeypatch.setenv("LIVEKIT_URL", "ws://environment")
+    monkeypatch.setenv("LIVEKIT_API_KEY", "")
+    config = load_config()
+    assert config.livekit.url == "ws://environment"
+    assert config.livekit.api_key == "file"
+
+
+def test_lists_in_the_environment() -> None:
+    config = build_config(
+        {},
+        {
+            "JAMBONZ_WEBHOOK_SECRET": "new, old",
+            "GATEWAY_API_KEYS": "n8n:dispatch:a:b,ops:read:c",
+            "GATEWAY__INBOUND__FALLBACK": '[{phone: "+15550100", trunk: t}, {say: Sorry}]',
+        },
+    )
+    assert config.security.webhook_secrets == ("new", "old")
+    assert config.security.api_keys == (
+        ApiKey("n8n", Role.DISPATCH, digest_of("a:b")),
+        ApiKey("ops", Role.READ, digest_of("c")),
+    )
+    assert config.inbound.fallback == (
+        FallbackTarget(phone="+15550100", trunk="t"),
+        FallbackTarget(say="Sorry"),
+    )
+
+
+def test_each_mistake_has_a_line_that_names_it() -> None:
+    said = problems(
+        {
+            "inbound": {"ring_timeout": 0, "ringtimeout": 5, "fallback": [{"fax": "1"}]},
+            "outbond": {},
+        },
+        {"PORT": "http", "GATEWAY__INBOUND__RNG": "1", "GATEWAY_API_KEYS": "n8n:admin:hush"},
+    )
+    for start in (
+        "outbond: there is no such section",
+        "GATEWAY__INBOUND__RNG: there is no such setting",
+        "server.port: Not a valid integer.",
+        "security.api_keys: Must be name:role:secret",
+        "inbound.ring_timeout: Must be greater than or equal to 1",
+        "inbound.ringtimeout: Unknown field.",
+        "inbound.fallback: Each entry must be one of",
+    ):
+        assert start in said
+    assert "hush" not in said
+
+
+def test_secrets_are_refused_outside_the_environment_and_kept_out_of_reprs() -> None:
+    assert "set it as LIVEKIT_API_SECRET" in problems({"livekit": {"api_secret": "x"}})
+    env = {"GATEWAY_API_KEYS": "n8n:read:hush", "JAMBONZ_WEBHOOK_SECRET": "hush2"}
+    shown = repr(build_config({}, LIVEKIT | env))
+    assert "the-secret" not in shown
+    assert "hush" not in shown
+
+
+def test_several_secrets_at_each_door_while_they_are_rotated() -> None:
+    config = build_config(
+        {},
+        {
+            "JAMBONZ_WEBHOOK_AUTH": "jambonz:new, jambonz:o:ld",
+            "LIVEKIT_API_KEY": "APInew",
+            "LIVEKIT_API_SECRET": "now",
+            "LIVEKIT_PREVIOUS_KEYS": "APIold:before",
+            "CALLBACK_SECRET": "whsec_a,whsec_b",
+        },
+    )
+    auth = config.security.webhook_auth
+    assert auth == (Credentials("jambonz", "new"), Credentials("jambonz", "o:ld"))
+    assert config.livekit.accepted_keys == (KeyPair("APInew", "now"), KeyPair("APIold", "before"))
+    assert config.callbacks.secrets == ("whsec_a", "whsec_b")
+    for hidden in ("o:ld", "before", "whsec"):
+        assert hidden not in repr(config)
+
+
+@pytest.mark.parametrize("name", ["JAMBONZ_WEBHOOK_AUTH", "LIVEKIT_PREVIOUS_KEYS"])
+@pytest.mark.parametrize("value", ["hush", "hush:", ":hush", "a:b,hush"])
+def test_half_a_pair_is_not_repeated(name: str, value: str) -> None:
+    said = problems({}, {name: value})
+    assert "Each must be " in said
+    assert "hush" not in said
+
+
+def test_keys_in_the_file_are_hashes() -> None:
+    entry = f"n8n:dispatch:sha256={digest_of('hush').hex()}"
+    config = build_config({"security": {"hashed_keys": [entry]}}, {"GATEWAY_API_KEYS": "a:read:b"})
+    assert [key.name for key in config.security.keys] == ["a", "n8n"]
+    said = problems({"security": {"hashed_keys": ["n8n:dispatch:hush"]}})
+    assert "GATEWAY_API_KEYS" in said
+    assert "hush" not in said
+
+
+def test_addresses_and_networks() -> None:
+    given = ["192.0.2.1", "198.51.100.0/24", "2001:db8::/32"]
+    config = build_config({"security": {"jambonz_addresses": given}}, {})
+    assert [str(one) for one in config.security.jambonz_addresses] == ["192.0.2.1/32", *given[1:]]
+    said = problems({"security": {"api_addresses": ["192.0.2.1/24"], "trusted_proxies": ["nginx"]}})
+    assert "security.api_addresses: Must be addresses or networks" in said
+    assert "security.trusted_proxies: Must be" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("a: [", "not valid YAML"), ("- a", "must be sections"), ("server: 5", "must be sections")],
+)
+def test_a_file_that_is_no_configuration(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=said):
+        load_config(str(path))
+
+
+def test_a_named_file_must_exist() -> None:
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        load_config("/nowhere/config.yaml")
+
+
+def test_what_serving_needs() -> None:
+    assert serving_problems(build_config({}, LIVEKIT)) == []
+    assert len(serving_problems(Config())) == 3
+    no_sip_host = {k: v for k, v in LIVEKIT.items() if k != "LIVEKIT_SIP_HOST"}
+    (problem,) = serving_problems(build_config({}, no_sip_host))
+    assert "LIVEKIT_SIP_HOST" in problem
+    (problem,) = serving_problems(build_config({}, LIVEKIT | {"LIVEKIT_URL": "localhost:7880"}))
+    assert "ws://" in problem
+
+
+@pytest.mark.parametrize(
+    ("env", "allow", "host"),
+    [
+        ({}, False, "127.0.0.1"),
+        ({"JAMBONZ_WEBHOOK_SECRET": "a"}, False, "127.0.0.1"),
+        ({"GATEWAY_API_KEYS": "a:read:b"}, False, "127.0.0.1"),
+        ({"JAMBONZ_WEBHOOK_SECRET": "a", "GATEWAY_API_KEYS": "a:read:b"}, False, "0.0.0.0"),
+        ({}, True, "0.0.0.0"),
+        ({"JAMBONZ_WEBHOOK_AUTH": "a:b", "GATEWAY_API_KEYS": "a:read:b"}, False, "0.0.0.0"),
+        ({"GATEWAY__SECURITY__JAMBONZ_ADDRESSES": "192.0.2.1", **API}, False, "127.0.0.1"),
+        ({"GATEWAY__SECURITY__API_ADDRESSES": "192.0.2.1", **HOOKS}, False, "127.0.0.1"),
+        ({"GATEWAY__SECURITY__HASHED_KEYS": HASHED, **HOOKS}, False, "0.0.0.0"),
+    ],
+)
+def test_a_door_without_a_proof_is_open_on_loopback_only(
+    env: dict[str, str], allow: bool, host: str
+) -> None:
+    config = build_config({"security": {"allow_unauthenticated": allow}}, env)
+    assert config.listen_host == host

@@ -1,0 +1,76 @@
+"""What Jambonz's hooks mean for a call."""
+
+import pytest
+
+from gateway.calls.call import DisconnectionReason, EventKind, SipOutcome
+from gateway.jambonz.hooks import CallHook, DialHook, StatusHook, dial_event, status_event
+
+
+def status(call_status: str, *, far: bool = False, sip: int | None = None, by: str = "") -> object:
+    hook = StatusHook(
+        "sid",
+        call_status,
+        parent_call_sid="parent" if far else "",
+        sip=SipOutcome(sip) if sip else None,
+        terminated_by=by,
+    )
+    event = status_event(hook, 1)
+    return event.kind, event.reason
+
+
+@pytest.mark.parametrize(
+    ("told", "meant"),
+    [
+        (status("trying"), (EventKind.LEG_STATUS, None)),
+        (status("trying", far=True), (EventKind.LEG_STATUS, None)),
+        (status("ringing", far=True), (EventKind.RINGING, None)),
+        (status("early-media", far=True), (EventKind.RINGING, None)),
+        (status("in-progress", far=True), (EventKind.ANSWERED, None)),
+        (status("in-progress"), (EventKind.ANSWERED, None)),
+        (status("completed", by="caller"), (EventKind.HUNG_UP, DisconnectionReason.USER_HANGUP)),
+        (status("completed", by="jambonz"), (EventKind.HUNG_UP, DisconnectionReason.AGENT_HANGUP)),
+        (status("completed", far=True), (EventKind.LEG_STATUS, None)),
+        (status("no-answer", sip=487), (EventKind.HUNG_UP, None)),
+        (status("failed", sip=503), (EventKind.DIAL_FAILED, DisconnectionReason.DIAL_FAILED)),
+        (status("busy", sip=486), (EventKind.DIAL_FAILED, DisconnectionReason.DIAL_BUSY)),
+        (status("failed", far=True, sip=486), (EventKind.LEG_STATUS, None)),
+        (status("brand-new-status"), (EventKind.LEG_STATUS, None)),
+    ],
+)
+def test_status_hooks(told: object, meant: object) -> None:
+    assert told == meant
+
+
+@pytest.mark.parametrize(
+    ("dial_status", "sip", "call_status", "kind", "reason"),
+    [
+        ("completed", 200, "in-progress", EventKind.HUNG_UP, DisconnectionReason.AGENT_HANGUP),
+        ("completed", 200, "completed", EventKind.HUNG_UP, DisconnectionReason.USER_HANGUP),
+        ("no-answer", 487, "no-answer", EventKind.HUNG_UP, None),
+        ("failed", 486, "early-media", EventKind.DIAL_FAILED, DisconnectionReason.DIAL_BUSY),
+        ("failed", 503, "trying", EventKind.DIAL_FAILED, DisconnectionReason.DIAL_FAILED),
+        ("no-answer", 487, "trying", EventKind.DIAL_FAILED, DisconnectionReason.DIAL_NO_ANSWER),
+        ("failed", 404, "trying", EventKind.DIAL_FAILED, DisconnectionReason.INVALID_DESTINATION),
+        ("failed", 603, "trying", EventKind.DIAL_FAILED, DisconnectionReason.USER_DECLINED),
+        ("", None, "trying", EventKind.DIAL_FAILED, DisconnectionReason.DIAL_FAILED),
+    ],
+)
+def test_dial_action_hooks(
+    dial_status: str,
+    sip: int | None,
+    call_status: str,
+    kind: EventKind,
+    reason: DisconnectionReason | None,
+) -> None:
+    hook = DialHook("sid", call_status, dial_status, SipOutcome(sip) if sip else None)
+    event = dial_event(hook, 1)
+    assert (event.kind, event.reason) == (kind, reason)
+
+
+def test_a_setting_comes_from_the_portal_or_from_a_header_of_any_case() -> None:
+    hook = CallHook(
+        "sid", "", "", "", env_vars={"AGENT_NAME": "sales"}, headers={"x-ACCOUNT-code": "em-01"}
+    )
+    assert hook.setting("AGENT_NAME") == "sales"
+    assert hook.setting("ACCOUNT_CODE") == "em-01"
+    assert hook.setting("OTHER") == ""

@@ -1,0 +1,24 @@
+from collections.abc import AsyncIterator
+
+import pytest
+from livekit.protocol.sip import SIPDispatchRuleInfo
+
+from gateway.livekit.client import LiveKit
+from gateway.livekit.trunks import mark
+from tests.conftest import ConfigMaker
+from tests.fakes.livekit import KEY, SECRET, FakeLiveKit
+from tests.monitor.stage import OUR_RULE, THEIR_RULE, URL, Stage
+
+
+@pytest.fixture
+async def stage(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncIterator[Stage]:
+    config = make_config({"GATEWAY_PUBLIC_URL": URL}, inbound={"registered_timeout": 60})
+    rules = ((OUR_RULE, mark()), (THEIR_RULE, ""))
+    fake_livekit.dispatch_rules = [
+        SIPDispatchRuleInfo(sip_dispatch_rule_id=name, metadata=metadata)
+        for name, metadata in rules
+    ]
+    async with LiveKit.connected(fake_livekit.url, KEY, SECRET, deadline=1) as livekit:
+        here = Stage(config, fake_livekit, livekit)
+        yield here
+        await here.parts.close(grace=1)

@@ -1,0 +1,151 @@
+"""A gateway without its doors, its LiveKit, and a clock that the test moves."""
+
+import asyncio
+import json
+from dataclasses import dataclass, field, replace
+
+from livekit.protocol.models import ParticipantInfo, Room
+from livekit.protocol.room import (
+    ListParticipantsRequest,
+)
+
+from gateway.callbacks.delivery import Answer
+from gateway.calls.call import Call, Direction, Event, EventKind
+from gateway.config.settings import Config
+from gateway.livekit.client import LiveKit
+from gateway.livekit.metadata import room_metadata
+from gateway.livekit.webhooks import RoomEvent
+from gateway.monitor.diagnostics import Seen
+from gateway.wiring import Parts
+from tests.fakes.livekit import FakeLiveKit, Refusal
+
+START = 1_700_000_000_000
+ROOM = "call-1"
+URL = "https://gateway.example.com"
+CALLBACK = "https://n8n.example.com/webhook?signature=x"
+OUR_RULE = "SDR_ours"
+THEIR_RULE = "SDR_theirs"
+AWAY = Refusal(503, "unavailable", "no nodes")
+AGENT = ParticipantInfo.Kind.AGENT
+SIP = ParticipantInfo.Kind.SIP
+
+INBOUND = Call(
+    ROOM,
+    Direction.INBOUND,
+    "agent",
+    START,
+    from_number="+15550100",
+    to_number="+15550199",
+    max_call_duration=1000,
+    jambonz={"call_sid": "sid-1"},
+)
+OUTBOUND = replace(
+    INBOUND,
+    call_id="outbound-1",
+    direction=Direction.OUTBOUND,
+    ringing_timeout=90,
+    jambonz={},
+    callback_url=CALLBACK,
+)
+
+
+@dataclass
+class Sent:
+    """Takes every callback."""
+
+    calls: list[tuple[str, str, str]] = field(default_factory=list)
+
+    async def send(self, url: str, body: str, event_id: str) -> Answer:
+        told = json.loads(body)
+        self.calls.append((url, told["event"], told["call"]["disconnection_reason"]))
+        return Answer(204)
+
+    async def heard(self, number: int) -> list[tuple[str, str, str]]:
+        async with asyncio.timeout(5):
+            while len(self.calls) < number:
+                await asyncio.sleep(0)
+        return self.calls
+
+
+@dataclass
+class Stage:
+    """A gateway without its doors, and a clock that the test moves."""
+
+    config: Config
+    fake: FakeLiveKit
+    livekit: LiveKit
+    sent: Sent = field(default_factory=Sent)
+    seen: Seen = field(default_factory=Seen)
+    now: int = START
+
+    def __post_init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """A gateway that knows of nothing; the one before is as good as killed."""
+        self.parts = Parts(self.config, self.livekit, self.sent, self.seen, clock=lambda: self.now)
+        assert self.parts.registry, "since now"
+
+    def restart(self, *, after: float) -> None:
+        self.now += round(after * 1000)
+        self.start()
+
+    async def begins(self, call: Call = INBOUND) -> None:
+        """A call with its room, as the strategies make it."""
+        await self.parts.lifecycle.register(call)
+        self.has_room(call)
+
+    def has_room(self, call: Call, *, own_url: str = URL, parks: bool = False) -> None:
+        metadata = room_metadata(call, own_url=own_url, parks=parks)
+        self.room(call.call_id, metadata)
+
+    def room(self, name: str, metadata: str = "", *, age: float = 0) -> None:
+        made = self.now - round(age * 1000)
+        room = Room(name=name, sid=f"RM_{name}", metadata=metadata, creation_time_ms=made)
+        self.fake.rooms[name] = room
+
+    def leg(self, status: str = "active", *, room: str = ROOM, rule: str = "") -> None:
+        attributes = {"sip.callStatus": status} | ({"sip.ruleID": rule} if rule else {})
+        self.fake.present(room, SIP, f"sip_{status}", attributes, joined_at=self.now)
+
+    def agent(self, room: str = ROOM) -> None:
+        self.fake.present(room, AGENT, "agent-AJ_1")
+
+    def leaves(self, kind: ParticipantInfo.Kind, room: str = ROOM) -> None:
+        self.fake.participants[room] = [
+            who for who in self.fake.participants[room] if who.kind != kind
+        ]
+
+    async def happens(self, *kinds: EventKind, room: str = ROOM) -> None:
+        for kind in kinds:
+            await self.parts.lifecycle.apply(room, Event(kind, self.now))
+
+    async def compare(self, *, after: float = 15) -> None:
+        self.now += round(after * 1000)
+        await self.parts.watch.compare()
+
+    async def pass_time(self, seconds: float) -> None:
+        self.now += round(seconds * 1000)
+        await self.parts.watch.tick()
+
+    async def livekit_says(
+        self, kind: EventKind, room: str = ROOM, *, metadata: str = "", rule: str = ""
+    ) -> None:
+        event = Event(kind, self.now, id=f"EV_{kind}_{room}")
+        await self.parts.rooms.told(RoomEvent(kind, room, event, f"RM_{room}", metadata, rule))
+
+    async def call(self, room: str = ROOM) -> Call:
+        call = await self.parts.registry.get(room)
+        assert call, "it is not known"
+        return call
+
+    async def state(self, room: str = ROOM) -> tuple[str, str | None]:
+        call = await self.call(room)
+        return call.call_status, call.disconnection_reason
+
+    async def is_known(self, room: str = ROOM) -> bool:
+        return await self.parts.registry.get(room) is not None
+
+    def looks(self, room: str) -> int:
+        asked = self.fake.requested(ListParticipantsRequest)
+        return sum(1 for request in asked if request.room == room)

@@ -1,0 +1,179 @@
+"""Callback URLs: what is no plain one is refused, and what leads inside, however it is written."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
+
+from gateway.security.callback_urls import TargetRefused, check_target, host_of, is_private
+
+INSIDE = [
+    "127.0.0.1",
+    "10.1.2.3",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "0.0.0.0",
+    "224.0.0.1",
+    "255.255.255.255",
+    "::1",
+    "::",
+    "fe80::1",
+    "fd00::1",
+    "fec0::1",
+    "ff02::1",
+    "::127.0.0.1",
+    "::ffff:127.0.0.1",
+    "::ffff:a00:1",
+    "64:ff9b::7f00:1",
+    "64:ff9b::10.0.0.1",
+    "64:ff9b:1::a00:1",
+    "2002:7f00:1::",
+    "2002:a00:1::1",
+    "2001:db8::1",
+]
+OUTSIDE = ["1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1", "2002:101:101::1"]
+
+
+def url_to(host: str, rest: str = "/") -> str:
+    return f"http://[{host}]{rest}" if ":" in host else f"http://{host}{rest}"
+
+
+@pytest.mark.parametrize("host", INSIDE)
+def test_addresses_that_lead_inside(host: str) -> None:
+    assert is_private(host)
+    for rest in ("/", ":8080/x", "?a=b"):
+        with pytest.raises(TargetRefused, match="private address"):
+            check_target(url_to(host, rest), ())
+    check_target(url_to(host), [host])
+
+
+@pytest.mark.parametrize("host", OUTSIDE)
+def test_addresses_of_the_internet(host: str) -> None:
+    assert not is_private(host)
+    check_target(url_to(host), ())
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "localhost.",
+        "LOCALHOST",
+        "a.localhost",
+        "a.localhost.",
+        "127.0.0.1.",
+        "10.0.0.1.",
+    ],
+)
+def test_names_of_this_machine(host: str) -> None:
+    with pytest.raises(TargetRefused, match="private address"):
+        check_target(f"http://{host}/", ())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        # What inet_aton would take for 127.0.0.1, or for some other address.
+        "http://2130706433/",
+        "http://0x7f000001/",
+        "http://0x7f.1/",
+        "http://0177.0.0.1/",
+        "http://127.1/",
+        "http://1.2.3/",
+        "http://127.0.0.1../",
+        "http://example.1/",
+        "http://1.2.3.256/",
+        # Credentials, and what would look like a host but is none.
+        "http://user@example.com/",
+        "http://user:pass@example.com/",
+        "http://:pass@example.com/",
+        "http://@example.com/",
+        "http://example.com\\@127.0.0.1/",
+        "http://127.0.0.1\\.example.com/",
+        "http://example.com#@127.0.0.1:x/ y",
+        # Not ASCII, or not after decoding; controls that parsers drop.
+        "http://exämple.com/",
+        "http://①②⑦.⓪.⓪.①/",
+        "http://%31%32%37.0.0.1/",
+        "http://exam\tple.com/",
+        "http://127.0.0.1\n.example.com/",
+        " http://example.com/",
+        "http://example.com/\x00",
+        # Ports.
+        "http://example.com:0/",
+        "http://example.com:65536/",
+        "http://example.com:x/",
+        "http://example.com:80:80/",
+        # No absolute http(s) URL, no host, no end.
+        "",
+        "example.com",
+        "//example.com/",
+        "ftp://example.com/",
+        "file:///etc/passwd",
+        "http:///path",
+        "http://./",
+        "http://a..b/",
+        "http://[::1/",
+        "http://[::1%25eth0]/",
+        "http://[v1.x]/",
+        "http://" + "a" * 64 + ".example.com/",
+        "http://example.com/" + "a" * 2048,
+    ],
+)
+def test_urls_that_are_not_used(url: str) -> None:
+    with pytest.raises(TargetRefused, match="absolute http"):
+        check_target(url, ["*"])
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://n8n.example.com/webhook/1?signature=a%2Fb#x", "n8n.example.com"),
+        ("http://N8N.Example.com.:5678/", "n8n.example.com"),
+        ("http://under_score.example.com", "under_score.example.com"),
+        ("http://xn--exmple-cua.com/", "xn--exmple-cua.com"),
+        ("http://n8n:5678/a@b", "n8n"),
+        ("http://[2606:4700::1111]:80/", "2606:4700::1111"),
+    ],
+)
+def test_urls_that_are_used(url: str, host: str) -> None:
+    assert host_of(url) == host
+    check_target(url, ())
+
+
+def test_a_pattern_fits_names_not_their_lookalikes() -> None:
+    for host in ("a.example.com", "A.B.EXAMPLE.COM."):
+        check_target(f"https://{host}/", ["*.example.com"])
+    for host in ("example.com", "a.example.com.evil.test", "aexample.com"):
+        with pytest.raises(TargetRefused, match="allowed_hosts"):
+            check_target(f"https://{host}/", ["*.example.com"])
+
+
+HOSTS = ("127.0.0.1", "::1", "example.com", "localhost")
+_PIECES = st.sampled_from(
+    [*"@:[]\\/?#%.éav1 \t\n", "http://", "https:", "//", "80", "0x7f", "%00", *HOSTS],
+)
+
+
+@given(st.one_of(st.text(), st.lists(_PIECES, max_size=12).map("".join)))
+def test_any_text_is_taken_or_refused_and_read_as_the_client_reads_it(text: str) -> None:
+    try:
+        host = host_of(text)
+    except TargetRefused:
+        return
+    asked = URL(text, encoded=True)
+    assert (asked.host or "").lower().removesuffix(".") == host
+    assert asked.scheme in {"http", "https"}
+    assert asked.user is None
+    assert asked.password is None
+
+
+@given(st.ip_addresses())
+def test_an_address_is_judged_the_same_in_a_url(address: object) -> None:
+    try:
+        check_target(url_to(str(address)), ())
+    except TargetRefused:
+        assert is_private(str(address))
+    else:
+        assert not is_private(str(address))

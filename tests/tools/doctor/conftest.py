@@ -1,0 +1,149 @@
+"""Real parts for the doctor to look at, started once, and a SIP host that answers."""
+
+import asyncio
+import os
+import socketserver
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from gateway.config.loader import build_config
+from gateway.config.settings import LOOPBACK, Config
+from gateway.livekit.client import LiveKit
+from gateway.livekit.trunks import Trunks
+from gateway.tools.dev.livekit_server import LiveKitServer, free_port
+from gateway.tools.dev.processes import python
+from gateway.tools.doctor.check import Finding
+from gateway.tools.doctor.context import Site
+from gateway.tools.doctor.run import all_checks
+from tests.conftest import READ_KEY, WEBHOOK_SECRET
+from tests.livekit.conftest import Real, real_parts
+from tests.livekit.server import livekit_server, redis_server
+
+#: Where the tests' Jambonz sends INVITEs from (RFC 5737).
+SBC = "192.0.2.10"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """All that a call needs, but for Jambonz; `env` is the gateway's."""
+
+    env: Mapping[str, str]
+    real: Real
+
+    def config(self, **changed: str) -> Config:
+        """The gateway's configuration with other environment variables."""
+        return build_config({}, {**self.env, **changed})
+
+
+async def look(
+    config: Config, check_id: str, *, env: Mapping[str, str] | None = None, url: str = ""
+) -> Finding:
+    """What one check comes to, whatever others say."""
+    env = {"GATEWAY_API_KEYS": f"ops:read:{READ_KEY}", **(env or {})}
+    async with Site.opened(config, env, url or config.own_url) as site:
+        check = next(check for check in all_checks(site) if check.id == check_id)
+        return await check.look()
+
+
+@pytest.fixture(scope="session")
+def stack(sip_host: str) -> Iterator[Stack]:
+    """LiveKit with Redis, a gateway and a worker, and what `setup` makes at LiveKit."""
+    port = free_port()
+    with redis_server() as redis, livekit_server(webhook_port=port, redis=redis) as server:
+        env = {
+            "PATH": os.environ["PATH"],
+            "LIVEKIT_URL": server.url,
+            "LIVEKIT_API_KEY": server.key,
+            "LIVEKIT_API_SECRET": server.secret,
+            "LIVEKIT_SIP_HOST": sip_host,
+            "JAMBONZ_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            "GATEWAY_API_KEYS": f"ops:read:{READ_KEY}",
+            "GATEWAY_PUBLIC_URL": f"http://{LOOPBACK}:{port}",
+            "GATEWAY__TRUNKS__INBOUND_ADDRESSES": f"{SBC},198.51.100.0/24",
+            "GATEWAY__TRUNKS__OUTBOUND_ADDRESS": f"{LOOPBACK}:5080",
+            "GATEWAY__TRUNKS__OUTBOUND_NUMBERS": "+15550100",
+            "PORT": str(port),
+            "AGENT_HTTP_PORT": str(free_port()),
+        }
+        with real_parts(**env) as real:
+            status, output = asyncio.run(run_gateway(["setup", "--apply"], env))
+            assert status == 0, output
+            yield Stack(env, real)
+
+
+@pytest.fixture
+async def trunks(stack: Stack) -> AsyncIterator[Trunks]:
+    """What LiveKit has; it is as `setup` made it again after the test."""
+    settings = stack.real.config.livekit
+    async with LiveKit.connected(
+        settings.url, settings.api_key, settings.api_secret, deadline=5
+    ) as livekit:
+        found = Trunks(livekit)
+        before = await found.listed()
+        yield found
+        now = {item.id: item for item in await found.listed()}
+        for made in now.keys() - {item.id for item in before}:
+            await found.delete(now[made])
+        for item in before:
+            await (found.replace(item) if item.id in now else found.create(item))
+
+
+@pytest.fixture(scope="session")
+def livekit_without_redis() -> Iterator[LiveKitServer]:
+    with livekit_server() as server:
+        yield server
+
+
+async def run_gateway(words: list[str], env: Mapping[str, str]) -> tuple[int | None, str]:
+    """`python -m gateway` as its user runs it: exit code, and what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *python("-m", "gateway", *words),
+        env=dict(env),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(40):
+        out, err = await process.communicate()
+    assert not err, err.decode()
+    return process.returncode, out.decode()
+
+
+class _ByUdp(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        data, line = self.request
+        line.sendto(_answer(data), self.client_address)
+
+
+class _ByTcp(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        lines = []
+        while (line := self.rfile.readline()) not in {b"\r\n", b""}:
+            lines.append(line)
+        self.wfile.write(_answer(b"".join(lines)))
+
+
+def _answer(request: bytes) -> bytes:
+    """200 OK as a SIP service would say it, to a request that is one."""
+    first, *headers = request.decode().strip().split("\r\n")
+    assert first.startswith("OPTIONS sip:"), first
+    names = ("Via", "From", "To", "Call-ID", "CSeq")
+    told = [line for line in headers if line.partition(":")[0] in names]
+    assert len(told) == len(names), headers
+    return "\r\n".join(["SIP/2.0 200 OK", *told, "Content-Length: 0", "", ""]).encode()
+
+
+@pytest.fixture(scope="session")
+def sip_host() -> Iterator[str]:
+    """`host:port` that answers OPTIONS by UDP and TCP."""
+    with socketserver.ThreadingTCPServer((LOOPBACK, 0), _ByTcp) as tcp:
+        address: Any = tcp.server_address
+        with socketserver.ThreadingUDPServer(address, _ByUdp) as udp:
+            for server in (tcp, udp):
+                threading.Thread(target=server.serve_forever, daemon=True).start()
+            yield f"{LOOPBACK}:{address[1]}"
+            tcp.shutdown()
+            udp.shutdown()
