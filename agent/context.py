@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 #: The gateway's own key in the job metadata; all other keys are the user's and the n8n guide's.
-RESERVED = "gateway"
+GATEWAY_KEY = "gateway"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def read_context(metadata: str) -> CallContext:
         return CallContext()
     if not isinstance(loaded, dict):
         return CallContext()
-    ours = loaded.pop(RESERVED, None)
+    ours = loaded.pop(GATEWAY_KEY, None)
     known = CallContext.__dataclass_fields__.keys() - {"metadata"}
     facts = {k: v for k, v in ours.items() if k in known} if isinstance(ours, dict) else {}
     return CallContext(**facts, metadata=loaded)

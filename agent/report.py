@@ -47,13 +47,13 @@ class Reporter:
         content = {"event": event, "job_id": self._job_id, "detail": detail, "report": report}
         body = json.dumps(content).encode()
         try:
-            await self._insist(body)
+            await self._retry(body)
         except FAILURES as error:
             logger.warning("report is left to the worker", extra={"error": repr(error)})
             self._spool.keep(self._url, body)
 
     @stamina.retry(on=FAILURES, attempts=None, timeout=TRY_FOR, wait_max=2.0)
-    async def _insist(self, body: bytes) -> None:
+    async def _retry(self, body: bytes) -> None:
         await self.post(body)
 
     async def post(self, body: bytes) -> None:

@@ -43,10 +43,10 @@ class Load:
         async with aiohttp.ClientSession() as session:
             pending = iter(range(requests))
 
-            async def visitor() -> None:
+            async def client() -> None:
                 times.extend([await self._ask(session, body(), secret) for _ in pending])
 
-            await asyncio.gather(*(visitor() for _ in range(IN_FLIGHT)))
+            await asyncio.gather(*(client() for _ in range(IN_FLIGHT)))
         self.cpu.append((cpu_time(self.pid) - before) / requests)
         self.elapsed.append((time.perf_counter() - began) / requests)
         self.p50.append(statistics.median(times))

@@ -82,11 +82,11 @@ class Calls:
         gone = iter([self._sids.popleft() for _ in range(number)])
         async with aiohttp.ClientSession() as session:
 
-            async def visitor() -> None:
+            async def client() -> None:
                 for sid in gone:
                     await self._hang_up(session, sid)
 
-            await asyncio.gather(*(visitor() for _ in range(AT_ONCE)))
+            await asyncio.gather(*(client() for _ in range(AT_ONCE)))
 
     async def _hang_up(self, session: aiohttp.ClientSession, sid: str) -> None:
         over = {"call_sid": sid, "call_status": "no-answer", "sip_status": 487}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gateway.config.settings import LOOPBACK
 from gateway.tools.dev.livekit_server import find_or_build, free_port, local_server
-from gateway.tools.dev.processes import Child, python
+from gateway.tools.dev.processes import Process, python
 from gateway.tools.dev.stack import wait_until_up
 from tests.fakes.livekit import KEY
 from tests.fakes.livekit import SECRET as FAKE_SECRET
@@ -15,7 +15,7 @@ from tests.fakes.livekit import SECRET as FAKE_SECRET
 GATEWAY = python("-m", "gateway", "serve")
 FLOOR = python("-m", "bench.floor")
 #: For a gateway whose memory is measured with calls that last.
-FEW_ENDED = {"GATEWAY__REGISTRY__ENDED_MAX": "500"}
+FEW_ENDED = {"GATEWAY__STORAGE__ENDED_MAX": "500"}
 SECRET = "wh_secret_bench"  # noqa: S105 - of a server on loopback, for the length of a run
 
 
@@ -31,7 +31,7 @@ class Part:
 def livekit() -> Iterator[Mapping[str, str]]:
     """A LiveKit without a worker; the environment that leads to it."""
     server = local_server(find_or_build(print), webhook_url=f"http://{LOOPBACK}:9/")
-    child = Child("livekit", server.command, {**os.environ, **server.env})
+    child = Process("livekit", server.command, {**os.environ, **server.env})
     try:
         wait_until_up(child, f"http://{LOOPBACK}:{server.port}")
         yield environment(server.url, server.key, server.secret)
@@ -60,7 +60,7 @@ def environment(url: str, key: str, secret: str) -> dict[str, str]:
 def fake_livekit() -> Iterator[Mapping[str, str]]:
     """A fake LiveKit that takes every room; the environment that leads to it."""
     port = free_port()
-    child = Child("fake", python("-m", "bench.fake"), {**os.environ, "PORT": str(port)})
+    child = Process("fake", python("-m", "bench.fake"), {**os.environ, "PORT": str(port)})
     try:
         url = f"http://{LOOPBACK}:{port}"
         wait_until_up(child, url)
@@ -74,7 +74,7 @@ def redis() -> Iterator[tuple[Part, str]]:
     """A Redis that keeps nothing on disk, and its URL."""
     port = free_port()
     command = ["redis-server", "--bind", LOOPBACK, "--port", str(port), "--save", ""]
-    child = Child("redis", command, os.environ)
+    child = Process("redis", command, os.environ)
     try:
         child.wait_for("Ready to accept connections", limit=10)
         yield Part("", child.pid), f"redis://{LOOPBACK}:{port}/0"
@@ -86,7 +86,7 @@ def redis() -> Iterator[tuple[Part, str]]:
 def serving(command: Sequence[str], env: Mapping[str, str]) -> Iterator[Part]:
     """A process that serves on a free port, once it is ready."""
     port = free_port()
-    child = Child(command[-1], command, {**env, "PORT": str(port)})
+    child = Process(command[-1], command, {**env, "PORT": str(port)})
     try:
         wait_until_up(child, f"http://{LOOPBACK}:{port}/readyz")
         yield Part(f"http://{LOOPBACK}:{port}", child.pid)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from bench.result import Result
 from gateway.tools.dev.livekit_server import free_port
-from gateway.tools.dev.processes import Child, python
+from gateway.tools.dev.processes import Process, python
 
 TRIES = 5
 
@@ -16,7 +16,7 @@ def measure(env: Mapping[str, str]) -> list[Result]:
     times = []
     for _ in range(TRIES):
         began = time.perf_counter()
-        child = Child(
+        child = Process(
             "gateway", python("-m", "gateway", "serve"), {**env, "PORT": str(free_port())}
         )
         try:

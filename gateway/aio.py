@@ -7,9 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def for_each(
-    items: Iterable[T], do: Callable[[T], Awaitable[object]], *, at_once: int
-) -> None:
+async def for_each(items: Iterable[T], do: Callable[[T], Awaitable[object]], *, limit: int) -> None:
     """`do` each of `items`; raises the first failure, once all is done that can be.
 
     Each failure leaves one less at work: `at_once` of them are taken to be everything's, and the
@@ -21,7 +19,7 @@ async def for_each(
         for item in waiting:
             await do(item)
 
-    outcomes = await asyncio.gather(*(worker() for _ in range(at_once)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(worker() for _ in range(limit)), return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome

@@ -42,11 +42,11 @@ class ApiError(GatewayError):
         self.details = details
 
 
-class RegistryUnavailable(GatewayError):
+class StorageUnavailable(GatewayError):
     """Where calls are kept cannot be reached; what was asked for may or may not have been done."""
 
 
-class RegistryRefused(RegistryUnavailable):
+class StorageRefused(StorageUnavailable):
     """It answers, and does not let us in: that will not mend itself."""
 
 

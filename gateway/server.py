@@ -9,17 +9,17 @@ import structlog
 from aiohttp import web
 
 from gateway.api.connections import Connections
-from gateway.api.keys import HEALTH, LIVEKIT, REGISTRY, WATCH
+from gateway.api.keys import DEADLINE_LOOP, HEALTH, LIVEKIT, REGISTRY
 from gateway.api.limits import LIMITS
 from gateway.app import create_app
 from gateway.config.settings import Config
-from gateway.config.validation import serving_problems
+from gateway.config.validation import validate_for_serve
 from gateway.errors import (
     ConfigError,
     LiveKitRefused,
     LiveKitUnreachable,
-    RegistryRefused,
-    RegistryUnavailable,
+    StorageRefused,
+    StorageUnavailable,
 )
 from gateway.storage.redis.connect import url_problem
 
@@ -38,9 +38,9 @@ async def serve(config: Config) -> None:
     Then /readyz says 503, requests are taken for `server.drain_delay`, running ones finished within
     `server.finish_timeout`, callbacks within `callbacks.flush_timeout`.
     """
-    problems = serving_problems(config)
-    if config.registry.url and (wrong := url_problem(config.registry.url)):
-        problems.append(f"REDIS_URL (registry.url) {wrong}")
+    problems = validate_for_serve(config)
+    if config.storage.url and (wrong := url_problem(config.storage.url)):
+        problems.append(f"REDIS_URL (storage.url) {wrong}")
     if problems:
         raise ConfigError(problems)
     gc.set_threshold(*GC_THRESHOLDS)
@@ -52,7 +52,7 @@ async def serve(config: Config) -> None:
     try:
         await _check_livekit(app, config)
         await _check_registry(app)
-        await app[WATCH].compare()
+        await app[DEADLINE_LOOP].reconcile()
         server = await _listen(runner, config)
         try:
             await stop.wait()
@@ -96,19 +96,19 @@ async def _check_livekit(app: web.Application, config: Config) -> None:
             ]
         ) from error
     except LiveKitUnreachable as error:
-        log.warning("livekit.away", url=config.livekit.url, error=str(error))
+        log.warning("livekit.unavailable", url=config.livekit.url, error=str(error))
 
 
 async def _check_registry(app: web.Application) -> None:
     """As with LiveKit: a wrong password will not mend itself, a Redis that is away may come."""
     try:
         await app[REGISTRY].count_active()
-    except RegistryRefused as error:
+    except StorageRefused as error:
         raise ConfigError(
             [f"{error}: check user and password in REDIS_URL, and what Redis lets that user do"]
         ) from error
-    except RegistryUnavailable as error:
-        log.warning("registry.away", error=str(error))
+    except StorageUnavailable as error:
+        log.warning("storage.unavailable", error=str(error))
 
 
 async def _listen(runner: web.AppRunner, config: Config) -> asyncio.Server:
@@ -125,11 +125,15 @@ async def _listen(runner: web.AppRunner, config: Config) -> asyncio.Server:
             ) from error
         raise ConfigError([f"cannot listen on {host}:{port}: {error.strerror}"]) from error
     log.info("gateway.listening", host=host, port=server.sockets[0].getsockname()[1])
-    if config.unproven:
+    if config.unauthenticated_endpoints:
         open_or_loopback = (
             "these doors are open to everybody"
             if config.security.allow_unauthenticated
             else "listening on loopback only"
         )
-        log.warning("gateway.unproven", missing=list(config.unproven), therefore=open_or_loopback)
+        log.warning(
+            "security.unauthenticated",
+            missing=list(config.unauthenticated_endpoints),
+            therefore=open_or_loopback,
+        )
     return server

@@ -6,28 +6,28 @@ import uuid
 from collections.abc import Callable
 from functools import cached_property
 
-from gateway.callbacks.delivery_loop import Courier, Sends
+from gateway.callbacks.delivery_loop import Deliverer, Transport
 from gateway.config.settings import Config
 from gateway.inbound.participant_strategy import ParticipantStrategy
 from gateway.inbound.room_strategy import RoomStrategy
 from gateway.inbound.service import InboundCalls
 from gateway.inbound.strategy import Strategy
 from gateway.lifecycle.deadlines import Deadlines
-from gateway.lifecycle.deferred import Backlog
-from gateway.lifecycle.dialing import Legs
+from gateway.lifecycle.deferred import DeferredWrites
+from gateway.lifecycle.dialing import Dialer
 from gateway.lifecycle.lifecycle import Lifecycle
-from gateway.lifecycle.room_cleanup import Sweeper
+from gateway.lifecycle.room_cleanup import RoomCleanup
 from gateway.livekit.client import LiveKit
 from gateway.livekit.sip import SipLegs
 from gateway.livekit.trunks import OutboundTrunk, Trunks
-from gateway.monitor.deadline_loop import Watch
-from gateway.monitor.diagnostics import Seen
-from gateway.monitor.reconciler import Rooms
-from gateway.monitor.stray_rooms import Uninvited
+from gateway.monitor.deadline_loop import DeadlineLoop
+from gateway.monitor.diagnostics import Counters
+from gateway.monitor.reconciler import Reconciler
+from gateway.monitor.stray_rooms import StrayRooms
 from gateway.outbound.service import OutboundCalls
 from gateway.storage.redis.database import Database
 from gateway.storage.registry import CallRegistry
-from gateway.storage.stores import Stores, in_memory, in_redis
+from gateway.storage.stores import StorageBackend, memory_backend, redis_backend
 from gateway.transfers.fallback import Fallback
 from gateway.transfers.service import Transfers
 
@@ -56,63 +56,65 @@ class Parts:
         self,
         config: Config,
         livekit: LiveKit,
-        sender: Sends,
-        seen: Seen,
+        sender: Transport,
+        counters: Counters,
         database: Database | None = None,
         *,
         clock: Callable[[], int] = now,
     ) -> None:
         self.config = config
         self.livekit = livekit
-        self.seen = seen
+        self.counters = counters
         self._sender = sender
         self._database = database
         self._clock = clock
 
     async def close(self, *, grace: float) -> None:
         """Stop what runs beside the doors; callbacks under way get `grace` s."""
-        await self._legs.close()
-        await self._backlog.close()
-        await self.stores.turn.give_up()
+        await self._dialer.close()
+        await self._deferred.close()
+        await self.stores.leader.release()
         await self.stores.outbox.close(grace=grace)
 
     @cached_property
-    def stores(self) -> Stores:
-        courier = Courier(self.config.callbacks, self._sender, self._clock)
+    def stores(self) -> StorageBackend:
+        deliverer = Deliverer(self.config.callbacks, self._sender, self._clock)
         new, clock, deadline = new_outbound_id, self._clock, self._deadlines.next
         if self._database:
-            return in_redis(
+            return redis_backend(
                 self._database,
                 self.config,
-                courier,
+                deliverer,
                 deadline=deadline,
                 new_call_id=new,
                 clock=clock,
             )
-        return in_memory(self.config, courier, deadline=deadline, new_call_id=new, clock=clock)
+        return memory_backend(
+            self.config, deliverer, deadline=deadline, new_call_id=new, clock=clock
+        )
 
     @cached_property
     def registry(self) -> CallRegistry:
         return self.stores.registry
 
     @cached_property
-    def sweeper(self) -> Sweeper:
-        return Sweeper(self.livekit, self._clock)
+    def room_cleanup(self) -> RoomCleanup:
+        return RoomCleanup(self.livekit, self._clock)
 
     @cached_property
     def lifecycle(self) -> Lifecycle:
-        return Lifecycle(self.registry, self.sweeper, self._backlog)
+        return Lifecycle(self.registry, self.room_cleanup, self._deferred)
 
     @cached_property
-    def rooms(self) -> Rooms:
-        return Rooms(
+    def reconciler(self) -> Reconciler:
+        return Reconciler(
             self.config,
             registry=self.registry,
             lifecycle=self.lifecycle,
             livekit=self.livekit,
-            sweeper=self.sweeper,
-            uninvited=Uninvited(
-                self.livekit, Trunks(self.livekit), self.sweeper, self.seen, self._clock
+            room_cleanup=self.room_cleanup,
+            stray_rooms=StrayRooms(
+                self.livekit, Trunks(self.livekit), self.room_cleanup, self.counters, self._clock
             ),
             clock=self._clock,
         )
@@ -137,7 +139,7 @@ class Parts:
             registry=self.registry,
             lifecycle=self.lifecycle,
             livekit=self.livekit,
-            legs=self._legs,
+            dialer=self._dialer,
             trunk=self._trunk,
             clock=self._clock,
         )
@@ -154,24 +156,24 @@ class Parts:
         )
 
     @cached_property
-    def watch(self) -> Watch:
-        return Watch(
+    def deadline_loop(self) -> DeadlineLoop:
+        return DeadlineLoop(
             self.config,
             registry=self.registry,
             lifecycle=self.lifecycle,
             livekit=self.livekit,
-            sweeper=self.sweeper,
+            room_cleanup=self.room_cleanup,
             outbox=self.stores.outbox,
-            backlog=self._backlog,
-            rooms=self.rooms,
+            deferred=self._deferred,
+            reconciler=self.reconciler,
             deadlines=self._deadlines,
-            turn=self.stores.turn,
+            leader=self.stores.leader,
             clock=self._clock,
         )
 
     @cached_property
-    def _backlog(self) -> Backlog:
-        return Backlog()
+    def _deferred(self) -> DeferredWrites:
+        return DeferredWrites()
 
     @cached_property
     def _deadlines(self) -> Deadlines:
@@ -189,7 +191,7 @@ class Parts:
             rooms=rooms,
             lifecycle=self.lifecycle,
             livekit=self.livekit,
-            legs=self._legs,
+            dialer=self._dialer,
             trunk=self._trunk,
             clock=self._clock,
         )
@@ -203,8 +205,8 @@ class Parts:
         return SipLegs(self.livekit)
 
     @cached_property
-    def _legs(self) -> Legs:
-        return Legs(lifecycle=self.lifecycle, sip=self._sip, clock=self._clock)
+    def _dialer(self) -> Dialer:
+        return Dialer(lifecycle=self.lifecycle, sip=self._sip, clock=self._clock)
 
     @cached_property
     def _trunk(self) -> OutboundTrunk:

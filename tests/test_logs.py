@@ -46,7 +46,7 @@ async def test_what_waits_at_the_end_is_written() -> None:
 LIBRARIES = """
 import logging, structlog
 from gateway.logs import configure_logs
-from gateway.settings import LoggingSettings
+from gateway.config.settings import LoggingSettings
 output = configure_logs(LoggingSettings(format={form!r}), ["the-secret"])
 logging.getLogger("aiohttp.server").error("%s said %s", "+15550100", "the-secret")
 try:

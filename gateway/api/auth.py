@@ -2,8 +2,8 @@
 
 from aiohttp import web
 
-from gateway.api.client_address import Door, admit
-from gateway.api.keys import CLOCK, CONFIG, PROOF
+from gateway.api.client_address import ClientGroup, check_allowed_address
+from gateway.api.keys import CLOCK, CONFIG, WEBHOOK_VERIFIER
 from gateway.api.parsing import read_body
 from gateway.errors import ApiError
 from gateway.jambonz import basic_auth, signature
@@ -11,12 +11,12 @@ from gateway.livekit.webhooks import ProofError
 from gateway.security.api_keys import Role, matching
 
 
-async def jambonz_body(request: web.Request) -> bytes:
+async def verified_jambonz_body(request: web.Request) -> bytes:
     """The body of a Jambonz hook, proven by its signature or by basic auth where either is set."""
-    admit(request, Door.JAMBONZ)
+    check_allowed_address(request, ClientGroup.JAMBONZ)
     security = request.app[CONFIG].security
     body = await read_body(request)
-    if security.is_jambonz_proven and not _has_basic_auth(request):
+    if security.has_webhook_auth and not _has_basic_auth(request):
         _check_signature(request, body)
     return body
 
@@ -60,10 +60,10 @@ def _check_signature(request: web.Request, body: bytes) -> None:
 
 async def livekit_body(request: web.Request) -> bytes:
     """The body of a LiveKit webhook or an agent's report, proven by the LiveKit key."""
-    admit(request, Door.LIVEKIT)
+    check_allowed_address(request, ClientGroup.LIVEKIT)
     body = await read_body(request)
     try:
-        request.app[PROOF].check(request.headers.get("Authorization"), body)
+        request.app[WEBHOOK_VERIFIER].check(request.headers.get("Authorization"), body)
     except ProofError as error:
         raise ApiError(
             401, "bad_token", f"{error}; it must be signed with this gateway's LIVEKIT_API_SECRET"
@@ -71,9 +71,9 @@ async def livekit_body(request: web.Request) -> bytes:
     return body
 
 
-def require(request: web.Request, role: Role) -> str:
+def require_role(request: web.Request, role: Role) -> str:
     """The name of the visitor's API key, which must have `role`; "" while no key is configured."""
-    admit(request, Door.API)
+    check_allowed_address(request, ClientGroup.API)
     keys = request.app[CONFIG].security.keys
     if not keys:
         return ""

@@ -1,4 +1,4 @@
-"""Where a request comes from, and whether its door is open to that address at all."""
+"""Where a request comes from, and whether its group is open to that address at all."""
 
 from enum import StrEnum
 
@@ -9,7 +9,7 @@ from gateway.errors import ApiError
 from gateway.security.addresses import Address, client_address, is_among
 
 
-class Door(StrEnum):
+class ClientGroup(StrEnum):
     """Kinds of doors, by the setting that lists who may come to them."""
 
     JAMBONZ = "jambonz_addresses"
@@ -24,17 +24,17 @@ def address_of(request: web.Request) -> Address | None:
     return client_address(request.remote, forwarded, trusted)
 
 
-def admit(request: web.Request, door: Door) -> None:
+def check_allowed_address(request: web.Request, group: ClientGroup) -> None:
     """Before anything else of the request is looked at. Raises ApiError 403.
 
     That an address is on the list proves nothing: it only spares others the try.
     """
-    allowed = getattr(request.app[CONFIG].security, door)
+    allowed = getattr(request.app[CONFIG].security, group)
     if not allowed:
         return
     address = address_of(request)
     if not is_among(address, allowed):
         seen = address or "an address that X-Forwarded-For does not tell"
         raise ApiError(
-            403, "address_not_allowed", f"{seen} is not one of security.{door} of the gateway"
+            403, "address_not_allowed", f"{seen} is not one of security.{group} of the gateway"
         )

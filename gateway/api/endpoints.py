@@ -1,4 +1,4 @@
-"""Every door there is, as the OpenAPI document tells of it: what it takes, answers and refuses."""
+"""The endpoints as the OpenAPI document has them: what each takes, answers and refuses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,15 +11,15 @@ from gateway.api.schemas import responses as answers
 from gateway.api.schemas.dispatch import DispatchSchema
 from gateway.api.schemas.listing import ListQuerySchema
 
-#: A schema, or JSON Schema where the door reads without one.
+#: A schema, or JSON Schema where the endpoint reads without one.
 Shape: TypeAlias = type[Schema] | Schema | Mapping[str, Any]
 
-#: The proofs, by their names in the document. None of a door's is for everybody.
+#: The proofs, by their names in the document. None of a endpoint's is for everybody.
 JAMBONZ = ("jambonzSignature", "jambonzBasicAuth")
 API_KEY = ("bearer", "apiKey")
 LIVEKIT = ("livekitToken",)
 
-#: What a door may refuse, by the error's code: HTTP status, and when.
+#: What a endpoint may refuse, by the error's code: HTTP status, and when.
 REFUSALS: Mapping[str, tuple[int, str]] = {
     "unreadable": (400, "the body is not encoded as its headers say"),
     "not_json": (400, "the body is not JSON"),
@@ -48,12 +48,12 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "livekit_unreachable": (503, "LiveKit does not answer"),
     "not_answered": (504, "the far end did not answer, and LiveKit did not say why"),
     "overloaded": (503, "there is too much to do: come back"),
-    "registry_unavailable": (503, "calls cannot be looked up now: try again"),
+    "storage_unavailable": (503, "calls cannot be looked up now: try again"),
 }
 _BODY = ("unreadable", "too_slow", "too_large")
 _JSON = (*_BODY, "not_json", "unsupported_media_type", "invalid")
 #: What comes with a Retry-After.
-RETRIED = frozenset({"too_many_calls", "too_many_requests", "overloaded", "registry_unavailable"})
+RETRIED = frozenset({"too_many_calls", "too_many_requests", "overloaded", "storage_unavailable"})
 
 PATH_PARAMETERS = {
     "call_id": "the call's id, which is also its LiveKit room's name",
@@ -62,7 +62,7 @@ PATH_PARAMETERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Endpoint:
     """`answers` by status, None for no body; `refusals` are keys of REFUSALS.
 
     `headers` may come with a request, `farewell` come with its answer: name → description.
@@ -70,7 +70,7 @@ class Door:
 
     method: str
     path: str
-    visitor: str
+    client: str
     summary: str
     proofs: tuple[str, ...] = ()
     body: Shape | None = None
@@ -89,20 +89,20 @@ _VERBS = answers.VerbSchema(many=True)
 
 def _hook(
     path: str, summary: str, body: type[Schema], *, refusals: tuple[str, ...] = (), **more: Any
-) -> Door:
+) -> Endpoint:
     """Jambonz posts, and is answered with verbs."""
     all_of = ("bad_signature", "bad_basic_auth", "address_not_allowed", *_JSON, *refusals)
     more.setdefault("answers", {200: _VERBS})
-    return Door("post", path, "jambonz", summary, JAMBONZ, body, refusals=all_of, **more)
+    return Endpoint("post", path, "jambonz", summary, JAMBONZ, body, refusals=all_of, **more)
 
 
 def _asked(
     method: str, path: str, summary: str, answer: Shape, *refusals: str, **more: Any
-) -> Door:
+) -> Endpoint:
     """n8n and ops ask with an API key."""
     more["answers"] = {200: answer}
     all_of = ("unauthorized", "address_not_allowed", *refusals)
-    return Door(method, path, "ops", summary, API_KEY, refusals=all_of, **more)
+    return Endpoint(method, path, "ops", summary, API_KEY, refusals=all_of, **more)
 
 
 #: LiveKit's WebhookEvent as protobuf's JSON; what else is in it is not ours.
@@ -132,14 +132,14 @@ _WEBHOOK = {
     },
 }
 
-DOORS: tuple[Door, ...] = (
+ENDPOINTS: tuple[Endpoint, ...] = (
     _hook(
         "/livekit-api",
         "A call arrives: Jambonz' call hook",
         schemas.CallHookSchema,
         refusals=("overloaded",),
     ),
-    Door(
+    Endpoint(
         "options",
         "/livekit-api",
         "jambonz",
@@ -164,7 +164,7 @@ DOORS: tuple[Door, ...] = (
         schemas.ReferHookSchema,
         refusals=(
             *("bad_refer_to", "transfer_not_allowed", "not_found", "transfer_pending"),
-            "registry_unavailable",
+            "storage_unavailable",
         ),
     ),
     _hook(
@@ -204,7 +204,7 @@ DOORS: tuple[Door, ...] = (
         *_JSON,
         *("forbidden", "idempotency_key_reused", "too_many_calls", "too_many_requests"),
         *("livekit_refused", "no_agent", "no_trunk", "livekit_unreachable"),
-        *("not_answered", "overloaded", "registry_unavailable"),
+        *("not_answered", "overloaded", "storage_unavailable"),
         body=DispatchSchema,
         headers={"Idempotency-Key": "the same key is the same call, at most 255 characters"},
     ),
@@ -213,7 +213,7 @@ DOORS: tuple[Door, ...] = (
         "/livekit-api/calls",
         "The calls there are, newest first",
         answers.CallsSchema,
-        *("invalid", "overloaded", "registry_unavailable"),
+        *("invalid", "overloaded", "storage_unavailable"),
         query=ListQuerySchema,
     ),
     _asked(
@@ -221,14 +221,14 @@ DOORS: tuple[Door, ...] = (
         "/livekit-api/calls/{call_id}",
         "A call with its timeline, report and deliveries",
         answers.CallSchema,
-        *("not_found", "registry_unavailable"),
+        *("not_found", "storage_unavailable"),
     ),
     _asked(
         "get",
         "/livekit-api/events",
         "What happens to calls, as it happens: server-sent events",
         {"type": "string", "description": "events `call` with {event, call}, or `missed`"},
-        *("overloaded", "registry_unavailable"),
+        *("overloaded", "storage_unavailable"),
         headers={"Last-Event-ID": "the id of the last event that was heard, to miss none"},
         answer_type="text/event-stream",
     ),
@@ -237,7 +237,7 @@ DOORS: tuple[Door, ...] = (
         "/livekit-api/calls/{call_id}/hangup",
         "End a call",
         answers.CallSchema,
-        *("forbidden", "not_found", "registry_unavailable"),
+        *("forbidden", "not_found", "storage_unavailable"),
     ),
     _asked(
         "post",
@@ -246,7 +246,7 @@ DOORS: tuple[Door, ...] = (
         answers.CallSchema,
         *_JSON,
         *("forbidden", "transfer_not_allowed", "not_found", "not_ongoing", "transfer_pending"),
-        *("livekit_refused", "livekit_unreachable", "registry_unavailable"),
+        *("livekit_refused", "livekit_unreachable", "storage_unavailable"),
         body=schemas.TransferSchema,
         body_required=False,
     ),
@@ -255,7 +255,7 @@ DOORS: tuple[Door, ...] = (
         "/livekit-api/calls/{call_id}/deliveries/{delivery_id}/retry",
         "Try a callback once more",
         answers.DeliverySchema,
-        *("forbidden", "not_found", "registry_unavailable"),
+        *("forbidden", "not_found", "storage_unavailable"),
     ),
     _asked(
         "get",
@@ -264,7 +264,7 @@ DOORS: tuple[Door, ...] = (
         answers.DiagnosticsSchema,
     ),
     _asked("get", "/openapi.json", "This document", {"type": "object"}),
-    Door(
+    Endpoint(
         "post",
         "/livekit-api/calls/{call_id}/report",
         "agent",
@@ -272,9 +272,9 @@ DOORS: tuple[Door, ...] = (
         LIVEKIT,
         schemas.AgentReportSchema,
         answers={204: None},
-        refusals=("bad_token", "address_not_allowed", *_JSON, "registry_unavailable"),
+        refusals=("bad_token", "address_not_allowed", *_JSON, "storage_unavailable"),
     ),
-    Door(
+    Endpoint(
         "post",
         "/livekit/webhook",
         "livekit",
@@ -285,14 +285,14 @@ DOORS: tuple[Door, ...] = (
         answers={204: None},
         refusals=("bad_token", "address_not_allowed", *_BODY, "not_an_event"),
     ),
-    Door(
+    Endpoint(
         "get",
         "/healthz",
         "ops",
         "Whether the process lives",
         answers={200: answers.AliveSchema},
     ),
-    Door(
+    Endpoint(
         "get",
         "/readyz",
         "ops",

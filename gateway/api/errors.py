@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.api.client_address import address_of
-from gateway.errors import ApiError, LiveKitRefused, LiveKitUnreachable, RegistryUnavailable
+from gateway.errors import ApiError, LiveKitRefused, LiveKitUnreachable, StorageUnavailable
 
 log = structlog.get_logger()
 
@@ -18,7 +18,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Everything raised behind it, as `{"error", "message", "details"}` with the status it has."""
     try:
         return await handler(request)
-    except (ApiError, RegistryUnavailable) as raised:
+    except (ApiError, StorageUnavailable) as raised:
         error = raised if isinstance(raised, ApiError) else _away(raised)
         _note(request, error.status, error.code, error.message)
         return refusal(error)
@@ -61,8 +61,8 @@ _EXPLAINED: Mapping[int, tuple[str, str]] = {
 }
 
 
-def _away(error: RegistryUnavailable) -> ApiError:
-    return ApiError(503, "registry_unavailable", f"try again: {error}", retry_after=1)
+def _away(error: StorageUnavailable) -> ApiError:
+    return ApiError(503, "storage_unavailable", f"try again: {error}", retry_after=1)
 
 
 def _note(request: web.Request, status: int, code: str, message: str) -> None:

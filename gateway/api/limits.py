@@ -12,7 +12,7 @@ from gateway.api.client_address import address_of
 from gateway.api.errors import refusal
 from gateway.config.settings import Config
 from gateway.errors import ApiError
-from gateway.security.rate_limit import Rates
+from gateway.security.rate_limit import RateLimiter
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ LOG_EVERY = 1.0
 
 
 @dataclass(slots=True)
-class Room:
+class Slots:
     """How many requests are being answered, and how many may be."""
 
     size: int
@@ -40,28 +40,30 @@ class Limits:
         settings = config.limits
         self.refused: Counter[str] = Counter()
         self._max_header_bytes = settings.max_header_bytes
-        self._rates = Rates(settings.dispatch_rate, settings.dispatch_burst)
+        self._dispatch_rate = RateLimiter(settings.dispatch_rate, settings.dispatch_burst)
         # A dispatch may wait for somebody to answer the telephone, which is no work for us. As many
         # wait as outbound calls may be active; besides these, some are being prepared or refused.
-        waiting = Room(config.outbound.max_active_calls + settings.max_requests)
-        self._rooms = {**dict.fromkeys(NEW_WORK, Room(settings.max_requests)), DISPATCH: waiting}
+        waiting = Slots(config.outbound.max_active_calls + settings.max_requests)
+        self._slots = {**dict.fromkeys(NEW_WORK, Slots(settings.max_requests)), DISPATCH: waiting}
         self._logged_at = -LOG_EVERY
 
-    def room(self, path: str) -> Room | None:
+    def slots_for(self, path: str) -> Slots | None:
         """What a request at `path` needs a place in; None for one that is always let in."""
-        return self._rooms.get(path)
+        return self._slots.get(path)
 
     def is_oversized(self, request: web.Request) -> bool:
         """Whether its headers are longer than they may be, each with its colon and line end."""
         length = sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
         return length > self._max_header_bytes
 
-    def check_rate(self, request: web.Request, visitor: str) -> None:
+    def check_rate(self, request: web.Request, client: str) -> None:
         """Raises ApiError 429 for an API key that asks too often; an address where none is needed.
 
         The rate is that of this gateway, whatever the key has asked others.
         """
-        wait = self._rates.take(visitor or f"address {address_of(request)}", time.monotonic_ns())
+        wait = self._dispatch_rate.acquire(
+            client or f"address {address_of(request)}", time.monotonic_ns()
+        )
         if wait:
             self.refused["too_many_requests"] += 1
             message = f"too many requests with this API key: come back in {wait} s"
@@ -73,29 +75,29 @@ class Limits:
         now = time.monotonic()
         if now - self._logged_at >= LOG_EVERY:
             self._logged_at = now
-            log.warning("limit.met", what=what, since_start=dict(self.refused))
+            log.warning("limit.exceeded", what=what, since_start=dict(self.refused))
 
 
 LIMITS = web.AppKey("limits", Limits)
 
 
 @web.middleware
-async def shed(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def load_shedding(request: web.Request, handler: Handler) -> web.StreamResponse:
     """New work beyond `limits.max_requests` is refused at once, its body unread."""
     limits = request.app[LIMITS]
     if limits.is_oversized(request):
         limits.note("headers_too_large")
         message = "the headers are larger than limits.max_header_bytes"
         return refusal(ApiError(431, "headers_too_large", message))
-    room = limits.room(request.path)
-    if room is None:
+    slots = limits.slots_for(request.path)
+    if slots is None:
         return await handler(request)
-    if room.taken >= room.size:
+    if slots.taken >= slots.size:
         limits.note("overloaded")
-        message = f"{room.size} requests are being answered: come back in {RETRY_AFTER} s"
+        message = f"{slots.size} requests are being answered: come back in {RETRY_AFTER} s"
         return refusal(ApiError(503, "overloaded", message, retry_after=RETRY_AFTER))
-    room.taken += 1
+    slots.taken += 1
     try:
         return await handler(request)
     finally:
-        room.taken -= 1
+        slots.taken -= 1

@@ -8,7 +8,7 @@ from typing import Self
 from gateway.security.callback_urls import without_query
 
 #: The longest pause between two tries, in s.
-LONGEST_PAUSE = 60.0
+LONGEST_BACKOFF = 60.0
 #: A Wait node of n8n answers 409 while it is not waiting yet, and for ever once it is through.
 CONFLICT_LIMIT = 60.0
 
@@ -59,7 +59,7 @@ class Delivery:
     def is_pending(self) -> bool:
         return self.status is DeliveryStatus.PENDING
 
-    def note(self, answer: Answer, at: int, *, give_up_after: float) -> None:
+    def record_attempt(self, answer: Answer, at: int, *, give_up_after: float) -> None:
         """One more try was made."""
         self.attempts += 1
         self.last_attempt_at = at
@@ -67,15 +67,15 @@ class Delivery:
         self.last_error = answer.error
         if answer.is_accepted:
             self.status = DeliveryStatus.DELIVERED
-        elif self._is_hopeless(at, give_up_after):
+        elif self._should_give_up(at, give_up_after):
             self.status = DeliveryStatus.FAILED
 
-    def pause(self, answer: Answer) -> float:
+    def backoff(self, answer: Answer) -> float:
         """How long to wait before the next try, in s, before jitter."""
         doubled: float = 2.0 ** min(self.attempts - 1, 10)
-        return min(max(doubled, answer.retry_after or 0.0), LONGEST_PAUSE)
+        return min(max(doubled, answer.retry_after or 0.0), LONGEST_BACKOFF)
 
-    def again(self, at: int) -> None:
+    def reset(self, at: int) -> None:
         """Somebody asked to try once more."""
         self.status = DeliveryStatus.PENDING
         self.pending_since = at
@@ -102,7 +102,7 @@ class Delivery:
             "last_error": self.last_error,
         }
 
-    def _is_hopeless(self, at: int, give_up_after: float) -> bool:
+    def _should_give_up(self, at: int, give_up_after: float) -> bool:
         waited = (at - self.pending_since) / 1000
         limit = min(give_up_after, CONFLICT_LIMIT) if self.last_status == 409 else give_up_after
         return self.last_status == 410 or waited >= limit

@@ -14,16 +14,18 @@ from gateway.security.callback_urls import without_query
 log = structlog.get_logger()
 
 
-class Sends(Protocol):
+class Transport(Protocol):
     async def send(self, url: str, body: str, event_id: str) -> Answer: ...
 
 
-class Courier:
+class Deliverer:
     """`clock` in ms since epoch."""
 
-    def __init__(self, settings: CallbackSettings, sender: Sends, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, settings: CallbackSettings, transport: Transport, clock: Callable[[], int]
+    ) -> None:
         self._settings = settings
-        self._sender = sender
+        self._transport = transport
         self._clock = clock
 
     async def deliver(
@@ -31,19 +33,21 @@ class Courier:
     ) -> None:
         """Try until it is delivered or has failed; `tried` is told after each try in between."""
         while True:
-            answer = await self._sender.send(delivery.url, delivery.body, delivery.event_id)
-            delivery.note(answer, self._clock(), give_up_after=self._settings.give_up_after)
+            answer = await self._transport.send(delivery.url, delivery.body, delivery.event_id)
+            delivery.record_attempt(
+                answer, self._clock(), give_up_after=self._settings.give_up_after
+            )
             if not delivery.is_pending:
                 break
             await tried(delivery)
-            await asyncio.sleep(delivery.pause(answer) * random.uniform(0.5, 1.0))  # noqa: S311
-        level = log.info if delivery.status is DeliveryStatus.DELIVERED else log.warning
+            await asyncio.sleep(delivery.backoff(answer) * random.uniform(0.5, 1.0))  # noqa: S311
+        delivered = delivery.status is DeliveryStatus.DELIVERED
+        level, event = (log.info, "delivered") if delivered else (log.warning, "failed")
         level(
-            "callback.done",
+            f"callback.{event}",
             call_id=delivery.call_id,
             kind=delivery.event,
             url=without_query(delivery.url),
-            outcome=delivery.status,
             attempts=delivery.attempts,
             error=delivery.last_error,
         )

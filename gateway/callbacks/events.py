@@ -10,11 +10,11 @@ from gateway.calls.views import reported, summary
 from gateway.config.settings import CallbackSettings
 
 
-class Notices:
+class CallbackEvents:
     def __init__(self, settings: CallbackSettings) -> None:
         self._settings = settings
 
-    def of(self, change: Change, now: int) -> list[Delivery]:
+    def deliveries(self, change: Change, now: int) -> list[Delivery]:
         """The deliveries that `change` asks for, in the order they are to arrive in."""
         call = change.after
         if not (call.callback_url or self._settings.urls):
@@ -60,5 +60,5 @@ def _events(change: Change) -> Iterator[tuple[str, str]]:
         yield "transfer_ended", f"{of_call}_transfer_ended_{call.transfer.number}"
     if change.ended:
         yield "call_ended", f"{of_call}_call_ended"
-    if change.analyzed:
+    if change.report_settled:
         yield "call_analyzed", f"{of_call}_call_analyzed"

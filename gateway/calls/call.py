@@ -62,7 +62,7 @@ class EventKind(StrEnum):
     LIVEKIT_FAILED = "livekit_failed"
     DISPATCHED = "dispatched"
     NO_AGENT = "no_agent"
-    PARKED = "parked"
+    ENQUEUED = "enqueued"
     DIALING = "dialing"
     REJECTED = "rejected"
     LEG_STATUS = "leg_status"
@@ -82,10 +82,10 @@ class EventKind(StrEnum):
     STOPPED = "stopped"
     ROOM_FINISHED = "room_finished"
     EXPIRED = "expired"
-    OVERRAN = "overran"
+    MAX_DURATION_REACHED = "max_duration_reached"
     TRANSFER_STARTED = "transfer_started"
     TRANSFER_ENDED = "transfer_ended"
-    REBUILT = "rebuilt"
+    RESTORED = "restored"
     REPORT_MISSED = "report_missed"
 
 
@@ -115,7 +115,7 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
-class Absence:
+class AgentAbsence:
     """The agent left the call `at` (ms since epoch): its job's id, why, and who said so."""
 
     at: int
@@ -186,8 +186,8 @@ class Call:
     timeline: tuple[TimelineEntry, ...] = ()
     report: Mapping[str, object] | None = None
     agent_came: bool = False
-    absence: Absence | None = None
-    is_analyzed: bool = False
+    agent_absence: AgentAbsence | None = None
+    report_settled: bool = False
     callback_url: str = field(default="", repr=False)
     callback_events: tuple[str, ...] = ()
 
@@ -196,15 +196,15 @@ class Call:
         return not self.call_status.is_end
 
     @property
-    def is_parked(self) -> bool:
+    def is_enqueued(self) -> bool:
         """Whether the caller waits, or waited, in a Jambonz queue for LiveKit's leg."""
-        return any(entry.event is EventKind.PARKED for entry in self.timeline)
+        return any(entry.event is EventKind.ENQUEUED for entry in self.timeline)
 
     @property
-    def is_lost(self) -> bool:
+    def needs_recovery(self) -> bool:
         """Whether the gateway lost it, and has found nobody in its room since."""
-        rebuilt = any(entry.event is EventKind.REBUILT for entry in self.timeline)
-        return rebuilt and self.call_status is CallStatus.REGISTERED
+        restore_call = any(entry.event is EventKind.RESTORED for entry in self.timeline)
+        return restore_call and self.call_status is CallStatus.REGISTERED
 
     @property
     def is_transferring(self) -> bool:
@@ -237,9 +237,9 @@ class Change:
         return not was and not self.after.is_active
 
     @property
-    def analyzed(self) -> bool:
-        was = self.before is not None and self.before.is_analyzed
-        return not was and self.after.is_analyzed
+    def report_settled(self) -> bool:
+        was = self.before is not None and self.before.report_settled
+        return not was and self.after.report_settled
 
     @property
     def transfer_started(self) -> bool:

@@ -60,7 +60,7 @@ class Credentials:
 class DialLimits:
     """`ring_timeout`: how long the far end may ring; `max_duration`: the longest call (both s)."""
 
-    ring_timeout: int
+    ringing_timeout: int
     max_duration: int
 
 

@@ -7,7 +7,7 @@ from gateway.calls.call import (
     TEXT_LIMIT,
     TIMELINE_HEAD,
     TIMELINE_LIMIT,
-    Absence,
+    AgentAbsence,
     Call,
     CallStatus,
     DisconnectionReason,
@@ -17,7 +17,7 @@ from gateway.calls.call import (
 )
 
 
-def advance(call: Call, event: Event) -> Call:
+def transition(call: Call, event: Event) -> Call:
     """The call after `event`. Total: any event is welcome in any status, in any order.
 
     An end is final: what comes later is noted in the timeline and changes nothing else, but the
@@ -26,14 +26,14 @@ def advance(call: Call, event: Event) -> Call:
     timeline = _extend(call.timeline, event)
     report = event.report or call.report
     if not call.is_active:
-        analyzed = call.is_analyzed or report is not None or event.kind is EventKind.REPORT_MISSED
-        return replace(call, timeline=timeline, report=report, is_analyzed=analyzed)
+        settled = call.report_settled or report is not None or event.kind is EventKind.REPORT_MISSED
+        return replace(call, timeline=timeline, report=report, report_settled=settled)
     livekit = {**call.livekit, **event.ids} if event.ids else call.livekit
     noted = replace(call, timeline=timeline, livekit=livekit, report=report)
     if call.is_transferring and event.kind in _DEPARTURES:
         return noted
-    transition = _TRANSITIONS.get(event.kind)
-    return transition(noted, event) if transition else noted
+    effect = _TRANSITIONS.get(event.kind)
+    return effect(noted, event) if effect else noted
 
 
 def _extend(timeline: tuple[TimelineEntry, ...], event: Event) -> tuple[TimelineEntry, ...]:
@@ -64,7 +64,7 @@ def _end(call: Call, event: Event, status: CallStatus, reason: DisconnectionReas
         # Clocks of two machines meet here: a call never ends before it began or was answered.
         end_timestamp=max(event.at, call.answer_timestamp or call.start_timestamp),
         sip=call.sip if event.kind is EventKind.TRANSFER_ENDED else event.sip or call.sip,
-        is_analyzed=call.report is not None,
+        report_settled=call.report is not None,
     )
 
 
@@ -87,7 +87,7 @@ def _leave(call: Call, event: Event) -> Call:
 
 
 def _agent_comes(call: Call, event: Event) -> Call:
-    return replace(call, agent_came=True, absence=None)
+    return replace(call, agent_came=True, agent_absence=None)
 
 
 def _agent_reports(call: Call, event: Event) -> Call:
@@ -98,8 +98,8 @@ def _agent_reports(call: Call, event: Event) -> Call:
 def _agent_leaves(call: Call, event: Event) -> Call:
     """The first to say so counts: hang-ups of both sides cross on the way here."""
     job_id = (event.ids or {}).get("job_id", "")
-    absence = Absence(event.at, job_id, event.reason, event.detail[:TEXT_LIMIT])
-    return replace(call, absence=call.absence or absence)
+    agent_absence = AgentAbsence(event.at, job_id, event.reason, event.detail[:TEXT_LIMIT])
+    return replace(call, agent_absence=call.agent_absence or agent_absence)
 
 
 def _overrun(call: Call, event: Event) -> Call:
@@ -134,13 +134,13 @@ def _close_transfer(call: Call, event: Event) -> Call:
 
 def _give_up(call: Call, event: Event) -> Call:
     """Whether a call that was lost had been answered, nobody can tell any more."""
-    if call.is_lost:
+    if call.needs_recovery:
         return _end(call, event, CallStatus.ERROR, DisconnectionReason.GATEWAY_LOST)
     return _end(call, event, CallStatus.NOT_CONNECTED, DisconnectionReason.REGISTERED_CALL_TIMEOUT)
 
 
 def _lack_agent(call: Call, event: Event) -> Call:
-    if call.is_lost:
+    if call.needs_recovery:
         return _give_up(call, event)
     return _end(call, event, CallStatus.ERROR, DisconnectionReason.NO_AGENT)
 
@@ -175,7 +175,7 @@ _TRANSITIONS: Mapping[EventKind, Callable[[Call, Event], Call]] = {
     EventKind.STOPPED: _hang_up,
     EventKind.ROOM_FINISHED: _room_gone,
     EventKind.EXPIRED: _give_up,
-    EventKind.OVERRAN: _overrun,
+    EventKind.MAX_DURATION_REACHED: _overrun,
     EventKind.TRANSFER_STARTED: _start_transfer,
     EventKind.TRANSFER_ENDED: _end_transfer,
 }

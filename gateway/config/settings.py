@@ -100,7 +100,7 @@ class SecuritySettings:
         return (*self.api_keys, *self.hashed_keys)
 
     @property
-    def is_jambonz_proven(self) -> bool:
+    def has_webhook_auth(self) -> bool:
         return bool(self.webhook_secrets or self.webhook_auth)
 
 
@@ -112,7 +112,7 @@ class LiveKitSettings:
     previous_keys: tuple[KeyPair, ...] = setting((), env="LIVEKIT_PREVIOUS_KEYS", secret=True)
     sip_host: str = setting("", env="LIVEKIT_SIP_HOST")
     sip_transport: str = setting("tcp", validate.OneOf(["udp", "tcp", "tls"]))
-    deadline: float = setting(2.0, validate.Range(0.1, 8))
+    timeout: float = setting(2.0, validate.Range(0.1, 8))
     connections: int = setting(100, validate.Range(1, 10_000))
 
     @property
@@ -165,7 +165,7 @@ class TrunkSettings:
 class InboundSettings:
     strategy: str = setting("room", validate.OneOf(["room", "participant"]))
     agent_timeout: float = setting(10.0, validate.Range(0.1, 120))
-    ring_timeout: int = setting(30, validate.Range(1, 600))
+    ringing_timeout: int = setting(30, validate.Range(1, 600))
     max_call_duration: int = setting(3600, validate.Range(10, 86_400))
     registered_timeout: float = setting(60.0, validate.Range(1, 3600))
     fallback: tuple[FallbackTarget, ...] = setting(())
@@ -173,7 +173,7 @@ class InboundSettings:
 
     @property
     def limits(self) -> DialLimits:
-        return DialLimits(self.ring_timeout, self.max_call_duration + LIMIT_MARGIN)
+        return DialLimits(self.ringing_timeout, self.max_call_duration + LIMIT_MARGIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +192,11 @@ class OutboundSettings:
 class TransferSettings:
     trunk: str = setting("")
     allowed: tuple[str, ...] = setting(())
-    ring_timeout: int = setting(30, validate.Range(1, 120))
+    ringing_timeout: int = setting(30, validate.Range(1, 120))
 
 
 @dataclass(frozen=True, slots=True)
-class SimpleSettings:
+class LegacySettings:
     sip_host: str = setting("")
     sunset: str = setting("2027-06-30", _check_date)
 
@@ -215,7 +215,7 @@ class CallbackSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class RegistrySettings:
+class StorageSettings:
     url: str = setting("", env="REDIS_URL", shown=False)
     prefix: str = setting("gateway", validate.Regexp(r"[A-Za-z0-9_.:-]{1,64}\Z"))
     timeout: float = setting(1.0, validate.Range(0.6, 8))
@@ -224,7 +224,7 @@ class RegistrySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class WatchSettings:
+class MonitorSettings:
     interval: float = setting(1.0, validate.Range(0.05, 60))
     reconcile_interval: float = setting(15.0, validate.Range(0.1, 600))
 
@@ -244,10 +244,10 @@ class Config:
     inbound: InboundSettings = field(default_factory=InboundSettings)
     outbound: OutboundSettings = field(default_factory=OutboundSettings)
     transfer: TransferSettings = field(default_factory=TransferSettings)
-    simple: SimpleSettings = field(default_factory=SimpleSettings)
+    legacy: LegacySettings = field(default_factory=LegacySettings)
     callbacks: CallbackSettings = field(default_factory=CallbackSettings)
-    registry: RegistrySettings = field(default_factory=RegistrySettings)
-    watch: WatchSettings = field(default_factory=WatchSettings)
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    monitor: MonitorSettings = field(default_factory=MonitorSettings)
 
     @property
     def own_url(self) -> str:
@@ -255,10 +255,10 @@ class Config:
         return self.server.public_url.rstrip("/") or f"http://{LOOPBACK}:{self.server.port}"
 
     @property
-    def unproven(self) -> tuple[str, ...]:
+    def unauthenticated_endpoints(self) -> tuple[str, ...]:
         """The environment variables whose absence leaves a door without a proof."""
         missing = []
-        if not self.security.is_jambonz_proven:
+        if not self.security.has_webhook_auth:
             missing.append("JAMBONZ_WEBHOOK_SECRET")
         if not self.security.keys:
             missing.append("GATEWAY_API_KEYS")
@@ -279,7 +279,7 @@ class Config:
     @property
     def listen_host(self) -> str:
         """Loopback unless every door has a proof, or its absence was written down as a choice."""
-        if self.unproven and not self.security.allow_unauthenticated:
+        if self.unauthenticated_endpoints and not self.security.allow_unauthenticated:
             return LOOPBACK
         return self.server.host
 

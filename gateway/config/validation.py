@@ -5,7 +5,7 @@ import re
 from urllib.parse import urlsplit
 
 from gateway.config.settings import Config, LiveKitSettings, ServerSettings, TrunkSettings
-from gateway.security.callback_urls import TargetRefused, host_of
+from gateway.security.callback_urls import CallbackUrlRejected, host_of
 
 #: `Name: value`, as RFC 9110 §5 has it.
 FIXED_HEADER = re.compile(
@@ -58,7 +58,7 @@ def credential_problems(trunks: TrunkSettings) -> list[str]:
     ]
 
 
-def serving_problems(config: Config) -> list[str]:
+def validate_for_serve(config: Config) -> list[str]:
     """What a gateway cannot start without, a line each; empty when it can."""
     livekit = config.livekit
     problems = livekit_problems(livekit) + credential_problems(config.trunks)
@@ -70,7 +70,7 @@ def serving_problems(config: Config) -> list[str]:
     for url in config.callbacks.urls:
         try:
             host_of(url)
-        except TargetRefused as refusal:
+        except CallbackUrlRejected as refusal:
             problems.append(f"callbacks.urls: {url!r} {refusal}")
     if config.callbacks.header and not FIXED_HEADER.fullmatch(config.callbacks.header):
         problems.append("CALLBACK_HEADER must be of the form Name: value")

@@ -16,7 +16,7 @@ from gateway.inbound.room_strategy import RoomStrategy, call_headers
 from gateway.jambonz import verbs
 from gateway.jambonz.urls import hook_url
 from gateway.jambonz.verbs import Verbs
-from gateway.lifecycle.dialing import Legs
+from gateway.lifecycle.dialing import Dialer
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.livekit.client import LiveKit
 from gateway.livekit.sip import DialOrder
@@ -40,7 +40,7 @@ class ParticipantStrategy:
         rooms: RoomStrategy,
         lifecycle: Lifecycle,
         livekit: LiveKit,
-        legs: Legs,
+        dialer: Dialer,
         trunk: OutboundTrunk,
         clock: Callable[[], int],
     ) -> None:
@@ -48,22 +48,22 @@ class ParticipantStrategy:
         self._rooms = rooms
         self._lifecycle = lifecycle
         self._livekit = livekit
-        self._legs = legs
+        self._dialer = dialer
         self._trunk = trunk
         self._clock = clock
 
     async def prepare(self, call: Call) -> Event:
         """Room and agent as ever, then LiveKit's leg, which takes its time: beside us."""
         told = {"audible_after": AUDIBLE_AFTER}
-        event = await self._rooms.prepare(call, told=told, parks=True)
+        event = await self._rooms.prepare(call, told=told, enqueues=True)
         if event.kind is not EventKind.ROOM_CREATED:
             return event
-        self._legs.beside(self._call_in(call), name=f"call in {call.call_id}")
-        return Event(EventKind.PARKED, event.at, ids=event.ids)
+        self._dialer.spawn(self._call_in(call), name=f"call in {call.call_id}")
+        return Event(EventKind.ENQUEUED, event.at, ids=event.ids)
 
     def connect(self, call: Call) -> Verbs:
         public_url = self._config.server.public_url
-        return verbs.park(
+        return verbs.enqueue(
             call.call_id,
             wait_hook=hook_url(public_url, "/livekit-api/queue-wait", call_id=call.call_id),
             action_hook=hook_url(public_url, "/livekit-api/queue-action", call_id=call.call_id),
@@ -82,11 +82,11 @@ class ParticipantStrategy:
             await self._failed(call, NO_TRUNK)
             return
         await self._lifecycle.apply(call.call_id, Event(EventKind.DIALING, self._clock()))
-        await self._legs.dial(call, self._order(call, trunk_id))
+        await self._dialer.dial(call, self._order(call, trunk_id))
 
     async def _agent_came(self, call: Call) -> bool:
         """Wait for the agent; False when the call has ended meanwhile, see watch.py."""
-        while (await self._lifecycle.current(call)).is_active:
+        while (await self._lifecycle.refreshed(call)).is_active:
             if await self._livekit.has_agent(call.call_id):
                 return True
             await asyncio.sleep(LOOK_EVERY)

@@ -12,7 +12,7 @@ from gateway.jambonz.urls import hook_url
 from gateway.jambonz.verbs import Verbs
 from gateway.livekit.client import LiveKit
 from gateway.livekit.metadata import job_metadata, room_metadata
-from gateway.livekit.rooms import RoomOrder
+from gateway.livekit.rooms import RoomRequest
 from gateway.transfers.fallback import UNAVAILABLE, Fallback
 
 log = structlog.get_logger()
@@ -28,16 +28,16 @@ class RoomStrategy:
         self._clock = clock
 
     async def prepare(
-        self, call: Call, *, told: Mapping[str, object] | None = None, parks: bool = False
+        self, call: Call, *, told: Mapping[str, object] | None = None, enqueues: bool = False
     ) -> Event:
         """Have LiveKit make the room and send the agent, who is `told` this besides.
 
         `parks` where the caller is to wait at Jambonz meanwhile.
         """
-        order = RoomOrder(
+        order = RoomRequest(
             name=call.call_id,
             agent_name=call.agent_name,
-            metadata=room_metadata(call, own_url=self._config.own_url, parks=parks),
+            metadata=room_metadata(call, own_url=self._config.own_url, enqueues=enqueues),
             job_metadata=job_metadata(call, own_url=self._config.own_url, extras=told),
             empty_timeout=round(self._config.inbound.registered_timeout),
         )

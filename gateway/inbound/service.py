@@ -17,7 +17,7 @@ from gateway.calls.call import (
     TimelineEntry,
 )
 from gateway.config.settings import Config
-from gateway.errors import RegistryUnavailable
+from gateway.errors import StorageUnavailable
 from gateway.inbound.strategy import Strategy
 from gateway.jambonz import verbs
 from gateway.jambonz.hooks import (
@@ -68,25 +68,29 @@ class InboundCalls:
         self._clock = clock
         self._underway: dict[str, asyncio.Future[Call]] = {}
 
-    async def arrived(self, hook: CallHook) -> Verbs:
+    async def on_call(self, hook: CallHook) -> Verbs:
         """Answer the call hook. A repeated one, even of a call under way, gets the same call."""
         try:
             if hook.to_number.startswith(CALL_PREFIX):
-                parked = await self._registry.get(hook.to_number)
-                if parked and parked.is_parked and parked.jambonz["call_sid"] != hook.call_sid:
-                    return _pick_up(parked)
+                enqueued = await self._registry.get(hook.to_number)
+                if (
+                    enqueued
+                    and enqueued.is_enqueued
+                    and enqueued.jambonz["call_sid"] != hook.call_sid
+                ):
+                    return _dequeue(enqueued)
             call = await self._registered(hook)
-        except RegistryUnavailable as error:
+        except StorageUnavailable as error:
             log.error("call.not_registered", call_sid=hook.call_sid, error=str(error))
-            return await self._fallback.hand_on(None, 0, UNAVAILABLE)
+            return await self._fallback.route_to_fallback(None, 0, UNAVAILABLE)
         if call.is_active:
             return self._strategy.connect(call)
-        return await self._fallback.hand_on(call, 0, call.sip or UNAVAILABLE)
+        return await self._fallback.route_to_fallback(call, 0, call.sip or UNAVAILABLE)
 
-    async def dial_ended(self, hook: DialHook, *, fallback: int) -> Verbs:
+    async def on_dial_action(self, hook: DialHook, *, fallback: int) -> Verbs:
         """Answer a dial's action hook; `fallback` is the next target to try, if it failed."""
         at = self._clock()
-        call = await self._lifecycle.tell(
+        call = await self._lifecycle.apply_to(
             hook.call_sid,
             self._registry.find_by_call_sid,
             lambda call: self._dial_event(call, hook, at),
@@ -98,21 +102,23 @@ class InboundCalls:
         outcome = hook.dial_sip or UNAVAILABLE
         if fallback == 0 and _lacked_agent(call):
             outcome = NO_AGENT
-        return await self._fallback.hand_on(call, fallback, outcome, answered=hook.caller_answered)
+        return await self._fallback.route_to_fallback(
+            call, fallback, outcome, answered=hook.caller_answered
+        )
 
-    async def waits(self, call_id: str) -> Verbs:
+    async def on_queue_wait(self, call_id: str) -> Verbs:
         """Answer a parked caller's wait hook: something to hear, until the agent will not come."""
         try:
             call = await self._registry.get(call_id)
             waits = call and call.is_active and not call.is_transferring
-        except RegistryUnavailable:
+        except StorageUnavailable:
             waits = True  # nobody knows better, and the next time is soon
         return verbs.play(self._config.inbound.wait_music) if waits else verbs.leave()
 
-    async def queue_ended(self, hook: QueueHook, call_id: str) -> Verbs:
+    async def on_queue_action(self, hook: QueueHook, call_id: str) -> Verbs:
         """Answer a parked caller's action hook: the talk is over, or it never came to one."""
         at = self._clock()
-        call = await self._lifecycle.tell(
+        call = await self._lifecycle.apply_to(
             call_id, self._registry.get, lambda call: self._queue_event(call, hook, at)
         )
         if call and call.is_transferring and not hook.caller_gone:
@@ -121,11 +127,11 @@ class InboundCalls:
             return []
         if hook.result == "bridged":
             return verbs.hang_up()
-        return await self._fallback.hand_on(call, 0, UNAVAILABLE, answered=True)
+        return await self._fallback.route_to_fallback(call, 0, UNAVAILABLE, answered=True)
 
-    async def status_changed(self, hook: StatusHook) -> None:
+    async def on_status(self, hook: StatusHook) -> None:
         at = self._clock()
-        await self._lifecycle.tell(
+        await self._lifecycle.apply_to(
             hook.registered_sid,
             partial(self._of_status, hook),
             lambda call: self._status_event(call, hook, at),
@@ -136,7 +142,7 @@ class InboundCalls:
         if call is None and hook.to_number.startswith(CALL_PREFIX):
             call = await self._registry.get(hook.to_number)
         if call is None:
-            log.info("call.unknown", call_sid=call_sid, call_status=hook.call_status)
+            log.info("call.not_found", call_sid=call_sid, call_status=hook.call_status)
         return call
 
     def _queue_event(self, call: Call, hook: QueueHook, at: int) -> Event:
@@ -158,12 +164,12 @@ class InboundCalls:
             # LiveKit's own leg to a parked caller: what it is told itself says more.
             return Event(EventKind.LEG_STATUS, at, detail=f"B leg {hook.call_status}")
         event = status_event(hook, at)
-        if event.kind is EventKind.ANSWERED and self._transfers.is_of_target(call, hook):
-            return self._transfers.answered(event.at)
-        if event.kind is EventKind.ANSWERED and call.is_parked:
+        if event.kind is EventKind.ANSWERED and self._transfers.is_target_leg(call, hook):
+            return self._transfers.completed_event(event.at)
+        if event.kind is EventKind.ANSWERED and call.is_enqueued:
             # Jambonz answered the caller to let them wait; the agent is not there yet.
             return Event(EventKind.LEG_STATUS, event.at, detail=event.detail)
-        return replace(event, answered_at=None) if call.is_parked else event
+        return replace(event, answered_at=None) if call.is_enqueued else event
 
     async def _registered(self, hook: CallHook) -> Call:
         first = self._underway.get(hook.call_sid)
@@ -185,9 +191,9 @@ class InboundCalls:
         new = self._new_call(hook)
         try:
             added = await self._lifecycle.register(new)
-        except RegistryUnavailable:
+        except StorageUnavailable:
             # Perhaps only the answer was lost: what is kept then is a call that has the fallback.
-            self._lifecycle.later(new.call_id, partial(_handed_on, at=self._clock()))
+            self._lifecycle.defer(new.call_id, partial(_handed_on, at=self._clock()))
             raise
         call = added.call
         if not added.is_new and not _is_unprepared(call):
@@ -216,7 +222,7 @@ class InboundCalls:
             to_number=hook.to_number,
             caller_name=hook.caller_name,
             account_code=account_code,
-            ringing_timeout=self._config.inbound.ring_timeout,
+            ringing_timeout=self._config.inbound.ringing_timeout,
             max_call_duration=self._config.inbound.max_call_duration,
             metadata={key: fact for key, fact in facts.items() if fact},
             jambonz={"call_sid": hook.call_sid, **hook.ids},
@@ -245,8 +251,8 @@ def _lacked_agent(call: Call | None) -> bool:
     return call is not None and call.disconnection_reason in _WITHOUT_AGENT
 
 
-def _pick_up(parked: Call) -> Verbs:
+def _dequeue(enqueued: Call) -> Verbs:
     """It is LiveKit that calls, for a caller who waits for it, or did."""
-    if parked.is_active:
-        return verbs.pick_up(parked.call_id, timeout=PICK_UP_TIMEOUT)
+    if enqueued.is_active:
+        return verbs.dequeue(enqueued.call_id, timeout=PICK_UP_TIMEOUT)
     return verbs.decline(480, "Caller Gone")

@@ -38,12 +38,12 @@ def dial_static(sip_uri: str, *, limits: DialLimits) -> Verbs:
     return [_dial({"type": "sip", "sipUri": sip_uri}, "", limits)]
 
 
-def hand_on(target: FallbackTarget, *, action_hook: str, limits: DialLimits) -> Verbs:
+def transfer_to(target: FallbackTarget, *, action_hook: str, limits: DialLimits) -> Verbs:
     """Connect an answered caller to somebody else; the call is over when that is."""
     return [_dial(_target(target), action_hook, limits), *hang_up()]
 
 
-def park(queue: str, *, wait_hook: str, action_hook: str) -> Verbs:
+def enqueue(queue: str, *, wait_hook: str, action_hook: str) -> Verbs:
     """Have the caller wait; `wait_hook` is asked what they hear, again and again.
 
     Jambonz answers the caller for it (jambonz-feature-server 0.9.8, `enqueue`).
@@ -51,7 +51,7 @@ def park(queue: str, *, wait_hook: str, action_hook: str) -> Verbs:
     return [{"verb": "enqueue", "name": queue, "waitHook": wait_hook, "actionHook": action_hook}]
 
 
-def pick_up(queue: str, *, timeout: int) -> Verbs:
+def dequeue(queue: str, *, timeout: int) -> Verbs:
     """Bridge this leg with whoever waits in `queue`; gives up after `timeout` s.
 
     Jambonz looks after 1 s and then every 5 s.
@@ -99,7 +99,7 @@ def _dial(target: Mapping[str, object], action_hook: str, limits: DialLimits) ->
         **({"actionHook": action_hook} if action_hook else {}),
         # Without it Jambonz answers the caller before there is anybody to talk to.
         "answerOnBridge": True,
-        "timeout": limits.ring_timeout,
+        "timeout": limits.ringing_timeout,
         "timeLimit": limits.max_duration,
         "target": [target],
     }

@@ -17,7 +17,7 @@ class Due(StrEnum):
 
     REPORT = "report"
     TRANSFER = "transfer"
-    OVERRAN = "overran"
+    MAX_DURATION_REACHED = "max_duration_reached"
     NO_AGENT = "no_agent"
     AGENT_GONE = "agent_gone"
     EXPIRED = "expired"
@@ -29,7 +29,7 @@ class Deadlines:
     def __init__(self, config: Config) -> None:
         self._agent_timeout = _ms(config.inbound.agent_timeout)
         self._registered_timeout = _ms(config.inbound.registered_timeout)
-        self._transfer_patience = _ms(config.transfer.ring_timeout) + TRANSFER_GRACE_MS
+        self._transfer_patience = _ms(config.transfer.ringing_timeout) + TRANSFER_GRACE_MS
         self._report_timeout = _ms(config.callbacks.report_timeout)
 
     def next(self, call: Call) -> int | None:
@@ -43,17 +43,17 @@ class Deadlines:
 
     def _of(self, call: Call) -> Iterator[tuple[int, Due]]:
         if not call.is_active:
-            if not call.is_analyzed:
+            if not call.report_settled:
                 yield (call.end_timestamp or 0) + self._report_timeout, Due.REPORT
             return
         if call.transfer and call.is_transferring:
             yield call.transfer.started_at + self._transfer_patience + 1, Due.TRANSFER
             return
-        if call.absence:
-            yield call.absence.at + AGENT_GRACE_MS, Due.AGENT_GONE
+        if call.agent_absence:
+            yield call.agent_absence.at + AGENT_GRACE_MS, Due.AGENT_GONE
         if call.call_status is CallStatus.ONGOING:
             answered = call.answer_timestamp or call.start_timestamp
-            yield answered + _ms(call.max_call_duration) + 1, Due.OVERRAN
+            yield answered + _ms(call.max_call_duration) + 1, Due.MAX_DURATION_REACHED
             return
         # A call that is being dialed or rings already has the time it may ring.
         ringing = _ms(call.ringing_timeout) if call.call_status is CallStatus.RINGING else 0

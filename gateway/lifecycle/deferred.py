@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from gateway.aio import for_each
-from gateway.errors import RegistryUnavailable
+from gateway.errors import StorageUnavailable
 
 log = structlog.get_logger()
 
@@ -15,71 +15,71 @@ LIMIT = 50_000
 #: Calls that are made up for at once: one after the other, more might happen than is done.
 AT_ONCE = 16
 
-Deed = Callable[[], Awaitable[object]]
+Write = Callable[[], Awaitable[object]]
 
 
-class Backlog:
+class DeferredWrites:
     """Deeds that may raise RegistryUnavailable, by the call's name that they were told with.
 
     While some wait, later ones queue up behind; those of one name are done in their order.
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, deque[Deed]] = {}
+        self._waiting: dict[str, deque[Write]] = {}
         self._number = 0
         self._dropped = 0
 
     def __len__(self) -> int:
         return self._number
 
-    async def do(self, name: str, deed: Deed) -> None:
+    async def write(self, name: str, write: Write) -> None:
         """Do it now, or as soon as it can be done."""
         if self._waiting:
-            self.later(name, deed)
+            self.defer(name, write)
             return
         try:
-            await deed()
-        except RegistryUnavailable as error:
-            log.warning("registry.away", error=str(error))
-            self.later(name, deed)
+            await write()
+        except StorageUnavailable as error:
+            log.warning("storage.unavailable", error=str(error))
+            self.defer(name, write)
 
-    def later(self, name: str, deed: Deed) -> None:
+    def defer(self, name: str, write: Write) -> None:
         """Do it when the registry is back: the next time that this catches up."""
         if self._number >= LIMIT:
             self._dropped += 1
             return
-        self._waiting.setdefault(name, deque()).append(deed)
+        self._waiting.setdefault(name, deque()).append(write)
         self._number += 1
 
-    async def catch_up(self) -> None:
+    async def replay(self) -> None:
         """Do what waits, as far as the registry lets us. One at a time may call this."""
         if not self._waiting:
             return
         waited = self._number
         while self._waiting:
             try:
-                await for_each(list(self._waiting), self._catch_up_with, at_once=AT_ONCE)
-            except RegistryUnavailable:
+                await for_each(list(self._waiting), self._replay_for, limit=AT_ONCE)
+            except StorageUnavailable:
                 return
-        log.info("registry.caught_up", deeds=waited, dropped=self._dropped)
+        log.info("storage.replayed", writes=waited, dropped=self._dropped)
         self._dropped = 0
 
     async def close(self) -> None:
         """The last try; what cannot be done is found out from what LiveKit has."""
-        await self.catch_up()
+        await self.replay()
         if self._waiting:
-            log.error("registry.missed", deeds=self._number)
+            log.error("storage.writes_lost", writes=self._number)
 
-    async def _catch_up_with(self, name: str) -> None:
-        deeds = self._waiting[name]
-        while deeds:
+    async def _replay_for(self, name: str) -> None:
+        writes = self._waiting[name]
+        while writes:
             try:
-                await deeds[0]()
-            except RegistryUnavailable:
+                await writes[0]()
+            except StorageUnavailable:
                 raise
             except Exception:
                 # It would fail again and again, and nothing behind it would ever be done.
-                log.exception("registry.deed_failed")
-            deeds.popleft()
+                log.exception("storage.replay_failed")
+            writes.popleft()
             self._number -= 1
         del self._waiting[name]

@@ -19,7 +19,7 @@ T = TypeVar("T")
 FOLLOW_EVERY = 0.5
 
 
-class Legs:
+class Dialer:
     """Dials; what comes of it is the call's state. Nothing is raised, failures are returned."""
 
     def __init__(
@@ -34,7 +34,7 @@ class Legs:
         self._clock = clock
         self._underway: set[asyncio.Task[Any]] = set()
 
-    def beside(self, dialing: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+    def spawn(self, dialing: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Run it beside the doors: a failure nobody thought of is logged, `close()` ends it."""
         task = asyncio.create_task(dialing, name=name)
         self._underway.add(task)
@@ -55,7 +55,7 @@ class Legs:
             await self._not_connected(call, refusal)
             return refusal
         except LiveKitUnreachable as error:
-            log.warning("call.dial_unknown", call_id=call.call_id, error=str(error))
+            log.warning("call.dial_outcome_unknown", call_id=call.call_id, error=str(error))
             return await self.follow(call, patience=order.ringing_timeout + DIAL_MARGIN)
         await self._apply(call, EventKind.ANSWERED)
         return None
@@ -68,7 +68,7 @@ class Legs:
         deadline = self._clock() + patience * 1000
         was_there = False
         while self._clock() < deadline:
-            if not (await self._lifecycle.current(call)).is_active:
+            if not (await self._lifecycle.refreshed(call)).is_active:
                 return None
             status = await self._status(call)
             if status == "active":

@@ -6,9 +6,9 @@ from itertools import count
 import structlog
 
 from gateway.calls.call import Call, Change, DisconnectionReason, Event
-from gateway.errors import RegistryUnavailable
-from gateway.lifecycle.deferred import Backlog
-from gateway.lifecycle.room_cleanup import Sweeper
+from gateway.errors import StorageUnavailable
+from gateway.lifecycle.deferred import DeferredWrites
+from gateway.lifecycle.room_cleanup import RoomCleanup
 from gateway.storage.registry import Added, CallRegistry
 
 log = structlog.get_logger()
@@ -19,10 +19,12 @@ _CALLER_WENT = {DisconnectionReason.USER_HANGUP, DisconnectionReason.CALL_TRANSF
 
 
 class Lifecycle:
-    def __init__(self, registry: CallRegistry, sweeper: Sweeper, backlog: Backlog) -> None:
+    def __init__(
+        self, registry: CallRegistry, room_cleanup: RoomCleanup, deferred: DeferredWrites
+    ) -> None:
         self._registry = registry
-        self._sweeper = sweeper
-        self._backlog = backlog
+        self._room_cleanup = room_cleanup
+        self._deferred = deferred
 
     async def register(self, call: Call) -> Added:
         """Keep a new call; one with the same Jambonz `call_sid` is kept in its place.
@@ -49,14 +51,14 @@ class Lifecycle:
         after: list[Call] = []
         tries = count()
 
-        async def deed() -> None:
+        async def write() -> None:
             if call := await self._apply(call_id, event, is_repeated=next(tries) > 0):
                 after.append(call)
 
-        await self._backlog.do(call_id, deed)
+        await self._deferred.write(call_id, write)
         return after[0] if after else None
 
-    async def tell(
+    async def apply_to(
         self,
         name: str,
         find: Callable[[str], Awaitable[Call | None]],
@@ -70,35 +72,35 @@ class Lifecycle:
         found: list[Call] = []
         tries = count()
 
-        async def deed() -> None:
+        async def write() -> None:
             is_repeated = next(tries) > 0
             if call := await find(name):
                 found.append(call)
                 await self._apply(call.call_id, event_of(call), is_repeated=is_repeated)
 
-        await self._backlog.do(name, deed)
+        await self._deferred.write(name, write)
         return found[0] if found else None
 
-    def later(self, call_id: str, event_of: Callable[[Call], Event]) -> None:
-        """As `tell()`, but not now: the registry has just been away."""
+    def defer(self, call_id: str, event_of: Callable[[Call], Event]) -> None:
+        """As `apply_to()`, but not now: the registry has just been away."""
 
-        async def deed() -> None:
+        async def write() -> None:
             if call := await self._registry.get(call_id):
                 await self._apply(call_id, event_of(call), is_repeated=True)
 
-        self._backlog.later(call_id, deed)
+        self._deferred.defer(call_id, write)
 
-    async def current(self, call: Call) -> Call:
+    async def refreshed(self, call: Call) -> Call:
         """The call as it stands; as it was when it was looked at, while the registry is away."""
         try:
             return await self._registry.get(call.call_id) or call
-        except RegistryUnavailable:
+        except StorageUnavailable:
             return call
 
     async def _apply(self, call_id: str, event: Event, *, is_repeated: bool) -> Call | None:
         change = await self._registry.apply(call_id, event)
         if change is None:
-            log.info("call.unknown", call_id=call_id, kind=event.kind)
+            log.info("call.not_found", call_id=call_id, kind=event.kind)
             return None
         log.debug("call.event", call_id=call_id, kind=event.kind, detail=event.detail)
         if change.ended:
@@ -113,7 +115,7 @@ class Lifecycle:
     def _clean_up_behind(self, call: Call) -> None:
         talked = call.answer_timestamp is not None
         agent_alone = talked and call.disconnection_reason in _CALLER_WENT
-        self._sweeper.doom(call.call_id, grace_ms=GOODBYE_MS if agent_alone else 0)
+        self._room_cleanup.schedule(call.call_id, grace_ms=GOODBYE_MS if agent_alone else 0)
 
     def _conclude(self, change: Change, event: Event) -> None:
         call = change.after

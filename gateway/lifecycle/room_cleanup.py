@@ -15,7 +15,7 @@ GIVE_UP_AFTER = 300_000
 AT_ONCE = 16
 
 
-class Sweeper:
+class RoomCleanup:
     """Deletes rooms of ended calls: no caller is left in silence, no agent waits in vain."""
 
     def __init__(self, livekit: LiveKit, clock: Callable[[], int]) -> None:
@@ -23,17 +23,17 @@ class Sweeper:
         self._clock = clock
         self._due: dict[str, int] = {}
 
-    def doom(self, room: str, *, grace_ms: int) -> None:
+    def schedule(self, room: str, *, grace_ms: int) -> None:
         """Delete `room` after `grace_ms`, unless it was to go even sooner."""
         due = self._clock() + grace_ms
         self._due[room] = min(due, self._due.get(room, due))
 
-    async def sweep(self) -> None:
+    async def delete_due(self) -> None:
         """Delete what is due; what LiveKit does not take now stays for the next time."""
         now = self._clock()
         due = [room for room, moment in self._due.items() if moment <= now]
         try:
-            await for_each(due, self._delete, at_once=AT_ONCE)
+            await for_each(due, self._delete, limit=AT_ONCE)
         except LiveKitError:
             return  # the others would only wait for the same deadline
 
@@ -49,5 +49,5 @@ class Sweeper:
                 if error.is_away:
                     raise
                 return
-            log.error("room.abandoned", call_id=room, error=str(error))
+            log.error("room.delete_given_up", call_id=room, error=str(error))
         self._due.pop(room, None)

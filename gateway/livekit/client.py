@@ -27,7 +27,7 @@ from livekit.protocol.room import (
 )
 
 from gateway.errors import LiveKitError, LiveKitRefused, LiveKitUnreachable
-from gateway.livekit.rooms import Presence, RoomOrder, RoomState
+from gateway.livekit.rooms import RoomParticipants, RoomRequest, RoomState
 from gateway.livekit.tokens import rooms_token
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ class LiveKit:
             self._shared, self._renewed = self._renew(), now
         return self._shared.room
 
-    async def create_room(self, order: RoomOrder) -> str:
+    async def create_room(self, order: RoomRequest) -> str:
         """Make the room and send the agent there; returns the room's sid.
 
         Safe to repeat: for a room that exists LiveKit dispatches no second agent.
@@ -116,13 +116,13 @@ class LiveKit:
             empty_timeout=order.empty_timeout,
             departure_timeout=DEPARTURE_TIMEOUT,
         )
-        room = await self._insist(lambda: self._rooms.create_room(request))
+        room = await self._retry(lambda: self._rooms.create_room(request))
         return room.sid
 
     async def delete_room(self, name: str) -> None:
         """End the room and whatever is in it; one that is gone already is fine."""
         try:
-            await self._insist(lambda: self._rooms.delete_room(DeleteRoomRequest(room=name)))
+            await self._retry(lambda: self._rooms.delete_room(DeleteRoomRequest(room=name)))
         except LiveKitRefused as refusal:
             if refusal.code != api.ServerErrorCode.NOT_FOUND:
                 raise
@@ -146,7 +146,7 @@ class LiveKit:
             tried = True
             return await service.create_dispatch(request)
 
-        return (await self._insist(attempt)).id
+        return (await self._retry(attempt)).id
 
     async def find_job(self, room: str, dispatch_id: str) -> str | None:
         """The id of the job that a worker has taken for the dispatch, if one has.
@@ -155,7 +155,7 @@ class LiveKit:
         agent is in the room long before (livekit-server 1.13.5); so both are looked at.
         """
         service = self._client.agent_dispatch
-        dispatches = await self._insist(lambda: service.list_dispatch(room))
+        dispatches = await self._retry(lambda: service.list_dispatch(room))
         for dispatch in dispatches:
             if dispatch.id == dispatch_id and dispatch.state.jobs:
                 return dispatch.state.jobs[0].id
@@ -167,26 +167,26 @@ class LiveKit:
         """Those of `names` that are there, or all rooms there are: then LiveKit is asked once."""
         if not names:
             everything = ListRoomsRequest()
-            answer = await self.ask_once(
+            answer = await self.call_once(
                 lambda client: client.room.list_rooms(everything), deadline=LIST_DEADLINE
             )
             return [RoomState.of(room) for room in answer.rooms]
         found: list[RoomState] = []
         for start in range(0, len(names), ROOMS_AT_ONCE):
             some = ListRoomsRequest(names=names[start : start + ROOMS_AT_ONCE])
-            answer = await self._insist(partial(self._rooms.list_rooms, some))
+            answer = await self._retry(partial(self._rooms.list_rooms, some))
             found += map(RoomState.of, answer.rooms)
         return found
 
-    async def presence(self, room: str) -> Presence:
+    async def room_participants(self, room: str) -> RoomParticipants:
         """Who is in `room`; nobody if it is gone."""
-        return Presence.of(await self.participants(room))
+        return RoomParticipants.of(await self.participants(room))
 
-    async def put_out(self, room: str, identity: str) -> None:
+    async def remove_participant(self, room: str, identity: str) -> None:
         """Have `identity` leave `room`, which hangs up a telephone; one that is gone is fine."""
         request = RoomParticipantIdentity(room=room, identity=identity)
         try:
-            await self._insist(lambda: self._client.room.remove_participant(request))
+            await self._retry(lambda: self._client.room.remove_participant(request))
         except LiveKitRefused as refusal:
             if refusal.code != api.ServerErrorCode.NOT_FOUND:
                 raise
@@ -205,24 +205,24 @@ class LiveKit:
     async def ping(self) -> None:
         """One cheap authenticated request: proves address, key and secret at once."""
         nothing = ListRoomsRequest(names=["-"])
-        await self._insist(lambda: self._rooms.list_rooms(nothing))
+        await self._retry(lambda: self._rooms.list_rooms(nothing))
 
     async def participants(self, room: str) -> Sequence[ParticipantInfo]:
         """Who is in `room`; nobody if it is gone."""
         request = ListParticipantsRequest(room=room)
         try:
-            answer = await self._insist(lambda: self._client.room.list_participants(request))
+            answer = await self._retry(lambda: self._client.room.list_participants(request))
         except LiveKitRefused as refusal:
             if refusal.code != api.ServerErrorCode.NOT_FOUND:
                 raise
             return []
         return answer.participants
 
-    async def ask(self, request: Callable[[api.LiveKitAPI], Awaitable[T]]) -> T:
+    async def call(self, request: Callable[[api.LiveKitAPI], Awaitable[T]]) -> T:
         """Any other request, repeated within the deadline: it must be safe to repeat."""
-        return await self._insist(lambda: request(self._client))
+        return await self._retry(lambda: request(self._client))
 
-    async def ask_once(
+    async def call_once(
         self, request: Callable[[api.LiveKitAPI], Awaitable[T]], *, deadline: float | None = None
     ) -> T:
         """A request that is not safe to repeat; LiveKitUnreachable leaves open what came of it.
@@ -237,7 +237,7 @@ class LiveKit:
         except (api.ServerError, aiohttp.ClientError, TimeoutError) as error:
             raise _translated(error, limit) from error
 
-    async def _insist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
         last: Exception | None = None
         pause = FIRST_PAUSE
         try:

@@ -11,9 +11,9 @@ from typing import Any
 from gateway.calls.call import Call, Direction, EventKind, TimelineEntry
 
 #: The one key that is ours alone; everything else is flat, as the n8n guide has it.
-RESERVED = "gateway"
-#: Under `RESERVED`, in a room's metadata only: what else there is to know of the call.
-KEPT = "call"
+GATEWAY_KEY = "gateway"
+#: Under `GATEWAY_KEY`, in a room's metadata only: what else there is to know of the call.
+CALL_KEY = "call"
 
 #: What others' metadata may bring about: no JSON, other JSON, JSON too deep to be read.
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
@@ -23,10 +23,12 @@ _compact = json.JSONEncoder(separators=(",", ":")).encode
 
 def job_metadata(call: Call, *, own_url: str, extras: Mapping[str, object] | None = None) -> str:
     """JSON text for the agent's job; `extras` go beside what is ours."""
-    return _compact({**call.metadata, RESERVED: {**_told(call, own_url), **(extras or {})}})
+    return _compact(
+        {**call.metadata, GATEWAY_KEY: {**_public_fields(call, own_url), **(extras or {})}}
+    )
 
 
-def room_metadata(call: Call, *, own_url: str, parks: bool = False) -> str:
+def room_metadata(call: Call, *, own_url: str, enqueues: bool = False) -> str:
     """JSON text for the room: the agent's, and what `rebuilt()` needs besides.
 
     `parks` where the caller is to wait in a Jambonz queue for LiveKit's leg.
@@ -40,24 +42,26 @@ def room_metadata(call: Call, *, own_url: str, parks: bool = False) -> str:
         "jambonz": call.jambonz,
         "callback_url": call.callback_url,
         "callback_events": call.callback_events,
-        "parks": parks,
+        "enqueued": enqueues,
     }
-    return _compact({**call.metadata, RESERVED: {**_told(call, own_url), KEPT: kept}})
+    return _compact(
+        {**call.metadata, GATEWAY_KEY: {**_public_fields(call, own_url), CALL_KEY: kept}}
+    )
 
 
-def rebuilt(metadata: str, *, room: str, own_url: str) -> Call | None:
+def restore_call(metadata: str, *, room: str, own_url: str) -> Call | None:
     """The call as it was when its room was made; None if the room is not this gateway's.
 
     Gateways that share a LiveKit project tell their rooms apart by their own address.
     """
     try:
         content = json.loads(metadata)
-        told: dict[str, Any] = content.pop(RESERVED)
+        told: dict[str, Any] = content.pop(GATEWAY_KEY)
         if told["call_id"] != room or told["report_url"] != _report_url(room, own_url):
             return None
-        kept: dict[str, Any] = told[KEPT]
+        kept: dict[str, Any] = told[CALL_KEY]
         start = int(kept["start_timestamp"])
-        happened = (EventKind.REGISTERED, *([EventKind.PARKED] if kept["parks"] else []))
+        happened = (EventKind.REGISTERED, *([EventKind.ENQUEUED] if kept["enqueued"] else []))
         return Call(
             call_id=room,
             direction=Direction(told["direction"]),
@@ -82,12 +86,12 @@ def rebuilt(metadata: str, *, room: str, own_url: str) -> Call | None:
 def is_ours(metadata: str) -> bool:
     """Whether some gateway made the room, this one or another."""
     try:
-        return RESERVED in dict(json.loads(metadata))
+        return GATEWAY_KEY in dict(json.loads(metadata))
     except _UNREADABLE:
         return False
 
 
-def _told(call: Call, own_url: str) -> dict[str, object]:
+def _public_fields(call: Call, own_url: str) -> dict[str, object]:
     return {
         "call_id": call.call_id,
         "direction": call.direction,

@@ -8,7 +8,7 @@ from livekit.protocol.models import ParticipantInfo, Room
 
 
 @dataclass(frozen=True, slots=True)
-class RoomOrder:
+class RoomRequest:
     """A room to make, with the agent that is to be in it if one is named. `empty_timeout` in s.
 
     `metadata` is the room's, `job_metadata` the agent's.
@@ -60,7 +60,7 @@ class Leg:
 
 
 @dataclass(frozen=True, slots=True)
-class Presence:
+class RoomParticipants:
     """Who of interest is in a room; `has_guests` where there is anybody besides legs and agents."""
 
     legs: tuple[Leg, ...] = ()

@@ -65,7 +65,7 @@ class SipLegs:
             request.display_name = order.display_name
         if order.hostname:
             request.trunk.hostname = order.hostname
-        await self._livekit.ask_once(
+        await self._livekit.call_once(
             lambda client: client.sip.create_sip_participant(request),
             deadline=order.ringing_timeout + DIAL_MARGIN,
         )
@@ -89,7 +89,7 @@ class SipLegs:
             room_name=room, participant_identity=leg.identity, transfer_to=to
         )
         request.ringing_timeout.seconds = ringing_timeout
-        answer = await self._livekit.ask_once(
+        answer = await self._livekit.call_once(
             lambda client: client.sip.transfer_sip_participant(request),
             deadline=ringing_timeout + DIAL_MARGIN,
         )
@@ -101,11 +101,11 @@ class SipLegs:
             }
             raise LiveKitRefused("failed", "the transfer failed", status=200, meta=meta)
 
-    async def put_out(self, room: str) -> None:
+    async def remove(self, room: str) -> None:
         """Hang up the leg in `room`; none there is fine."""
         leg = await self._leg(room)
         if leg:
-            await self._livekit.put_out(room, leg.identity)
+            await self._livekit.remove_participant(room, leg.identity)
 
     async def _leg(self, room: str) -> ParticipantInfo | None:
         present = await self._livekit.participants(room)

@@ -73,13 +73,13 @@ def unfit(item: SipItem) -> str:
 
     Values are not repeated: one may be a password.
     """
-    message = _DOORS[item.kind].info()
+    message = _SERVICE_CALLS[item.kind].info()
     known = {known.name for known in message.DESCRIPTOR.fields} - _NOT_FIELDS
     if strange := sorted(map(str, item.fields.keys() - known)):
         return f"{item.kind}s have no {strange[0]}"
     for name, value in item.fields.items():
         try:
-            ParseDict({name: value}, _DOORS[item.kind].info())
+            ParseDict({name: value}, _SERVICE_CALLS[item.kind].info())
         except ParseError:
             return f"{name} is none that {item.kind}s can have"
     return ""
@@ -96,27 +96,27 @@ class Trunks:
         return [item for kind in Kind for item in await self.of_kind(kind)]
 
     async def of_kind(self, kind: Kind) -> list[SipItem]:
-        answer = await self._livekit.ask(_DOORS[kind].list)
+        answer = await self._livekit.call(_SERVICE_CALLS[kind].list)
         found = [_item(kind, message) for message in answer.items]
         return sorted(found, key=lambda item: item.id)
 
     async def create(self, item: SipItem) -> SipItem:
         """Make it; what LiveKit made of it, with its id."""
-        door = _DOORS[item.kind]
-        message = ParseDict(dict(item.fields), door.info())
-        return _item(item.kind, await self._livekit.ask_once(lambda c: door.create(c, message)))
+        service = _SERVICE_CALLS[item.kind]
+        message = ParseDict(dict(item.fields), service.info())
+        return _item(item.kind, await self._livekit.call_once(lambda c: service.create(c, message)))
 
     async def replace(self, item: SipItem) -> SipItem:
         """Give the one with this id these fields, all of them."""
-        door = _DOORS[item.kind]
-        message = ParseDict(dict(item.fields), door.info())
-        answer = await self._livekit.ask(lambda c: door.replace(c, item.id, message))
+        service = _SERVICE_CALLS[item.kind]
+        message = ParseDict(dict(item.fields), service.info())
+        answer = await self._livekit.call(lambda c: service.replace(c, item.id, message))
         return _item(item.kind, answer)
 
     async def delete(self, item: SipItem) -> None:
         """One that is gone already is fine."""
         try:
-            await self._livekit.ask(lambda c: _DOORS[item.kind].delete(c, item.id))
+            await self._livekit.call(lambda c: _SERVICE_CALLS[item.kind].delete(c, item.id))
         except LiveKitRefused as refusal:
             if refusal.code != api.ServerErrorCode.NOT_FOUND:
                 raise
@@ -150,7 +150,7 @@ class OutboundTrunk:
 
 
 @dataclass(frozen=True, slots=True)
-class _Door:
+class _ServiceCalls:
     """How LiveKit wants requests about one kind."""
 
     info: Callable[[], Message]
@@ -164,8 +164,8 @@ def _delete_trunk(client: api.LiveKitAPI, trunk_id: str) -> Awaitable[Any]:
     return client.sip.delete_trunk(api.DeleteSIPTrunkRequest(sip_trunk_id=trunk_id))
 
 
-_DOORS: Mapping[Kind, _Door] = {
-    Kind.INBOUND_TRUNK: _Door(
+_SERVICE_CALLS: Mapping[Kind, _ServiceCalls] = {
+    Kind.INBOUND_TRUNK: _ServiceCalls(
         info=api.SIPInboundTrunkInfo,
         list=lambda c: c.sip.list_inbound_trunk(api.ListSIPInboundTrunkRequest()),
         create=lambda c, info: c.sip.create_inbound_trunk(
@@ -174,7 +174,7 @@ _DOORS: Mapping[Kind, _Door] = {
         replace=lambda c, trunk_id, info: c.sip.update_inbound_trunk(trunk_id, info),
         delete=_delete_trunk,
     ),
-    Kind.OUTBOUND_TRUNK: _Door(
+    Kind.OUTBOUND_TRUNK: _ServiceCalls(
         info=api.SIPOutboundTrunkInfo,
         list=lambda c: c.sip.list_outbound_trunk(api.ListSIPOutboundTrunkRequest()),
         create=lambda c, info: c.sip.create_outbound_trunk(
@@ -183,7 +183,7 @@ _DOORS: Mapping[Kind, _Door] = {
         replace=lambda c, trunk_id, info: c.sip.update_outbound_trunk(trunk_id, info),
         delete=_delete_trunk,
     ),
-    Kind.DISPATCH_RULE: _Door(
+    Kind.DISPATCH_RULE: _ServiceCalls(
         info=api.SIPDispatchRuleInfo,
         list=lambda c: c.sip.list_dispatch_rule(api.ListSIPDispatchRuleRequest()),
         create=lambda c, info: c.sip.create_dispatch_rule(

@@ -57,7 +57,7 @@ class RoomEvent:
     rule_id: str = ""
 
 
-class ProofOfKey:
+class WebhookVerifier:
     """Checks `Authorization` JWTs signed with the LiveKit key over the body's SHA-256.
 
     So LiveKit signs its webhooks (docs.livekit.io/home/server/webhooks), and the agent its reports.

@@ -8,14 +8,14 @@ import structlog
 from gateway.aio import for_each
 from gateway.calls.call import Call, DisconnectionReason, Event, EventKind
 from gateway.config.settings import Config
-from gateway.errors import LiveKitError, RegistryUnavailable
+from gateway.errors import LiveKitError, StorageUnavailable
 from gateway.lifecycle.deadlines import Deadlines, Due
-from gateway.lifecycle.deferred import Backlog
+from gateway.lifecycle.deferred import DeferredWrites
 from gateway.lifecycle.lifecycle import Lifecycle
-from gateway.lifecycle.room_cleanup import Sweeper
+from gateway.lifecycle.room_cleanup import RoomCleanup
 from gateway.livekit.client import LiveKit
-from gateway.monitor.reconciler import SEEN, Rooms, answer_seen
-from gateway.storage.leader import Turn
+from gateway.monitor.reconciler import SEEN, Reconciler, answer_seen
+from gateway.storage.leader import LeaderLock
 from gateway.storage.outbox import Outbox
 from gateway.storage.registry import CallRegistry
 
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 AT_ONCE = 16
 
 
-class Watch:
+class DeadlineLoop:
     """Runs beside the doors for as long as the gateway does. `clock` in ms since epoch."""
 
     def __init__(
@@ -34,27 +34,27 @@ class Watch:
         registry: CallRegistry,
         lifecycle: Lifecycle,
         livekit: LiveKit,
-        sweeper: Sweeper,
+        room_cleanup: RoomCleanup,
         outbox: Outbox,
-        backlog: Backlog,
-        rooms: Rooms,
+        deferred: DeferredWrites,
+        reconciler: Reconciler,
         deadlines: Deadlines,
-        turn: Turn,
+        leader: LeaderLock,
         clock: Callable[[], int],
     ) -> None:
         self._config = config
         self._registry = registry
         self._lifecycle = lifecycle
         self._livekit = livekit
-        self._sweeper = sweeper
+        self._room_cleanup = room_cleanup
         self._outbox = outbox
-        self._backlog = backlog
-        self._rooms = rooms
+        self._deferred = deferred
+        self._reconciler = reconciler
         self._deadlines = deadlines
-        self._turn = turn
+        self._leader = leader
         self._clock = clock
-        self._compare_every = round(config.watch.reconcile_interval * 1000)
-        self._compare_at = clock() + self._compare_every
+        self._compare_every = round(config.monitor.reconcile_interval * 1000)
+        self._reconcile_at = clock() + self._compare_every
 
     async def run(self) -> None:
         """Tick and compare for ever, beside each other: no deadline waits for a slow LiveKit."""
@@ -65,43 +65,47 @@ class Watch:
     async def _again_and_again(self, step: Callable[[], Awaitable[None]]) -> None:
         """One that fails is logged, and the next one comes all the same."""
         while True:
-            await asyncio.sleep(self._config.watch.interval)
+            await asyncio.sleep(self._config.monitor.interval)
             try:
                 await step()
-            except RegistryUnavailable as error:
-                log.warning("watch.no_registry", error=str(error))
+            except StorageUnavailable as error:
+                log.warning("monitor.storage_unavailable", error=str(error))
             except Exception:
                 log.exception("watch.failed")
 
     async def tick(self) -> None:
         """Make up for what was missed, end what is overdue, delete rooms that are to go."""
         try:
-            await self._backlog.catch_up()
-            if await self._turn.is_ours():
+            await self._deferred.replay()
+            if await self._leader.acquire():
                 now = self._clock()
                 await self._end_overdue(now)
                 await self._outbox.forget(await self._registry.prune(now))
         finally:
-            await self._sweeper.sweep()
+            await self._room_cleanup.delete_due()
 
     async def _compare_if_due(self) -> None:
         # Who has yet to catch up leaves the turn to others.
-        if self._clock() >= self._compare_at and not self._backlog and await self._turn.is_ours():
-            await self.compare()
+        if (
+            self._clock() >= self._reconcile_at
+            and not self._deferred
+            and await self._leader.acquire()
+        ):
+            await self.reconcile()
 
-    async def compare(self) -> None:
+    async def reconcile(self) -> None:
         """Compare all calls with LiveKit's rooms, and say when to do so again.
 
         While LiveKit or the registry is away it is tried again and again: nothing can be told from
         their not answering.
         """
         try:
-            await self._rooms.compare()
-        except (LiveKitError, RegistryUnavailable) as error:
-            log.warning("watch.compare_failed", error=str(error))
-            self._compare_at = 0
+            await self._reconciler.reconcile()
+        except (LiveKitError, StorageUnavailable) as error:
+            log.warning("monitor.reconcile_failed", error=str(error))
+            self._reconcile_at = 0
         else:
-            self._compare_at = self._clock() + self._compare_every
+            self._reconcile_at = self._clock() + self._compare_every
 
     async def _end_overdue(self, now: int) -> None:
         unsure: list[tuple[Call, Due]] = []
@@ -112,9 +116,9 @@ class Watch:
             elif due:
                 unsure.append((call, due))
         try:
-            await for_each(unsure, lambda item: self._ask(*item), at_once=AT_ONCE)
+            await for_each(unsure, lambda item: self._ask(*item), limit=AT_ONCE)
         except LiveKitError as error:
-            log.warning("watch.livekit_away", error=str(error), calls=len(unsure))
+            log.warning("monitor.livekit_unavailable", error=str(error), calls=len(unsure))
 
     async def _ask(self, call: Call, due: Due) -> None:
         """What is due may look different to LiveKit: what it has counts."""
@@ -123,7 +127,7 @@ class Watch:
         except LiveKitError as error:
             if error.is_away:
                 raise
-            log.warning("watch.unknown", call_id=call.call_id, due=due, error=str(error))
+            log.warning("monitor.check_failed", call_id=call.call_id, due=due, error=str(error))
             return
         await self._lifecycle.apply(call.call_id, event)
 
@@ -133,12 +137,12 @@ class Watch:
             case Due.AGENT_GONE:
                 return await self._without_agent(call, now)
             case Due.NO_AGENT:
-                if (await self._livekit.presence(call.call_id)).has_agent:
+                if (await self._livekit.room_participants(call.call_id)).has_agent:
                     return Event(EventKind.AGENT_JOINED, now, detail=SEEN)
                 waited = f"no agent came in {self._config.inbound.agent_timeout:g} s"
                 return Event(EventKind.NO_AGENT, now, detail=waited)
             case _:
-                leg = (await self._livekit.presence(call.call_id)).answered
+                leg = (await self._livekit.room_participants(call.call_id)).answered
                 if leg:
                     return answer_seen(call, leg, now)
                 waited = f"nobody answered in {(now - call.start_timestamp) / 1000:.0f} s"
@@ -146,7 +150,7 @@ class Watch:
 
     async def _without_agent(self, call: Call, now: int) -> Event:
         """The agent left while the caller is still there: an end, instead of silence."""
-        left = call.absence
+        left = call.agent_absence
         assert left  # noqa: S101 - that is what is due
         if await self._livekit.has_agent(call.call_id, besides_job=left.job_id):
             return Event(EventKind.AGENT_JOINED, now, detail="another one is in the room")
@@ -165,5 +169,5 @@ def _transfer_unknown(now: int) -> Event:
 _SURE: dict[Due | None, Callable[[int], Event]] = {
     Due.REPORT: lambda now: Event(EventKind.REPORT_MISSED, now),
     Due.TRANSFER: _transfer_unknown,
-    Due.OVERRAN: lambda now: Event(EventKind.OVERRAN, now),
+    Due.MAX_DURATION_REACHED: lambda now: Event(EventKind.MAX_DURATION_REACHED, now),
 }

@@ -9,16 +9,16 @@ REMEMBERED_ROOMS = 50
 
 
 @dataclass
-class Seen:
+class Counters:
     """Counts, and moments in ms since epoch."""
 
     webhooks: int = 0
     last_webhook_at: int | None = None
     rooms: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED_ROOMS))
-    simple_calls: int = 0
-    last_simple_call_at: int | None = None
-    uninvited_rooms: int = 0
-    last_uninvited_at: int | None = None
+    legacy_calls: int = 0
+    last_legacy_call_at: int | None = None
+    stray_rooms: int = 0
+    last_stray_room_at: int | None = None
 
     def webhook(self, room: str, at: int) -> None:
         """A LiveKit webhook came that was about `room`."""
@@ -27,15 +27,15 @@ class Seen:
         if room and room not in self.rooms:
             self.rooms.append(room)
 
-    def simple_call(self, at: int) -> None:
+    def legacy_call(self, at: int) -> None:
         """A call came by the old route."""
-        self.simple_calls += 1
-        self.last_simple_call_at = at
+        self.legacy_calls += 1
+        self.last_legacy_call_at = at
 
-    def uninvited(self, at: int) -> None:
+    def stray_room(self, at: int) -> None:
         """A stranger's INVITE made a room, which is deleted."""
-        self.uninvited_rooms += 1
-        self.last_uninvited_at = at
+        self.stray_rooms += 1
+        self.last_stray_room_at = at
 
     def view(self) -> Mapping[str, object]:
         return {
@@ -44,6 +44,9 @@ class Seen:
                 "last_received_at": self.last_webhook_at,
                 "rooms": list(self.rooms),
             },
-            "simple_calls": {"count": self.simple_calls, "last_at": self.last_simple_call_at},
-            "uninvited_rooms": {"count": self.uninvited_rooms, "last_at": self.last_uninvited_at},
+            "legacy_calls": {"count": self.legacy_calls, "last_at": self.last_legacy_call_at},
+            "stray_rooms": {
+                "count": self.stray_rooms,
+                "last_at": self.last_stray_room_at,
+            },
         }

@@ -13,14 +13,14 @@ import structlog
 from gateway.aio import for_each
 from gateway.calls.call import Call, CallStatus, Direction, DisconnectionReason, Event, EventKind
 from gateway.config.settings import Config
-from gateway.errors import LiveKitError, RegistryUnavailable
+from gateway.errors import LiveKitError, StorageUnavailable
 from gateway.lifecycle.lifecycle import GOODBYE_MS, Lifecycle
-from gateway.lifecycle.room_cleanup import Sweeper
+from gateway.lifecycle.room_cleanup import RoomCleanup
 from gateway.livekit.client import LiveKit
-from gateway.livekit.metadata import rebuilt
-from gateway.livekit.rooms import Leg, Presence, RoomState
+from gateway.livekit.metadata import restore_call
+from gateway.livekit.rooms import Leg, RoomParticipants, RoomState
 from gateway.livekit.webhooks import RoomEvent
-from gateway.monitor.stray_rooms import Uninvited
+from gateway.monitor.stray_rooms import StrayRooms
 from gateway.storage.registry import CallRegistry, Position
 
 log = structlog.get_logger()
@@ -38,7 +38,7 @@ SEEN = "seen in the room"
 NOT_SEEN = "not in the room"
 
 
-class Rooms:
+class Reconciler:
     """`clock` in ms since epoch."""
 
     def __init__(
@@ -48,47 +48,47 @@ class Rooms:
         registry: CallRegistry,
         lifecycle: Lifecycle,
         livekit: LiveKit,
-        sweeper: Sweeper,
-        uninvited: Uninvited,
+        room_cleanup: RoomCleanup,
+        stray_rooms: StrayRooms,
         clock: Callable[[], int],
     ) -> None:
         self._own_url = config.own_url
         self._registry = registry
         self._lifecycle = lifecycle
         self._livekit = livekit
-        self._sweeper = sweeper
-        self._uninvited = uninvited
+        self._room_cleanup = room_cleanup
+        self._stray_rooms = stray_rooms
         self._clock = clock
         self._looked_up_to: Position = (0, "")
         self._asked_up_to: Position = (0, "")
         self._saw_all_at = 0
 
-    async def told(self, signal: RoomEvent) -> None:
+    async def on_webhook(self, signal: RoomEvent) -> None:
         """A LiveKit webhook, delivered at least once and in any order."""
         event = signal.event
         if event is None or await self._lifecycle.apply(signal.room, event):
             return
         try:
             known = await self._registry.get(signal.room)
-            if known or await self._recall(signal.room, signal.metadata, signal.room_sid):
+            if known or await self._restore(signal.room, signal.metadata, signal.room_sid):
                 # Events have ids: one that waits in the backlog does not happen twice.
                 await self._lifecycle.apply(signal.room, event)
             elif event.kind is EventKind.CALLER_JOINED:
-                await self._uninvited.came(signal.room, signal.rule_id)
-        except (RegistryUnavailable, LiveKitError) as error:
-            log.warning("rooms.unknown", call_id=signal.room, error=str(error))
+                await self._stray_rooms.came(signal.room, signal.rule_id)
+        except (StorageUnavailable, LiveKitError) as error:
+            log.warning("reconcile.lookup_failed", call_id=signal.room, error=str(error))
 
-    async def compare(self) -> None:
+    async def reconcile(self) -> None:
         """One comparison of calls with rooms. Raises LiveKitError, RegistryUnavailable."""
         now = self._clock()
         saw_all = now - self._saw_all_at < SEE_ALL_EVERY_MS
         if saw_all and await self._registry.count_active() > SOME:
-            await self._compare_some()
+            await self._reconcile_some()
         else:
-            await self._compare_all()
+            await self._reconcile_all()
             self._saw_all_at = now
 
-    async def _compare_some(self) -> None:
+    async def _reconcile_some(self) -> None:
         """Of very many calls some, in turn: all rooms at once would hold up the doors."""
         active = await self._registry.active()
         some = ([place for place in active if place > self._asked_up_to] or active)[:SOME]
@@ -98,7 +98,7 @@ class Rooms:
         await self._end_roomless(some, rooms)
         await self._look_into(some, rooms)
 
-    async def _compare_all(self) -> None:
+    async def _reconcile_all(self) -> None:
         rooms = {room.name: room for room in await self._livekit.rooms()}
         active = await self._registry.active()
         await self._end_roomless(active, rooms)
@@ -119,9 +119,12 @@ class Rooms:
         there = [place for place in active if place[1] in rooms]
         todo = [
             *(partial(self._look_at, call_id) for call_id in self._next_few(there, rooms)),
-            *(partial(self._uninvited.look_at, room) for room in self._uninvited.unseen(strangers)),
+            *(
+                partial(self._stray_rooms.look_at, room)
+                for room in self._stray_rooms.unseen(strangers)
+            ),
         ]
-        await for_each(todo, _unless_refused, at_once=AT_ONCE)
+        await for_each(todo, _unless_refused, limit=AT_ONCE)
 
     async def _end_roomless(self, active: Sequence[Position], rooms: Container[str]) -> None:
         settled = self._clock() - SETTLED_MS
@@ -139,35 +142,35 @@ class Rooms:
         async def look_up(room: RoomState) -> None:
             call = await self._registry.get(room.name)
             if call:
-                self._outlived(call)
-            elif not await self._recall(room.name, room.metadata, room.sid):
+                self._delete_leftover_room(call)
+            elif not await self._restore(room.name, room.metadata, room.sid):
                 unknown.append(room)
 
-        await for_each(strange, look_up, at_once=AT_ONCE)
+        await for_each(strange, look_up, limit=AT_ONCE)
         return unknown
 
-    def _outlived(self, call: Call) -> None:
+    def _delete_leftover_room(self, call: Call) -> None:
         """A call whose room is there; if it has ended, that has been deleted in vain."""
         if call.end_timestamp and self._clock() - call.end_timestamp > 2 * GOODBYE_MS:
-            self._sweeper.doom(call.call_id, grace_ms=0)
+            self._room_cleanup.schedule(call.call_id, grace_ms=0)
 
-    async def _recall(self, room: str, metadata: str, room_sid: str) -> bool:
+    async def _restore(self, room: str, metadata: str, room_sid: str) -> bool:
         """Take up a call that this gateway made and does not know any more.
 
         One that began since every call is known has ended, and was kept long enough.
         """
-        call = rebuilt(metadata, room=room, own_url=self._own_url)
+        call = restore_call(metadata, room=room, own_url=self._own_url)
         if call is None or call.start_timestamp >= await self._registry.since():
             return False
         added = await self._lifecycle.register(call)
         if added.is_new:
             detail = "the gateway had lost it, LiveKit had not"
             ids = {"room_sid": room_sid}
-            event = Event(EventKind.REBUILT, self._clock(), ids=ids, detail=detail)
+            event = Event(EventKind.RESTORED, self._clock(), ids=ids, detail=detail)
             await self._lifecycle.apply(room, event)
         elif added.call.call_id != room:
             # Jambonz has asked again meanwhile: its caller is sent to the newer room.
-            self._sweeper.doom(room, grace_ms=0)
+            self._room_cleanup.schedule(room, grace_ms=0)
         return True
 
     async def _look_at(self, call_id: str) -> None:
@@ -175,11 +178,11 @@ class Rooms:
         call = await self._registry.get(call_id)
         if call is None or not call.is_active or call.is_transferring:
             return
-        there = await self._livekit.presence(call_id)
+        there = await self._livekit.room_participants(call_id)
         for event in self._missed(call, there):
             await self._lifecycle.apply(call_id, event)
 
-    def _missed(self, call: Call, there: Presence) -> Iterator[Event]:
+    def _missed(self, call: Call, there: RoomParticipants) -> Iterator[Event]:
         now = self._clock()
         if there.has_agent and not call.agent_came:
             yield Event(EventKind.AGENT_JOINED, now, detail=SEEN)
@@ -192,7 +195,7 @@ class Rooms:
             if not there.legs:
                 reason = DisconnectionReason.USER_HANGUP
                 yield Event(EventKind.CALLER_LEFT, now, reason=reason, detail=NOT_SEEN)
-            elif not there.has_agent and call.absence is None:
+            elif not there.has_agent and call.agent_absence is None:
                 reason = DisconnectionReason.AGENT_ERROR
                 yield Event(EventKind.AGENT_LEFT, now, reason=reason, detail=NOT_SEEN)
 
@@ -221,7 +224,7 @@ def answer_seen(call: Call, leg: Leg, now: int) -> Event:
     Inbound legs are answered soon after they join; dialed ones ring in the room, and only where
     nobody knows better that is taken for the answer.
     """
-    soon = call.direction is Direction.INBOUND or call.is_lost
+    soon = call.direction is Direction.INBOUND or call.needs_recovery
     at = min(leg.joined_at or now, now) if soon else now
     return Event(EventKind.ANSWERED, at, detail=SEEN)
 
@@ -233,4 +236,4 @@ async def _unless_refused(look: Callable[[], Awaitable[None]]) -> None:
     except LiveKitError as error:
         if error.is_away:
             raise
-        log.warning("rooms.refused", error=str(error))
+        log.warning("reconcile.lookup_failed", error=str(error))

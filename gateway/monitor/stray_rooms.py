@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
-from gateway.lifecycle.room_cleanup import Sweeper
+from gateway.lifecycle.room_cleanup import RoomCleanup
 from gateway.livekit.client import LiveKit
 from gateway.livekit.metadata import is_ours
-from gateway.livekit.rooms import Leg, Presence, RoomState
+from gateway.livekit.rooms import Leg, RoomParticipants, RoomState
 from gateway.livekit.trunks import Kind, Trunks
-from gateway.monitor.diagnostics import Seen
+from gateway.monitor.diagnostics import Counters
 
 log = structlog.get_logger()
 
@@ -29,21 +29,21 @@ REMEMBERED = 10_000
 LOOKED_INTO = 200
 
 
-class Uninvited:
+class StrayRooms:
     """Raises LiveKitRefused, LiveKitUnreachable. `clock` in ms since epoch."""
 
     def __init__(
         self,
         livekit: LiveKit,
         trunks: Trunks,
-        sweeper: Sweeper,
-        seen: Seen,
+        room_cleanup: RoomCleanup,
+        counters: Counters,
         clock: Callable[[], int],
     ) -> None:
         self._livekit = livekit
         self._trunks = trunks
-        self._sweeper = sweeper
-        self._seen = seen
+        self._room_cleanup = room_cleanup
+        self._counters = counters
         self._clock = clock
         self._rules: Mapping[str, bool] = {}
         self._found_at = 0
@@ -57,7 +57,7 @@ class Uninvited:
 
     async def look_at(self, room: RoomState) -> None:
         """A room that no call is known for."""
-        there = await self._livekit.presence(room.name)
+        there = await self._livekit.room_participants(room.name)
         strangers = await self._strangers(there)
         if strangers:
             await self._turn_away(room, there, strangers)
@@ -73,20 +73,22 @@ class Uninvited:
             if not is_ours(state.metadata):
                 await self.look_at(state)
 
-    async def _turn_away(self, room: RoomState, there: Presence, strangers: Sequence[Leg]) -> None:
+    async def _turn_away(
+        self, room: RoomState, there: RoomParticipants, strangers: Sequence[Leg]
+    ) -> None:
         """A room with others in it is theirs: the strangers have only guessed its name."""
         if room.sid not in self._turned_away:  # else LiveKit did not do it the last time
             self._turned_away.add(room.sid)
-            self._seen.uninvited(self._clock())
-            log.warning("room.uninvited", room=room.name, rule_id=strangers[0].rule_id)
+            self._counters.stray_room(self._clock())
+            log.warning("room.stray_deleted", room=room.name, rule_id=strangers[0].rule_id)
         if there.has_guests or len(strangers) < len(there.legs):
             for leg in strangers:
-                await self._livekit.put_out(room.name, leg.identity)
+                await self._livekit.remove_participant(room.name, leg.identity)
         else:
-            self._sweeper.doom(room.name, grace_ms=0)
-            await self._sweeper.sweep()
+            self._room_cleanup.schedule(room.name, grace_ms=0)
+            await self._room_cleanup.delete_due()
 
-    async def _strangers(self, there: Presence) -> Sequence[Leg]:
+    async def _strangers(self, there: RoomParticipants) -> Sequence[Leg]:
         return [leg for leg in there.legs if await self._leads_here(leg.rule_id)]
 
     async def _leads_here(self, rule_id: str) -> bool:

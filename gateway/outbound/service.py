@@ -8,14 +8,14 @@ from gateway.calls.call import Call, Direction, Event, EventKind, TimelineEntry
 from gateway.calls.destinations import Destination
 from gateway.config.settings import LIMIT_MARGIN, Config
 from gateway.errors import ApiError, LiveKitError, LiveKitUnreachable
-from gateway.lifecycle.dialing import Legs
+from gateway.lifecycle.dialing import Dialer
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.livekit.client import LiveKit
 from gateway.livekit.metadata import job_metadata, room_metadata
-from gateway.livekit.rooms import RoomOrder
+from gateway.livekit.rooms import RoomRequest
 from gateway.livekit.sip import DialOrder
 from gateway.livekit.trunks import OutboundTrunk
-from gateway.security.callback_urls import TargetRefused, check_target
+from gateway.security.callback_urls import CallbackUrlRejected, check_target
 from gateway.storage.registry import CallRegistry
 
 #: Between two looks whether a worker has taken the job, in s.
@@ -57,7 +57,7 @@ class OutboundCalls:
         registry: CallRegistry,
         lifecycle: Lifecycle,
         livekit: LiveKit,
-        legs: Legs,
+        dialer: Dialer,
         trunk: OutboundTrunk,
         clock: Callable[[], int],
     ) -> None:
@@ -65,7 +65,7 @@ class OutboundCalls:
         self._registry = registry
         self._lifecycle = lifecycle
         self._livekit = livekit
-        self._legs = legs
+        self._dialer = dialer
         self._trunk = trunk
         self._clock = clock
 
@@ -78,9 +78,9 @@ class OutboundCalls:
             return call
         await self._bring_agent(call, order)
         dialing = self._connect(call, order, trunk_id)
-        task = self._legs.beside(dialing, name=f"dial {call.call_id}")
+        task = self._dialer.spawn(dialing, name=f"dial {call.call_id}")
         await self._early_failure(task, order)
-        return await self._lifecycle.current(call)
+        return await self._lifecycle.refreshed(call)
 
     async def _check(self, order: CallOrder) -> str:
         """The trunk that it will go through, "" where it needs none. Raises ApiError."""
@@ -88,10 +88,10 @@ class OutboundCalls:
         if order.callback_url:
             try:
                 check_target(order.callback_url, self._config.callbacks.allowed_hosts)
-            except TargetRefused as refusal:
+            except CallbackUrlRejected as refusal:
                 details = {"callback_url": [str(refusal)]}
                 raise ApiError(422, "invalid", "cannot use: callback_url", details) from refusal
-        await self._check_room()
+        await self._check_capacity()
         if settings.dialed_by == "agent" or order.destination.hostname:
             return ""
         trunk_id = await self._trunk.for_dispatch()
@@ -99,7 +99,7 @@ class OutboundCalls:
             raise ApiError(503, "no_trunk", NO_TRUNK)
         return trunk_id
 
-    async def _check_room(self) -> None:
+    async def _check_capacity(self) -> None:
         """Raises ApiError 429 where there are as many calls as may be."""
         caps = {
             "outbound calls": (Direction.OUTBOUND, self._config.outbound.max_active_calls),
@@ -135,7 +135,7 @@ class OutboundCalls:
         extras = {"session_options": order.session_options, "record_call": order.record_call}
         metadata = job_metadata(call, own_url=self._config.own_url, extras=extras)
         kept = room_metadata(call, own_url=self._config.own_url)
-        room = RoomOrder(call.call_id, kept, empty_timeout=call.ringing_timeout + 30)
+        room = RoomRequest(call.call_id, kept, empty_timeout=call.ringing_timeout + 30)
         try:
             room_sid = await self._livekit.create_room(room)
             dispatch_id = await self._livekit.dispatch_agent(
@@ -177,8 +177,8 @@ class OutboundCalls:
         await self._apply(call, EventKind.DIALING, detail=call.to_number)
         if self._config.outbound.dialed_by == "agent":
             patience = call.ringing_timeout + self._config.outbound.agent_timeout
-            return await self._legs.follow(call, patience=patience)
-        return await self._legs.dial(call, self._dial_order(call, order, trunk_id))
+            return await self._dialer.follow(call, patience=patience)
+        return await self._dialer.dial(call, self._dial_order(call, order, trunk_id))
 
     def _dial_order(self, call: Call, order: CallOrder, trunk_id: str) -> DialOrder:
         headers = {"X-Account-Code": call.account_code} if call.account_code else {}

@@ -21,7 +21,7 @@ _NAME = re.compile(
 _NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 
 
-class TargetRefused(Exception):
+class CallbackUrlRejected(Exception):
     """A callback URL that will not be used; the text says why and what would do."""
 
 
@@ -35,9 +35,11 @@ def check_target(url: str, allowed_hosts: Sequence[str]) -> None:
     if is_allowed(host, allowed_hosts):
         return
     if allowed_hosts:
-        raise TargetRefused(f"host {host} is not one of callbacks.allowed_hosts")
+        raise CallbackUrlRejected(f"host {host} is not one of callbacks.allowed_hosts")
     if is_private(host):
-        raise TargetRefused(f"{host} is a private address: list it in callbacks.allowed_hosts")
+        raise CallbackUrlRejected(
+            f"{host} is a private address: list it in callbacks.allowed_hosts"
+        )
 
 
 def host_of(url: str) -> str:
@@ -52,7 +54,9 @@ def host_of(url: str) -> str:
     except ValueError:
         host, usable = "", False
     if not (usable and _URL.fullmatch(url) and _is_host(host, in_brackets="[" in parts.netloc)):
-        raise TargetRefused("must be an absolute http(s) URL of at most 2048 ASCII characters")
+        raise CallbackUrlRejected(
+            "must be an absolute http(s) URL of at most 2048 ASCII characters"
+        )
     return host
 
 

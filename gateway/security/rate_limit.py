@@ -7,7 +7,7 @@ SECOND = 1_000_000_000
 LIMIT = 10_000
 
 
-class Rates:
+class RateLimiter:
     """`rate` requests a second for each name, up to `burst` of them at once.
 
     The generic cell rate algorithm (ITU-T I.371): of a bucket only the moment is kept at which it
@@ -20,7 +20,7 @@ class Rates:
         self._limit = limit
         self._full_at: OrderedDict[str, int] = OrderedDict()
 
-    def take(self, name: str, now: int) -> int:
+    def acquire(self, name: str, now: int) -> int:
         """Take one request: 0 if `name` may ask, else the whole seconds after which it may."""
         full_at = max(self._full_at.get(name, now), now)
         early = full_at - now - self._tolerance

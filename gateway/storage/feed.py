@@ -12,7 +12,7 @@ _compact = JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class FeedEntry:
     """`text` is JSON: `{"event", "call"}`; "" where something was missed that is not kept any more.
 
     `id` is what to come back with.
@@ -23,17 +23,17 @@ class News:
 
 
 class Feed(Protocol):
-    def listen(self, after: str) -> AsyncIterator[News]:
+    def listen(self, after: str) -> AsyncIterator[FeedEntry]:
         """What happened after the news of that id, then what happens; "" for from now on."""
 
 
-def news(change: Change) -> str:
+def feed_entry(change: Change) -> str:
     """What there is to tell of a change, as JSON; "" if nobody would see a difference."""
-    event = _seen(change)
+    event = event_of(change)
     return _compact({"event": event, "call": reported(change.after)}) if event else ""
 
 
-def _seen(change: Change) -> str:
+def event_of(change: Change) -> str:
     before, after = change.before, change.after
     if before is None:
         return "call_registered"
@@ -43,4 +43,4 @@ def _seen(change: Change) -> str:
         return "transfer_started" if after.is_transferring else "transfer_ended"
     if before.call_status is not after.call_status:
         return f"call_{after.call_status}"
-    return "call_analyzed" if change.analyzed else ""
+    return "call_analyzed" if change.report_settled else ""

@@ -4,30 +4,30 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from gateway.calls.call import Call
-from gateway.errors import ApiError, GatewayError, LiveKitUnreachable, RegistryUnavailable
+from gateway.errors import ApiError, GatewayError, LiveKitUnreachable, StorageUnavailable
 
 #: Makes a call by the id it is given.
-Make = Callable[[str], Awaitable[Call]]
+Create = Callable[[str], Awaitable[Call]]
 
 
-class OnceOnly(Protocol):
-    async def run(self, key: str, fingerprint: str, make: Make) -> Call:
-        """`make()`'s outcome, made once a key. "" is no key.
+class IdempotencyStore(Protocol):
+    async def run(self, key: str, fingerprint: str, create: Create) -> Call:
+        """`create()`'s outcome, made once a key. "" is no key.
 
         A refusal is an outcome like any other; a fault that may pass (429, 503) is forgotten, so
         that trying again is worth it. Raises ApiError 409 for a key that came with another
-        `fingerprint`, and whatever `make` raises.
+        `fingerprint`, and whatever `create` raises.
         """
 
 
-def may_pass(error: GatewayError) -> bool:
+def is_transient(error: GatewayError) -> bool:
     """Whether trying again may go better."""
     if isinstance(error, ApiError):
         return error.status in {429, 503}
-    return isinstance(error, LiveKitUnreachable | RegistryUnavailable)
+    return isinstance(error, LiveKitUnreachable | StorageUnavailable)
 
 
-def reused() -> ApiError:
+def key_reused() -> ApiError:
     return ApiError(
         409,
         "idempotency_key_reused",

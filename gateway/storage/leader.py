@@ -3,9 +3,9 @@
 from typing import Protocol
 
 
-class Turn(Protocol):
-    async def is_ours(self) -> bool:
+class LeaderLock(Protocol):
+    async def acquire(self) -> bool:
         """Whether this gateway watches now. Raises RegistryUnavailable."""
 
-    async def give_up(self) -> None:
+    async def release(self) -> None:
         """Another one may watch from now on."""

@@ -7,7 +7,7 @@ from gateway.callbacks.delivery import Delivery
 
 
 class Outbox(Protocol):
-    """Deliveries that wait, and those that were. Which there are is notices.py's."""
+    """Deliveries that wait, and those that were. Which there are is deliveries.py's."""
 
     async def of(self, call_id: str) -> Sequence[Delivery]:
         """The deliveries about a call, oldest first."""

@@ -82,7 +82,9 @@ class CallRegistry(Protocol):
         An event with an id that happened already changes nothing.
         """
 
-    async def page(self, wanted: CallFilter, *, limit: int, after: Position | None) -> Page: ...
+    async def page(
+        self, call_filter: CallFilter, *, limit: int, after: Position | None
+    ) -> Page: ...
 
     async def active(self) -> Sequence[Position]:
         """Every call that has not ended, oldest first."""

@@ -3,23 +3,23 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from gateway.callbacks.delivery_loop import Courier
-from gateway.callbacks.events import Notices
+from gateway.callbacks.delivery_loop import Deliverer
+from gateway.callbacks.events import CallbackEvents
 from gateway.calls.call import Call, Change
 from gateway.config.settings import Config
-from gateway.storage.feed import Feed, news
-from gateway.storage.idempotency import OnceOnly
-from gateway.storage.leader import Turn
+from gateway.storage.feed import Feed, feed_entry
+from gateway.storage.idempotency import IdempotencyStore
+from gateway.storage.leader import LeaderLock
 from gateway.storage.memory.feed import MemoryFeed
-from gateway.storage.memory.idempotency import MemoryOnceOnly
-from gateway.storage.memory.leader import Alone
+from gateway.storage.memory.idempotency import MemoryIdempotencyStore
+from gateway.storage.memory.leader import SingleNode
 from gateway.storage.memory.outbox import MemoryOutbox
 from gateway.storage.memory.registry import MemoryRegistry
 from gateway.storage.outbox import Outbox
 from gateway.storage.redis.database import Database
 from gateway.storage.redis.feed import RedisFeed
-from gateway.storage.redis.idempotency import RedisOnceOnly
-from gateway.storage.redis.leader import RedisTurn
+from gateway.storage.redis.idempotency import RedisIdempotencyStore
+from gateway.storage.redis.leader import RedisLeaderLock
 from gateway.storage.redis.outbox import RedisOutbox
 from gateway.storage.redis.registry import RedisRegistry
 from gateway.storage.registry import CallRegistry
@@ -29,76 +29,76 @@ Deadline = Callable[[Call], int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Stores:
+class StorageBackend:
     """`beside` runs as long as they are used."""
 
     registry: CallRegistry
     outbox: Outbox
-    once_only: OnceOnly
+    idempotency: IdempotencyStore
     feed: Feed
-    turn: Turn
+    leader: LeaderLock
     beside: Sequence[Callable[[], Awaitable[None]]] = ()
 
 
-def in_memory(
+def memory_backend(
     config: Config,
-    courier: Courier,
+    deliverer: Deliverer,
     *,
     deadline: Deadline,
     new_call_id: Callable[[], str],
     clock: Callable[[], int],
-) -> Stores:
-    outbox = MemoryOutbox(config.callbacks, courier, clock)
+) -> StorageBackend:
+    outbox = MemoryOutbox(config.callbacks, deliverer, clock)
     feed = MemoryFeed(clock())
-    notices = Notices(config.callbacks)
+    events = CallbackEvents(config.callbacks)
 
     def changed(change: Change) -> None:
-        outbox.post(notices.of(change, clock()))
+        outbox.post(events.deliveries(change, clock()))
         feed.publish(change)
 
-    return Stores(
+    return StorageBackend(
         registry=MemoryRegistry(
-            config.registry,
+            config.storage,
             since=clock(),
             deadline=deadline,
             on_change=changed,
         ),
         outbox=outbox,
-        once_only=MemoryOnceOnly(
+        idempotency=MemoryIdempotencyStore(
             ttl=config.outbound.idempotency_ttl, new_call_id=new_call_id, clock=clock
         ),
         feed=feed,
-        turn=Alone(),
+        leader=SingleNode(),
     )
 
 
-def in_redis(
+def redis_backend(
     database: Database,
     config: Config,
-    courier: Courier,
+    deliverer: Deliverer,
     *,
     deadline: Deadline,
     new_call_id: Callable[[], str],
     clock: Callable[[], int],
-) -> Stores:
-    outbox = RedisOutbox(database, config.callbacks, courier, clock)
-    notices = Notices(config.callbacks)
+) -> StorageBackend:
+    outbox = RedisOutbox(database, config.callbacks, deliverer, clock)
+    events = CallbackEvents(config.callbacks)
     registry = RedisRegistry(
         database,
-        config.registry,
+        config.storage,
         config.callbacks,
         deadline=deadline,
-        notices=lambda change: notices.of(change, clock()),
-        news=news,
+        deliveries=lambda change: events.deliveries(change, clock()),
+        feed_entry=feed_entry,
         clock=clock,
     )
-    return Stores(
+    return StorageBackend(
         registry=registry,
         outbox=outbox,
-        once_only=RedisOnceOnly(
+        idempotency=RedisIdempotencyStore(
             database, registry, ttl=config.outbound.idempotency_ttl, new_call_id=new_call_id
         ),
         feed=RedisFeed(database),
-        turn=RedisTurn(database, interval=config.watch.interval),
+        leader=RedisLeaderLock(database, interval=config.monitor.interval),
         beside=(outbox.run,),
     )

@@ -23,7 +23,7 @@ class Fallback:
         self._lifecycle = lifecycle
         self._clock = clock
 
-    async def hand_on(
+    async def route_to_fallback(
         self, call: Call | None, index: int, outcome: SipOutcome, *, answered: bool = False
     ) -> Verbs:
         """Hand the caller on to target `index`; when there is none, refuse with `outcome`.

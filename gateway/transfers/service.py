@@ -13,7 +13,7 @@ from gateway.calls.call import (
     Transfer,
 )
 from gateway.calls.destinations import Destination, DialLimits, FallbackTarget, parse_destination
-from gateway.calls.transitions import advance
+from gateway.calls.transitions import transition
 from gateway.config.settings import LIMIT_MARGIN, Config
 from gateway.errors import ApiError, LiveKitError, LiveKitRefused
 from gateway.jambonz import verbs
@@ -48,7 +48,7 @@ class Transfers:
         self._fallback = fallback
         self._clock = clock
 
-    async def asked(self, call: Call, target: str, *, by: str) -> Call:
+    async def request(self, call: Call, target: str, *, by: str) -> Call:
         """Somebody outside wants the call handed on, to its own `transfer_target` by default."""
         target = target or str(call.metadata.get("transfer_target", ""))
         if not target:
@@ -56,16 +56,16 @@ class Transfers:
             raise ApiError(422, "invalid", "cannot use: target", details)
         destination = self._allowed(call, target)
         _check_state(call)
-        if call.direction is Direction.INBOUND and not call.is_parked:
+        if call.direction is Direction.INBOUND and not call.is_enqueued:
             # The REFER comes back to us as Jambonz's refer hook, where the transfer starts.
             await self._refer(call, destination)
         else:
             started = await self._start(call, destination, detail=f"asked for by {by}")
             _check_started(started)
             await self._carry_out(call, destination)
-        return await self._lifecycle.current(call)
+        return await self._lifecycle.refreshed(call)
 
-    async def referred(self, hook: ReferHook) -> Verbs:
+    async def on_refer(self, hook: ReferHook) -> Verbs:
         """Answer the refer hook of a call's dial: LiveKit's leg wants the caller handed on."""
         call = await self._registry.find_by_call_sid(hook.registered_sid)
         if call is None or not call.is_active:
@@ -97,39 +97,41 @@ class Transfers:
             else FallbackTarget(phone=destination.user, trunk=settings.trunk)
         )
         longest = self._config.inbound.max_call_duration + LIMIT_MARGIN
-        return verbs.hand_on(
+        return verbs.transfer_to(
             target,
             action_hook=hook_url(
                 self._config.server.public_url,
                 "/livekit-api/transfer-action",
                 call_id=call.call_id,
             ),
-            limits=DialLimits(settings.ring_timeout, longest),
+            limits=DialLimits(settings.ringing_timeout, longest),
         )
 
-    async def dial_ended(self, hook: DialHook, call_id: str) -> Verbs:
+    async def on_transfer_action(self, hook: DialHook, call_id: str) -> Verbs:
         """Answer that dial's action hook. A caller who was not put through gets the fallback."""
         outcome = self._outcome(hook)
-        call = await self._lifecycle.tell(call_id, self._registry.get, lambda _: outcome)
+        call = await self._lifecycle.apply_to(call_id, self._registry.get, lambda _: outcome)
         if hook.answered or hook.caller_gone:
             return []
-        return await self._fallback.hand_on(call, 0, hook.dial_sip or UNAVAILABLE, answered=True)
+        return await self._fallback.route_to_fallback(
+            call, 0, hook.dial_sip or UNAVAILABLE, answered=True
+        )
 
-    def is_of_target(self, call: Call, hook: StatusHook) -> bool:
+    def is_target_leg(self, call: Call, hook: StatusHook) -> bool:
         """Whether this is the leg towards the target of a transfer, and not the one it began on."""
         transfer = call.transfer
         if transfer is None or not call.is_transferring:
             return False
         return hook.is_far_leg and hook.call_sid != transfer.asked_by_sid
 
-    def answered(self, at: int) -> Event:
+    def completed_event(self, at: int) -> Event:
         """The target has answered: that ends the agent's part."""
         reason = DisconnectionReason.CALL_TRANSFER
         return Event(EventKind.TRANSFER_ENDED, at, reason=reason, sip=OK, detail="answered")
 
     def _outcome(self, hook: DialHook) -> Event:
         if hook.answered:
-            return self.answered(self._clock())
+            return self.completed_event(self._clock())
         detail = f"dial {hook.dial_call_status or 'ended without a status'}"
         # Whatever came of it, the agent's leg ended when the REFER was accepted.
         gone = DisconnectionReason.USER_HANGUP
@@ -168,12 +170,12 @@ class Transfers:
             detail=f"to {destination.named}, {detail}",
         )
         # While the registry is away it is as it will be.
-        return await self._lifecycle.apply(call.call_id, event) or advance(call, event)
+        return await self._lifecycle.apply(call.call_id, event) or transition(call, event)
 
     async def _refer(self, call: Call, destination: Destination) -> None:
         named = destination.text if destination.hostname else f"tel:{destination.user}"
         await self._sip.transfer(
-            call.call_id, named, ringing_timeout=self._config.transfer.ring_timeout
+            call.call_id, named, ringing_timeout=self._config.transfer.ringing_timeout
         )
 
     async def _carry_out(self, call: Call, destination: Destination) -> None:
@@ -182,8 +184,8 @@ class Transfers:
         A parked caller is ours to dial for, as soon as LiveKit's leg is gone.
         """
         try:
-            if call.is_parked:
-                await self._sip.put_out(call.call_id)
+            if call.is_enqueued:
+                await self._sip.remove(call.call_id)
                 return
             await self._refer(call, destination)
         except LiveKitError as error:
@@ -193,7 +195,7 @@ class Transfers:
             event = Event(EventKind.TRANSFER_ENDED, self._clock(), sip=sip, detail=told)
             await self._lifecycle.apply(call.call_id, event)
             raise
-        await self._lifecycle.apply(call.call_id, self.answered(self._clock()))
+        await self._lifecycle.apply(call.call_id, self.completed_event(self._clock()))
 
 
 def _check_state(call: Call) -> None:

@@ -21,7 +21,7 @@ from gateway.api.schemas.hooks import AgentReportSchema
 from gateway.calls.call import Call, Direction, EventKind
 from gateway.config.settings import KeyPair
 from gateway.livekit.metadata import job_metadata
-from gateway.livekit.webhooks import ProofError, ProofOfKey
+from gateway.livekit.webhooks import ProofError, WebhookVerifier
 
 KEY, SECRET = "key", "a-secret-of-at-least-thirty-two-bytes"
 
@@ -71,7 +71,7 @@ class Gateway:
 
     async def take(self, request: web.Request) -> web.Response:
         body = await request.read()
-        ProofOfKey([KeyPair(KEY, SECRET)]).check(request.headers.get("Authorization"), body)
+        WebhookVerifier([KeyPair(KEY, SECRET)]).check(request.headers.get("Authorization"), body)
         self.reports.append(AgentReportSchema().load(json.loads(body)))
         return web.Response(status=self._statuses.pop(0))
 
@@ -161,13 +161,13 @@ def bearer(key: str, secret: str, body: bytes) -> str:
     ],
 )
 def test_proofs_that_prove_nothing(authorization: Callable[[], str | None], why: str) -> None:
-    ProofOfKey([KeyPair(KEY, SECRET)]).check(bearer(KEY, SECRET, b"{}"), b"{}")
+    WebhookVerifier([KeyPair(KEY, SECRET)]).check(bearer(KEY, SECRET, b"{}"), b"{}")
     with pytest.raises(ProofError, match=why):
-        ProofOfKey([KeyPair(KEY, SECRET)]).check(authorization(), b"{}")
+        WebhookVerifier([KeyPair(KEY, SECRET)]).check(authorization(), b"{}")
 
 
 def test_the_key_before_proves_too_while_it_is_rotated() -> None:
-    proof = ProofOfKey([KeyPair(KEY, SECRET), KeyPair("before", "y" * 32)])
+    proof = WebhookVerifier([KeyPair(KEY, SECRET), KeyPair("before", "y" * 32)])
     for key, secret in ((KEY, SECRET), ("before", "y" * 32)):
         proof.check(bearer(key, secret, b"{}"), b"{}")
     for key, secret in ((KEY, "y" * 32), ("before", SECRET), ("later", "y" * 32)):

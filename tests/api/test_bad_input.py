@@ -42,7 +42,7 @@ from tests.fakes.livekit import FakeLiveKit
 @pytest.fixture
 async def gateway(start_gateway: GatewayStarter) -> Client:
     """Its watch stands still, so that nobody but the visitor asks LiveKit."""
-    return await start_gateway(watch={"interval": 60}, transfer={"allowed": ["+1555*"]})
+    return await start_gateway(monitor={"interval": 60}, transfer={"allowed": ["+1555*"]})
 
 
 @pytest.fixture
@@ -91,60 +91,60 @@ class Visitor:
 
 
 @pytest.fixture
-def visitor(gateway: Client, fake_livekit: FakeLiveKit, call_id: str) -> Visitor:
+def client(gateway: Client, fake_livekit: FakeLiveKit, call_id: str) -> Visitor:
     return Visitor(gateway, fake_livekit, call_id)
 
 
 @pytest.mark.parametrize("case", NO_JSON)
 @pytest.mark.parametrize("door", READS_JSON)
-async def test_what_is_no_json_object(visitor: Visitor, door: str, case: str) -> None:
+async def test_what_is_no_json_object(client: Visitor, door: str, case: str) -> None:
     body, headers, status, code = NO_JSON[case]
-    answered = await visitor.refused(door + READS_JSON[door], body, headers)
+    answered = await client.refused(door + READS_JSON[door], body, headers)
     assert answered[:2] == (status, code)
 
 
 @pytest.mark.parametrize("door", [door for door in READS_JSON if door != TRANSFER])
-async def test_no_body(visitor: Visitor, door: str) -> None:
-    answered = await visitor.refused(door + READS_JSON[door], b"", JSON)
+async def test_no_body(client: Visitor, door: str) -> None:
+    answered = await client.refused(door + READS_JSON[door], b"", JSON)
     assert answered == (400, "not_json", [])
 
 
 @pytest.mark.parametrize(("door", "content", "field"), HOOKS)
-async def test_hooks(visitor: Visitor, door: str, content: object, field: str) -> None:
-    answered = await visitor.refused(door, _json(content), JSON)
+async def test_hooks(client: Visitor, door: str, content: object, field: str) -> None:
+    answered = await client.refused(door, _json(content), JSON)
     assert answered[:2] == (422, "invalid")
     assert field in answered[2]
 
 
 @pytest.mark.parametrize(("content", "field"), ORDERS)
-async def test_dispatches(visitor: Visitor, content: object, field: str) -> None:
-    answered = await visitor.refused(DISPATCH, _json(content), JSON)
+async def test_dispatches(client: Visitor, content: object, field: str) -> None:
+    answered = await client.refused(DISPATCH, _json(content), JSON)
     assert answered == (422, "invalid", [field])
 
 
-async def test_an_idempotency_key_that_is_too_long(visitor: Visitor) -> None:
-    answered = await visitor.refused(DISPATCH, _json(ORDER), {**JSON, "Idempotency-Key": "k" * 256})
+async def test_an_idempotency_key_that_is_too_long(client: Visitor) -> None:
+    answered = await client.refused(DISPATCH, _json(ORDER), {**JSON, "Idempotency-Key": "k" * 256})
     assert answered[:2] == (422, "invalid")
 
 
 @pytest.mark.parametrize("asked", ASKED)
-async def test_what_ops_ask(visitor: Visitor, asked: tuple[str, object, int, str, str]) -> None:
+async def test_what_ops_ask(client: Visitor, asked: tuple[str, object, int, str, str]) -> None:
     door, content, status, code, field = asked
     body = b"" if content is None else _json(content)
-    answered = await visitor.refused(door, body, JSON)
+    answered = await client.refused(door, body, JSON)
     assert answered == (status, code, [field] if field else [])
 
 
 @pytest.mark.parametrize(("content", "field"), REPORTS)
-async def test_reports(visitor: Visitor, content: object, field: str) -> None:
-    answered = await visitor.refused(REPORT, _json(content), JSON)
+async def test_reports(client: Visitor, content: object, field: str) -> None:
+    answered = await client.refused(REPORT, _json(content), JSON)
     assert answered == (422, "invalid", [field])
 
 
 @pytest.mark.parametrize("body", EVENTS, ids=range(len(EVENTS)))
-async def test_webhooks(visitor: Visitor, body: bytes) -> None:
+async def test_webhooks(client: Visitor, body: bytes) -> None:
     headers = {"Content-Type": "application/webhook+json"}
-    assert await visitor.refused(WEBHOOK, body, headers) == (400, "not_an_event", [])
+    assert await client.refused(WEBHOOK, body, headers) == (400, "not_an_event", [])
 
 
 @pytest.mark.parametrize(
@@ -156,22 +156,22 @@ async def test_webhooks(visitor: Visitor, body: bytes) -> None:
         for headers in WRONG_PROOFS[code]
     ],
 )
-async def test_proofs(visitor: Visitor, code: str, door: str, headers: dict[str, str]) -> None:
-    answered = await visitor.refused(door, b"{}", {**JSON, **headers}, proven=False)
+async def test_proofs(client: Visitor, code: str, door: str, headers: dict[str, str]) -> None:
+    answered = await client.refused(door, b"{}", {**JSON, **headers}, proven=False)
     assert answered == (401, code, [])
 
 
 @pytest.mark.parametrize("door", [DISPATCH, HANG_UP, TRANSFER, RETRY])
-async def test_a_key_that_may_only_read(visitor: Visitor, door: str) -> None:
+async def test_a_key_that_may_only_read(client: Visitor, door: str) -> None:
     headers = {**JSON, "X-API-Key": READ_KEY}
-    answered = await visitor.refused(door, _json(ORDER), headers, proven=False)
+    answered = await client.refused(door, _json(ORDER), headers, proven=False)
     assert answered == (403, "forbidden", [])
 
 
 @pytest.mark.parametrize("door", READS_NOTHING)
-async def test_doors_that_read_nothing(visitor: Visitor, door: str) -> None:
+async def test_doors_that_read_nothing(client: Visitor, door: str) -> None:
     headers = {"Content-Type": ";;;", "Authorization": "ü", "X-API-Key": "ü"}
-    status, _ = await visitor.knock(f"{door}?%ff=%00", b"\xff{", headers, proven=False)
+    status, _ = await client.knock(f"{door}?%ff=%00", b"\xff{", headers, proven=False)
     assert status == 200
 
 
@@ -201,10 +201,8 @@ def test_every_door_is_in_a_table() -> None:
         ("GET /dispatch", 405, "method_not_allowed"),
     ],
 )
-async def test_doors_that_are_not_there(
-    visitor: Visitor, door: str, status: int, code: str
-) -> None:
-    assert await visitor.refused(door, b"", {}) == (status, code, [])
+async def test_doors_that_are_not_there(client: Visitor, door: str, status: int, code: str) -> None:
+    assert await client.refused(door, b"", {}) == (status, code, [])
 
 
 @pytest.mark.parametrize(
@@ -230,39 +228,39 @@ async def test_headers_that_no_client_sends(
 
 
 @pytest.mark.parametrize("value", ["two", None, -1, 99, 1000, [], {"a": 1}, 486.5, "1" * 5000])
-async def test_an_odd_sip_status_does_not_lose_the_hook(visitor: Visitor, value: object) -> None:
+async def test_an_odd_sip_status_does_not_lose_the_hook(client: Visitor, value: object) -> None:
     content = {**LEG, "dial_sip_status": value}
-    status, verbs = await visitor.knock(DIAL, _json(content), JSON)
+    status, verbs = await client.knock(DIAL, _json(content), JSON)
     assert status == 200
     assert verbs[0]["status"] == 503
 
 
 @pytest.mark.parametrize("text", [r"\ud800", r"\udfff and more", r"\uDC00\ud800", r"\u0000"])
-async def test_an_odd_text_does_not_lose_the_call(visitor: Visitor, text: str) -> None:
+async def test_an_odd_text_does_not_lose_the_call(client: Visitor, text: str) -> None:
     """Half a surrogate pair is what is left of a character where a text was cut."""
     fields = ("call_sid", "from", "to", "caller_name")
     hook = {**dict.fromkeys(fields, "TEXT"), "env_vars": {"AGENT_NAME": "TEXT", "TEXT": "TEXT"}}
     body = json.dumps(hook).replace("TEXT", text).encode()
-    status, verbs = await visitor.knock(CALL_HOOK, body, JSON)
+    status, verbs = await client.knock(CALL_HOOK, body, JSON)
     assert status == 200
     assert verbs[0]["verb"] == "dial"
 
 
-async def test_a_whole_surrogate_pair_is_a_character(visitor: Visitor, gateway: Client) -> None:
+async def test_a_whole_surrogate_pair_is_a_character(client: Visitor, gateway: Client) -> None:
     body = rb'{"call_sid": "2", "from": "\ud83d\ude00 \ud800"}'
-    _, verbs = await visitor.knock(CALL_HOOK, body, JSON)
+    _, verbs = await client.knock(CALL_HOOK, body, JSON)
     assert (await shown(gateway, verbs[0]["headers"]["X-Call-Id"]))["from_number"] == "😀 ?"
 
 
-async def test_a_byte_order_mark_does_no_harm(visitor: Visitor) -> None:
-    status, _ = await visitor.knock(CALL_HOOK, b"\xef\xbb\xbf" + _json({"call_sid": "2"}), JSON)
+async def test_a_byte_order_mark_does_no_harm(client: Visitor) -> None:
+    status, _ = await client.knock(CALL_HOOK, b"\xef\xbb\xbf" + _json({"call_sid": "2"}), JSON)
     assert status == 200
 
 
 @pytest.mark.parametrize("details", [{}, {"sip_refer_to": ""}, {"sip_refer_to": "the boss"}])
-async def test_a_refer_hook_without_a_target(visitor: Visitor, details: object) -> None:
+async def test_a_refer_hook_without_a_target(client: Visitor, details: object) -> None:
     # Never an empty 200: LiveKit would wait for its REFER to its time-out.
-    answered = await visitor.refused(REFER, _json({**LEG, "refer_details": details}), JSON)
+    answered = await client.refused(REFER, _json({**LEG, "refer_details": details}), JSON)
     assert answered[:2] == (404, "not_found")
 
 

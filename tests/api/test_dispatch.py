@@ -262,7 +262,7 @@ async def test_a_livekit_that_refuses_or_is_away_leaves_nothing_open(
     expected: tuple[int, str],
     step: str,
 ) -> None:
-    gateway = await start_gateway(livekit={"deadline": 1.0}, watch={"interval": 0.05})
+    gateway = await start_gateway(livekit={"timeout": 1.0}, monitor={"interval": 0.05})
     before = ["CreateRoom", "CreateDispatch", "ListDispatch"].index(step)
     fake_livekit.failures.extend([*[None] * before, failure])
     answered, error = await dispatch(gateway)
@@ -291,7 +291,7 @@ async def test_an_unknown_trunk(gateway: Client, fake_livekit: FakeLiveKit) -> N
 async def test_no_worker_takes_the_job(
     start_gateway: GatewayStarter, fake_livekit: FakeLiveKit
 ) -> None:
-    gateway = await start_gateway(outbound={"agent_timeout": 0.2}, watch={"interval": 0.05})
+    gateway = await start_gateway(outbound={"agent_timeout": 0.2}, monitor={"interval": 0.05})
     status, error = await dispatch(gateway, agent_name="sales")
     assert (status, error["error"]) == (503, "no_agent")
     assert "'sales'" in error["message"]

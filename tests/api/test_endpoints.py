@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from livekit import api
 
-from gateway.api.client_address import Door
+from gateway.api.client_address import ClientGroup
 from gateway.app import create_app
 from gateway.calls.destinations import Credentials
 from gateway.jambonz.basic_auth import encode
@@ -37,7 +37,7 @@ HOOKS, READ, DISPATCH, TOKEN = "jambonz", Role.READ, Role.DISPATCH, "livekit"
 #: Whoever asks gets nothing that is not in the documentation, but for readiness.
 OPEN = "open"
 
-DOORS = {
+ENDPOINTS = {
     ("POST", "/livekit-api"): HOOKS,
     ("OPTIONS", "/livekit-api"): OPEN,
     ("POST", "/livekit-api/dial-action"): HOOKS,
@@ -61,9 +61,9 @@ DOORS = {
     ("GET", "/healthz"): OPEN,
     ("GET", "/readyz"): OPEN,
 }
-GUARDED = [door for door, whose in DOORS.items() if whose != OPEN]
-WITH_KEYS = [door for door, whose in DOORS.items() if isinstance(whose, Role)]
-ELSEWHERE = {"security": {str(door): ["192.0.2.1"] for door in Door}}
+GUARDED = [door for door, whose in ENDPOINTS.items() if whose != OPEN]
+WITH_KEYS = [door for door, whose in ENDPOINTS.items() if isinstance(whose, Role)]
+ELSEWHERE = {"security": {str(door): ["192.0.2.1"] for door in ClientGroup}}
 
 
 def test_the_table_has_every_door(make_config: ConfigMaker) -> None:
@@ -74,7 +74,7 @@ def test_the_table_has_every_door(make_config: ConfigMaker) -> None:
         found.add((route.method, resource.canonical))
     # aiohttp answers HEAD by the handler of GET.
     found -= {("HEAD", path) for method, path in found if method == "GET"}
-    assert found == DOORS.keys()
+    assert found == ENDPOINTS.keys()
 
 
 def right(whose: str, body: bytes) -> dict[str, str]:
@@ -155,7 +155,7 @@ class Visit:
 @pytest.fixture
 async def visit(start_gateway: GatewayStarter, fake_livekit: FakeLiveKit) -> Visit:
     # The watch must not ask LiveKit of itself meanwhile.
-    gateway = await start_gateway(watch={"interval": 60})
+    gateway = await start_gateway(monitor={"interval": 60})
     (dial,) = await jambonz_for(gateway).call_arrives()
     call = await shown(gateway, dial["headers"]["X-Call-Id"])
     return Visit(gateway, fake_livekit, call)
@@ -163,12 +163,12 @@ async def visit(start_gateway: GatewayStarter, fake_livekit: FakeLiveKit) -> Vis
 
 @pytest.mark.parametrize("door", GUARDED)
 async def test_without_the_right_proof(visit: Visit, door: tuple[str, str]) -> None:
-    for headers in wrong(DOORS[door], visit.body):
+    for headers in wrong(ENDPOINTS[door], visit.body):
         await visit.refused(door, headers, 401)
     await visit.nothing_changed()
 
 
-@pytest.mark.parametrize("door", [door for door in WITH_KEYS if DOORS[door] is DISPATCH])
+@pytest.mark.parametrize("door", [door for door in WITH_KEYS if ENDPOINTS[door] is DISPATCH])
 async def test_with_a_key_that_may_only_read(visit: Visit, door: tuple[str, str]) -> None:
     for headers in ({"X-API-Key": READ_KEY}, {"Authorization": f"Bearer {READ_KEY}"}):
         refusal = await visit.refused(door, headers, 403)
@@ -181,9 +181,9 @@ async def test_from_an_address_that_is_not_on_the_list(
     start_gateway: GatewayStarter, fake_livekit: FakeLiveKit, door: tuple[str, str]
 ) -> None:
     """With the right proof too; what a header says of another address does not count."""
-    gateway = await start_gateway(watch={"interval": 60}, **ELSEWHERE)
-    whose, body = DOORS[door], b"{}"
-    setting = {HOOKS: Door.JAMBONZ, TOKEN: Door.LIVEKIT}.get(whose, Door.API)
+    gateway = await start_gateway(monitor={"interval": 60}, **ELSEWHERE)
+    whose, body = ENDPOINTS[door], b"{}"
+    setting = {HOOKS: ClientGroup.JAMBONZ, TOKEN: ClientGroup.LIVEKIT}.get(whose, ClientGroup.API)
     path = door[1].replace("{call_id}", "call-1").replace("{delivery_id}", "1")
     for headers in (right(whose, body), {**right(whose, body), "X-Forwarded-For": "192.0.2.1"}):
         async with gateway.request(door[0], path, data=body, headers=headers) as answer:
@@ -194,7 +194,7 @@ async def test_from_an_address_that_is_not_on_the_list(
     assert not fake_livekit.requests
 
 
-@pytest.mark.parametrize("door", [door for door, whose in DOORS.items() if whose == OPEN])
+@pytest.mark.parametrize("door", [door for door, whose in ENDPOINTS.items() if whose == OPEN])
 async def test_open_doors_are_open_to_every_address(
     start_gateway: GatewayStarter, door: tuple[str, str]
 ) -> None:

@@ -146,7 +146,7 @@ async def test_without_livekit_the_caller_is_refused_with_503(
     failures: list[Refusal | Drop | Hang],
     said: str,
 ) -> None:
-    gateway = await start_gateway(livekit={"deadline": 0.5})
+    gateway = await start_gateway(livekit={"timeout": 0.5})
     fake_livekit.failures.extend(failures)
     verbs = await jambonz_for(gateway).call_arrives()
     assert vendor_says(verbs) == "ok"
@@ -205,7 +205,7 @@ async def test_without_a_fallback_a_failed_dial_passes_its_sip_status_on(
 
 async def test_a_call_that_no_agent_came_for_is_not_busy(start_gateway: GatewayStarter) -> None:
     """Its room is deleted, which LiveKit answers with 486."""
-    gateway = await start_gateway(inbound={"agent_timeout": 0.1}, watch={"interval": 0.05})
+    gateway = await start_gateway(inbound={"agent_timeout": 0.1}, monitor={"interval": 0.05})
     jambonz = jambonz_for(gateway)
     (dial,) = await jambonz.call_arrives()
     async with asyncio.timeout(10):

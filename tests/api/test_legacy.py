@@ -31,7 +31,7 @@ async def test_it_dials_the_static_trunk(gateway: Client, vendor_says: VerbCheck
 
 
 async def test_it_announces_its_end(start_gateway: GatewayStarter) -> None:
-    gateway = await start_gateway(simple={"sip_host": "old.example.com", "sunset": "2027-01-31"})
+    gateway = await start_gateway(legacy={"sip_host": "old.example.com", "sunset": "2027-01-31"})
     verbs, headers = await simple(gateway)
     assert verbs[0]["target"][0]["sipUri"].endswith("@old.example.com;transport=tcp")
     assert headers["Deprecation"] == "@1795219200"
@@ -44,12 +44,12 @@ async def test_it_is_counted_and_the_log_says_how_to_move(start_gateway: Gateway
     with capture_logs() as lines:
         await simple(gateway)
         await simple(gateway, application_sid="app-1")
-    last = [line for line in lines if line["event"] == "simple.call"][-1]
+    last = [line for line in lines if line["event"] == "legacy.call"][-1]
     assert (last["calls"], last["application_sid"]) == (2, "app-1")
     assert "https://gw.example.com/livekit-api#rc=3" in last["how_to_move"]
     headers = {"X-API-Key": READ_KEY}
     async with gateway.get("/livekit-api/diagnostics", headers=headers) as answer:
-        assert (await answer.json())["simple_calls"]["count"] == 2
+        assert (await answer.json())["legacy_calls"]["count"] == 2
 
 
 @pytest.mark.parametrize("number", ["", "a@evil.example", "x;y=z", "x" * 200])

@@ -13,7 +13,7 @@ from tests.api.test_livekit import send
 from tests.conftest import READ_KEY, Client, GatewayStarter, jambonz_for, listed
 from tests.fakes.livekit import Callee, FakeLiveKit, Hang
 
-PATIENT = {"deadline": 5}
+PATIENT = {"timeout": 5}
 REPEATED: dict[str, Any] = {"wait": "answer", "idempotency_key": "1"}
 
 
@@ -180,7 +180,7 @@ async def test_dials_that_ring_leave_connections_for_new_calls(
 async def test_waiting_for_a_connection_counts_as_waiting_for_livekit(
     start_gateway: GatewayStarter, fake_livekit: FakeLiveKit
 ) -> None:
-    gateway = await start_gateway(livekit={"connections": 1, "deadline": 0.3})
+    gateway = await start_gateway(livekit={"connections": 1, "timeout": 0.3})
     fake_livekit.failures.extend([Hang()] * 3)
     verbs = await asyncio.gather(*(jambonz_for(gateway).call_arrives() for _ in range(3)))
     assert {verb["verb"] for (verb, *_) in verbs} == {"sip:decline"}

@@ -15,7 +15,7 @@ from yarl import URL
 from gateway.calls.destinations import Credentials
 from gateway.jambonz.basic_auth import encode
 from gateway.tools.dev.livekit_server import free_port
-from gateway.tools.dev.processes import Child, python
+from gateway.tools.dev.processes import Process, python
 from gateway.tools.simulate.jambonz import HookRefused, Jambonz
 from tests.api.test_dispatch import GUIDE
 from tests.api.test_endpoints import token
@@ -26,7 +26,7 @@ from tests.fakes.receiver import Receiver
 CALLER, CALLED, CALLEE, ELSEWHERE = "+15550100", "+15550199", "61402012298", "61491570156"
 NUMBERS = [CALLER, CALLED, CALLEE, ELSEWHERE, GUIDE["transfer_target"], GUIDE["caller_number"]]
 
-Serve = Callable[..., Awaitable[Child]]
+Serve = Callable[..., Awaitable[Process]]
 
 
 class Played:
@@ -55,7 +55,7 @@ class Played:
             "GATEWAY__CALLBACKS__ALLOWED_HOSTS": "127.0.0.1",
             "GATEWAY__CALLBACKS__GIVE_UP_AFTER": "1",
             "GATEWAY__CALLBACKS__REPORT_TIMEOUT": "0.1",
-            "GATEWAY__WATCH__INTERVAL": "0.05",
+            "GATEWAY__MONITOR__INTERVAL": "0.05",
             "GATEWAY__LOGGING__LEVEL": "debug",
         }
 
@@ -157,20 +157,20 @@ async def played(fake_livekit: FakeLiveKit, receiver: Receiver) -> Played:
 @pytest.fixture
 async def serve(played: Played) -> AsyncIterator[Serve]:
     """Starts the gateway as its own process: what it logs is what is really written."""
-    children: list[Child] = []
+    processes: list[Process] = []
 
-    async def start(**settings: str) -> Child:
-        child = Child("gateway", python("-m", "gateway", "serve"), {**played.env, **settings})
-        children.append(child)
+    async def start(**settings: str) -> Process:
+        child = Process("gateway", python("-m", "gateway", "serve"), {**played.env, **settings})
+        processes.append(child)
         await asyncio.to_thread(child.wait_for, "gateway.listening", limit=30)
         return child
 
     yield start
-    for child in children:
+    for child in processes:
         await asyncio.to_thread(child.stop)
 
 
-async def logged(child: Child) -> str:
+async def logged(child: Process) -> str:
     await asyncio.to_thread(child.stop)
     return "\n".join(child.lines)
 
@@ -182,7 +182,7 @@ async def test_neither_numbers_nor_secrets(played: Played, serve: Serve, form: s
     log = await logged(child)
     for event in ("call.registered", "call.event", "call.ended", "call.livekit_failed"):
         assert event in log
-    for event in ("callback.done", "request.refused", "gateway.stopped"):
+    for event in ("callback.delivered", "request.refused", "gateway.stopped"):
         assert event in log
     assert all(call_id in log for call_id in call_ids), log
     assert "[number]" in log

@@ -67,7 +67,7 @@ def redis(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Redis]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(delivery, "LONGEST_BACKOFF", 0.02)
 
 
 Starter = Callable[[], Any]
@@ -80,8 +80,8 @@ def start(redis: Redis, start_gateway: GatewayStarter, receiver: Receiver) -> St
     async def started() -> Client:
         return await start_gateway(
             {"REDIS_URL": redis.url},
-            registry={"timeout": TIMEOUT},
-            watch={"interval": 0.05},
+            storage={"timeout": TIMEOUT},
+            monitor={"interval": 0.05},
             inbound={"fallback": FALLBACK},
             callbacks={
                 "allowed_hosts": [LOOPBACK],
@@ -120,17 +120,17 @@ async def test_new_calls_are_refused_properly(redis: Redis, gateway: Client) -> 
     assert say["verb"] == "say"
     async with asyncio.timeout(SOON):
         status, refusal = await dispatch(gateway)
-    assert (status, refusal["error"]) == (503, "registry_unavailable")
+    assert (status, refusal["error"]) == (503, "storage_unavailable")
     async with asyncio.timeout(SOON):
         status, refusal = await dispatch(gateway, idempotency_key="key")
-    assert (status, refusal["error"]) == (503, "registry_unavailable")
+    assert (status, refusal["error"]) == (503, "storage_unavailable")
     for path in ("/livekit-api/calls", "/livekit-api/calls/call-1"):
         status, refusal = await asked(gateway, "GET", path)
-        assert (status, refusal["error"]) == (503, "registry_unavailable")
+        assert (status, refusal["error"]) == (503, "storage_unavailable")
     status, state = await asked(gateway, "GET", "/readyz")
     assert status == 503
     assert state["checks"]["livekit"] == "ok"
-    assert state["checks"]["registry"].startswith("Redis: ")
+    assert state["checks"]["storage"].startswith("Redis: ")
     redis.comes_back()
     await is_ready(gateway)
     (dial,) = await jambonz_for(gateway).call_arrives()
@@ -295,5 +295,5 @@ async def test_a_gateway_stops_without_redis(
         await jambonz.status("completed", call_termination_by="caller")
         await gateway.close()
     output = capsys.readouterr().out
-    assert "registry.missed" in output
+    assert "storage.writes_lost" in output
     assert "Traceback" not in output

@@ -25,12 +25,12 @@ QUICK = {"interval": 0.05}
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses of seconds would make these tests wait for nothing."""
-    monkeypatch.setattr(delivery, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(delivery, "LONGEST_BACKOFF", 0.02)
 
 
 @pytest.fixture
 async def gateway(start_gateway: GatewayStarter) -> Client:
-    return await start_gateway(callbacks=ALLOWED, watch=QUICK)
+    return await start_gateway(callbacks=ALLOWED, monitor=QUICK)
 
 
 async def hang_up(gateway: Client, call_id: str) -> None:
@@ -101,7 +101,7 @@ async def test_configured_receivers_hear_of_every_call(
 ) -> None:
     async with Receiver().listening() as other:
         gateway = await start_gateway(
-            callbacks={**ALLOWED, "urls": [f"{other.url}/all"]}, watch=QUICK
+            callbacks={**ALLOWED, "urls": [f"{other.url}/all"]}, monitor=QUICK
         )
         _, answer = await dispatch(gateway, callback_url=receiver.url)
         await hang_up(gateway, answer["call_id"])
@@ -213,7 +213,7 @@ async def test_a_name_that_leads_into_the_private_network(
         return [{**found, "family": 2, "proto": 0, "flags": 0}]
 
     monkeypatch.setattr("aiohttp.ThreadedResolver.resolve", resolve)
-    gateway = await start_gateway(watch=QUICK)
+    gateway = await start_gateway(monitor=QUICK)
     url = receiver.url.replace("127.0.0.1", "rebound.example.com")
     _, answer = await dispatch(gateway, callback_url=url)
     async with asyncio.timeout(5):
@@ -235,7 +235,7 @@ async def test_a_name_is_resolved_once_and_its_answer_is_what_is_connected_to(
 
     monkeypatch.setattr("aiohttp.ThreadedResolver.resolve", resolve)
     monkeypatch.setattr("gateway.callbacks.sender.is_private", lambda host: host == "127.0.0.2")
-    gateway = await start_gateway(watch=QUICK)
+    gateway = await start_gateway(monitor=QUICK)
     url = receiver.url.replace("127.0.0.1", "rebound.example.com")
     await dispatch(gateway, callback_url=url)
     await receiver.heard(1)
@@ -247,7 +247,7 @@ async def test_a_name_is_resolved_once_and_its_answer_is_what_is_connected_to(
 async def test_a_redirect_is_not_followed(
     start_gateway: GatewayStarter, receiver: Receiver, status: int
 ) -> None:
-    gateway = await start_gateway(callbacks={**ALLOWED, "give_up_after": 1}, watch=QUICK)
+    gateway = await start_gateway(callbacks={**ALLOWED, "give_up_after": 1}, monitor=QUICK)
     async with Receiver().listening() as inside:
         receiver.answer = lambda _: status
         receiver.headers["Location"] = inside.url
@@ -277,7 +277,7 @@ async def test_two_hundred_calls_while_every_third_delivery_fails(
 ) -> None:
     gateway = await start_gateway(
         callbacks=ALLOWED,
-        watch=QUICK,
+        monitor=QUICK,
         outbound={"max_active_calls": 1000},
         limits={"dispatch_burst": 1000},
     )

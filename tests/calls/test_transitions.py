@@ -16,7 +16,7 @@ from gateway.calls.call import (
     SipOutcome,
     Transfer,
 )
-from gateway.calls.transitions import advance
+from gateway.calls.transitions import transition
 
 START = 1_700_000_000_000
 
@@ -45,7 +45,7 @@ def call() -> Call:
 def after(*kinds: EventKind) -> Call:
     current = call()
     for number, kind in enumerate(kinds, start=1):
-        current = advance(current, Event(kind, START + number * 1000))
+        current = transition(current, Event(kind, START + number * 1000))
     return current
 
 
@@ -53,10 +53,10 @@ def after(*kinds: EventKind) -> Call:
 def test_any_events_in_any_order(events: list[Event]) -> None:
     current = call()
     for event in events:
-        before, current = current, advance(current, event)
+        before, current = current, transition(current, event)
         if not before.is_active:
             assert _but_timeline(current) == _but_timeline(before)
-            assert current.is_analyzed >= before.is_analyzed
+            assert current.report_settled >= before.report_settled
         elif current.is_active:
             assert ORDER.index(current.call_status) >= ORDER.index(before.call_status)
         assert current.timeline[-1].event is event.kind
@@ -71,7 +71,7 @@ def test_any_events_in_any_order(events: list[Event]) -> None:
 
 
 def _but_timeline(of: Call) -> Call:
-    return replace(of, timeline=(), is_analyzed=False)
+    return replace(of, timeline=(), report_settled=False)
 
 
 def test_the_usual_call() -> None:
@@ -107,19 +107,19 @@ def test_leaving_the_room_ends_only_a_conversation() -> None:
 
 def test_a_call_that_is_handed_on_outlives_its_agent() -> None:
     started = Event(EventKind.TRANSFER_STARTED, START, transfer=Transfer("+61491570156", START))
-    current = advance(after(EventKind.ANSWERED), started)
+    current = transition(after(EventKind.ANSWERED), started)
     for kind in (EventKind.CALLER_LEFT, EventKind.AGENT_FAILED, EventKind.ROOM_FINISHED):
-        current = advance(current, Event(kind, START + 1))
+        current = transition(current, Event(kind, START + 1))
     assert current.is_transferring
     refused = Event(EventKind.TRANSFER_ENDED, START + 2, sip=SipOutcome(486, "Busy Here"))
-    back = advance(current, refused)
+    back = transition(current, refused)
     assert back.call_status is CallStatus.ONGOING
     assert back.transfer
     assert (back.transfer.sip, back.sip) == (SipOutcome(486, "Busy Here"), None)
-    again = advance(back, started)
+    again = transition(back, started)
     assert again.transfer
     assert again.transfer.number == 2
-    gone = advance(again, Event(EventKind.HUNG_UP, START + 3))
+    gone = transition(again, Event(EventKind.HUNG_UP, START + 3))
     assert gone.disconnection_reason is DisconnectionReason.USER_HANGUP
     assert gone.transfer
     assert gone.transfer.ended_at == START + 3
@@ -139,15 +139,15 @@ def test_the_reason_an_event_knows_is_better_than_its_kinds() -> None:
         reason=DisconnectionReason.DIAL_BUSY,
         sip=SipOutcome(486, "Busy Here"),
     )
-    failed = advance(call(), busy)
+    failed = transition(call(), busy)
     assert failed.disconnection_reason is DisconnectionReason.DIAL_BUSY
     assert failed.sip == SipOutcome(486, "Busy Here")
 
 
 def test_a_long_timeline_keeps_how_it_began_and_how_it_ended() -> None:
-    current = advance(call(), Event(EventKind.ROOM_CREATED, START, detail="first"))
+    current = transition(call(), Event(EventKind.ROOM_CREATED, START, detail="first"))
     for number in range(500):
-        current = advance(current, Event(EventKind.LEG_STATUS, START, detail=str(number)))
+        current = transition(current, Event(EventKind.LEG_STATUS, START, detail=str(number)))
     assert len(current.timeline) == TIMELINE_LIMIT
     assert current.timeline[0].detail == "first"
     assert current.timeline[-1].detail == "499"
@@ -155,8 +155,8 @@ def test_a_long_timeline_keeps_how_it_began_and_how_it_ended() -> None:
 
 def test_a_call_whose_answer_was_lost_was_answered_all_the_same() -> None:
     gone = Event(EventKind.HUNG_UP, START + 9_000, answered_at=START + 4_000)
-    ended = advance(call(), gone)
+    ended = transition(call(), gone)
     assert ended.call_status is CallStatus.ENDED
     assert ended.duration_ms == 5_000
-    known = advance(after(EventKind.ANSWERED), gone)
+    known = transition(after(EventKind.ANSWERED), gone)
     assert known.answer_timestamp == START + 1_000

@@ -222,7 +222,7 @@ class InboundCall(Jambonz):
         )
         if is_first:
             self._same_call(replies.all)
-        if replies.is_lost:
+        if replies.needs_recovery:
             self._missed = True
         if replies.used is None or not replies.used.is_taken:
             raise HookRefused(f"POST {path} answered {replies.used}")

@@ -55,9 +55,9 @@ class Desk(Leg):
 
     def __init__(self, scene: Scene, *, rings: float, sip: int) -> None:
         super().__init__(scene)
-        scene.crew.start(self._pick_up(rings, sip), f"desk of {scene.script.number}")
+        scene.crew.start(self._dequeue(rings, sip), f"desk of {scene.script.number}")
 
-    async def _pick_up(self, rings: float, sip: int) -> None:
+    async def _dequeue(self, rings: float, sip: int) -> None:
         await asyncio.sleep(rings)
         if self.state is not State.RINGING:
             return

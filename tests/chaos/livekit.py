@@ -110,7 +110,7 @@ class BusyLiveKit(FakeLiveKit):
         room = self.live.get(name)
         number: object = room.scene.script.number if room else ""
         if isinstance(message, CreateRoomRequest):
-            number = number_of(_told(message.metadata)["account_code"])
+            number = number_of(_public_fields(message.metadata)["account_code"])
         self._asked[f"{method} {number}"] += 1
         return self._dice.of(method, number, self._asked[f"{method} {number}"])
 
@@ -136,7 +136,7 @@ class BusyLiveKit(FakeLiveKit):
     def _create_room(self, request: CreateRoomRequest) -> Room:
         if request.name in self.rooms:
             return self.rooms[request.name]
-        scene = self._scene_of(number_of(_told(request.metadata)["account_code"]))
+        scene = self._scene_of(number_of(_public_fields(request.metadata)["account_code"]))
         scene.rooms.add(request.name)
         room = self.live[request.name] = LiveRoom(request, scene)
         for agent in request.agents:
@@ -182,6 +182,6 @@ class BusyLiveKit(FakeLiveKit):
         return dispatch
 
 
-def _told(metadata: str) -> Mapping[str, str]:
+def _public_fields(metadata: str) -> Mapping[str, str]:
     told: Mapping[str, str] = json.loads(metadata)
     return told

@@ -77,7 +77,7 @@ class Replies:
 
     used: Answer | None
     all: list[Answer] = field(default_factory=list)
-    is_lost: bool = False
+    needs_recovery: bool = False
 
 
 class Gateways(Protocol):
@@ -136,7 +136,7 @@ class Mail:
         answers: list[Answer] = []
         if fate is Fate.DROPPED:
             if may_fail and roll.random() < 0.25:
-                return Replies(None, is_lost=True)
+                return Replies(None, needs_recovery=True)
             if roll.random() < 0.5 and (unheard := await self._post(letter, roll)):
                 answers.append(unheard)
             await asyncio.sleep(PAUSES[0])

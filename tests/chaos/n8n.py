@@ -36,9 +36,9 @@ class Dispatch:
 
     async def play(self) -> None:
         copies = 2 if self._scene.script.twice else 1
-        await asyncio.gather(*(self._insist(copy) for copy in range(copies)))
+        await asyncio.gather(*(self._retry(copy) for copy in range(copies)))
 
-    async def _insist(self, copy: int) -> None:
+    async def _retry(self, copy: int) -> None:
         """One request, until its answer is one; that no agent comes is believed the second time."""
         roll = self._scene.dice.of("n8n", copy)
         answers: list[Answer] = []

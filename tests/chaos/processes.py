@@ -13,7 +13,7 @@ import psutil
 
 from gateway.config.settings import LOOPBACK
 from gateway.tools.dev.livekit_server import free_port
-from gateway.tools.dev.processes import Child, python
+from gateway.tools.dev.processes import Process, python
 from gateway.tools.dev.stack import READY_LIMIT, wait_until_up
 from tests.conftest import lacking
 
@@ -34,7 +34,7 @@ class Gateway:
         self._is_wanted = False
         self.defects: list[str] = []
         self._log = (folder / f"{name}.log").open("a", encoding="utf-8")
-        self._child: Child | None = None
+        self._child: Process | None = None
 
     async def start(self) -> None:
         """Returns once it takes requests."""
@@ -68,7 +68,7 @@ class Gateway:
         return int(psutil.Process(self._child.pid).memory_info().rss)
 
     def _start(self) -> None:
-        self._child = Child(
+        self._child = Process(
             self.name, python("-m", "gateway", "serve"), self._env, on_line=self._read
         )
         wait_until_up(self._child, f"{self.url}/healthz")
@@ -99,7 +99,7 @@ class Redis:
         self._port = free_port()
         self.url = f"redis://{LOOPBACK}:{self._port}/0"
         self._folder = folder
-        self._child: Child | None = None
+        self._child: Process | None = None
 
     async def start(self) -> None:
         await asyncio.to_thread(self._start)
@@ -111,7 +111,7 @@ class Redis:
     def _start(self) -> None:
         place = ("--bind", LOOPBACK, "--port", str(self._port), "--dir", str(self._folder))
         kept = ("--appendonly", "yes", "--save", "")
-        self._child = Child("redis", ["redis-server", *place, *kept], os.environ)
+        self._child = Process("redis", ["redis-server", *place, *kept], os.environ)
         self._child.wait_for("Ready to accept connections", limit=READY_LIMIT)
 
 

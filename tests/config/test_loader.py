@@ -9,7 +9,7 @@ import yaml
 from gateway.calls.destinations import Credentials, FallbackTarget
 from gateway.config.loader import build_config, load_config
 from gateway.config.settings import Config, KeyPair
-from gateway.config.validation import serving_problems
+from gateway.config.validation import validate_for_serve
 from gateway.errors import ConfigError
 from gateway.security.api_keys import ApiKey, Role, digest_of
 
@@ -48,10 +48,10 @@ def test_every_setting_is_explained() -> None:
 
 def test_the_environment_wins_over_the_file() -> None:
     config = build_config(
-        {"inbound": {"ring_timeout": 10}, "server": {"port": 1}},
-        {"GATEWAY__INBOUND__RING_TIMEOUT": "20", "PORT": "9000"},
+        {"inbound": {"ringing_timeout": 10}, "server": {"port": 1}},
+        {"GATEWAY__INBOUND__RINGING_TIMEOUT": "20", "PORT": "9000"},
     )
-    assert config.inbound.ring_timeout == 20
+    assert config.inbound.ringing_timeout == 20
     assert config.server.port == 9000
 
 
@@ -90,7 +90,7 @@ def test_lists_in_the_environment() -> None:
 def test_each_mistake_has_a_line_that_names_it() -> None:
     said = problems(
         {
-            "inbound": {"ring_timeout": 0, "ringtimeout": 5, "fallback": [{"fax": "1"}]},
+            "inbound": {"ringing_timeout": 0, "ringtimeout": 5, "fallback": [{"fax": "1"}]},
             "outbond": {},
         },
         {"PORT": "http", "GATEWAY__INBOUND__RNG": "1", "GATEWAY_API_KEYS": "n8n:admin:hush"},
@@ -100,7 +100,7 @@ def test_each_mistake_has_a_line_that_names_it() -> None:
         "GATEWAY__INBOUND__RNG: there is no such setting",
         "server.port: Not a valid integer.",
         "security.api_keys: Must be name:role:secret",
-        "inbound.ring_timeout: Must be greater than or equal to 1",
+        "inbound.ringing_timeout: Must be greater than or equal to 1",
         "inbound.ringtimeout: Unknown field.",
         "inbound.fallback: Each entry must be one of",
     ):
@@ -178,12 +178,12 @@ def test_a_named_file_must_exist() -> None:
 
 
 def test_what_serving_needs() -> None:
-    assert serving_problems(build_config({}, LIVEKIT)) == []
-    assert len(serving_problems(Config())) == 3
+    assert validate_for_serve(build_config({}, LIVEKIT)) == []
+    assert len(validate_for_serve(Config())) == 3
     no_sip_host = {k: v for k, v in LIVEKIT.items() if k != "LIVEKIT_SIP_HOST"}
-    (problem,) = serving_problems(build_config({}, no_sip_host))
+    (problem,) = validate_for_serve(build_config({}, no_sip_host))
     assert "LIVEKIT_SIP_HOST" in problem
-    (problem,) = serving_problems(build_config({}, LIVEKIT | {"LIVEKIT_URL": "localhost:7880"}))
+    (problem,) = validate_for_serve(build_config({}, LIVEKIT | {"LIVEKIT_URL": "localhost:7880"}))
     assert "ws://" in problem
 
 

@@ -19,7 +19,7 @@ FALLBACK = [{"phone": "+15550123"}]
 SETTINGS: dict[str, Any] = {
     "inbound": {"strategy": "participant", "fallback": FALLBACK, "agent_timeout": 0.3},
     "transfer": {"allowed": ["+61*"]},
-    "watch": {"interval": 0.05},
+    "monitor": {"interval": 0.05},
 }
 
 

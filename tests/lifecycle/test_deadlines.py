@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.calls.call import Absence, Call, CallStatus, Direction, Transfer
+from gateway.calls.call import AgentAbsence, Call, CallStatus, Direction, Transfer
 from gateway.config.settings import Config
 from gateway.lifecycle.deadlines import Deadlines, Due
 
@@ -23,10 +23,18 @@ CASES = {
     ),
     "nobody called in": (THERE, 60_001, Due.EXPIRED),
     "it rings": (RINGING, 90_001, Due.EXPIRED),
-    "it lasts": (ONGOING, 105_001, Due.OVERRAN),
-    "its agent left": (replace(ONGOING, absence=Absence(START + 7_000)), 9_000, Due.AGENT_GONE),
+    "it lasts": (ONGOING, 105_001, Due.MAX_DURATION_REACHED),
+    "its agent left": (
+        replace(ONGOING, agent_absence=AgentAbsence(START + 7_000)),
+        9_000,
+        Due.AGENT_GONE,
+    ),
     "it is handed on": (
-        replace(ONGOING, absence=Absence(START), transfer=Transfer("+15550100", START + 6_000)),
+        replace(
+            ONGOING,
+            agent_absence=AgentAbsence(START),
+            transfer=Transfer("+15550100", START + 6_000),
+        ),
         46_001,
         Due.TRANSFER,
     ),
@@ -44,7 +52,7 @@ def test_due(case: str) -> None:
 
 
 def test_nothing_becomes_of_a_call_that_was_reported() -> None:
-    done = replace(ENDED, is_analyzed=True)
+    done = replace(ENDED, report_settled=True)
     deadlines = Deadlines(Config())
     assert deadlines.next(done) is None
     assert deadlines.due(done, START + 10**9) is None

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from gateway.calls.call import Call, Change, Direction, Event, EventKind
-from gateway.config.settings import RegistrySettings
-from gateway.errors import RegistryUnavailable
+from gateway.config.settings import StorageSettings
+from gateway.errors import StorageUnavailable
 from gateway.lifecycle import deferred as module
-from gateway.lifecycle.deferred import Backlog
+from gateway.lifecycle.deferred import DeferredWrites
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.storage.memory.registry import MemoryRegistry
 
@@ -21,10 +21,10 @@ class Away:
         self.away = True
         self.done: list[int] = []
 
-    def deed(self, number: int) -> Callable[[], Awaitable[object]]:
+    def write(self, number: int) -> Callable[[], Awaitable[object]]:
         async def do() -> None:
             if self.away:
-                raise RegistryUnavailable("away")
+                raise StorageUnavailable("away")
             if number < 0:
                 raise KeyError(number)
             self.done.append(number)
@@ -33,43 +33,43 @@ class Away:
 
 
 async def test_in_order_though_it_is_back_in_between() -> None:
-    redis, backlog = Away(), Backlog()
-    await backlog.do("call-1", redis.deed(1))
+    redis, deferred = Away(), DeferredWrites()
+    await deferred.write("call-1", redis.write(1))
     redis.away = False
-    await backlog.do("call-1", redis.deed(2))
+    await deferred.write("call-1", redis.write(2))
     assert redis.done == []
-    await backlog.catch_up()
-    await backlog.do("call-1", redis.deed(3))
+    await deferred.replay()
+    await deferred.write("call-1", redis.write(3))
     assert redis.done == [1, 2, 3]
 
 
 async def test_one_that_fails_holds_up_no_other(capsys: pytest.CaptureFixture[str]) -> None:
-    redis, backlog = Away(), Backlog()
+    redis, deferred = Away(), DeferredWrites()
     for number in (1, -1, 2):
-        await backlog.do("call-1", redis.deed(number))
-    await backlog.catch_up()
-    assert len(backlog) == 3
+        await deferred.write("call-1", redis.write(number))
+    await deferred.replay()
+    assert len(deferred) == 3
     redis.away = False
-    await backlog.catch_up()
+    await deferred.replay()
     assert redis.done == [1, 2]
-    assert "registry.deed_failed" in capsys.readouterr().out
+    assert "storage.replay_failed" in capsys.readouterr().out
 
 
 async def test_a_bounded_number_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LIMIT", 2)
-    redis, backlog = Away(), Backlog()
+    redis, deferred = Away(), DeferredWrites()
     for number in (1, 2, 3):
-        await backlog.do(f"call-{number}", redis.deed(number))
+        await deferred.write(f"call-{number}", redis.write(number))
     redis.away = False
-    await backlog.catch_up()
+    await deferred.replay()
     assert redis.done == [1, 2]
 
 
 async def test_calls_are_made_up_for_at_once_each_in_its_order() -> None:
     """One after the other, they would be behind for ever where more happens than is done."""
-    backlog, done, go_on = Backlog(), list[str](), asyncio.Event()
+    deferred, done, go_on = DeferredWrites(), list[str](), asyncio.Event()
 
-    def deed(name: str, *, waits: bool = False) -> Callable[[], Awaitable[object]]:
+    def write(name: str, *, waits: bool = False) -> Callable[[], Awaitable[object]]:
         async def do() -> None:
             if waits:
                 await go_on.wait()
@@ -77,20 +77,20 @@ async def test_calls_are_made_up_for_at_once_each_in_its_order() -> None:
 
         return do
 
-    backlog.later("call-1", deed("1a", waits=True))
-    backlog.later("call-1", deed("1b"))
-    backlog.later("call-2", deed("2a"))
-    backlog.later("call-2", deed("2b"))
-    catching_up = asyncio.create_task(backlog.catch_up())
+    deferred.defer("call-1", write("1a", waits=True))
+    deferred.defer("call-1", write("1b"))
+    deferred.defer("call-2", write("2a"))
+    deferred.defer("call-2", write("2b"))
+    catching_up = asyncio.create_task(deferred.replay())
     async with asyncio.timeout(5):
         while len(done) < 2:
             await asyncio.sleep(0)
-        await backlog.do("call-2", deed("2c"))
+        await deferred.write("call-2", write("2c"))
         assert done == ["2a", "2b"]
         go_on.set()
         await catching_up
     assert done == ["2a", "2b", "1a", "1b", "2c"]
-    assert not backlog
+    assert not deferred
 
 
 class Forgetful(MemoryRegistry):
@@ -102,7 +102,7 @@ class Forgetful(MemoryRegistry):
         change = await super().apply(call_id, event)
         if not self.lost:
             self.lost = True
-            raise RegistryUnavailable("no answer in time")
+            raise StorageUnavailable("no answer in time")
         return change
 
 
@@ -110,16 +110,20 @@ class Rooms:
     def __init__(self) -> None:
         self.doomed: list[str] = []
 
-    def doom(self, room: str, *, grace_ms: int) -> None:
+    def schedule(self, room: str, *, grace_ms: int) -> None:
         self.doomed.append(room)
 
 
 async def test_the_room_goes_though_the_answer_to_the_end_was_lost() -> None:
-    registry, rooms, backlog = Forgetful(RegistrySettings(), since=0), Rooms(), Backlog()
-    lifecycle = Lifecycle(registry, rooms, backlog)  # type: ignore[arg-type]
+    registry, rooms, deferred = (
+        Forgetful(StorageSettings(), since=0),
+        Rooms(),
+        DeferredWrites(),
+    )
+    lifecycle = Lifecycle(registry, rooms, deferred)  # type: ignore[arg-type]
     await registry.add(Call("call-1", Direction.INBOUND, "agent", 0))
     assert await lifecycle.apply("call-1", Event(EventKind.AGENT_FAILED, 1)) is None
-    await backlog.catch_up()
+    await deferred.replay()
     assert rooms.doomed == ["call-1"]
     await lifecycle.apply("call-1", Event(EventKind.LEG_STATUS, 2))
     assert rooms.doomed == ["call-1"]

@@ -17,7 +17,7 @@ from gateway.config.loader import build_config, own_keys
 from gateway.config.settings import Config
 from gateway.security.api_keys import OwnKeys
 from gateway.tools.dev.livekit_server import NoLiveKit, find_or_build, free_port
-from gateway.tools.dev.processes import Child, python
+from gateway.tools.dev.processes import Process, python
 from gateway.tools.dev.stack import WORKER, running, wait_until_up
 from tests.conftest import READ_KEY, WEBHOOK_SECRET, lacking
 
@@ -28,8 +28,8 @@ class Real:
 
     config: Config
     keys: OwnKeys
-    worker: Child
-    gateway: Child
+    worker: Process
+    gateway: Process
     env: Mapping[str, str]
 
     @property
@@ -45,7 +45,7 @@ def real_parts(worker: Sequence[str] = WORKER, **settings: str) -> Iterator[Real
         "JAMBONZ_WEBHOOK_SECRET": WEBHOOK_SECRET,
         "GATEWAY_API_KEYS": f"ops:read:{READ_KEY}",
         "PORT": str(free_port()),
-        "GATEWAY__WATCH__INTERVAL": "0.1",
+        "GATEWAY__MONITOR__INTERVAL": "0.1",
         **settings,
     }
     config = build_config({}, env)
@@ -55,7 +55,7 @@ def real_parts(worker: Sequence[str] = WORKER, **settings: str) -> Iterator[Real
     ):
         reached = build_config({}, stack.env)
         keys = own_keys(reached, stack.env)
-        parts = stack.children
+        parts = stack.processes
         yield Real(reached, keys, parts["worker"], parts["gateway"], stack.env)
 
 
@@ -67,7 +67,7 @@ def killed(real: Real) -> Iterator[Callable[[], None]]:
     with ExitStack() as stops:
 
         def start() -> None:
-            again = Child("gateway again", python("-m", "gateway", "serve"), real.env)
+            again = Process("gateway again", python("-m", "gateway", "serve"), real.env)
             stops.callback(again.stop)
             wait_until_up(again, f"{real.url}/healthz")
 

@@ -15,7 +15,7 @@ from gateway.tools.dev.livekit_server import (
     free_port,
     local_server,
 )
-from gateway.tools.dev.processes import Child
+from gateway.tools.dev.processes import Process
 from gateway.tools.dev.stack import READY_LIMIT, wait_until_up
 from tests.conftest import lacking
 
@@ -34,7 +34,9 @@ def livekit_server(*, webhook_port: int = 9, redis: str = "") -> Iterator[LiveKi
     settings = json.loads(server.env["LIVEKIT_CONFIG"])
     if redis:
         settings["redis"] = {"address": redis}
-    child = Child("livekit", server.command, os.environ | {"LIVEKIT_CONFIG": json.dumps(settings)})
+    child = Process(
+        "livekit", server.command, os.environ | {"LIVEKIT_CONFIG": json.dumps(settings)}
+    )
     try:
         wait_until_up(child, server.url.replace("ws:", "http:"))
         yield server
@@ -56,11 +58,11 @@ def redis_server(*options: str, port: int | None = None) -> Iterator[str]:
 
 
 @contextmanager
-def redis_process(*options: str, ready: str = "Ready to accept connections") -> Iterator[Child]:
+def redis_process(*options: str, ready: str = "Ready to accept connections") -> Iterator[Process]:
     """One that is up, as its `options` say."""
     if not shutil.which("redis-server"):
         lacking("several gateways and LiveKit's trunks need Redis: install redis-server")
-    child = Child("redis", ["redis-server", *options], os.environ)
+    child = Process("redis", ["redis-server", *options], os.environ)
     try:
         child.wait_for(ready, limit=READY_LIMIT)
         yield child

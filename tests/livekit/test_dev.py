@@ -56,8 +56,8 @@ def dev(
 def test_run_demo_and_nothing_left_behind(
     dev: subprocess.Popen[str], env: dict[str, str], tmp_path: Path
 ) -> None:
-    children = psutil.Process(dev.pid).children(recursive=True)
-    assert len(children) >= 3
+    processes = psutil.Process(dev.pid).children(recursive=True)
+    assert len(processes) >= 3
 
     demo = gateway("simulate", "inbound", "--hold", "1", env=env, cwd=tmp_path)
     assert demo.returncode == 0, demo.stdout + demo.stderr
@@ -66,17 +66,17 @@ def test_run_demo_and_nothing_left_behind(
 
     dev.send_signal(signal.SIGINT)
     assert dev.wait(LIMIT) == 0
-    _, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(processes, timeout=5)
     assert alive == []
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_part_that_dies_takes_the_others_down(dev: subprocess.Popen[str]) -> None:
-    children = psutil.Process(dev.pid).children(recursive=True)
-    livekit = next(child for child in children if "livekit-server" in child.name())
+    processes = psutil.Process(dev.pid).children(recursive=True)
+    livekit = next(child for child in processes if "livekit-server" in child.name())
     livekit.kill()
     assert dev.wait(LIMIT) == 1
-    _, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(processes, timeout=5)
     assert alive == []
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from gateway.calls.call import Call, Direction, EventKind, TimelineEntry
-from gateway.livekit.metadata import is_ours, job_metadata, rebuilt, room_metadata
+from gateway.livekit.metadata import is_ours, job_metadata, restore_call, room_metadata
 
 URL = "https://gateway.example.com"
 START = 1_700_000_000_000
@@ -37,12 +37,12 @@ def kept(call: Call) -> str:
 
 
 def test_a_call_comes_back_from_its_room() -> None:
-    assert rebuilt(kept(CALL), room=CALL.call_id, own_url=URL) == CALL
+    assert restore_call(kept(CALL), room=CALL.call_id, own_url=URL) == CALL
 
 
 def test_what_happened_since_is_not_in_it() -> None:
     later = replace(CALL, answer_timestamp=START + 1, livekit={"room_sid": "RM_1"})
-    assert rebuilt(kept(later), room=CALL.call_id, own_url=URL) == CALL
+    assert restore_call(kept(later), room=CALL.call_id, own_url=URL) == CALL
 
 
 def test_the_agent_is_not_told_what_is_only_ours() -> None:
@@ -52,8 +52,8 @@ def test_the_agent_is_not_told_what_is_only_ours() -> None:
 
 
 def test_rooms_of_others_are_none_of_ours() -> None:
-    assert rebuilt(kept(CALL), room="another-room", own_url=URL) is None
-    assert rebuilt(kept(CALL), room=CALL.call_id, own_url="https://other.example.com") is None
+    assert restore_call(kept(CALL), room="another-room", own_url=URL) is None
+    assert restore_call(kept(CALL), room=CALL.call_id, own_url="https://other.example.com") is None
     assert is_ours(kept(CALL))
     assert not is_ours("")
     assert not is_ours('{"theirs": 1}')
@@ -69,10 +69,10 @@ def _without(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["call", "call_id", "direction", "start_timestamp", "jambonz"])
 def test_a_room_that_lacks_something_is_left_alone(name: str) -> None:
     text = json.dumps(_without(name))
-    assert rebuilt(text, room=CALL.call_id, own_url=URL) is None
+    assert restore_call(text, room=CALL.call_id, own_url=URL) is None
 
 
 @given(some.text() | some.from_regex(r'\{"gateway":.*\}'))
 def test_any_metadata_is_borne(text: str) -> None:
-    assert rebuilt(text, room=CALL.call_id, own_url=URL) is None
+    assert restore_call(text, room=CALL.call_id, own_url=URL) is None
     is_ours(text)

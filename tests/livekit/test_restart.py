@@ -73,7 +73,7 @@ async def test_a_killed_gateway_knows_its_calls_again(
             assert await active(real, http, until=set(before)) == set(before)
             await jambonz.status("completed", terminated_by="caller")
             assert await ended(real, http, hooked) == ("ended", "user_hangup")
-            await put_out(real, unhooked)
+            await remove_participant(real, unhooked)
             assert await ended(real, http, unhooked) == ("ended", "agent_hangup")
             for call_id in before:
                 await told_the_end(receiver, call_id)
@@ -118,11 +118,11 @@ async def end_room(real: Real, room: str) -> None:
     assert await room_is_gone(real, room)
 
 
-async def put_out(real: Real, room: str) -> None:
+async def remove_participant(real: Real, room: str) -> None:
     """Hang up as the agent's side does; no hook of Jambonz's tells of it."""
     async with livekit_of(real) as livekit:
-        (leg,) = (await livekit.presence(room)).legs
-        await livekit.put_out(room, leg.identity)
+        (leg,) = (await livekit.room_participants(room)).legs
+        await livekit.remove_participant(room, leg.identity)
 
 
 async def told_the_end(receiver: Receiver, call_id: str) -> None:

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from gateway.tools.dev.livekit_server import free_port
-from gateway.tools.dev.processes import Child, python
+from gateway.tools.dev.processes import Process, python
 from gateway.tools.dev.stack import wait_until_up
 from gateway.tools.simulate.jambonz import Jambonz
 from tests.api.test_dispatch import LEAST
@@ -24,10 +24,10 @@ LIMIT = 30.0
 HEADERS = {"X-API-Key": DISPATCH_KEY}
 
 
-class Process:
+class Gateway:
     """A gateway of its own in front of the fake LiveKit."""
 
-    def __init__(self, child: Child, url: str, http: aiohttp.ClientSession) -> None:
+    def __init__(self, child: Process, url: str, http: aiohttp.ClientSession) -> None:
         self.child = child
         self.url = url
         self.http = http
@@ -64,12 +64,12 @@ class Process:
             assert answer.status == 200
 
 
-Starter = Callable[..., Awaitable[Process]]
+Starter = Callable[..., Awaitable[Gateway]]
 
 
 @pytest.fixture
-def children() -> Iterator[list[Child]]:
-    started: list[Child] = []
+def processes() -> Iterator[list[Process]]:
+    started: list[Process] = []
     yield started
     for child in started:
         child.stop()
@@ -77,11 +77,11 @@ def children() -> Iterator[list[Child]]:
 
 @pytest.fixture
 async def start(
-    fake_livekit: FakeLiveKit, tmp_path: Path, children: list[Child]
+    fake_livekit: FakeLiveKit, tmp_path: Path, processes: list[Process]
 ) -> AsyncIterator[Starter]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LIMIT)) as http:
 
-        async def start(**settings: str) -> Process:
+        async def start(**settings: str) -> Gateway:
             port = free_port()
             env = {
                 "PATH": os.environ["PATH"],
@@ -99,11 +99,11 @@ async def start(
             config = tmp_path / "config.yaml"
             config.touch()
             command = python("-m", "gateway", "--config", str(config), "serve")
-            child = Child("gateway", command, env)
-            children.append(child)
+            child = Process("gateway", command, env)
+            processes.append(child)
             url = f"http://127.0.0.1:{port}"
             await asyncio.to_thread(wait_until_up, child, f"{url}/readyz")
-            return Process(child, url, http)
+            return Gateway(child, url, http)
 
         yield start
 

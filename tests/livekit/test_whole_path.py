@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from gateway.livekit.client import LiveKit
-from gateway.livekit.rooms import RoomOrder
+from gateway.livekit.rooms import RoomRequest
 from gateway.livekit.tokens import caller_token
 from gateway.tools.dev.processes import python
 from gateway.tools.simulate.caller import SAMPLE_RATE, Caller
@@ -148,7 +148,7 @@ async def test_a_caller_who_just_leaves_ends_the_call(
 
 
 async def test_a_room_made_twice_has_one_agent(real: Real) -> None:
-    order = RoomOrder("call-twice", "{}", 30, real.config.agent.name, "{}")
+    order = RoomRequest("call-twice", "{}", 30, real.config.agent.name, "{}")
     async with livekit_of(real) as livekit:
         sids = {await livekit.create_room(order) for _ in range(3)}
         assert len(sids) == 1
@@ -167,7 +167,7 @@ async def test_a_job_whose_room_is_gone_before_it_joins_ends_all_the_same(real: 
                 await asyncio.sleep(0.01)
 
     async with livekit_of(real) as livekit:
-        await livekit.create_room(RoomOrder(room, "{}", 30, real.config.agent.name, "{}"))
+        await livekit.create_room(RoomRequest(room, "{}", 30, real.config.agent.name, "{}"))
         await worker_says("job received")
         await livekit.delete_room(room)
     await worker_says("process exiting")

@@ -15,7 +15,7 @@ from gateway.config.settings import Config
 from gateway.livekit.client import LiveKit
 from gateway.livekit.metadata import room_metadata
 from gateway.livekit.webhooks import RoomEvent
-from gateway.monitor.diagnostics import Seen
+from gateway.monitor.diagnostics import Counters
 from gateway.wiring import Parts
 from tests.fakes.livekit import FakeLiveKit, Refusal
 
@@ -75,7 +75,7 @@ class Stage:
     fake: FakeLiveKit
     livekit: LiveKit
     sent: Sent = field(default_factory=Sent)
-    seen: Seen = field(default_factory=Seen)
+    counters: Counters = field(default_factory=Counters)
     now: int = START
 
     def __post_init__(self) -> None:
@@ -83,7 +83,9 @@ class Stage:
 
     def start(self) -> None:
         """A gateway that knows of nothing; the one before is as good as killed."""
-        self.parts = Parts(self.config, self.livekit, self.sent, self.seen, clock=lambda: self.now)
+        self.parts = Parts(
+            self.config, self.livekit, self.sent, self.counters, clock=lambda: self.now
+        )
         assert self.parts.registry, "since now"
 
     def restart(self, *, after: float) -> None:
@@ -95,8 +97,8 @@ class Stage:
         await self.parts.lifecycle.register(call)
         self.has_room(call)
 
-    def has_room(self, call: Call, *, own_url: str = URL, parks: bool = False) -> None:
-        metadata = room_metadata(call, own_url=own_url, parks=parks)
+    def has_room(self, call: Call, *, own_url: str = URL, enqueues: bool = False) -> None:
+        metadata = room_metadata(call, own_url=own_url, enqueues=enqueues)
         self.room(call.call_id, metadata)
 
     def room(self, name: str, metadata: str = "", *, age: float = 0) -> None:
@@ -120,19 +122,21 @@ class Stage:
         for kind in kinds:
             await self.parts.lifecycle.apply(room, Event(kind, self.now))
 
-    async def compare(self, *, after: float = 15) -> None:
+    async def reconcile(self, *, after: float = 15) -> None:
         self.now += round(after * 1000)
-        await self.parts.watch.compare()
+        await self.parts.deadline_loop.reconcile()
 
     async def pass_time(self, seconds: float) -> None:
         self.now += round(seconds * 1000)
-        await self.parts.watch.tick()
+        await self.parts.deadline_loop.tick()
 
     async def livekit_says(
         self, kind: EventKind, room: str = ROOM, *, metadata: str = "", rule: str = ""
     ) -> None:
         event = Event(kind, self.now, id=f"EV_{kind}_{room}")
-        await self.parts.rooms.told(RoomEvent(kind, room, event, f"RM_{room}", metadata, rule))
+        await self.parts.reconciler.on_webhook(
+            RoomEvent(kind, room, event, f"RM_{room}", metadata, rule)
+        )
 
     async def call(self, room: str = ROOM) -> Call:
         call = await self.parts.registry.get(room)

@@ -11,14 +11,14 @@ from livekit.protocol.room import DeleteRoomRequest, ListParticipantsRequest
 
 from gateway.callbacks.delivery import Answer
 from gateway.calls.call import Call, Direction, DisconnectionReason, Event, EventKind, Transfer
-from gateway.errors import RegistryUnavailable
+from gateway.errors import StorageUnavailable
 from gateway.jambonz.hooks import CallHook
-from gateway.lifecycle.deferred import Backlog
+from gateway.lifecycle.deferred import DeferredWrites
 from gateway.livekit.client import LiveKit
 from gateway.livekit.webhooks import RoomEvent
 from gateway.monitor.deadline_loop import AT_ONCE
-from gateway.monitor.diagnostics import Seen
-from gateway.storage.memory.leader import Alone
+from gateway.monitor.diagnostics import Counters
+from gateway.storage.memory.leader import SingleNode
 from gateway.wiring import Parts
 from tests.conftest import ConfigMaker
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit, Refusal
@@ -44,7 +44,7 @@ class Stage:
 
     async def pass_time(self, seconds: float) -> None:
         self.now += round(seconds * 1000)
-        await self.parts.watch.tick()
+        await self.parts.deadline_loop.tick()
 
     async def happens(self, kind: EventKind, reason: DisconnectionReason | None = None) -> None:
         await self.parts.lifecycle.apply(ROOM, Event(kind, self.now, reason=reason))
@@ -60,7 +60,7 @@ class Stage:
         self, kind: EventKind, reason: DisconnectionReason | None = None, event_id: str = ""
     ) -> None:
         event = Event(kind, self.now, reason=reason, id=event_id or f"EV_{kind}")
-        await self.parts.rooms.told(RoomEvent(kind, ROOM, event))
+        await self.parts.reconciler.on_webhook(RoomEvent(kind, ROOM, event))
 
     @property
     async def call(self) -> Call:
@@ -71,10 +71,10 @@ class Stage:
 
 @pytest.fixture
 async def stage(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncIterator[Stage]:
-    config = make_config(inbound={"registered_timeout": 60}, watch={"interval": 0.05})
+    config = make_config(inbound={"registered_timeout": 60}, monitor={"interval": 0.05})
     fake_livekit.rooms[ROOM] = Room(name=ROOM)
     async with LiveKit.connected(fake_livekit.url, KEY, SECRET, deadline=1.0) as livekit:
-        parts = Parts(config, livekit, Unsent(), Seen(), clock=lambda: here.now)
+        parts = Parts(config, livekit, Unsent(), Counters(), clock=lambda: here.now)
         here = Stage(fake_livekit, parts)
         await parts.lifecycle.register(
             Call(
@@ -243,23 +243,23 @@ async def test_a_repeated_webhook_counts_once(stage: Stage) -> None:
 async def test_a_call_whose_room_is_gone_ends_though_no_webhook_said_so(stage: Stage) -> None:
     await stage.happens(EventKind.ANSWERED)
     del stage.fake.rooms[ROOM]
-    await stage.parts.watch.compare()
+    await stage.parts.deadline_loop.reconcile()
     assert (await stage.call).is_active, "a room may take a moment to be listed"
     stage.now += 10_001
-    await stage.parts.watch.compare()
+    await stage.parts.deadline_loop.reconcile()
     assert not (await stage.call).is_active
 
 
 async def test_a_call_whose_room_is_there_goes_on(stage: Stage) -> None:
     stage.now += 20_000
-    await stage.parts.watch.compare()
+    await stage.parts.deadline_loop.reconcile()
     assert (await stage.call).is_active
 
 
 async def test_reconciling_while_livekit_is_away_ends_nothing(stage: Stage) -> None:
     stage.now += 20_000
     stage.fake.failures.extend([Refusal(400, "malformed", "no")])
-    await stage.parts.watch.compare()
+    await stage.parts.deadline_loop.reconcile()
     assert (await stage.call).is_active
 
 
@@ -293,7 +293,7 @@ async def test_while_livekit_is_away_no_call_waits_for_all_the_others(stage: Sta
 
 async def test_while_livekit_is_away_not_each_room_is_tried(stage: Stage) -> None:
     for number in range(100):
-        stage.parts.sweeper.doom(f"room-{number}", grace_ms=0)
+        stage.parts.room_cleanup.schedule(f"room-{number}", grace_ms=0)
     stage.fake.failures.extend([Refusal(503, "unavailable", "no nodes")] * 2000)
     await stage.pass_time(0)
     asked = {request.room for request in stage.fake.requested(DeleteRoomRequest)}
@@ -308,23 +308,23 @@ async def test_rooms_go_also_while_the_registry_is_away(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(now: int) -> NoReturn:
-        raise RegistryUnavailable("away")
+        raise StorageUnavailable("away")
 
     monkeypatch.setattr(stage.parts.registry, "due", away)
-    stage.parts.sweeper.doom(ROOM, grace_ms=0)
-    with pytest.raises(RegistryUnavailable):
+    stage.parts.room_cleanup.schedule(ROOM, grace_ms=0)
+    with pytest.raises(StorageUnavailable):
         await stage.pass_time(1)
     assert ROOM not in stage.fake.rooms
 
 
 async def test_a_deed_that_always_fails_holds_up_none_behind_it() -> None:
-    backlog = Backlog()
+    deferred = DeferredWrites()
     done: list[str] = []
 
     async def away() -> None:
         if not done:
             done.append("away")
-            raise RegistryUnavailable("away")
+            raise StorageUnavailable("away")
         done.append("back")
 
     async def defective() -> NoReturn:
@@ -333,11 +333,11 @@ async def test_a_deed_that_always_fails_holds_up_none_behind_it() -> None:
     async def fine() -> None:
         done.append("fine")
 
-    for deed in (away, defective, fine):
-        await backlog.do(ROOM, deed)
-    await backlog.catch_up()
+    for write in (away, defective, fine):
+        await deferred.write(ROOM, write)
+    await deferred.replay()
     assert done == ["away", "back", "fine"]
-    assert not backlog
+    assert not deferred
 
 
 async def test_a_slow_comparison_holds_up_no_deadline(
@@ -345,14 +345,14 @@ async def test_a_slow_comparison_holds_up_no_deadline(
 ) -> None:
     compares, ended = asyncio.Event(), asyncio.Event()
 
-    async def compare() -> NoReturn:
+    async def reconcile() -> NoReturn:
         compares.set()
         await ended.wait()
         raise KeyError("a defect")
 
-    monkeypatch.setattr(stage.parts.rooms, "compare", compare)
+    monkeypatch.setattr(stage.parts.reconciler, "reconcile", reconcile)
     await stage.happens(EventKind.ANSWERED)
-    running = asyncio.create_task(stage.parts.watch.run())
+    running = asyncio.create_task(stage.parts.deadline_loop.run())
     try:
         async with asyncio.timeout(10):
             stage.now += 50_000
@@ -373,14 +373,14 @@ async def test_who_is_still_catching_up_leaves_the_turn_to_others(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    goes_on, is_ours = asyncio.Event(), Alone.is_ours
+    goes_on, acquire = asyncio.Event(), SingleNode.acquire
 
-    async def asks(turn: Alone) -> bool:
+    async def asks(turn: SingleNode) -> bool:
         asked.append("is it ours?")
-        return await is_ours(turn)
+        return await acquire(turn)
 
-    monkeypatch.setattr(Alone, "is_ours", asks)
-    stage.parts.lifecycle.later("call-2", lambda _: pytest.fail("there is no such call"))
+    monkeypatch.setattr(SingleNode, "acquire", asks)
+    stage.parts.lifecycle.defer("call-2", lambda _: pytest.fail("there is no such call"))
     get = stage.parts.registry.get
 
     async def takes_long(call_id: str) -> Call | None:
@@ -388,7 +388,7 @@ async def test_who_is_still_catching_up_leaves_the_turn_to_others(
         return await get(call_id)
 
     monkeypatch.setattr(stage.parts.registry, "get", takes_long)
-    running = asyncio.create_task(stage.parts.watch.run())
+    running = asyncio.create_task(stage.parts.deadline_loop.run())
     try:
         async with asyncio.timeout(10):
             stage.now += 3_600_000
@@ -412,10 +412,10 @@ async def test_a_call_whose_registration_lost_its_answer_is_the_fallbacks(
 
     async def loses_the_answer(call: Call) -> NoReturn:
         await add(call)
-        raise RegistryUnavailable("no answer in time")
+        raise StorageUnavailable("no answer in time")
 
     monkeypatch.setattr(registry, "add", loses_the_answer)
-    (verb,) = await stage.parts.inbound.arrived(CallHook("sid-2", "+15550100", "+15550199", ""))
+    (verb,) = await stage.parts.inbound.on_call(CallHook("sid-2", "+15550100", "+15550199", ""))
     assert (verb["verb"], verb["status"]) == ("sip:decline", 503)
     call = await registry.find_by_call_sid("sid-2")
     assert call

@@ -19,7 +19,7 @@ async def test_an_answer_that_nobody_told_is_seen_in_the_room(stage: Stage) -> N
     await stage.begins()
     stage.agent()
     stage.leg()
-    await stage.compare()
+    await stage.reconcile()
     call = await stage.call()
     assert call.call_status is CallStatus.ONGOING
     assert call.answer_timestamp == START, "when the leg joined"
@@ -32,7 +32,7 @@ async def test_a_leg_that_rings_in_the_room_has_not_answered(stage: Stage, statu
     stage.agent(OUTBOUND.call_id)
     stage.leg(status, room=OUTBOUND.call_id)
     for _ in range(5):
-        await stage.compare()
+        await stage.reconcile()
         await stage.pass_time(1)
     assert await stage.state(OUTBOUND.call_id) == ("ringing", None), "it has its time to ring"
     await stage.pass_time(71)
@@ -43,18 +43,18 @@ async def test_a_leg_that_rings_in_the_room_has_not_answered(stage: Stage, statu
 async def test_the_answer_of_a_callee_is_not_the_moment_the_ringing_began(stage: Stage) -> None:
     await stage.begins(OUTBOUND)
     stage.leg(room=OUTBOUND.call_id)
-    await stage.compare(after=15)
+    await stage.reconcile(after=15)
     assert (await stage.call(OUTBOUND.call_id)).answer_timestamp == START + 15_000
 
 
 async def test_a_parked_caller_waits_for_livekits_leg(stage: Stage) -> None:
     await stage.begins()
-    await stage.happens(EventKind.PARKED)
+    await stage.happens(EventKind.ENQUEUED)
     stage.agent()
-    await stage.compare()
+    await stage.reconcile()
     assert await stage.state() == ("registered", None)
     stage.leg("ringing")
-    await stage.compare()
+    await stage.reconcile()
     assert await stage.state() == ("ringing", None)
 
 
@@ -63,10 +63,10 @@ async def test_a_hang_up_that_nobody_told_ends_the_call(stage: Stage) -> None:
     stage.agent()
     stage.leg()
     await stage.happens(EventKind.ANSWERED)
-    await stage.compare()
+    await stage.reconcile()
     assert await stage.state() == ("ongoing", None)
     stage.leaves(SIP)
-    await stage.compare()
+    await stage.reconcile()
     assert await stage.state() == ("ended", "user_hangup")
 
 
@@ -74,9 +74,9 @@ async def test_a_leg_may_take_a_moment_to_be_seen(stage: Stage) -> None:
     await stage.begins()
     stage.now += 60_000
     await stage.happens(EventKind.ANSWERED)
-    await stage.compare(after=10)
+    await stage.reconcile(after=10)
     assert await stage.state() == ("ongoing", None)
-    await stage.compare(after=0.1)
+    await stage.reconcile(after=0.1)
     assert await stage.state() == ("ended", "user_hangup")
 
 
@@ -85,9 +85,9 @@ async def test_an_agent_who_left_without_a_word_ends_the_call(stage: Stage) -> N
     stage.leg()
     stage.agent()
     await stage.happens(EventKind.ANSWERED)
-    await stage.compare()
+    await stage.reconcile()
     stage.leaves(AGENT)
-    await stage.compare()
+    await stage.reconcile()
     await stage.pass_time(1)
     assert await stage.state() == ("ongoing", None), "the word of it may still come"
     await stage.pass_time(1)
@@ -99,12 +99,12 @@ async def test_a_call_that_nothing_is_told_of_ends_all_the_same(stage: Stage) ->
     await stage.begins()
     stage.agent()
     stage.leg("ringing")
-    await stage.compare()
+    await stage.reconcile()
     stage.leaves(SIP)
     stage.leg()
-    await stage.compare()
+    await stage.reconcile()
     stage.leaves(SIP)
-    await stage.compare()
+    await stage.reconcile()
     happened = [entry.event for entry in (await stage.call()).timeline]
     assert happened == ["agent_joined", "caller_joined", "answered", "caller_left"]
     assert await stage.state() == ("ended", "user_hangup")
@@ -124,9 +124,9 @@ async def test_who_is_being_handed_on_may_leave_the_room(stage: Stage) -> None:
     started = Transfer("+61491570156", stage.now + 20_000)
     event = Event(EventKind.TRANSFER_STARTED, stage.now, transfer=started)
     await stage.parts.lifecycle.apply(ROOM, event)
-    await stage.compare()
+    await stage.reconcile()
     del stage.fake.rooms[ROOM]
-    await stage.compare()
+    await stage.reconcile()
     call = await stage.call()
     assert call.is_active
     assert [entry.event for entry in call.timeline] == ["answered", "transfer_started"]
@@ -139,11 +139,11 @@ async def test_while_livekit_is_away_nobody_is_ended_and_then_all_is_caught_up(
     await stage.happens(EventKind.ANSWERED)
     stage.fake.failures.extend([AWAY] * 200)
     for _ in range(3):
-        await stage.compare()
+        await stage.reconcile()
         await stage.pass_time(1)
     assert await stage.state() == ("ongoing", None)
     stage.fake.failures.clear()
-    await stage.compare(after=0)
+    await stage.reconcile(after=0)
     assert await stage.state() == ("ended", "user_hangup")
 
 
@@ -151,10 +151,10 @@ async def test_livekit_may_go_away_between_two_questions(stage: Stage) -> None:
     await stage.begins()
     await stage.happens(EventKind.ANSWERED)
     stage.fake.failures.extend([None, *[AWAY] * 200])
-    await stage.compare()
+    await stage.reconcile()
     assert await stage.state() == ("ongoing", None)
     stage.fake.failures.clear()
-    await stage.compare(after=0)
+    await stage.reconcile(after=0)
     assert await stage.state() == ("ended", "user_hangup")
 
 
@@ -166,7 +166,7 @@ async def test_a_room_that_livekit_tells_nothing_of_keeps_nobody_from_the_others
         await stage.begins(call)
         await stage.happens(EventKind.ANSWERED, room=call.call_id)
     stage.fake.failures.extend([None, *[Refusal(400, "malformed", "no")] * 10])
-    await stage.compare()
+    await stage.reconcile()
     states = [(await stage.state(call.call_id))[0] for call in calls]
     assert sorted(states) == ["ended"] * 10 + ["ongoing"] * 10
 
@@ -187,7 +187,7 @@ async def test_many_calls_are_looked_into_in_turn(stage: Stage) -> None:
     seen: list[set[str]] = []
     for _ in range(3):
         stage.fake.requests.clear()
-        await stage.compare()
+        await stage.reconcile()
         asked = [request.room for request in stage.fake.requested(ListParticipantsRequest)]
         assert len(asked) == len(set(asked)) <= LOOKED_INTO
         seen.append(set(asked))
@@ -198,7 +198,7 @@ async def test_among_many_a_call_whose_caller_is_gone_is_looked_into_first(stage
     calls = await many_talk(stage)
     last = calls[-1].call_id
     stage.leaves(SIP, last)
-    await stage.compare()
+    await stage.reconcile()
     assert await stage.state(last) == ("ended", "user_hangup")
 
 
@@ -206,11 +206,11 @@ async def test_a_room_that_outlives_its_call_is_deleted(stage: Stage) -> None:
     await stage.begins()
     await stage.happens(EventKind.AGENT_FAILED)
     # Another gateway ended it, and went away before it could delete the room.
-    stage.parts.sweeper._due.clear()
-    await stage.compare(after=10)
+    stage.parts.room_cleanup._due.clear()
+    await stage.reconcile(after=10)
     await stage.pass_time(0)
     assert ROOM in stage.fake.rooms, "whoever ended it has its time"
-    await stage.compare(after=0.1)
+    await stage.reconcile(after=0.1)
     await stage.pass_time(0)
     assert ROOM not in stage.fake.rooms
 
@@ -224,12 +224,12 @@ async def test_of_very_many_calls_some_are_compared_at_a_time(
         await stage.parts.lifecycle.register(
             replace(INBOUND, call_id=f"call-many-{number:02}", jambonz={})
         )
-    await stage.parts.watch.compare()  # the first one is of all
+    await stage.parts.deadline_loop.reconcile()  # the first one is of all
     stage.now += 20_000
     active = await stage.parts.registry.count_active()
     for _ in range(3):
         before = active
-        await stage.parts.watch.compare()
+        await stage.parts.deadline_loop.reconcile()
         active = await stage.parts.registry.count_active()
         assert before - 10 <= active <= before
     assert active <= 1, "none of them has a room"
@@ -242,9 +242,9 @@ async def test_all_rooms_are_seen_from_time_to_time(
 ) -> None:
     monkeypatch.setattr(rooms, "SOME", 0)
     await stage.parts.lifecycle.register(replace(INBOUND, call_id="call-2", jambonz={}))
-    await stage.parts.watch.compare()
+    await stage.parts.deadline_loop.reconcile()
     stage.now += rooms.SEE_ALL_EVERY_MS
-    await stage.parts.watch.compare()
+    await stage.parts.deadline_loop.reconcile()
     asked = [list(request.names) for request in stage.fake.requested(ListRoomsRequest)]
     assert asked == [[], []]
 

@@ -17,14 +17,14 @@ async def test_after_a_restart_a_call_is_as_it_was(stage: Stage) -> None:
     stage.leg()
     await stage.happens(EventKind.AGENT_JOINED, EventKind.ANSWERED)
     stage.restart(after=100)
-    await stage.compare(after=0)
+    await stage.reconcile(after=0)
     call = await stage.call()
     assert call.call_status is CallStatus.ONGOING
     assert (call.from_number, call.to_number) == ("+15550100", "+15550199")
     assert (call.agent_name, call.agent_came) == ("agent", True)
     assert (call.start_timestamp, call.answer_timestamp) == (START, START)
     assert call.livekit["room_sid"] == f"RM_{ROOM}"
-    assert EventKind.REBUILT in [entry.event for entry in call.timeline]
+    assert EventKind.RESTORED in [entry.event for entry in call.timeline]
     # Its limits hold: it has lasted 100 s of its 1000.
     await stage.pass_time(900.1)
     assert await stage.state() == ("ended", "max_duration_reached")
@@ -34,13 +34,11 @@ async def test_jambonz_hooks_know_a_call_that_was_rebuilt(stage: Stage) -> None:
     await stage.begins()
     stage.leg()
     stage.restart(after=10)
-    await stage.compare(after=0)
+    await stage.reconcile(after=0)
     hook = CallHook("sid-1", "+15550100", "+15550199", "")
-    (dial,) = await stage.parts.inbound.arrived(hook)
+    (dial,) = await stage.parts.inbound.on_call(hook)
     assert dial["headers"] == {"X-Call-Id": ROOM}, "a repeated hook gets the same call"
-    await stage.parts.inbound.status_changed(
-        StatusHook("sid-1", "completed", terminated_by="caller")
-    )
+    await stage.parts.inbound.on_status(StatusHook("sid-1", "completed", terminated_by="caller"))
     assert await stage.state() == ("ended", "user_hangup")
 
 
@@ -49,9 +47,9 @@ async def test_an_outbound_call_tells_its_callback_url_after_a_restart(stage: St
     stage.leg(room=OUTBOUND.call_id)
     stage.agent(OUTBOUND.call_id)
     stage.restart(after=10)
-    await stage.compare(after=0)
+    await stage.reconcile(after=0)
     stage.leaves(SIP, OUTBOUND.call_id)
-    await stage.compare()
+    await stage.reconcile()
     assert await stage.sent.heard(2) == [
         (CALLBACK, "call_started", None),
         (CALLBACK, "call_ended", "user_hangup"),
@@ -63,7 +61,7 @@ async def test_a_call_that_rang_while_the_gateway_was_killed_rings_on(stage: Sta
     stage.agent(OUTBOUND.call_id)
     stage.leg("ringing", room=OUTBOUND.call_id)
     stage.restart(after=70)
-    await stage.compare(after=0)
+    await stage.reconcile(after=0)
     await stage.pass_time(1)
     assert await stage.state(OUTBOUND.call_id) == ("ringing", None)
     stage.leaves(SIP, OUTBOUND.call_id)
@@ -73,10 +71,10 @@ async def test_a_call_that_rang_while_the_gateway_was_killed_rings_on(stage: Sta
 
 async def test_a_parked_caller_is_still_parked_after_a_restart(stage: Stage) -> None:
     await stage.parts.lifecycle.register(INBOUND)
-    stage.has_room(INBOUND, parks=True)
+    stage.has_room(INBOUND, enqueues=True)
     stage.restart(after=1)
-    await stage.compare(after=0)
-    verbs = await stage.parts.inbound.arrived(CallHook("sid-2", "+15550100", ROOM, ""))
+    await stage.reconcile(after=0)
+    verbs = await stage.parts.inbound.on_call(CallHook("sid-2", "+15550100", ROOM, ""))
     assert "dequeue" in [verb["verb"] for verb in verbs], "it is LiveKit that calls, nobody new"
 
 
@@ -88,7 +86,7 @@ async def test_a_call_found_without_anybody_ends_as_lost(stage: Stage, answered:
         await stage.sent.heard(1)
         stage.sent.calls.clear()
     stage.restart(after=100)
-    await stage.compare(after=0)
+    await stage.reconcile(after=0)
     await stage.pass_time(1)
     assert await stage.state(OUTBOUND.call_id) == ("error", "gateway_lost")
     assert OUTBOUND.call_id not in stage.fake.rooms
@@ -100,7 +98,7 @@ async def test_a_lost_inbound_call_without_an_agent_is_not_said_to_have_had_none
 ) -> None:
     await stage.begins()
     stage.restart(after=15)
-    await stage.compare(after=0)
+    await stage.reconcile(after=0)
     await stage.pass_time(1)
     assert await stage.state() == ("error", "gateway_lost")
 
@@ -115,7 +113,7 @@ async def test_a_room_that_finishes_after_a_restart_ends_its_call(stage: Stage) 
     assert await stage.state(room) == ("error", "gateway_lost")
     assert await stage.sent.heard(1) == [(CALLBACK, "call_ended", "gateway_lost")]
     happened = [entry.event for entry in (await stage.call(room)).timeline]
-    assert happened == ["registered", "rebuilt", "caller_left", "room_finished"]
+    assert happened == ["registered", "restored", "caller_left", "room_finished"]
 
 
 async def test_a_call_that_began_since_the_start_was_kept_long_enough(stage: Stage) -> None:
@@ -123,7 +121,7 @@ async def test_a_call_that_began_since_the_start_was_kept_long_enough(stage: Sta
     stage.has_room(call)
     metadata = room_metadata(call, own_url=URL)
     await stage.livekit_says(EventKind.ROOM_FINISHED, call.call_id, metadata=metadata)
-    await stage.compare()
+    await stage.reconcile()
     assert not await stage.is_known(call.call_id)
     assert stage.looks(call.call_id) == 0
 
@@ -136,11 +134,11 @@ async def test_another_gateways_call_is_left_alone(stage: Stage) -> None:
     await stage.livekit_says(EventKind.CALLER_JOINED, metadata=metadata, rule=OUR_RULE)
     # LiveKit does not have to send a room's metadata along.
     await stage.livekit_says(EventKind.CALLER_JOINED, rule=OUR_RULE)
-    await stage.compare()
+    await stage.reconcile()
     await stage.pass_time(10)
     assert ROOM in stage.fake.rooms
     assert not await stage.is_known()
-    assert stage.seen.uninvited_rooms == 0
+    assert stage.counters.stray_rooms == 0
 
 
 async def test_a_caller_who_joins_a_lost_call_is_no_stranger(stage: Stage) -> None:
@@ -148,7 +146,7 @@ async def test_a_caller_who_joins_a_lost_call_is_no_stranger(stage: Stage) -> No
     stage.restart(after=1)
     stage.leg(rule=OUR_RULE)
     await stage.livekit_says(EventKind.CALLER_JOINED, rule=OUR_RULE)
-    await stage.compare()
+    await stage.reconcile()
     assert await stage.state() == ("ongoing", None)
     assert ROOM in stage.fake.rooms
 
@@ -158,7 +156,7 @@ async def test_a_caller_whom_jambonz_sent_anew_is_not_taken_for_two(stage: Stage
     stage.restart(after=5)
     again = replace(INBOUND, call_id="call-2", start_timestamp=stage.now)
     await stage.begins(again)
-    await stage.compare(after=0)
+    await stage.reconcile(after=0)
     await stage.pass_time(0)
     assert not await stage.is_known()
     assert set(stage.fake.rooms) == {"call-2"}
@@ -169,10 +167,10 @@ async def test_a_call_is_rebuilt_once(stage: Stage) -> None:
     stage.restart(after=5)
     metadata = stage.fake.rooms[ROOM].metadata
     await asyncio.gather(
-        stage.compare(after=0),
+        stage.reconcile(after=0),
         stage.livekit_says(EventKind.AGENT_JOINED, metadata=metadata),
-        stage.parts.watch.compare(),
+        stage.parts.deadline_loop.reconcile(),
     )
     happened = [entry.event for entry in (await stage.call()).timeline]
-    assert happened.count(EventKind.REBUILT) == 1
+    assert happened.count(EventKind.RESTORED) == 1
     assert EventKind.AGENT_JOINED in happened

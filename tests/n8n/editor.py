@@ -17,7 +17,7 @@ import aiohttp
 
 from gateway.config.settings import LOOPBACK
 from gateway.tools.dev.livekit_server import free_port
-from gateway.tools.dev.processes import Child
+from gateway.tools.dev.processes import Process
 
 MANIFEST = Path(__file__).parent / "package.json"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -90,7 +90,7 @@ class N8n:
 
     @contextmanager
     def started(self) -> Iterator[None]:
-        n8n = Child("n8n", [str(self.binary), "start"], self.env)
+        n8n = Process("n8n", [str(self.binary), "start"], self.env)
         try:
             n8n.wait_for(READY, limit=READY_LIMIT)
             yield

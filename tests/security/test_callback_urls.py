@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from gateway.security.callback_urls import TargetRefused, check_target, host_of, is_private
+from gateway.security.callback_urls import CallbackUrlRejected, check_target, host_of, is_private
 
 INSIDE = [
     "127.0.0.1",
@@ -43,7 +43,7 @@ def url_to(host: str, rest: str = "/") -> str:
 def test_addresses_that_lead_inside(host: str) -> None:
     assert is_private(host)
     for rest in ("/", ":8080/x", "?a=b"):
-        with pytest.raises(TargetRefused, match="private address"):
+        with pytest.raises(CallbackUrlRejected, match="private address"):
             check_target(url_to(host, rest), ())
     check_target(url_to(host), [host])
 
@@ -67,7 +67,7 @@ def test_addresses_of_the_internet(host: str) -> None:
     ],
 )
 def test_names_of_this_machine(host: str) -> None:
-    with pytest.raises(TargetRefused, match="private address"):
+    with pytest.raises(CallbackUrlRejected, match="private address"):
         check_target(f"http://{host}/", ())
 
 
@@ -122,7 +122,7 @@ def test_names_of_this_machine(host: str) -> None:
     ],
 )
 def test_urls_that_are_not_used(url: str) -> None:
-    with pytest.raises(TargetRefused, match="absolute http"):
+    with pytest.raises(CallbackUrlRejected, match="absolute http"):
         check_target(url, ["*"])
 
 
@@ -146,7 +146,7 @@ def test_a_pattern_fits_names_not_their_lookalikes() -> None:
     for host in ("a.example.com", "A.B.EXAMPLE.COM."):
         check_target(f"https://{host}/", ["*.example.com"])
     for host in ("example.com", "a.example.com.evil.test", "aexample.com"):
-        with pytest.raises(TargetRefused, match="allowed_hosts"):
+        with pytest.raises(CallbackUrlRejected, match="allowed_hosts"):
             check_target(f"https://{host}/", ["*.example.com"])
 
 
@@ -160,7 +160,7 @@ _PIECES = st.sampled_from(
 def test_any_text_is_taken_or_refused_and_read_as_the_client_reads_it(text: str) -> None:
     try:
         host = host_of(text)
-    except TargetRefused:
+    except CallbackUrlRejected:
         return
     asked = URL(text, encoded=True)
     assert (asked.host or "").lower().removesuffix(".") == host
@@ -173,7 +173,7 @@ def test_any_text_is_taken_or_refused_and_read_as_the_client_reads_it(text: str)
 def test_an_address_is_judged_the_same_in_a_url(address: object) -> None:
     try:
         check_target(url_to(str(address)), ())
-    except TargetRefused:
+    except CallbackUrlRejected:
         assert is_private(str(address))
     else:
         assert not is_private(str(address))

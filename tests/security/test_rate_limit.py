@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.security.rate_limit import SECOND, Rates
+from gateway.security.rate_limit import SECOND, RateLimiter
 
 RATE, BURST = st.floats(0.01, 10_000), st.integers(1, 100)
 PAUSES = st.lists(st.integers(0, 20 * SECOND), max_size=200)
@@ -13,11 +13,11 @@ PAUSES = st.lists(st.integers(0, 20 * SECOND), max_size=200)
 def test_no_stretch_of_time_sees_more_than_its_share(
     rate: float, burst: int, pauses: list[int]
 ) -> None:
-    rates, now = Rates(rate, burst), 0
+    limiter, now = RateLimiter(rate, burst), 0
     granted: list[int] = []
     for pause in pauses:
         now += pause
-        if rates.take("n8n", now) == 0:
+        if limiter.acquire("n8n", now) == 0:
             granted.append(now)
     interval = max(1, round(SECOND / rate))
     for first, began in enumerate(granted):
@@ -28,36 +28,36 @@ def test_no_stretch_of_time_sees_more_than_its_share(
 
 @given(RATE, BURST, PAUSES)
 def test_who_comes_back_when_told_is_let_in(rate: float, burst: int, pauses: list[int]) -> None:
-    rates, now = Rates(rate, burst), 0
+    limiter, now = RateLimiter(rate, burst), 0
     for pause in pauses:
         now += pause
-        if wait := rates.take("n8n", now):
+        if wait := limiter.acquire("n8n", now):
             now += wait * SECOND
-            assert rates.take("n8n", now) == 0
+            assert limiter.acquire("n8n", now) == 0
 
 
 @given(st.integers(1, 1000), BURST)
 def test_a_steady_pace_is_never_refused_and_a_burst_is_let_in(rate: int, burst: int) -> None:
-    rates, now = Rates(rate, burst), 0
-    assert [rates.take("n8n", now) for _ in range(burst)] == [0] * burst
-    assert rates.take("n8n", now) >= 1
+    limiter, now = RateLimiter(rate, burst), 0
+    assert [limiter.acquire("n8n", now) for _ in range(burst)] == [0] * burst
+    assert limiter.acquire("n8n", now) >= 1
     for _ in range(50):
         now += round(SECOND / rate)
-        assert rates.take("n8n", now) == 0
+        assert limiter.acquire("n8n", now) == 0
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), max_size=100))
 def test_names_do_not_meet(names: list[str]) -> None:
-    shared = Rates(1, 3)
-    alone = {name: Rates(1, 3) for name in "abc"}
+    shared = RateLimiter(1, 3)
+    alone = {name: RateLimiter(1, 3) for name in "abc"}
     for now, name in enumerate(names):
-        assert shared.take(name, now) == alone[name].take(name, now)
+        assert shared.acquire(name, now) == alone[name].acquire(name, now)
 
 
 def test_no_more_names_are_remembered_than_said() -> None:
-    rates = Rates(1, 1, limit=2)
-    assert [rates.take(name, 0) for name in "ab"] == [0, 0]
-    assert rates.take("b", 0) == 1
-    assert rates.take("c", 0) == 0
-    assert rates.take("b", 0) == 1
-    assert rates.take("a", 0) == 0
+    limiter = RateLimiter(1, 1, limit=2)
+    assert [limiter.acquire(name, 0) for name in "ab"] == [0, 0]
+    assert limiter.acquire("b", 0) == 1
+    assert limiter.acquire("c", 0) == 0
+    assert limiter.acquire("b", 0) == 1
+    assert limiter.acquire("a", 0) == 0

@@ -12,8 +12,8 @@ from gateway.config.settings import (
     Config,
     KeyPair,
     LiveKitSettings,
-    RegistrySettings,
     SecuritySettings,
+    StorageSettings,
 )
 from gateway.security.redaction import NUMBER, SECRET, mask_fields, mask_text, without_secrets
 
@@ -135,13 +135,13 @@ def test_secrets_are_left_out_in_all_their_forms() -> None:
 
 def test_a_password_in_a_url_but_not_its_host() -> None:
     url = "rediss://gateway:p%40ss-word@redis.example.com:6379/0?sentinel_password=hush-hush&a=b"
-    config = Config(registry=RegistrySettings(url=url))
+    config = Config(storage=StorageSettings(url=url))
     assert config.secret_values == {"p%40ss-word", "hush-hush"}
     hide = without_secrets(config.secret_values)
     for said in ("p%40ss-word", "p@ss-word", "hush-hush"):
         assert hide(f"AUTH {said} failed") == f"AUTH {SECRET} failed"
     assert hide("redis.example.com:6379 is away") == "redis.example.com:6379 is away"
-    assert not Config(registry=RegistrySettings(url="redis://localhost:6379/0")).secret_values
+    assert not Config(storage=StorageSettings(url="redis://localhost:6379/0")).secret_values
 
 
 def test_nothing_to_hide() -> None:

@@ -15,7 +15,7 @@ import aiohttp
 from livekit import api
 
 from gateway.config.settings import LOOPBACK
-from gateway.tools.dev.processes import Child, python
+from gateway.tools.dev.processes import Process, python
 from gateway.tools.dev.stack import wait_until_up
 from gateway.tools.simulate.jambonz import Jambonz
 from tests.conftest import CALLBACK_SECRET, DISPATCH_KEY, READ_KEY, WEBHOOK_SECRET
@@ -35,11 +35,11 @@ class Gateway:
         self.port = port
         self.address = f"{LOOPBACK}:{port}"
         self._env = {**env, "PORT": str(port)}
-        self._child: Child | None = None
+        self._child: Process | None = None
 
     async def start(self) -> None:
         """Returns once it is ready."""
-        self._child = Child(self.address, python("-m", "gateway", "serve"), self._env)
+        self._child = Process(self.address, python("-m", "gateway", "serve"), self._env)
         await asyncio.to_thread(wait_until_up, self._child, f"http://{self.address}/readyz")
 
     def kill(self) -> None:
@@ -179,14 +179,14 @@ def environment(url: str, redis: str, livekit: FakeLiveKit, receiver: Receiver) 
         "SIP_OUTBOUND_TRUNK_ID": "ST_1",
         "CALLBACK_SECRET": CALLBACK_SECRET,
         "REDIS_URL": f"redis://{redis}/0",
-        "GATEWAY__REGISTRY__PREFIX": f"test-{secrets.token_hex(4)}",
+        "GATEWAY__STORAGE__PREFIX": f"test-{secrets.token_hex(4)}",
         "GATEWAY__SERVER__HOST": LOOPBACK,
         # Longer than nginx takes to find a gateway again that is back (`fail_timeout`).
         "GATEWAY__SERVER__DRAIN_DELAY": "4",
-        "GATEWAY__WATCH__INTERVAL": "0.2",
+        "GATEWAY__MONITOR__INTERVAL": "0.2",
         # Who answers is looked at here, not how soon: a machine may stand still for a second.
-        "GATEWAY__REGISTRY__TIMEOUT": "5",
-        "GATEWAY__LIVEKIT__DEADLINE": "6",
+        "GATEWAY__STORAGE__TIMEOUT": "5",
+        "GATEWAY__LIVEKIT__TIMEOUT": "6",
         "GATEWAY__CALLBACKS__URLS": f"{receiver.url}/hook",
         "GATEWAY__CALLBACKS__ALLOWED_HOSTS": LOOPBACK,
         "GATEWAY__CALLBACKS__REPORT_TIMEOUT": "1",

@@ -15,7 +15,7 @@ import psutil
 
 from gateway.config.settings import LOOPBACK
 from gateway.tools.dev.livekit_server import free_port
-from gateway.tools.dev.processes import Child
+from gateway.tools.dev.processes import Process
 from gateway.tools.dev.stack import READY_LIMIT
 from tests.conftest import lacking
 
@@ -122,7 +122,7 @@ class Running:
 
     def __init__(self, nginx: Nginx) -> None:
         self.nginx = nginx
-        self._child = Child("nginx", nginx.command, os.environ)
+        self._child = Process("nginx", nginx.command, os.environ)
         deadline = time.monotonic() + READY_LIMIT
         while not _listens(nginx.port):
             self._child.check()

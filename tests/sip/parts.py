@@ -17,7 +17,7 @@ from typing import Any
 from gateway.config.settings import LOOPBACK
 from gateway.livekit.client import LiveKit
 from gateway.tools.dev.livekit_server import free_port
-from gateway.tools.dev.processes import Child, python
+from gateway.tools.dev.processes import Process, python
 from gateway.tools.dev.stack import READY_LIMIT, wait_until_up
 from tests.conftest import DISPATCH_KEY, WEBHOOK_SECRET
 from tests.livekit.conftest import Real, real_parts
@@ -47,7 +47,7 @@ class Telephony:
 
     real: Real
     parking_url: str
-    livekit_sip: Child
+    livekit_sip: Process
     sip_host: str
     address: str
     port: int
@@ -85,8 +85,8 @@ def running(livekit_binary: Path, net: Network, *, alone: bool = False) -> Itera
     basis = {key: value for key, value in os.environ.items() if not key.startswith("LIVEKIT_")}
     with ExitStack() as stops:
 
-        def start(name: str, command: list[str], **env: str) -> Child:
-            child = Child(name, command, basis | env)
+        def start(name: str, command: list[str], **env: str) -> Process:
+            child = Process(name, command, basis | env)
             stops.callback(child.stop)
             return child
 
@@ -121,7 +121,7 @@ def running(livekit_binary: Path, net: Network, *, alone: bool = False) -> Itera
             )
 
 
-def _start_redis(start: Callable[..., Child], net: Network) -> str:
+def _start_redis(start: Callable[..., Process], net: Network) -> str:
     port = free_port()
     command = ["redis-server", "--bind", net.near, "--port", str(port), *REDIS_OPTIONS]
     start("redis", command).wait_for("Ready to accept connections", limit=READY_LIMIT)
@@ -137,7 +137,7 @@ def _set_up(env: Mapping[str, str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _start_parking(start: Callable[..., Child], env: Mapping[str, str], port: int) -> Child:
+def _start_parking(start: Callable[..., Process], env: Mapping[str, str], port: int) -> Process:
     """The gateway with the strategy `participant`."""
     own = {
         "PORT": str(port),
@@ -163,7 +163,7 @@ def _gateway_env(url: str, secret: str, net: Network, carrier_port: int) -> dict
         "GATEWAY__INBOUND__AGENT_TIMEOUT": "3",
         "GATEWAY__TRANSFER__ALLOWED": ALLOWED,
         "GATEWAY__TRANSFER__TRUNK": "my-carrier",
-        "GATEWAY__WATCH__INTERVAL": "0.1",
+        "GATEWAY__MONITOR__INTERVAL": "0.1",
     }
 
 

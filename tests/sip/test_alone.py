@@ -31,7 +31,7 @@ async def test_a_strangers_room_is_deleted_and_their_invite_refused(
             async with alone.caller("call_in_vain", tmp_path / "stranger", **words) as stranger:
                 await stranger.played()
             await gone(livekit, "1001")
-            assert (await asked(ops, "/livekit-api/diagnostics"))["uninvited_rooms"]["count"] == 1
+            assert (await asked(ops, "/livekit-api/diagnostics"))["stray_rooms"]["count"] == 1
             assert await asked(ops, "/livekit-api/calls?include=ended") == {
                 "calls": [],
                 "active": 0,

@@ -12,21 +12,21 @@ import pytest
 
 from gateway.callbacks import delivery
 from gateway.callbacks.delivery import Answer
-from gateway.callbacks.delivery_loop import Courier
+from gateway.callbacks.delivery_loop import Deliverer
 from gateway.calls.call import Call, Direction, Event, EventKind
-from gateway.config.settings import CallbackSettings, Config, OutboundSettings, RegistrySettings
+from gateway.config.settings import CallbackSettings, Config, OutboundSettings, StorageSettings
 from gateway.lifecycle.deadlines import Deadlines
 from gateway.storage.redis import feed as redis_feed
 from gateway.storage.redis.connect import Client, connected
 from gateway.storage.redis.database import Database
 from gateway.storage.registry import CallRegistry
-from gateway.storage.stores import Stores, in_memory, in_redis
+from gateway.storage.stores import StorageBackend, memory_backend, redis_backend
 from tests.livekit.server import redis_server
 
 START = 1_700_000_000_000
 HOOK = "https://one.example.com/hook"
 CONFIG = Config(
-    registry=RegistrySettings(ended_ttl=60, ended_max=3, timeout=1.0),
+    storage=StorageSettings(ended_ttl=60, ended_max=3, timeout=1.0),
     callbacks=CallbackSettings(urls=(HOOK,), give_up_after=60),
     outbound=OutboundSettings(idempotency_ttl=60),
 )
@@ -134,14 +134,14 @@ class Opener:
     lines: dict[int, Line] = field(default_factory=dict)
 
     @asynccontextmanager
-    async def opened(self, config: Config = CONFIG) -> AsyncIterator[Stores]:
+    async def opened(self, config: Config = CONFIG) -> AsyncIterator[StorageBackend]:
         line = Line(self.receivers)
-        courier = Courier(config.callbacks, line, lambda: self.now)
+        deliverer = Deliverer(config.callbacks, line, lambda: self.now)
         how: dict[str, Callable[[], int]] = {"clock": lambda: self.now}
         if not self.redis:
-            stores = in_memory(
+            stores = memory_backend(
                 config,
-                courier,
+                deliverer,
                 deadline=Deadlines(config).next,
                 new_call_id=self._new_call_id,
                 **how,
@@ -149,11 +149,11 @@ class Opener:
             yield stores
             await stores.outbox.close(grace=0)
             return
-        async with self.database(config.registry.timeout) as database:
-            stores = in_redis(
+        async with self.database(config.storage.timeout) as database:
+            stores = redis_backend(
                 database,
                 config,
-                courier,
+                deliverer,
                 deadline=Deadlines(config).next,
                 new_call_id=self._new_call_id,
                 **how,
@@ -173,7 +173,7 @@ class Opener:
                 _ask_twice(client)
             yield Database(client, self.prefix, deadline=deadline)
 
-    async def kill(self, stores: Stores) -> None:
+    async def kill(self, stores: StorageBackend) -> None:
         """As by kill -9: it says nothing more to anybody, and hands nothing over."""
         self.lines[id(stores)].dead = True
         await _cancel(self.lines[id(stores)])
@@ -204,7 +204,7 @@ def _ask_twice(client: Client) -> None:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses of seconds would make these tests wait for nothing."""
-    monkeypatch.setattr(delivery, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(delivery, "LONGEST_BACKOFF", 0.02)
     monkeypatch.setattr(redis_feed, "LOOK_EVERY", 0.02)
 
 
@@ -234,7 +234,7 @@ def shared(redis: str, receivers: Receivers) -> Opener:
 
 
 @pytest.fixture
-async def stores(opener: Opener) -> AsyncIterator[Stores]:
+async def stores(opener: Opener) -> AsyncIterator[StorageBackend]:
     async with opener.opened() as opened:
         yield opened
 

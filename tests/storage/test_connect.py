@@ -12,7 +12,7 @@ import pytest
 from gateway.calls.call import Event, EventKind
 from gateway.config.loader import build_config
 from gateway.config.settings import LOOPBACK
-from gateway.errors import ConfigError, RegistryRefused, RegistryUnavailable
+from gateway.errors import ConfigError, StorageRefused, StorageUnavailable
 from gateway.server import serve
 from gateway.storage.redis.connect import UnusableUrl, connected, url_problem
 from gateway.storage.redis.database import Database
@@ -147,7 +147,7 @@ async def test_the_stores_work_on_each(
             await live_through(other.registry, 2)
             assert sorted(await receivers.heard_of(6)) == sorted(story_of(1, 2))
             assert await one.registry.count_active() == 0
-            assert await one.turn.is_ours()
+            assert await one.leader.acquire()
             await one.registry.since()
             await one.registry.prune(START + 10**6)
             assert await other.registry.get("call-0001") is None
@@ -179,7 +179,7 @@ async def _as_soon_as_it_can(apply: object, call_id: str) -> None:
     while True:
         try:
             await apply(call_id, Event(EventKind.ANSWERED, START))  # type: ignore[operator]
-        except RegistryUnavailable:
+        except StorageUnavailable:
             await asyncio.sleep(0.1)
         else:
             return
@@ -209,8 +209,8 @@ async def test_a_redis_that_does_not_let_us_in(shut: str) -> None:
     async with connected(shut, deadline=1.0) as client:
         database = Database(client, "gateway", deadline=1.0)
         for _ in range(2):
-            with pytest.raises(RegistryRefused) as refused:
-                await database.run("turn", database.key("watcher"), "me", 1000)
+            with pytest.raises(StorageRefused) as refused:
+                await database.run("acquire_lock", database.key("watcher"), "me", 1000)
             assert "terces" not in repr(refused.value) + repr(refused.value.__cause__)
         assert "terces" not in repr(database)
 
@@ -283,9 +283,9 @@ async def test_a_url_that_cannot_be_used(url: str, make_config: ConfigMaker) -> 
 )
 def test_a_password_belongs_into_the_environment(url: str) -> None:
     with pytest.raises(ConfigError, match="set REDIS_URL in the environment") as refused:
-        build_config({"registry": {"url": url}}, {})
+        build_config({"storage": {"url": url}}, {})
     assert "ces" not in str(refused.value).replace("place", "")
-    assert build_config({"registry": {"url": "redis://redis:6379/1"}}, {}).registry.url
+    assert build_config({"storage": {"url": "redis://redis:6379/1"}}, {}).storage.url
     assert "terces" not in repr(build_config({}, {"REDIS_URL": url}))
 
 
@@ -300,9 +300,9 @@ async def small() -> AsyncIterator[Database]:
 
 
 async def test_a_full_redis_is_one_that_is_away(small: Database) -> None:
-    with pytest.raises(RegistryUnavailable, match="maxmemory"):
-        await small.run("turn", small.key("watcher"), "me", 1000)
-    with pytest.raises(RegistryUnavailable, match="maxmemory"):
+    with pytest.raises(StorageUnavailable, match="maxmemory"):
+        await small.run("acquire_lock", small.key("watcher"), "me", 1000)
+    with pytest.raises(StorageUnavailable, match="maxmemory"):
         await small.ask("SET", small.key("since"), 1)
 
 
@@ -313,5 +313,5 @@ async def test_a_replica_is_no_place_to_write_to() -> None:
         async with connected(f"redis://{replica}", deadline=1.0) as client:
             database = Database(client, "gateway", deadline=1.0)
             for _ in range(2):
-                with pytest.raises(RegistryUnavailable, match=r"read only|write"):
-                    await database.run("turn", database.key("watcher"), "me", 1000)
+                with pytest.raises(StorageUnavailable, match=r"read only|write"):
+                    await database.run("acquire_lock", database.key("watcher"), "me", 1000)

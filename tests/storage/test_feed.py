@@ -6,24 +6,24 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from gateway.storage import feed as memory_feed
-from gateway.storage.feed import Feed, News
+from gateway.storage.feed import Feed, FeedEntry
+from gateway.storage.memory import feed as memory_feed
 from gateway.storage.registry import CallRegistry
-from gateway.storage.stores import Stores
+from gateway.storage.stores import StorageBackend
 from tests.storage.conftest import Opener, call, live_through
 
 
-def said(news: News) -> tuple[str, str]:
+def said(news: FeedEntry) -> tuple[str, str]:
     content = json.loads(news.text)
     return content["call"]["call_id"], content["event"]
 
 
-async def some(listening: AsyncIterator[News], number: int) -> list[News]:
+async def some(listening: AsyncIterator[FeedEntry], number: int) -> list[FeedEntry]:
     async with asyncio.timeout(10):
         return [await anext(listening) for _ in range(number)]
 
 
-async def first_heard(feed: Feed, happens: Callable[[int], object]) -> News:
+async def first_heard(feed: Feed, happens: Callable[[int], object]) -> FeedEntry:
     """The first that a listener hears who did not hear of anything before."""
     first = asyncio.ensure_future(anext(aiter(feed.listen(""))))
     async with asyncio.timeout(10):
@@ -48,7 +48,7 @@ async def mark(registry: CallRegistry, feed: Feed) -> str:
     return last
 
 
-async def test_what_happens_is_heard_in_order(stores: Stores) -> None:
+async def test_what_happens_is_heard_in_order(stores: StorageBackend) -> None:
     since = await mark(stores.registry, stores.feed)
     await live_through(stores.registry, 1)
     heard = await some(aiter(stores.feed.listen(since)), 4)
@@ -60,7 +60,7 @@ async def test_what_happens_is_heard_in_order(stores: Stores) -> None:
     ]
 
 
-async def test_several_hear_the_same(stores: Stores) -> None:
+async def test_several_hear_the_same(stores: StorageBackend) -> None:
     since = await mark(stores.registry, stores.feed)
     listeners = [aiter(stores.feed.listen(since)) for _ in range(3)]
     waiting = [asyncio.ensure_future(some(each, 4)) for each in listeners]
@@ -69,7 +69,7 @@ async def test_several_hear_the_same(stores: Stores) -> None:
     assert others == [first, first]
 
 
-async def test_what_was_missed_for_a_moment_is_made_up_for(stores: Stores) -> None:
+async def test_what_was_missed_for_a_moment_is_made_up_for(stores: StorageBackend) -> None:
     since = await mark(stores.registry, stores.feed)
     await live_through(stores.registry, 1)
     before = await some(aiter(stores.feed.listen(since)), 2)
@@ -80,7 +80,7 @@ async def test_what_was_missed_for_a_moment_is_made_up_for(stores: Stores) -> No
 @pytest.mark.parametrize(
     "stale", ["1-1", "x", "1", "-", "99999999999999999999999-1", "-1-1", "1-18446744073709551616"]
 )
-async def test_whoever_missed_more_is_told_so(stores: Stores, stale: str) -> None:
+async def test_whoever_missed_more_is_told_so(stores: StorageBackend, stale: str) -> None:
     await mark(stores.registry, stores.feed)
     listening = aiter(stores.feed.listen(stale))
     (missed,) = await some(listening, 1)
@@ -91,7 +91,7 @@ async def test_whoever_missed_more_is_told_so(stores: Stores, stale: str) -> Non
     assert await some(aiter(stores.feed.listen(missed.id)), 1) == [news]
 
 
-async def test_a_change_that_nobody_would_see_is_no_news(stores: Stores) -> None:
+async def test_a_change_that_nobody_would_see_is_no_news(stores: StorageBackend) -> None:
     since = await mark(stores.registry, stores.feed)
     await live_through(stores.registry, 1)
     await stores.registry.prune(10**15)

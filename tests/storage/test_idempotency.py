@@ -8,7 +8,7 @@ import pytest
 from gateway.calls.call import Call, Direction, SipOutcome
 from gateway.config.settings import OutboundSettings
 from gateway.errors import ApiError, GatewayError, LiveKitRefused, LiveKitUnreachable
-from gateway.storage.stores import Stores
+from gateway.storage.stores import StorageBackend
 from tests.storage.conftest import CONFIG, Opener, call
 
 
@@ -34,7 +34,7 @@ async def test_one_call_for_one_key_also_at_once(opener: Opener) -> None:
     async with opener.opened() as one, opener.opened() as other:
         gateways = (one, other if opener.redis else one)
         runs = [
-            asyncio.ensure_future(gateways[number % 2].once_only.run("key", "print", maker.make))
+            asyncio.ensure_future(gateways[number % 2].idempotency.run("key", "print", maker.make))
             for number in range(6)
         ]
         async with asyncio.timeout(10):
@@ -45,52 +45,52 @@ async def test_one_call_for_one_key_also_at_once(opener: Opener) -> None:
         outcomes = await asyncio.gather(*runs)
         assert maker.made == [outcomes[0].call_id]
         assert all(outcome == outcomes[0] for outcome in outcomes)
-        assert await gateways[1].once_only.run("key", "print", maker.make) == outcomes[0]
+        assert await gateways[1].idempotency.run("key", "print", maker.make) == outcomes[0]
         assert len(maker.made) == 1
 
 
-async def test_another_key_is_another_call_and_no_key_is_none(stores: Stores) -> None:
+async def test_another_key_is_another_call_and_no_key_is_none(stores: StorageBackend) -> None:
     maker = Maker()
     for key in ("a", "b", "", ""):
-        await stores.once_only.run(key, "print", maker.make)
+        await stores.idempotency.run(key, "print", maker.make)
     assert len(set(maker.made)) == 4
 
 
-async def test_a_key_with_another_body_is_refused(stores: Stores) -> None:
+async def test_a_key_with_another_body_is_refused(stores: StorageBackend) -> None:
     maker = Maker(ready=asyncio.Event())
-    first = asyncio.ensure_future(stores.once_only.run("key", "print", maker.make))
+    first = asyncio.ensure_future(stores.idempotency.run("key", "print", maker.make))
     async with asyncio.timeout(10):
         while not maker.made:
             await asyncio.sleep(0.01)
     with pytest.raises(ApiError) as under_way:
-        await stores.once_only.run("key", "another", maker.make)
+        await stores.idempotency.run("key", "another", maker.make)
     assert maker.ready
     maker.ready.set()
     await first
     with pytest.raises(ApiError) as afterwards:
-        await stores.once_only.run("key", "another", maker.make)
+        await stores.idempotency.run("key", "another", maker.make)
     assert {each.value.code for each in (under_way, afterwards)} == {"idempotency_key_reused"}
     assert len(maker.made) == 1
 
 
-async def test_a_refusal_is_remembered_as_it_was(stores: Stores) -> None:
+async def test_a_refusal_is_remembered_as_it_was(stores: StorageBackend) -> None:
     details = {"callback_url": ["It leads into a private network."]}
     maker = Maker([ApiError(422, "invalid", "cannot use: callback_url", details)])
     for _ in range(2):
         with pytest.raises(ApiError) as refused:
-            await stores.once_only.run("key", "print", maker.make)
+            await stores.idempotency.run("key", "print", maker.make)
         error = refused.value
         assert (error.status, error.code, error.details) == (422, "invalid", details)
         assert error.message == "cannot use: callback_url"
     assert len(maker.made) == 1
 
 
-async def test_what_the_carrier_said_is_remembered(stores: Stores) -> None:
+async def test_what_the_carrier_said_is_remembered(stores: StorageBackend) -> None:
     meta = {"sip_status_code": "403", "sip_status": "Forbidden auth ID"}
     maker = Maker([LiveKitRefused("permission_denied", "no", status=403, meta=meta)])
     for _ in range(2):
         with pytest.raises(LiveKitRefused) as refused:
-            await stores.once_only.run("key", "print", maker.make)
+            await stores.idempotency.run("key", "print", maker.make)
         assert refused.value.sip == SipOutcome(403, "Forbidden auth ID")
         assert refused.value.told == "403 Forbidden auth ID"
         assert (refused.value.code, refused.value.status) == ("permission_denied", 403)
@@ -105,14 +105,16 @@ async def test_what_the_carrier_said_is_remembered(stores: Stores) -> None:
         LiveKitUnreachable("no answer"),
     ],
 )
-async def test_a_fault_that_may_pass_is_forgotten(stores: Stores, fault: GatewayError) -> None:
+async def test_a_fault_that_may_pass_is_forgotten(
+    stores: StorageBackend, fault: GatewayError
+) -> None:
     maker = Maker([fault])
     with pytest.raises(type(fault)):
-        await stores.once_only.run("key", "print", maker.make)
-    outcome = await stores.once_only.run("key", "print", maker.make)
+        await stores.idempotency.run("key", "print", maker.make)
+    outcome = await stores.idempotency.run("key", "print", maker.make)
     assert len(set(maker.made)) == 2
     assert outcome.call_id == maker.made[1]
-    assert await stores.once_only.run("key", "print", maker.make) == outcome
+    assert await stores.idempotency.run("key", "print", maker.make) == outcome
 
 
 async def test_keys_are_forgotten_in_time(opener: Opener) -> None:
@@ -120,15 +122,15 @@ async def test_keys_are_forgotten_in_time(opener: Opener) -> None:
     config = replace(CONFIG, outbound=OutboundSettings(idempotency_ttl=0.2))
     async with opener.opened(config) as stores, asyncio.timeout(10):
         while len(maker.made) < 2:
-            await stores.once_only.run("key", "print", maker.make)
+            await stores.idempotency.run("key", "print", maker.make)
             await asyncio.sleep(0.01)
             opener.now += 10
         assert len(set(maker.made)) == 2
 
 
-async def test_a_call_is_made_to_its_end_though_nobody_waits(stores: Stores) -> None:
+async def test_a_call_is_made_to_its_end_though_nobody_waits(stores: StorageBackend) -> None:
     maker = Maker(ready=asyncio.Event())
-    first = asyncio.ensure_future(stores.once_only.run("key", "print", maker.make))
+    first = asyncio.ensure_future(stores.idempotency.run("key", "print", maker.make))
     async with asyncio.timeout(10):
         while not maker.made:
             await asyncio.sleep(0.01)
@@ -136,5 +138,5 @@ async def test_a_call_is_made_to_its_end_though_nobody_waits(stores: Stores) -> 
     await asyncio.wait({first})
     assert maker.ready
     maker.ready.set()
-    outcome = await stores.once_only.run("key", "print", maker.make)
+    outcome = await stores.idempotency.run("key", "print", maker.make)
     assert maker.made == [outcome.call_id]

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.callbacks.delivery import Delivery
 from gateway.config.settings import CallbackSettings, Config
-from gateway.storage.stores import Stores
+from gateway.storage.stores import StorageBackend
 from tests.storage.conftest import (
     CONFIG,
     HOOK,
@@ -30,7 +30,7 @@ def told(*urls: str, max_pending: int = 1000) -> Config:
 
 
 async def until(
-    stores: Stores, call_id: str, holds: Callable[[Sequence[Delivery]], bool]
+    stores: StorageBackend, call_id: str, holds: Callable[[Sequence[Delivery]], bool]
 ) -> Sequence[Delivery]:
     """The call's deliveries, once that `holds` of them."""
     async with asyncio.timeout(20):
@@ -67,7 +67,7 @@ async def test_a_dead_receiver_holds_up_nobody_else(opener: Opener, receivers: R
         assert [each for each in heard if "0001" in each] == story_of(1)
 
 
-async def test_repeated_until_it_is_taken(stores: Stores, receivers: Receivers) -> None:
+async def test_repeated_until_it_is_taken(stores: StorageBackend, receivers: Receivers) -> None:
     receivers.answers.extend([503, None, 404])
     await live_through(stores.registry, 1)
     heard = await receivers.heard_of(6)
@@ -107,7 +107,9 @@ async def test_deliveries_are_listed_in_their_order(opener: Opener, receivers: R
         assert await stores.outbox.of("call-unknown") == []
 
 
-async def test_a_delivery_is_retried_when_asked_to(stores: Stores, receivers: Receivers) -> None:
+async def test_a_delivery_is_retried_when_asked_to(
+    stores: StorageBackend, receivers: Receivers
+) -> None:
     receivers.answers.extend([410, 410, 410])
     await live_through(stores.registry, 1)
     failed = await until(stores, "call-0001", settled)
@@ -124,7 +126,7 @@ async def test_a_delivery_is_retried_when_asked_to(stores: Stores, receivers: Re
 
 
 async def test_what_waits_is_not_sent_twice_by_a_retry(
-    stores: Stores, receivers: Receivers
+    stores: StorageBackend, receivers: Receivers
 ) -> None:
     alive = receivers.hang()
     await live_through(stores.registry, 1)

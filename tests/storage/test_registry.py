@@ -15,14 +15,14 @@ from gateway.calls.call import (
     TimelineEntry,
     Transfer,
 )
-from gateway.calls.transitions import advance
+from gateway.calls.transitions import transition
 from gateway.storage.registry import Added, CallFilter, CallRegistry
-from gateway.storage.stores import Stores
+from gateway.storage.stores import StorageBackend
 from tests.storage.conftest import START, Opener, call
 
 
 @pytest.fixture
-def registry(stores: Stores) -> CallRegistry:
+def registry(stores: StorageBackend) -> CallRegistry:
     return stores.registry
 
 
@@ -185,7 +185,7 @@ async def test_everything_about_a_call_is_kept(registry: CallRegistry) -> None:
     )
     expected = whole
     for event in history:
-        expected = advance(expected, event)
+        expected = transition(expected, event)
         change = await registry.apply(whole.call_id, event)
         assert change
         assert change.after == expected

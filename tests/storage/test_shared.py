@@ -7,11 +7,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.calls.call import Call, Direction, Event, EventKind
-from gateway.config.settings import WatchSettings
-from gateway.errors import RegistryUnavailable
-from gateway.storage.redis import idempotency as once_only
-from gateway.storage.redis import leader as turn
-from gateway.storage.redis import outbox as stream
+from gateway.config.settings import MonitorSettings
+from gateway.errors import StorageUnavailable
+from gateway.storage.redis import idempotency, leader, outbox
 from gateway.storage.redis.database import Database
 from tests.storage.conftest import (
     CONFIG,
@@ -36,10 +34,10 @@ async def database(shared: Opener) -> AsyncIterator[Database]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is silent for 0.4 s is gone."""
-    monkeypatch.setattr(stream, "LEASE_MS", 400)
-    monkeypatch.setattr(stream, "HOLD_EVERY", 0.05)
-    monkeypatch.setattr(once_only, "LEASE_MS", 400)
-    monkeypatch.setattr(once_only, "RENEW_EVERY", 0.05)
+    monkeypatch.setattr(outbox, "LEASE_MS", 400)
+    monkeypatch.setattr(outbox, "HOLD_EVERY", 0.05)
+    monkeypatch.setattr(idempotency, "LEASE_MS", 400)
+    monkeypatch.setattr(idempotency, "RENEW_EVERY", 0.05)
 
 
 async def keys(database: Database) -> set[str]:
@@ -170,7 +168,7 @@ async def test_one_that_was_only_slow_does_not_go_on_with_what_was_taken_over(
 async def test_a_planned_stop_hands_over_at_once(
     shared: Opener, receivers: Receivers, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "LEASE_MS", 10**9)  # nothing is taken over for silence
+    monkeypatch.setattr(outbox, "LEASE_MS", 10**9)  # nothing is taken over for silence
     alive = receivers.hang()
     async with shared.opened() as one:
         for number in (1, 2):
@@ -180,7 +178,7 @@ async def test_a_planned_stop_hands_over_at_once(
     async with shared.opened():
         assert sorted(await receivers.heard_of(6)) == sorted(story_of(1, 2))
         await all_delivered(database)
-        groups = await database.ask("XINFO", "CONSUMERS", database.key("outbox"), stream.GROUP)
+        groups = await database.ask("XINFO", "CONSUMERS", database.key("outbox"), outbox.GROUP)
         assert len(groups) == 1
 
 
@@ -201,11 +199,11 @@ async def test_a_slow_chain_is_not_taken_from_one_that_lives(
 async def test_readers_that_are_gone_are_forgotten(
     shared: Opener, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "HOLD_EVERY", 0.05)
-    monkeypatch.setattr(stream, "GONE_MS", 300)
+    monkeypatch.setattr(outbox, "HOLD_EVERY", 0.05)
+    monkeypatch.setattr(outbox, "GONE_MS", 300)
     async with shared.opened():
-        words = database.key("outbox"), stream.GROUP
-        await database.run("group", *words)
+        words = database.key("outbox"), outbox.GROUP
+        await database.run("create_group", *words)
         await database.ask("XGROUP", "CREATECONSUMER", *words, "gone")
 
         async def readers() -> list[str]:
@@ -296,9 +294,9 @@ async def test_a_maker_that_dies_leaves_one_call(shared: Opener, registered: boo
             return (await other.registry.add(order(call_id))).call
 
         with pytest.raises(asyncio.CancelledError):
-            await one.once_only.run("key", "print", dies)
-        outcome = await other.once_only.run("key", "print", makes)
-        assert await one.once_only.run("key", "print", makes) == outcome
+            await one.idempotency.run("key", "print", dies)
+        outcome = await other.idempotency.run("key", "print", makes)
+        assert await one.idempotency.run("key", "print", makes) == outcome
         assert made == [outcome.call_id] * (1 if registered else 2)
         assert await other.registry.count_active() == 1
 
@@ -313,27 +311,27 @@ async def test_a_slow_maker_keeps_its_key(shared: Opener) -> None:
             await asyncio.sleep(1.2)  # several leases
             return call(1, call_id=call_id)
 
-        first = asyncio.ensure_future(one.once_only.run("key", "print", slow))
+        first = asyncio.ensure_future(one.idempotency.run("key", "print", slow))
         async with asyncio.timeout(10):
             while not made:
                 await asyncio.sleep(0.01)
-        assert await other.once_only.run("key", "print", slow) == await first
+        assert await other.idempotency.run("key", "print", slow) == await first
         assert len(made) == 1
 
 
 async def test_one_watches_and_is_relieved(shared: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turn, "GRACE_MS", 300)
-    config = replace(CONFIG, watch=WatchSettings(interval=0.05))
+    monkeypatch.setattr(leader, "GRACE_MS", 300)
+    config = replace(CONFIG, monitor=MonitorSettings(interval=0.05))
     async with shared.opened(config) as one, shared.opened(config) as other:
-        assert await one.turn.is_ours()
-        assert not await other.turn.is_ours()
-        assert await one.turn.is_ours()
-        await one.turn.give_up()
-        assert await other.turn.is_ours()
-        await one.turn.give_up()  # it is not one's to give up
-        assert not await one.turn.is_ours()
+        assert await one.leader.acquire()
+        assert not await other.leader.acquire()
+        assert await one.leader.acquire()
+        await one.leader.release()
+        assert await other.leader.acquire()
+        await one.leader.release()  # it is not one's to give up
+        assert not await one.leader.acquire()
         async with asyncio.timeout(10):  # the other one is gone
-            while not await one.turn.is_ours():
+            while not await one.leader.acquire():
                 await asyncio.sleep(0.02)
 
 
@@ -350,7 +348,7 @@ async def test_a_defect_is_no_absence(shared: Opener, database: Database) -> Non
         await database.ask("SET", database.key("call", "call-0001"), "something else")
         with pytest.raises(Exception, match="WRONGTYPE") as defect:
             await one.registry.add(call(1))
-        assert not isinstance(defect.value, RegistryUnavailable)
+        assert not isinstance(defect.value, StorageUnavailable)
 
 
 async def test_a_cancelled_request_spoils_no_other_answer(database: Database) -> None:

@@ -3,17 +3,17 @@
 from aiohttp import web
 
 from gateway import __version__
-from gateway.api.auth import require
+from gateway.api.auth import require_role
 from gateway.api.keys import (
     CLOCK,
     CONFIG,
+    COUNTERS,
     HEALTH,
     LIFECYCLE,
     LIVEKIT,
     OUTBOX,
     REGISTRY,
-    SEEN,
-    SWEEPER,
+    ROOM_CLEANUP,
     TRANSFERS,
 )
 from gateway.api.limits import LIMITS
@@ -22,7 +22,7 @@ from gateway.api.schemas.hooks import TransferSchema
 from gateway.api.schemas.listing import ListQuery, ListQuerySchema, write_cursor
 from gateway.calls.call import Call, DisconnectionReason, Event, EventKind
 from gateway.calls.views import summary, whole
-from gateway.errors import ApiError, LiveKitError, RegistryUnavailable
+from gateway.errors import ApiError, LiveKitError, StorageUnavailable
 from gateway.security.api_keys import Role
 
 routes = web.RouteTableDef()
@@ -36,10 +36,10 @@ NOBODY = "somebody without an API key"
 
 @routes.get("/livekit-api/calls")
 async def list_calls(request: web.Request) -> web.Response:
-    require(request, Role.READ)
+    require_role(request, Role.READ)
     query: ListQuery = load_query(request, _QUERY)
     registry = request.app[REGISTRY]
-    page = await registry.page(query.wanted, limit=query.limit, after=query.after)
+    page = await registry.page(query.call_filter, limit=query.limit, after=query.after)
     return web.json_response(
         {
             "calls": [summary(call) for call in page.calls],
@@ -51,37 +51,37 @@ async def list_calls(request: web.Request) -> web.Response:
 
 @routes.get("/livekit-api/calls/{call_id}")
 async def one_call(request: web.Request) -> web.Response:
-    require(request, Role.READ)
+    require_role(request, Role.READ)
     call = await _call(request)
     return web.json_response(await _with_deliveries(request, call))
 
 
 @routes.post("/livekit-api/calls/{call_id}/hangup")
 async def hang_up(request: web.Request) -> web.Response:
-    visitor = require(request, Role.DISPATCH)
+    client = require_role(request, Role.DISPATCH)
     call = await _call(request)
-    detail = f"asked for by {visitor or NOBODY}"
+    detail = f"asked for by {client or NOBODY}"
     reason = DisconnectionReason.MANUAL_STOPPED
     event = Event(EventKind.STOPPED, request.app[CLOCK](), reason=reason, detail=detail)
     if call.is_active:
         call = await request.app[LIFECYCLE].apply(call.call_id, event) or call
-        await request.app[SWEEPER].sweep()
+        await request.app[ROOM_CLEANUP].delete_due()
     return web.json_response(await _with_deliveries(request, call))
 
 
 @routes.post("/livekit-api/calls/{call_id}/transfer")
 async def transfer(request: web.Request) -> web.Response:
-    visitor = require(request, Role.DISPATCH)
+    client = require_role(request, Role.DISPATCH)
     call = await _call(request)
     body = await read_body(request)
     target: str = load_json(request, body, _TRANSFER)["target"] if body else ""
-    call = await request.app[TRANSFERS].asked(call, target, by=visitor or NOBODY)
+    call = await request.app[TRANSFERS].request(call, target, by=client or NOBODY)
     return web.json_response(await _with_deliveries(request, call))
 
 
 @routes.post("/livekit-api/calls/{call_id}/deliveries/{delivery_id}/retry")
 async def retry_delivery(request: web.Request) -> web.Response:
-    require(request, Role.DISPATCH)
+    require_role(request, Role.DISPATCH)
     call_id, delivery_id = request.match_info["call_id"], request.match_info["delivery_id"]
     delivery = await request.app[OUTBOX].retry(call_id, delivery_id)
     if delivery is None:
@@ -104,11 +104,11 @@ async def _with_deliveries(request: web.Request, call: Call) -> dict[str, object
 
 @routes.get("/livekit-api/diagnostics")
 async def diagnostics(request: web.Request) -> web.Response:
-    require(request, Role.READ)
+    require_role(request, Role.READ)
     strategy = request.app[CONFIG].inbound.strategy
-    seen = request.app[SEEN].view()
+    counters = request.app[COUNTERS].view()
     refused = {"refused": request.app[LIMITS].refused}
-    return web.json_response({"version": __version__, "strategy": strategy, **seen, **refused})
+    return web.json_response({"version": __version__, "strategy": strategy, **counters, **refused})
 
 
 @routes.get("/healthz")
@@ -120,7 +120,7 @@ async def healthz(request: web.Request) -> web.Response:
 async def readyz(request: web.Request) -> web.Response:
     checks = {
         "livekit": await _livekit_state(request.app),
-        "registry": await _registry_state(request.app),
+        "storage": await _storage_state(request.app),
         "draining": "draining" if request.app[HEALTH].draining else "ok",
     }
     ready = all(state == "ok" for state in checks.values())
@@ -136,9 +136,9 @@ async def _livekit_state(app: web.Application) -> str:
     return "ok"
 
 
-async def _registry_state(app: web.Application) -> str:
+async def _storage_state(app: web.Application) -> str:
     try:
         await app[REGISTRY].count_active()
-    except RegistryUnavailable as error:
+    except StorageUnavailable as error:
         return str(error)
     return "ok"

@@ -5,8 +5,8 @@ import json
 
 from aiohttp import web
 
-from gateway.api.auth import require
-from gateway.api.keys import ONCE_ONLY, OUTBOUND
+from gateway.api.auth import require_role
+from gateway.api.keys import IDEMPOTENCY, OUTBOUND
 from gateway.api.limits import LIMITS
 from gateway.api.parsing import load_json, read_body
 from gateway.api.schemas.dispatch import DispatchRequest, DispatchSchema
@@ -21,14 +21,14 @@ _DISPATCH = DispatchSchema()
 
 @routes.post("/dispatch")
 async def dispatch(request: web.Request) -> web.Response:
-    visitor = require(request, Role.DISPATCH)
-    request.app[LIMITS].check_rate(request, visitor)
+    client = require_role(request, Role.DISPATCH)
+    request.app[LIMITS].check_rate(request, client)
     body = await read_body(request)
     asked: DispatchRequest = load_json(request, body, _DISPATCH)
     key = _key(request, asked)
     outbound = request.app[OUTBOUND]
-    call = await request.app[ONCE_ONLY].run(
-        f"{visitor}:{key}" if key else "",
+    call = await request.app[IDEMPOTENCY].run(
+        f"{client}:{key}" if key else "",
         _fingerprint(body) if key else "",
         lambda call_id: outbound.dispatch(asked.order, call_id),
     )

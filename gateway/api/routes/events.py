@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from gateway.api.auth import require
+from gateway.api.auth import require_role
 from gateway.api.keys import FEED, LISTENERS
 from gateway.errors import ApiError
 from gateway.security.api_keys import Role
-from gateway.storage.feed import News
+from gateway.storage.feed import FeedEntry
 
 routes = web.RouteTableDef()
 
@@ -24,7 +24,7 @@ HEARTBEAT = 15.0
 
 @routes.get("/livekit-api/events")
 async def events(request: web.Request) -> web.StreamResponse:
-    require(request, Role.READ)
+    require_role(request, Role.READ)
     listeners = request.app[LISTENERS]
     if listeners.number >= MOST:
         raise ApiError(503, "overloaded", f"{MOST} listen already", retry_after=5)
@@ -44,7 +44,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _paced(feed: AsyncIterator[News], end: asyncio.Event) -> AsyncIterator[str]:
+async def _paced(feed: AsyncIterator[FeedEntry], end: asyncio.Event) -> AsyncIterator[str]:
     """The feed's news as events until the `end`, with a comment now and then while it is quiet."""
     yield ": listening\n\n"
     ending = asyncio.ensure_future(end.wait())
@@ -66,7 +66,7 @@ async def _paced(feed: AsyncIterator[News], end: asyncio.Event) -> AsyncIterator
         ending.cancel()
 
 
-def _event(news: News) -> str:
+def _event(news: FeedEntry) -> str:
     if not news.text:
         # What was missed cannot be told any more: whoever keeps a list asks for all of it again.
         return f"event: missed\nid: {news.id}\ndata: {{}}\n\n"

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from gateway.api.auth import jambonz_body
+from gateway.api.auth import verified_jambonz_body
 from gateway.api.keys import INBOUND, TRANSFERS
 from gateway.api.parsing import load_json, load_query
 from gateway.api.schemas.hooks import (
@@ -46,9 +46,9 @@ APPLICATION_SETTINGS = {
 
 @routes.post("/livekit-api")
 async def call_hook(request: web.Request) -> web.Response:
-    body = await jambonz_body(request)
+    body = await verified_jambonz_body(request)
     hook: CallHook = load_json(request, body, _CALL_HOOK)
-    return web.json_response(await request.app[INBOUND].arrived(hook))
+    return web.json_response(await request.app[INBOUND].on_call(hook))
 
 
 @routes.options("/livekit-api")
@@ -59,47 +59,47 @@ async def application_settings(request: web.Request) -> web.Response:
 
 @routes.post("/livekit-api/dial-action")
 async def dial_action(request: web.Request) -> web.Response:
-    body = await jambonz_body(request)
+    body = await verified_jambonz_body(request)
     hook: DialHook = load_json(request, body, _DIAL_HOOK)
     fallback: int = load_query(request, _FALLBACK_QUERY)["fallback"]
-    return web.json_response(await request.app[INBOUND].dial_ended(hook, fallback=fallback))
+    return web.json_response(await request.app[INBOUND].on_dial_action(hook, fallback=fallback))
 
 
 @routes.post("/livekit-api/call-status")
 async def call_status(request: web.Request) -> web.Response:
-    body = await jambonz_body(request)
+    body = await verified_jambonz_body(request)
     hook: StatusHook = load_json(request, body, _STATUS_HOOK)
-    await request.app[INBOUND].status_changed(hook)
+    await request.app[INBOUND].on_status(hook)
     return web.Response(status=204)
 
 
 @routes.post("/livekit-api/refer")
 async def refer(request: web.Request) -> web.Response:
-    body = await jambonz_body(request)
+    body = await verified_jambonz_body(request)
     hook: ReferHook = load_json(request, body, _REFER_HOOK)
     # Refusals are HTTP errors: Jambonz answers the REFER with the same number.
-    return web.json_response(await request.app[TRANSFERS].referred(hook))
+    return web.json_response(await request.app[TRANSFERS].on_refer(hook))
 
 
 @routes.post("/livekit-api/transfer-action")
 async def transfer_action(request: web.Request) -> web.Response:
-    body = await jambonz_body(request)
+    body = await verified_jambonz_body(request)
     hook: DialHook = load_json(request, body, _DIAL_HOOK)
     call_id: str = load_query(request, _CALL_ID_QUERY)["call_id"]
-    return web.json_response(await request.app[TRANSFERS].dial_ended(hook, call_id))
+    return web.json_response(await request.app[TRANSFERS].on_transfer_action(hook, call_id))
 
 
 @routes.post("/livekit-api/queue-wait")
 async def queue_wait(request: web.Request) -> web.Response:
-    body = await jambonz_body(request)
+    body = await verified_jambonz_body(request)
     load_json(request, body, _WAIT_HOOK)
     call_id: str = load_query(request, _CALL_ID_QUERY)["call_id"]
-    return web.json_response(await request.app[INBOUND].waits(call_id))
+    return web.json_response(await request.app[INBOUND].on_queue_wait(call_id))
 
 
 @routes.post("/livekit-api/queue-action")
 async def queue_action(request: web.Request) -> web.Response:
-    body = await jambonz_body(request)
+    body = await verified_jambonz_body(request)
     hook: QueueHook = load_json(request, body, _QUEUE_HOOK)
     call_id: str = load_query(request, _CALL_ID_QUERY)["call_id"]
-    return web.json_response(await request.app[INBOUND].queue_ended(hook, call_id))
+    return web.json_response(await request.app[INBOUND].on_queue_action(hook, call_id))

@@ -6,8 +6,8 @@ from email.utils import format_datetime
 import structlog
 from aiohttp import web
 
-from gateway.api.auth import jambonz_body
-from gateway.api.keys import CLOCK, CONFIG, SEEN
+from gateway.api.auth import verified_jambonz_body
+from gateway.api.keys import CLOCK, CONFIG, COUNTERS
 from gateway.api.parsing import load_json
 from gateway.api.schemas.hooks import CallHookSchema
 from gateway.calls.destinations import plain_user
@@ -27,20 +27,20 @@ DEPRECATED = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 @routes.post("/livekit-simple")
-async def simple_call(request: web.Request) -> web.Response:
-    body = await jambonz_body(request)
+async def legacy_call(request: web.Request) -> web.Response:
+    body = await verified_jambonz_body(request)
     hook: CallHook = load_json(request, body, _CALL_HOOK)
-    config, seen = request.app[CONFIG], request.app[SEEN]
+    config, counters = request.app[CONFIG], request.app[COUNTERS]
     successor = hook_url(config.own_url, CALL_HOOK)
-    seen.simple_call(request.app[CLOCK]())
+    counters.legacy_call(request.app[CLOCK]())
     log.warning(
-        "simple.call",
+        "legacy.call",
         call_sid=hook.call_sid,
         application_sid=hook.ids.get("application_sid"),
-        calls=seen.simple_calls,
+        calls=counters.legacy_calls,
         how_to_move=f"make {successor} the calling webhook (POST), see docs/migration.md",
     )
-    return web.json_response(_dial(hook.to_number, config), headers=_farewell(config))
+    return web.json_response(_dial(hook.to_number, config), headers=_response_headers(config))
 
 
 def _dial(number: str, config: Config) -> Verbs:
@@ -48,14 +48,14 @@ def _dial(number: str, config: Config) -> Verbs:
     user = plain_user(number)
     if not user:
         return verbs.decline(484, "Address Incomplete")
-    host = config.simple.sip_host or config.livekit.sip_address
+    host = config.legacy.sip_host or config.livekit.sip_address
     uri = f"sip:{user}@{host};transport={config.livekit.sip_transport}"
     return verbs.dial_static(uri, limits=config.inbound.limits)
 
 
-def _farewell(config: Config) -> dict[str, str]:
+def _response_headers(config: Config) -> dict[str, str]:
     """Deprecation (RFC 9745), Sunset (RFC 8594) and the successor (RFC 5829)."""
-    sunset = datetime.fromisoformat(config.simple.sunset).replace(tzinfo=UTC)
+    sunset = datetime.fromisoformat(config.legacy.sunset).replace(tzinfo=UTC)
     return {
         "Deprecation": f"@{DEPRECATED.timestamp():.0f}",
         "Sunset": format_datetime(sunset, usegmt=True),

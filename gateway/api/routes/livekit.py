@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from gateway.api.auth import livekit_body
-from gateway.api.keys import CLOCK, LIFECYCLE, REGISTRY, ROOMS, SEEN
+from gateway.api.keys import CLOCK, COUNTERS, LIFECYCLE, RECONCILER, REGISTRY
 from gateway.api.parsing import load_json
 from gateway.api.schemas.hooks import AgentReport, AgentReportSchema
 from gateway.calls.call import Event
@@ -22,8 +22,8 @@ async def webhook(request: web.Request) -> web.Response:
         signal = read_webhook(body, request.app[CLOCK]())
     except MalformedEvent as error:
         raise ApiError(400, "not_an_event", str(error)) from error
-    request.app[SEEN].webhook(signal.room, request.app[CLOCK]())
-    await request.app[ROOMS].told(signal)
+    request.app[COUNTERS].webhook(signal.room, request.app[CLOCK]())
+    await request.app[RECONCILER].on_webhook(signal)
     return web.Response(status=204)
 
 

@@ -12,8 +12,8 @@ from marshmallow import Schema, fields
 
 from gateway import __version__
 from gateway.api import keys
-from gateway.api.auth import require
-from gateway.api.endpoints import DOORS, PATH_PARAMETERS, REFUSALS, RETRIED, Door, Shape
+from gateway.api.auth import require_role
+from gateway.api.endpoints import ENDPOINTS, PATH_PARAMETERS, REFUSALS, RETRIED, Endpoint, Shape
 from gateway.api.schemas.dispatch import Number
 from gateway.api.schemas.hooks import SipHeaders, SipStatus, Text, TextMap
 from gateway.api.schemas.listing import Cursor, Moment
@@ -75,7 +75,7 @@ _FIELDS: Mapping[type[fields.Field[Any]], Mapping[str, Any]] = {
 
 @routes.get("/openapi.json")
 async def openapi(request: web.Request) -> web.Response:
-    require(request, Role.READ)
+    require_role(request, Role.READ)
     return web.Response(text=request.app[keys.OPENAPI], content_type="application/json")
 
 
@@ -91,7 +91,7 @@ def document() -> str:
     for name, proof in _PROOFS.items():
         spec.components.security_scheme(name, dict(proof))
     spec.components.schema("Error", schema=ErrorSchema)
-    for door in DOORS:
+    for door in ENDPOINTS:
         query = converter.schema2parameters(door.query, location="query") if door.query else []
         spec.path(door.path, operations={door.method: _operation(door, query)})
     return json.dumps(spec.to_dict())
@@ -116,12 +116,12 @@ def _as_json(converter: object, field: fields.Field[Any], ret: dict[str, Any]) -
     return shape
 
 
-def _operation(door: Door, query: list[dict[str, Any]]) -> dict[str, Any]:
+def _operation(door: Endpoint, query: list[dict[str, Any]]) -> dict[str, Any]:
     """The Operation Object; `query` are its parameters as apispec has them."""
     named = re.sub(r"\W+", "_", door.path).strip("_")
     operation: dict[str, Any] = {
         "operationId": f"{door.method}_{named}",
-        "tags": [door.visitor],
+        "tags": [door.client],
         "summary": door.summary,
         "parameters": [*_parameters(door), *(_in_query(one) for one in query)],
         "responses": {**_answers(door), **_refusals(door)},
@@ -133,7 +133,7 @@ def _operation(door: Door, query: list[dict[str, Any]]) -> dict[str, Any]:
     return operation
 
 
-def _parameters(door: Door) -> list[dict[str, Any]]:
+def _parameters(door: Endpoint) -> list[dict[str, Any]]:
     text = {"type": "string"}
     in_path: list[dict[str, Any]] = [
         {"in": "path", "name": name, "description": PATH_PARAMETERS[name], "schema": text}
@@ -156,7 +156,7 @@ def _in_query(parameter: dict[str, Any]) -> dict[str, Any]:
     return {**parameter, "schema": schema}
 
 
-def _answers(door: Door) -> dict[str, Any]:
+def _answers(door: Endpoint) -> dict[str, Any]:
     headers = {
         name: {"description": description, "schema": {"type": "string"}}
         for name, description in door.farewell.items()
@@ -171,7 +171,7 @@ def _answers(door: Door) -> dict[str, Any]:
     }
 
 
-def _refusals(door: Door) -> dict[str, Any]:
+def _refusals(door: Endpoint) -> dict[str, Any]:
     """By status: the error's shape, and which codes it comes with here."""
     by_status: dict[int, list[str]] = {}
     for code in door.refusals:

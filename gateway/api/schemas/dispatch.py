@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates
 
 from gateway.calls.destinations import Destination, parse_destination
-from gateway.livekit.metadata import RESERVED
+from gateway.livekit.metadata import GATEWAY_KEY
 from gateway.outbound.service import CallOrder
 
 #: What a callback may be about; see docs/n8n.md.
@@ -75,7 +75,7 @@ class DispatchSchema(Schema):
 
     @validates("metadata")
     def keep_our_keys(self, value: dict[str, Any], data_key: str) -> None:
-        taken = sorted(value.keys() & {*GUIDE_KEYS, RESERVED})
+        taken = sorted(value.keys() & {*GUIDE_KEYS, GATEWAY_KEY})
         if taken:
             raise ValidationError(f"These keys are taken, use others: {', '.join(taken)}.")
 

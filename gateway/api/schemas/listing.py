@@ -58,7 +58,7 @@ class Moment(fields.Field[int]):
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    wanted: CallFilter
+    call_filter: CallFilter
     limit: int
     after: Position | None
 

@@ -131,8 +131,8 @@ class DiagnosticsSchema(_Answer):
     version = fields.String()
     strategy = fields.String()
     livekit_webhooks = fields.Nested(WebhooksSeenSchema)
-    simple_calls = fields.Nested(CountedSchema)
-    uninvited_rooms = fields.Nested(CountedSchema)
+    legacy_calls = fields.Nested(CountedSchema)
+    stray_rooms = fields.Nested(CountedSchema)
     refused = fields.Dict(keys=fields.String(), values=fields.Integer())
 
 
@@ -142,7 +142,7 @@ class AliveSchema(_Answer):
 
 class ChecksSchema(_Answer):
     livekit = fields.String()
-    registry = fields.String()
+    storage = fields.String()
     draining = fields.String()
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from itertools import islice
 
 from gateway.calls.call import Change
-from gateway.storage.feed import News, _seen, news
+from gateway.storage.feed import FeedEntry, event_of, feed_entry
 
 #: How many entries a listener can come back to.
 KEPT = 1_000
@@ -23,22 +23,22 @@ class MemoryFeed:
 
     def publish(self, change: Change) -> None:
         """Written out only when somebody listens."""
-        if not _seen(change):
+        if not event_of(change):
             return
-        self._kept.append(lambda: news(change))
+        self._kept.append(lambda: feed_entry(change))
         self._number += 1
         self._more.set()
 
-    async def listen(self, after: str) -> AsyncIterator[News]:
+    async def listen(self, after: str) -> AsyncIterator[FeedEntry]:
         number = self._number_of(after) if after else self._number
         while True:
             oldest = self._number - len(self._kept)
             if number is None or number < oldest:
                 number = self._number
-                yield News(self._id(number), "")
+                yield FeedEntry(self._id(number), "")
             for text in list(islice(self._kept, number - oldest, None)):
                 number += 1
-                yield News(self._id(number), text())
+                yield FeedEntry(self._id(number), text())
             if number == self._number:
                 self._more.clear()
                 await self._more.wait()

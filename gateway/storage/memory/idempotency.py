@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gateway.calls.call import Call
 from gateway.errors import GatewayError
-from gateway.storage.idempotency import Make, may_pass, reused
+from gateway.storage.idempotency import Create, is_transient, key_reused
 
 #: Keys remembered at most; the oldest is forgotten first.
 LIMIT = 10_000
@@ -20,7 +20,7 @@ class _Entry:
     expires_at: int
 
 
-class MemoryOnceOnly:
+class MemoryIdempotencyStore:
     """Outcomes by key, kept for `ttl` seconds. `clock` in ms since epoch."""
 
     def __init__(
@@ -31,19 +31,19 @@ class MemoryOnceOnly:
         self._clock = clock
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
-    async def run(self, key: str, fingerprint: str, make: Make) -> Call:
+    async def run(self, key: str, fingerprint: str, create: Create) -> Call:
         if not key:
-            return await make(self._new_call_id())
+            return await create(self._new_call_id())
         self._forget_expired()
         entry = self._entries.get(key)
         if entry is None:
-            return await self._first(key, fingerprint, make)
+            return await self._first(key, fingerprint, create)
         if entry.fingerprint != fingerprint:
-            raise reused()
+            raise key_reused()
         return await asyncio.shield(entry.outcome)
 
-    async def _first(self, key: str, fingerprint: str, make: Make) -> Call:
-        task = asyncio.ensure_future(make(self._new_call_id()))
+    async def _first(self, key: str, fingerprint: str, create: Create) -> Call:
+        task = asyncio.ensure_future(create(self._new_call_id()))
         expires_at = self._clock() + self._ttl_ms
         self._entries[key] = _Entry(fingerprint, task, expires_at)
         if len(self._entries) > LIMIT:
@@ -51,7 +51,7 @@ class MemoryOnceOnly:
         try:
             return await asyncio.shield(task)
         except GatewayError as error:
-            if may_pass(error):
+            if is_transient(error):
                 self._entries.pop(key, None)
             raise
 

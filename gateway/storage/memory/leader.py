@@ -1,10 +1,10 @@
 """Leader election where there is one gateway: it always leads."""
 
 
-class Alone:
+class SingleNode:
     """There is only one gateway."""
 
-    async def is_ours(self) -> bool:
+    async def acquire(self) -> bool:
         return True
 
-    async def give_up(self) -> None: ...
+    async def release(self) -> None: ...

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import structlog
 
 from gateway.callbacks.delivery import Delivery
-from gateway.callbacks.delivery_loop import Courier, lost
+from gateway.callbacks.delivery_loop import Deliverer, lost
 from gateway.config.settings import CallbackSettings
 
 log = structlog.get_logger()
@@ -17,10 +17,10 @@ class MemoryOutbox:
     """A slow receiver delays nobody else. `clock` in ms since epoch."""
 
     def __init__(
-        self, settings: CallbackSettings, courier: Courier, clock: Callable[[], int]
+        self, settings: CallbackSettings, deliverer: Deliverer, clock: Callable[[], int]
     ) -> None:
         self._max_pending = settings.max_pending
-        self._courier = courier
+        self._courier = deliverer
         self._clock = clock
         self._deliveries: dict[str, list[Delivery]] = {}
         self._chains: dict[str, deque[Delivery]] = {}
@@ -44,7 +44,7 @@ class MemoryOutbox:
         for delivery in self._deliveries.get(call_id, []):
             if delivery.delivery_id == delivery_id:
                 if not delivery.is_pending:
-                    delivery.again(self._clock())
+                    delivery.reset(self._clock())
                     self._enqueue(delivery)
                 return delivery
         return None

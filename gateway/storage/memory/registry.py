@@ -5,8 +5,8 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
 
 from gateway.calls.call import Call, Change, Direction, Event
-from gateway.calls.transitions import advance
-from gateway.config.settings import RegistrySettings
+from gateway.calls.transitions import transition
+from gateway.config.settings import StorageSettings
 from gateway.storage.registry import Added, CallFilter, Page, Position
 
 #: Ids of events remembered to tell a repeated one; LiveKit repeats within seconds.
@@ -21,7 +21,7 @@ class MemoryRegistry:
 
     def __init__(
         self,
-        settings: RegistrySettings,
+        settings: StorageSettings,
         *,
         since: int,
         deadline: Callable[[Call], int | None] = lambda _: None,
@@ -69,7 +69,7 @@ class MemoryRegistry:
             return None
         if event.id and self._is_repeat(event.id):
             return Change(before, before)
-        after = self._calls[call_id] = advance(before, event)
+        after = self._calls[call_id] = transition(before, event)
         change = Change(before, after)
         if change.ended:
             _remove(self._active, _position(before))
@@ -79,15 +79,15 @@ class MemoryRegistry:
         self._on_change(change)
         return change
 
-    async def page(self, wanted: CallFilter, *, limit: int, after: Position | None) -> Page:
-        keys: Sequence[Position] = self._all if wanted.wants_ended else self._active
-        first = bisect_left(keys, (wanted.since, "")) if wanted.since is not None else 0
+    async def page(self, call_filter: CallFilter, *, limit: int, after: Position | None) -> Page:
+        keys: Sequence[Position] = self._all if call_filter.wants_ended else self._active
+        first = bisect_left(keys, (call_filter.since, "")) if call_filter.since is not None else 0
         index = bisect_left(keys, after) if after else len(keys)
         found: list[Call] = []
         while index > first:
             index -= 1
             call = self._calls[keys[index][1]]
-            if not wanted.matches(call):
+            if not call_filter.matches(call):
                 continue
             if len(found) == limit:
                 return Page(tuple(found), next=_position(found[-1]))
@@ -144,7 +144,7 @@ class MemoryRegistry:
         return False
 
     def _is_done_with(self, call: Call, now: int) -> bool:
-        if not call.is_analyzed:
+        if not call.report_settled:
             return False  # its report is still waited for
         outlived = (call.end_timestamp or 0) + self._ended_ttl_ms <= now
         return outlived or len(self._ended) > self._ended_max

@@ -19,7 +19,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from gateway.errors import RegistryRefused, RegistryUnavailable
+from gateway.errors import StorageRefused, StorageUnavailable
 from gateway.storage.redis.connect import CONNECTIONS, Client
 
 #: What Redis answers while it is not as it should be; other complaints are about what was asked.
@@ -58,8 +58,8 @@ class Database:
             if _is_ours_to_see(error):
                 raise
             refused = isinstance(error, _REFUSALS)
-            kind = RegistryRefused if refused else RegistryUnavailable
-            raise kind(f"Redis: {_told(error)}") from error
+            kind = StorageRefused if refused else StorageUnavailable
+            raise kind(f"Redis: {_public_fields(error)}") from error
 
     async def run(self, script: str, key: str, *arguments: str | float) -> Any:
         """The script of that name, on `key` and whatever else it finds by the prefix."""
@@ -78,7 +78,7 @@ def _is_ours_to_see(error: Exception) -> bool:
     return type(error) is ResponseError and not _STATES.search(str(error))
 
 
-def _told(error: Exception) -> str:
+def _public_fields(error: Exception) -> str:
     if isinstance(error, RedisClusterException):
         return "the cluster cannot be used now"  # its text may repeat what was asked
     return str(error) or "no answer in time"

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from gateway.storage.feed import News
+from gateway.storage.feed import FeedEntry
 from gateway.storage.redis.database import Database
 
 #: Between two looks for news, in s: no listener holds a connection while nothing happens.
@@ -18,14 +18,14 @@ class RedisFeed:
         self._database = database
         self._stream = database.key("feed")
 
-    async def listen(self, after: str) -> AsyncIterator[News]:
+    async def listen(self, after: str) -> AsyncIterator[FeedEntry]:
         position = await self._position(after)
         if after and position != after:
-            yield News(position, "")
+            yield FeedEntry(position, "")
         while True:
             entries = await self._range(f"({position}", "+", BATCH)
             for position, fields in entries:
-                yield News(position, fields["e"])
+                yield FeedEntry(position, fields["e"])
             if len(entries) < BATCH:
                 await asyncio.sleep(LOOK_EVERY)
 

@@ -11,8 +11,8 @@ from typing import Any
 import structlog
 
 from gateway.calls.call import Call
-from gateway.errors import ApiError, GatewayError, LiveKitRefused, RegistryUnavailable
-from gateway.storage.idempotency import Make, may_pass, reused
+from gateway.errors import ApiError, GatewayError, LiveKitRefused, StorageUnavailable
+from gateway.storage.idempotency import Create, is_transient, key_reused
 from gateway.storage.redis.database import Database
 from gateway.storage.redis.serialization import dump, load
 from gateway.storage.registry import CallRegistry
@@ -26,7 +26,7 @@ RENEW_EVERY = 1.5
 LOOK_EVERY = 0.1
 
 
-class RedisOnceOnly:
+class RedisIdempotencyStore:
     """Outcomes by key, kept for `ttl` seconds.
 
     A key has its call's id before the call is made: when the gateway that makes it dies, the same
@@ -47,19 +47,19 @@ class RedisOnceOnly:
         self._new_call_id = new_call_id
         self._making: set[asyncio.Task[Call]] = set()
 
-    async def run(self, key: str, fingerprint: str, make: Make) -> Call:
+    async def run(self, key: str, fingerprint: str, create: Create) -> Call:
         if not key:
-            return await make(self._new_call_id())
+            return await create(self._new_call_id())
         name = hashlib.sha256(key.encode()).hexdigest()
         who, call_id = secrets.token_hex(8), self._new_call_id()
         while True:
             state, *kept = await self._claim(name, who, fingerprint, call_id)
             if state == "first":
-                return await self._make(name, who, call_id, make)
+                return await self._make(name, who, call_id, create)
             if kept[0] != fingerprint:
-                raise reused()
+                raise key_reused()
             if state == "left":
-                return await self._go_on(name, who, kept[1], make)
+                return await self._go_on(name, who, kept[1], create)
             if kept[2]:
                 return _outcome(kept[2])
             await asyncio.sleep(LOOK_EVERY)
@@ -67,31 +67,31 @@ class RedisOnceOnly:
     async def _claim(self, name: str, who: str, fingerprint: str, call_id: str) -> list[str]:
         words = self._lease(name), who, fingerprint, call_id, self._ttl_ms, LEASE_MS
         answer: list[str] = await self._database.run(
-            "claim", self._database.key("key", name), *words
+            "claim_key", self._database.key("key", name), *words
         )
         return answer
 
-    async def _go_on(self, name: str, who: str, call_id: str, make: Make) -> Call:
+    async def _go_on(self, name: str, who: str, call_id: str, create: Create) -> Call:
         """Whoever made the call is gone; it stands as it is, if it got as far as being a call."""
         call = await self._registry.get(call_id)
         if call is None:
-            return await self._make(name, who, call_id, make)
+            return await self._make(name, who, call_id, create)
         await self._keep(name, who, call_id, _kept(call))
         return call
 
-    async def _make(self, name: str, who: str, call_id: str, make: Make) -> Call:
+    async def _make(self, name: str, who: str, call_id: str, create: Create) -> Call:
         """Made to its end, also when whoever asks does not wait for it."""
-        task = asyncio.create_task(self._made(name, who, call_id, make), name=f"make {call_id}")
+        task = asyncio.create_task(self._made(name, who, call_id, create), name=f"make {call_id}")
         self._making.add(task)
         task.add_done_callback(self._making.discard)
         return await asyncio.shield(task)
 
-    async def _made(self, name: str, who: str, call_id: str, make: Make) -> Call:
+    async def _made(self, name: str, who: str, call_id: str, create: Create) -> Call:
         async with self._holding(name, who):
             try:
-                call = await make(call_id)
+                call = await create(call_id)
             except GatewayError as error:
-                outcome = "" if may_pass(error) else _refused(error)
+                outcome = "" if is_transient(error) else _refused(error)
                 await self._keep(name, who, call_id, outcome)
                 raise
             await self._keep(name, who, call_id, _kept(call))
@@ -101,9 +101,9 @@ class RedisOnceOnly:
         """An outcome that cannot be kept is found out by the call itself, see `_go_on()`."""
         words = self._lease(name), who, call_id, outcome
         try:
-            await self._database.run("settle", self._database.key("key", name), *words)
-        except RegistryUnavailable as error:
-            log.warning("idempotency.not_kept", error=str(error))
+            await self._database.run("store_result", self._database.key("key", name), *words)
+        except StorageUnavailable as error:
+            log.warning("idempotency.save_failed", error=str(error))
 
     def _lease(self, name: str) -> str:
         return self._database.key("key", name, "lease")
@@ -114,9 +114,9 @@ class RedisOnceOnly:
             while True:
                 await asyncio.sleep(RENEW_EVERY)
                 try:
-                    await self._database.run("turn", self._lease(name), who, LEASE_MS)
-                except RegistryUnavailable as error:
-                    log.warning("idempotency.not_held", error=str(error))
+                    await self._database.run("acquire_lock", self._lease(name), who, LEASE_MS)
+                except StorageUnavailable as error:
+                    log.warning("idempotency.lease_renewal_failed", error=str(error))
 
         task = asyncio.create_task(renew(), name="idempotency lease")
         try:

@@ -2,25 +2,25 @@
 
 import contextlib
 
-from gateway.errors import RegistryUnavailable
+from gateway.errors import StorageUnavailable
 from gateway.storage.redis.database import Database
 
 #: How long a turn outlives its last renewal, in ms; it is renewed at every tick of the watch.
 GRACE_MS = 3_000
 
 
-class RedisTurn:
+class RedisLeaderLock:
     """`interval` (s) is how often it is asked for. Raises RegistryUnavailable."""
 
     def __init__(self, database: Database, *, interval: float) -> None:
         self._database = database
         self._lasts = int(interval * 1000) + GRACE_MS
 
-    async def is_ours(self) -> bool:
+    async def acquire(self) -> bool:
         key, who = self._database.key("watcher"), self._database.name
-        return bool(await self._database.run("turn", key, who, self._lasts))
+        return bool(await self._database.run("acquire_lock", key, who, self._lasts))
 
-    async def give_up(self) -> None:
+    async def release(self) -> None:
         """Another one may watch from now on."""
-        with contextlib.suppress(RegistryUnavailable):
-            await self._database.run("yield", self._database.key("watcher"), self._database.name)
+        with contextlib.suppress(StorageUnavailable):
+            await self._database.run("release_lock", self._database.key("watcher"), self._database.name)

@@ -13,9 +13,9 @@ from functools import partial
 import structlog
 
 from gateway.callbacks.delivery import Delivery
-from gateway.callbacks.delivery_loop import Courier
+from gateway.callbacks.delivery_loop import Deliverer
 from gateway.config.settings import CallbackSettings
-from gateway.errors import RegistryUnavailable
+from gateway.errors import StorageUnavailable
 from gateway.storage.redis.database import Database
 
 log = structlog.get_logger()
@@ -44,12 +44,12 @@ class RedisOutbox:
         self,
         database: Database,
         settings: CallbackSettings,
-        courier: Courier,
+        deliverer: Deliverer,
         clock: Callable[[], int],
     ) -> None:
         self._database = database
         self._max_chains = settings.max_pending
-        self._courier = courier
+        self._courier = deliverer
         self._clock = clock
         self._stream = database.key("outbox")
         self._chains: dict[str, asyncio.Task[None]] = {}
@@ -66,10 +66,10 @@ class RedisOutbox:
             return None
         delivery = Delivery.load(text)
         if not delivery.is_pending:
-            delivery.again(self._clock())
+            delivery.reset(self._clock())
             chain = self._database.key("chain", delivery.chain)
             words = call_id, delivery_id, delivery.dump(), text, delivery.chain
-            await self._database.run("again", chain, *words)
+            await self._database.run("requeue_delivery", chain, *words)
         return delivery
 
     async def forget(self, call_ids: Iterable[str]) -> None:
@@ -90,10 +90,10 @@ class RedisOutbox:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         try:
-            await self._database.run("release", self._stream, GROUP, self._database.name)
-        except RegistryUnavailable as error:
+            await self._database.run("release_entries", self._stream, GROUP, self._database.name)
+        except StorageUnavailable as error:
             # They are taken over once nothing was heard of us for long enough.
-            log.warning("callback.not_released", error=str(error))
+            log.warning("callback.release_failed", error=str(error))
 
     async def _reading(self) -> None:
         while True:
@@ -101,13 +101,13 @@ class RedisOutbox:
                 await self._make_group()
                 while True:
                     await self._read()
-            except RegistryUnavailable as error:
+            except StorageUnavailable as error:
                 self._was_away(error)
                 await asyncio.sleep(PAUSE)
 
     async def _make_group(self) -> None:
         """Again too, should Redis have lost its data."""
-        await self._database.run("group", self._stream, GROUP)
+        await self._database.run("create_group", self._stream, GROUP)
 
     async def _read(self) -> None:
         free = self._max_chains - len(self._chains)
@@ -127,21 +127,21 @@ class RedisOutbox:
                 await self._hold()
                 if time.monotonic() >= self._away_until:
                     await self._take_over()
-                    await self._database.run("tidy", self._stream, GROUP, GONE_MS)
-            except RegistryUnavailable as error:
+                    await self._database.run("remove_consumers", self._stream, GROUP, GONE_MS)
+            except StorageUnavailable as error:
                 self._was_away(error)
 
-    def _was_away(self, error: RegistryUnavailable) -> None:
+    def _was_away(self, error: StorageUnavailable) -> None:
         """While Redis is away nobody gives signs of life: none is gone for that."""
         if time.monotonic() >= self._away_until:  # said once, and not at each try
-            log.warning("callback.waiting", chains=len(self._chains), error=str(error))
+            log.warning("callback.storage_unavailable", chains=len(self._chains), error=str(error))
         self._away_until = time.monotonic() + LEASE_MS / 1000
 
     async def _hold(self) -> None:
         held = list(self._chains)
         for start in range(0, len(held), BATCH):
             words = GROUP, self._database.name, *held[start : start + BATCH]
-            for entry_id in await self._database.run("hold", self._stream, *words):
+            for entry_id in await self._database.run("renew_entries", self._stream, *words):
                 if task := self._chains.get(entry_id):
                     task.cancel()
 
@@ -176,8 +176,8 @@ class RedisOutbox:
         done = (over.delivery_id, over.dump()) if over else ("", "")
         while True:
             try:
-                text = await self._database.run("next", chain, *ours, *done)
-            except RegistryUnavailable:
+                text = await self._database.run("complete_delivery", chain, *ours, *done)
+            except StorageUnavailable:
                 await asyncio.sleep(PAUSE)
             else:
                 return Delivery.load(text) if text else None
@@ -186,9 +186,9 @@ class RedisOutbox:
         """What was tried so far; while Redis is away only this gateway knows."""
         words = self._record(delivery.call_id), delivery.delivery_id, delivery.dump()
         try:
-            await self._database.run("keep", *words)
-        except RegistryUnavailable as error:
-            log.warning("callback.not_kept", call_id=delivery.call_id, error=str(error))
+            await self._database.run("save_delivery", *words)
+        except StorageUnavailable as error:
+            log.warning("callback.save_failed", call_id=delivery.call_id, error=str(error))
 
     def _record(self, call_id: str) -> str:
         return self._database.key("deliveries", call_id)

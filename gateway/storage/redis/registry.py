@@ -13,9 +13,9 @@ import structlog
 
 from gateway.callbacks.delivery import Delivery
 from gateway.calls.call import Call, Change, Direction, Event
-from gateway.calls.transitions import advance
-from gateway.config.settings import CallbackSettings, RegistrySettings
-from gateway.errors import RegistryUnavailable
+from gateway.calls.transitions import transition
+from gateway.config.settings import CallbackSettings, StorageSettings
+from gateway.errors import StorageUnavailable
 from gateway.storage.redis.database import Database
 from gateway.storage.redis.serialization import dump, load
 from gateway.storage.registry import Added, CallFilter, Page, Position
@@ -39,26 +39,27 @@ _Version = tuple[str, Call]
 
 
 class RedisRegistry:
-    """See CallRegistry. `deadline` says when a call is due, `notices` what callbacks, `news` what
-    the live feed is to tell of a change ("" for nothing)."""
+    """See CallRegistry. `deadline` says when a call is due, `deliveries` which callbacks a change
+    asks for, `feed_entry` what the live feed says of it ("" for nothing).
+    """
 
     def __init__(
         self,
         database: Database,
-        settings: RegistrySettings,
+        settings: StorageSettings,
         callbacks: CallbackSettings,
         *,
         deadline: Callable[[Call], int | None],
-        notices: Callable[[Change], Sequence[Delivery]],
-        news: Callable[[Change], str],
+        deliveries: Callable[[Change], Sequence[Delivery]],
+        feed_entry: Callable[[Change], str],
         clock: Callable[[], int],
     ) -> None:
         self._database = database
         self._settings = settings
         self._callbacks = callbacks
         self._deadline = deadline
-        self._notices = notices
-        self._news = news
+        self._deliveries_of = deliveries
+        self._feed_entry = feed_entry
         self._clock = clock
         self._newest: OrderedDict[str, _Version] = OrderedDict()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -66,7 +67,7 @@ class RedisRegistry:
 
     async def add(self, call: Call) -> Added:
         is_new, active, token, text = await self._database.run(
-            "add",
+            "register_call",
             self._key("call", call.call_id),
             call.call_id,
             call.jambonz.get("call_sid", ""),
@@ -75,7 +76,7 @@ class RedisRegistry:
             dump(call),
             self._token(),
             _or_blank(self._deadline(call)),
-            self._news(Change(None, call)),
+            self._feed_entry(Change(None, call)),
         )
         kept = call if is_new else load(text)
         self._remember(token, kept)
@@ -86,7 +87,7 @@ class RedisRegistry:
         return load(text) if text else None
 
     async def find_by_call_sid(self, call_sid: str) -> Call | None:
-        text = await self._database.run("by_sid", self._key("sid", call_sid))
+        text = await self._database.run("find_by_call_sid", self._key("sid", call_sid))
         return load(text) if text else None
 
     async def apply(self, call_id: str, event: Event) -> Change | None:
@@ -101,7 +102,7 @@ class RedisRegistry:
             if newest is None:
                 return None
             based_on, before = newest
-            change = Change(before, advance(before, event))
+            change = Change(before, transition(before, event))
             answer = await self._commit(change, event, based_on, token)
             match answer[0]:
                 case "ok":
@@ -116,16 +117,16 @@ class RedisRegistry:
                 case _:
                     self._newest.pop(call_id, None)
                     newest = None
-        raise RegistryUnavailable(f"{call_id} is changed too often by others")
+        raise StorageUnavailable(f"{call_id} is changed too often by others")
 
-    async def page(self, wanted: CallFilter, *, limit: int, after: Position | None) -> Page:
-        index = "all" if wanted.wants_ended else "active"
+    async def page(self, call_filter: CallFilter, *, limit: int, after: Position | None) -> Page:
+        index = "all" if call_filter.wants_ended else "active"
         found: list[Call] = []
         position = after
-        while ids := await self._older(index, position, wanted.since):
+        while ids := await self._older(index, position, call_filter.since):
             position = ids[-1]
             for call in await self._calls([call_id for _, call_id in ids]):
-                if not wanted.matches(call):
+                if not call_filter.matches(call):
                     continue
                 if len(found) == limit:
                     last = found[-1]
@@ -164,7 +165,7 @@ class RedisRegistry:
 
     async def _prune(self, now: int) -> list[str]:
         gone: list[str] = await self._database.run(
-            "prune",
+            "prune_calls",
             self._key("ended"),
             now - int(self._settings.ended_ttl * 1000),
             self._settings.ended_max,
@@ -175,14 +176,14 @@ class RedisRegistry:
 
     async def _commit(self, change: Change, event: Event, based_on: str, token: str) -> list[str]:
         call = change.after
-        done_at = call.end_timestamp if change.analyzed else None
+        done_at = call.end_timestamp if change.report_settled else None
         waiting = (
             word
-            for delivery in self._notices(change)
+            for delivery in self._deliveries_of(change)
             for word in (delivery.delivery_id, delivery.chain, delivery.dump())
         )
         answer: list[str] = await self._database.run(
-            "commit",
+            "update_call",
             self._key("call", call.call_id),
             call.call_id,
             based_on,
@@ -194,7 +195,7 @@ class RedisRegistry:
             _or_blank(done_at),
             event.id,
             REMEMBER_EVENTS_MS,
-            self._news(change),
+            self._feed_entry(change),
             self._callbacks.max_pending,
             *waiting,
         )
@@ -215,7 +216,7 @@ class RedisRegistry:
         found: list[str | None] = []
         for start in range(0, len(ids), BATCH):
             batch = ids[start : start + BATCH]
-            found += await self._database.run("calls", self._key("all"), *batch)
+            found += await self._database.run("get_calls", self._key("all"), *batch)
         return [load(text) for text in found if text]
 
     async def _older(
@@ -239,7 +240,7 @@ class RedisRegistry:
         return sum(1 for other in same if other >= call_id)
 
     def _remember(self, token: str, call: Call) -> None:
-        if call.is_analyzed:
+        if call.report_settled:
             self._newest.pop(call.call_id, None)  # hardly anything happens to it any more
             return
         self._newest[call.call_id] = token, call

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from gateway.calls.call import (
-    Absence,
+    AgentAbsence,
     Call,
     CallStatus,
     Direction,
@@ -31,8 +31,8 @@ _DEFAULTS = {
         "transfer",
         "report",
         "agent_came",
-        "absence",
-        "is_analyzed",
+        "agent_absence",
+        "report_settled",
         "callback_url",
         "callback_events",
     )
@@ -75,8 +75,8 @@ def load(text: str) -> Call:
         content["sip"] = SipOutcome(**sip)
     if transfer := content.get("transfer"):
         content["transfer"] = _transfer(transfer)
-    if absence := content.get("absence"):
-        content["absence"] = _absence(absence)
+    if agent_absence := content.get("agent_absence"):
+        content["agent_absence"] = _absence(agent_absence)
     if events := content.get("callback_events"):
         content["callback_events"] = tuple(events)
     return Call(**content)
@@ -87,6 +87,6 @@ def _transfer(content: dict[str, Any]) -> Transfer:
     return Transfer(**content, sip=SipOutcome(**sip) if sip else None)
 
 
-def _absence(content: dict[str, Any]) -> Absence:
+def _absence(content: dict[str, Any]) -> AgentAbsence:
     reason = content.pop("reason")
-    return Absence(**content, reason=DisconnectionReason(reason) if reason else None)
+    return AgentAbsence(**content, reason=DisconnectionReason(reason) if reason else None)

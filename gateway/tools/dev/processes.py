@@ -16,11 +16,11 @@ STOP_LIMIT = 8.0
 KEPT_LINES = 200
 
 
-class ChildFailed(GatewayError):
+class ProcessFailed(GatewayError):
     """A child ended or kept silent when it should not have; the text has its last lines."""
 
 
-class Child:
+class Process:
     """One process in a session of its own, so that a terminal's Ctrl-C reaches only its parent."""
 
     def __init__(
@@ -115,10 +115,10 @@ class Child:
             self._closed = True
             self._changed.notify_all()
 
-    def failed(self, what: str) -> ChildFailed:
+    def failed(self, what: str) -> ProcessFailed:
         """An error that says `what` it did, and what it wrote last."""
         last = [line for line in self.lines if line][-12:]
-        return ChildFailed("\n".join([f"{self.name} {what}", *(f"  {line}" for line in last)]))
+        return ProcessFailed("\n".join([f"{self.name} {what}", *(f"  {line}" for line in last)]))
 
 
 def python(*words: str) -> list[str]:

@@ -42,7 +42,7 @@ def run(config_file: str | None) -> int:
             print(_summary(config, stack), flush=True)
             while True:
                 time.sleep(0.5)
-                for child in stack.children.values():
+                for child in stack.processes.values():
                     child.check()
     except KeyboardInterrupt:
         return 0

@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from gateway.config.settings import LOOPBACK, Config
-from gateway.config.validation import serving_problems
+from gateway.config.validation import validate_for_serve
 from gateway.errors import ConfigError
 from gateway.tools.dev.livekit_server import find_or_build, free_port, local_server
-from gateway.tools.dev.processes import Child, python
+from gateway.tools.dev.processes import Process, python
 
 LIVEKIT_PORT = 7880
 #: How long a part may take to be ready, in s.
@@ -22,14 +22,14 @@ WORKER_SAYS = "worker ready for calls"
 WORKER = tuple(python("-m", "agent"))
 
 #: Called with a child's name, or "", and what there is to say.
-Say = Callable[[str, str], object]
+Print = Callable[[str, str], object]
 
 
 @dataclass(frozen=True)
 class Stack:
     """What runs; `env` is what a process must have to reach it, secrets included."""
 
-    children: Mapping[str, Child]
+    processes: Mapping[str, Process]
     env: Mapping[str, str]
 
 
@@ -38,7 +38,7 @@ def running(
     config: Config,
     env: Mapping[str, str],
     *,
-    say: Say,
+    say: Print,
     options: Sequence[str] = (),
     worker: Sequence[str] = WORKER,
 ) -> Iterator[Stack]:
@@ -46,25 +46,25 @@ def running(
 
     Raises ConfigError, NoLiveKit, ChildFailed.
     """
-    children: dict[str, Child] = {}
+    processes: dict[str, Process] = {}
     with ExitStack() as stops:
 
-        def start(name: str, command: Sequence[str], env: Mapping[str, str]) -> Child:
-            children[name] = Child(name, command, env, on_line=lambda line: say(name, line))
-            stops.callback(children[name].stop)
-            return children[name]
+        def start(name: str, command: Sequence[str], env: Mapping[str, str]) -> Process:
+            processes[name] = Process(name, command, env, on_line=lambda line: say(name, line))
+            stops.callback(processes[name].stop)
+            return processes[name]
 
         env = _with_defaults(env)
         if config.livekit.url:
-            if problems := serving_problems(config):
+            if problems := validate_for_serve(config):
                 raise ConfigError(problems)
         else:
             env |= _start_livekit(start, config, env, say)
         gateway = start("gateway", python("-m", "gateway", *options, "serve"), env)
         start("worker", worker, env)
         wait_until_up(gateway, f"{config.own_url}/readyz")
-        children["worker"].wait_for(WORKER_SAYS, limit=READY_LIMIT)
-        yield Stack(children, env)
+        processes["worker"].wait_for(WORKER_SAYS, limit=READY_LIMIT)
+        yield Stack(processes, env)
 
 
 def _with_defaults(env: Mapping[str, str]) -> dict[str, str]:
@@ -78,10 +78,10 @@ def _with_defaults(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _start_livekit(
-    start: Callable[[str, Sequence[str], Mapping[str, str]], Child],
+    start: Callable[[str, Sequence[str], Mapping[str, str]], Process],
     config: Config,
     env: Mapping[str, str],
-    say: Say,
+    say: Print,
 ) -> dict[str, str]:
     """A server of our own; what the others must know of it."""
     server = local_server(
@@ -98,7 +98,7 @@ def _start_livekit(
     }
 
 
-def wait_until_up(child: Child, url: str) -> None:
+def wait_until_up(child: Process, url: str) -> None:
     """Poll `url` until it answers 200. Raises ChildFailed when it does not, or the child ends."""
     deadline = time.monotonic() + READY_LIMIT
     while time.monotonic() < deadline:

@@ -9,7 +9,7 @@ from livekit.protocol.models import ParticipantInfo
 from gateway.errors import LiveKitError
 from gateway.livekit.client import LiveKit
 from gateway.tools.doctor.check import Check, Finding, fail, ok, warn
-from gateway.tools.doctor.context import Site
+from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.probe import LOOK_EVERY, probe_room
 from gateway.tools.doctor.web import NoAnswer, read_object
 
@@ -28,7 +28,7 @@ _AGENT = ParticipantInfo.Kind.AGENT
 _ACTIVE = ParticipantInfo.State.ACTIVE
 
 
-def checks(site: Site) -> list[Check]:
+def checks(site: Context) -> list[Check]:
     needs = ("livekit_key",)
     return [
         Check("worker", "worker", partial(_takes_job, site), needs, limit=15),
@@ -36,7 +36,7 @@ def checks(site: Site) -> list[Check]:
     ]
 
 
-async def _takes_job(site: Site) -> Finding:
+async def _takes_job(site: Context) -> Finding:
     name = site.config.agent.name
     async with probe_room(site.livekit, name) as room:
         took = await _taken(site.livekit, room, limit=JOB_LIMIT)
@@ -46,7 +46,7 @@ async def _takes_job(site: Site) -> Finding:
     return not_taken(name, here, elsewhere)
 
 
-async def _unasked(site: Site) -> Finding:
+async def _unasked(site: Context) -> Finding:
     """A worker without a name gets a job in each room made without agents: outbound calls' are."""
     async with probe_room(site.livekit) as room:
         took = await _taken(site.livekit, room, limit=NOBODY_LIMIT)
@@ -68,7 +68,7 @@ async def _taken(livekit: LiveKit, room: str, *, limit: float) -> float | None:
     """
     began = time.monotonic()
     while time.monotonic() - began < limit:
-        dispatches = await livekit.ask(lambda client: client.agent_dispatch.list_dispatch(room))
+        dispatches = await livekit.call(lambda client: client.agent_dispatch.list_dispatch(room))
         if any(dispatch.state.jobs for dispatch in dispatches) or await livekit.has_agent(room):
             return time.monotonic() - began
         await asyncio.sleep(LOOK_EVERY)
@@ -131,7 +131,7 @@ def not_taken(name: str, here: str | None, elsewhere: frozenset[str]) -> Finding
     return fail("\n".join(saw), step)
 
 
-async def _of_this_machine(site: Site) -> str | None:
+async def _of_this_machine(site: Context) -> str | None:
     """What the worker of this machine tells on its own page; None if there is none to ask."""
     host = site.env.get("AGENT_HTTP_HOST") or "127.0.0.1"
     port = site.env.get("AGENT_HTTP_PORT") or "8081"
@@ -145,12 +145,12 @@ async def _of_this_machine(site: Site) -> str | None:
     return str(content.get("agent_name", ""))
 
 
-async def _in_other_rooms(site: Site) -> frozenset[str]:
+async def _in_other_rooms(site: Context) -> frozenset[str]:
     livekit = site.livekit
 
     async def names(room: str) -> set[str]:
         try:
-            found = await livekit.ask(lambda client: client.agent_dispatch.list_dispatch(room))
+            found = await livekit.call(lambda client: client.agent_dispatch.list_dispatch(room))
         except LiveKitError:
             return set()  # it is only a hint, and a room may be gone meanwhile
         return {dispatch.agent_name for dispatch in found if dispatch.state.jobs}

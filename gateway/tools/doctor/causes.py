@@ -167,7 +167,7 @@ def _never_answered(facts: Facts) -> Cause:
             "it does",
             _WORKER_LOG,
         )
-    if "parked" in facts.events:
+    if "enqueued" in facts.events:
         return Cause(
             Status.FAIL,
             "the caller was parked, LiveKit's call to Jambonz never came",
@@ -251,7 +251,7 @@ _BY_REASON: Mapping[str, Callable[[Facts], Cause]] = {
     "gateway_lost": _always(
         Status.WARN,
         "the gateway was killed while the call lived, and found nobody in its room afterwards",
-        "stop it with SIGTERM, or share a Redis: registry.url",
+        "stop it with SIGTERM, or share a Redis: storage.url",
     ),
     "manual_stopped": _always(Status.OK, "somebody asked for its end"),
 }

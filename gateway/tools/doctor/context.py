@@ -12,7 +12,7 @@ from gateway.tools.doctor.web import Web
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class Context:
     """`env` is the environment over what .env.local says, as the worker would see it."""
 
     config: Config
@@ -28,7 +28,7 @@ class Site:
         async with (
             Web.opened(own_keys(config, env), url) as web,
             LiveKit.connected(
-                settings.url, settings.api_key, settings.api_secret, deadline=settings.deadline
+                settings.url, settings.api_key, settings.api_secret, deadline=settings.timeout
             ) as livekit,
         ):
             yield cls(config, env, web, livekit)

@@ -73,7 +73,7 @@ def unknown(call_id: str, *, url: str, kept_for: float) -> Explanation:
         Status.FAIL,
         headline=f"the gateway at {url} knows no such call",
         cause=(
-            f"an ended call is kept for {kept_for:g} s (registry.ended_ttl), and none outlives a "
+            f"an ended call is kept for {kept_for:g} s (storage.ended_ttl), and none outlives a "
             "restart of the gateway; or the call went to another gateway, or never came"
         ),
         next=(
@@ -102,7 +102,7 @@ WORDS = {
     "livekit_failed": "LiveKit failed: {0}",
     "dispatched": "a worker took the job",
     "no_agent": "no agent came: {0}",
-    "parked": "the caller is parked in Jambonz, for LiveKit's leg to come",
+    "enqueued": "the caller waits in a Jambonz queue for LiveKit's leg",
     "dialing": "LiveKit dials {0}",
     "rejected": "refused: {0}",
     "leg_status": "Jambonz: {0}",
@@ -122,10 +122,10 @@ WORDS = {
     "stopped": "stopped: {0}",
     "room_finished": "LiveKit has closed the room: {0}",
     "expired": "given up: {0}",
-    "overran": "longer than a call may last",
+    "max_duration_reached": "longer than a call may last",
     "transfer_started": "handed on {0}",
     "transfer_ended": "the transfer is over: {0}",
-    "rebuilt": "taken up again: {0}",
+    "restored": "taken up again: {0}",
     "report_missed": "no report came from the agent",
 }
 

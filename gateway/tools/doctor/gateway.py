@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from gateway import __version__
 from gateway.config.settings import Config
 from gateway.tools.doctor.check import Check, Finding, Result, fail, ok, together, warn
-from gateway.tools.doctor.context import Site
+from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.web import Answer, NoAnswer, read_object
 
 DIAGNOSTICS = "/livekit-api/diagnostics"
@@ -27,7 +27,7 @@ _PROOFS = {
 }
 
 
-def checks(site: Site) -> list[Check]:
+def checks(site: Context) -> list[Check]:
     async def configured() -> Finding:
         return configuration(site.config)
 
@@ -54,14 +54,16 @@ def configuration(config: Config) -> Finding:
     """A configuration that can be used; what it leaves open."""
     strategy = config.inbound.strategy
     findings = [ok(f"can be used: agent {config.agent.name!r}, inbound strategy {strategy!r}")]
-    if config.unproven:
+    if config.unauthenticated_endpoints:
         effect = (
             "everybody may use those doors"
             if config.security.allow_unauthenticated
             else "the gateway listens on loopback only"
         )
-        steps = "\n".join(_PROOFS[name] for name in config.unproven)
-        findings.append(warn(f"{' and '.join(config.unproven)} not set: {effect}", steps))
+        steps = "\n".join(_PROOFS[name] for name in config.unauthenticated_endpoints)
+        findings.append(
+            warn(f"{' and '.join(config.unauthenticated_endpoints)} not set: {effect}", steps)
+        )
     callbacks = config.callbacks
     if callbacks.urls and not (callbacks.secrets or callbacks.header):
         step = (
@@ -71,7 +73,7 @@ def configuration(config: Config) -> Finding:
     return together(findings)
 
 
-async def _gateway(site: Site) -> Finding:
+async def _gateway(site: Context) -> Finding:
     try:
         answer = await site.web.ask(f"{site.web.url}/readyz")
     except NoAnswer as error:
@@ -87,7 +89,7 @@ async def _gateway(site: Site) -> Finding:
     return await _same(site)
 
 
-async def _same(site: Site) -> Finding:
+async def _same(site: Context) -> Finding:
     """Whether the gateway that runs is of this version and strategy."""
     url, strategy = site.web.url, site.config.inbound.strategy
     try:
@@ -118,7 +120,7 @@ def next_without_diagnostics(error: NoAnswer) -> str:
     return "its log tells more"
 
 
-async def _public_url(site: Site) -> Finding:
+async def _public_url(site: Context) -> Finding:
     url = site.config.server.public_url.rstrip("/")
     if not url:
         saw = "not set: workers report to loopback, and hooks that fail are not repeated by Jambonz"
@@ -160,14 +162,14 @@ def _unsigned(config: Config, hook: Answer) -> Finding:
         step = "have the proxy hand on POST /livekit-api and all below it, unchanged"
         return fail(f"POST /livekit-api is answered {hook.status} there, not by the gateway", step)
     saw = "the gateway there takes hooks without a signature"
-    if config.security.is_jambonz_proven:
+    if config.security.has_webhook_auth:
         return fail(saw, "set JAMBONZ_WEBHOOK_SECRET where the gateway runs, then start it again")
     return warn(saw, _PROOFS["JAMBONZ_WEBHOOK_SECRET"])
 
 
-async def _old_route(site: Site) -> Finding:
+async def _old_route(site: Context) -> Finding:
     try:
-        calls = (await site.web.gateway(DIAGNOSTICS)).get("simple_calls", {})
+        calls = (await site.web.gateway(DIAGNOSTICS)).get("legacy_calls", {})
     except NoAnswer as error:
         return warn(str(error), next_without_diagnostics(error))
     if not calls.get("count"):
@@ -181,9 +183,9 @@ async def _old_route(site: Site) -> Finding:
     return warn(saw, step)
 
 
-async def _strangers(site: Site) -> Finding:
+async def _strangers(site: Context) -> Finding:
     try:
-        rooms = (await site.web.gateway(DIAGNOSTICS)).get("uninvited_rooms", {})
+        rooms = (await site.web.gateway(DIAGNOSTICS)).get("stray_rooms", {})
     except NoAnswer as error:
         return warn(str(error), next_without_diagnostics(error))
     if not rooms.get("count"):

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from gateway.config.settings import Config
 from gateway.errors import ConfigError
 from gateway.tools.doctor.check import Check, Finding, Status, fail, ok, skip, together, warn
-from gateway.tools.doctor.context import Site
+from gateway.tools.doctor.context import Context
 from gateway.tools.setup.jambonz import (
     Application,
     Hook,
@@ -23,7 +23,7 @@ _APPLY = "python -m gateway setup --jambonz --apply"
 _OLD_ROUTE = "/livekit-simple"
 
 
-def checks(site: Site) -> list[Check]:
+def checks(site: Context) -> list[Check]:
     settings = site.config.jambonz
     if not (settings.rest_url or settings.account_sid or settings.api_key):
         return [Check("jambonz", "Jambonz", _not_configured)]
@@ -42,7 +42,7 @@ async def _not_configured() -> Finding:
     return skip("not looked at, for its REST API is not configured", step)
 
 
-async def _application(site: Site) -> Finding:
+async def _application(site: Context) -> Finding:
     settings = site.config.jambonz
     if problems := access_problems(settings):
         return fail("\n".join(problems), "set all three, or none of them")
@@ -60,7 +60,7 @@ async def _chosen(config: Config) -> Application:
         return chosen(await account.applications(), config.jambonz.application)
 
 
-async def _hooks(site: Site) -> Finding:
+async def _hooks(site: Context) -> Finding:
     public_url = site.config.server.public_url
     application = await _chosen(site.config)
     if not public_url:
@@ -98,7 +98,7 @@ def _shown(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-async def _secret(site: Site) -> Finding:
+async def _secret(site: Context) -> Finding:
     security = site.config.security
     if security.webhook_auth and not security.webhook_secrets:
         return skip("hooks are proven by JAMBONZ_WEBHOOK_AUTH, not by the account's secret")

@@ -7,7 +7,7 @@ from gateway.errors import LiveKitRefused
 from gateway.livekit.tokens import rooms_token
 from gateway.livekit.trunks import Kind, Trunks
 from gateway.tools.doctor.check import Check, Finding, fail, ok, warn
-from gateway.tools.doctor.context import Site
+from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.web import Answer, NoAnswer, place
 
 #: How far the clocks may be apart, in s. LiveKit takes tokens that begin up to 60 s from now.
@@ -21,7 +21,7 @@ _SET_CLOCK = "set the clocks by NTP: timedatectl set-ntp true, here or on LiveKi
 _KEY_PLACE = "LiveKit Cloud: Settings, Keys; a server of your own: `keys` in its configuration"
 
 
-def checks(site: Site) -> list[Check]:
+def checks(site: Context) -> list[Check]:
     return [
         Check("livekit", "LiveKit", partial(_reachable, site)),
         Check("clock", "clock", partial(_clock, site), needs=("livekit",)),
@@ -35,7 +35,7 @@ def http_url(url: str) -> str:
     return f"http{url.removeprefix('ws')}".rstrip("/") if url.startswith("ws") else url.rstrip("/")
 
 
-async def _reachable(site: Site) -> Finding:
+async def _reachable(site: Context) -> Finding:
     url = site.config.livekit.url
     try:
         answer = await site.web.ask(http_url(url))
@@ -54,7 +54,7 @@ def _step_to(url: str, trouble: str) -> str:
     return _CHECK_URL
 
 
-async def _clock(site: Site) -> Finding:
+async def _clock(site: Context) -> Finding:
     answer = await site.web.ask(http_url(site.config.livekit.url))
     return clock(answer.headers.get("Date", ""), answer.at - answer.took / 2)
 
@@ -74,7 +74,7 @@ def clock(date: str, asked_at: float) -> Finding:
     return warn(saw, _SET_CLOCK) if abs(skew) > SKEW_WARN else ok(saw)
 
 
-async def _key(site: Site) -> Finding:
+async def _key(site: Context) -> Finding:
     """Asked directly: livekit-api keeps back what LiveKit says to a token it does not take."""
     settings = site.config.livekit
     answer = await site.web.ask(
@@ -124,7 +124,7 @@ _REFUSALS = {
 }
 
 
-async def _sip(site: Site) -> Finding:
+async def _sip(site: Context) -> Finding:
     try:
         items = await Trunks(site.livekit).listed()
     except LiveKitRefused as refusal:

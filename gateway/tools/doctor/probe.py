@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway.livekit.client import LiveKit
-from gateway.livekit.rooms import RoomOrder
+from gateway.livekit.rooms import RoomRequest
 
 #: What an agent that gets a probe job is told of it, in place of a call.
 METADATA = json.dumps({"probe": "gateway doctor"})
@@ -24,7 +24,7 @@ async def probe_room(livekit: LiveKit, agent_name: str = "") -> AsyncIterator[st
     """
     name = f"doctor-{secrets.token_hex(5)}"
     try:
-        await livekit.create_room(RoomOrder(name, METADATA, EMPTY_TIMEOUT, agent_name, METADATA))
+        await livekit.create_room(RoomRequest(name, METADATA, EMPTY_TIMEOUT, agent_name, METADATA))
         yield name
     finally:
         await livekit.delete_room(name)

@@ -7,7 +7,7 @@ from gateway.config.settings import Config
 from gateway.errors import ConfigError
 from gateway.livekit.trunks import Kind, SipItem, Trunks
 from gateway.tools.doctor.check import Check, Finding, fail, ok, skip, together, warn
-from gateway.tools.doctor.context import Site
+from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.sip import addresses_of, host_and_port
 from gateway.tools.setup.conflicts import CALLED, probes
 from gateway.tools.setup.plan import plan_setup
@@ -25,7 +25,7 @@ _ADDRESSES = (
 )
 
 
-def checks(site: Site) -> list[Check]:
+def checks(site: Context) -> list[Check]:
     needs = ("livekit_sip",)
     return [
         Check("inbound_route", "inbound route", partial(_inbound, site), needs),
@@ -34,7 +34,7 @@ def checks(site: Site) -> list[Check]:
     ]
 
 
-async def _inbound(site: Site) -> Finding:
+async def _inbound(site: Context) -> Finding:
     items = await Trunks(site.livekit).listed()
     if site.config.inbound.strategy == "room":
         return inbound_route(site.config, items)
@@ -85,7 +85,7 @@ def _line(config: Config, invite: Invite, way: Route) -> str:
     return f"an INVITE from {source} to sip:{CALLED}@{host} meets {way}"
 
 
-async def _outbound(site: Site) -> Finding:
+async def _outbound(site: Context) -> Finding:
     settings, strategy = site.config.outbound, site.config.inbound.strategy
     if settings.dialed_by == "agent":
         return skip("not needed: the agent dials (outbound.dialed_by)")
@@ -142,7 +142,7 @@ async def _address(trunk: SipItem) -> Finding:
     return ok(f"{host} is {', '.join(addresses)}" if addresses != [host] else "")
 
 
-async def _setup(site: Site) -> Finding:
+async def _setup(site: Context) -> Finding:
     return setup_plan(site.config, await Trunks(site.livekit).listed())
 
 

@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 from gateway.config.loader import DEV_ENV, ENV_FILE, environment, load_config, own_keys
 from gateway.config.settings import Config
-from gateway.config.validation import serving_problems
+from gateway.config.validation import validate_for_serve
 from gateway.errors import ConfigError
-from gateway.tools.doctor import agents, jambonz, livekit, registry, routes, sip, webhooks
+from gateway.tools.doctor import agents, jambonz, livekit, routes, sip, storage, webhooks
 from gateway.tools.doctor import gateway as own
 from gateway.tools.doctor.check import (
     Check,
@@ -26,7 +26,7 @@ from gateway.tools.doctor.check import (
     summary,
     worst,
 )
-from gateway.tools.doctor.context import Site
+from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.explain import Explanation, explain, unknown
 from gateway.tools.doctor.web import NoAnswer, Web
 
@@ -44,14 +44,14 @@ def run(arguments: argparse.Namespace) -> int:
     url = arguments.url or config.own_url
     if arguments.call:
         return asyncio.run(_explain(config, url, arguments.call, in_json=arguments.json))
-    if problems := serving_problems(config):
+    if problems := validate_for_serve(config):
         return _concluded([own.unusable(problems)], in_json=arguments.json)
     return asyncio.run(_examine(config, url, in_json=arguments.json))
 
 
 async def _examine(config: Config, url: str, *, in_json: bool) -> int:
     found = []
-    async with Site.opened(config, environment(ENV_FILES), url) as site:
+    async with Context.opened(config, environment(ENV_FILES), url) as site:
         async for result in results(all_checks(site)):
             found.append(result)
             if not in_json:
@@ -59,9 +59,9 @@ async def _examine(config: Config, url: str, *, in_json: bool) -> int:
     return _concluded(found, in_json=in_json, printed=True)
 
 
-def all_checks(site: Site) -> list[Check]:
+def all_checks(site: Context) -> list[Check]:
     """Every check, each after those that it needs."""
-    modules = (own, registry, livekit, sip, routes, agents, webhooks, jambonz)
+    modules = (own, storage, livekit, sip, routes, agents, webhooks, jambonz)
     return [check for module in modules for check in module.checks(site)]
 
 
@@ -114,6 +114,6 @@ async def _explain(config: Config, url: str, call_id: str, *, in_json: bool) -> 
 
 def _without_call(config: Config, url: str, call_id: str, error: NoAnswer) -> Explanation:
     if error.status == 404:
-        return unknown(call_id, url=url, kept_for=config.registry.ended_ttl)
+        return unknown(call_id, url=url, kept_for=config.storage.ended_ttl)
     step = own.next_without_diagnostics(error) if error.status else own.next_without_gateway(url)
     return Explanation(call_id, Status.FAIL, headline=str(error), next=step)

@@ -10,7 +10,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from gateway.tools.doctor.check import Check, Finding, Status, fail, ok, skip
-from gateway.tools.doctor.context import Site
+from gateway.tools.doctor.context import Context
 
 #: How long one transport may take to answer, in s.
 LIMIT = 2.0
@@ -30,7 +30,7 @@ class Host:
     port: int
 
 
-def checks(site: Site) -> list[Check]:
+def checks(site: Context) -> list[Check]:
     if site.config.inbound.strategy != "room":
         return [Check("sip_host", "SIP host", _not_dialed)]
     used = site.config.livekit.sip_transport
@@ -53,7 +53,7 @@ async def _not_dialed() -> Finding:
     return skip("Jambonz sends LiveKit no INVITE where inbound.strategy is participant")
 
 
-async def _resolves(site: Site) -> Finding:
+async def _resolves(site: Context) -> Finding:
     name, _ = host_and_port(site.config.livekit.sip_address)
     try:
         addresses = await addresses_of(name)
@@ -80,7 +80,7 @@ async def addresses_of(name: str) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in in_order))
 
 
-async def _answers(site: Site, transport: str) -> Finding:
+async def _answers(site: Context, transport: str) -> Finding:
     name, port = host_and_port(site.config.livekit.sip_address)
     port = port or PORTS[transport]
     host = Host(name, (await addresses_of(name))[0], port)

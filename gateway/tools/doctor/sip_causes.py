@@ -47,7 +47,7 @@ TO_LIVEKIT: Mapping[int, Meaning] = {
     ),
     487: (
         Status.FAIL,
-        "it rang for as long as it may (inbound.ring_timeout) and nobody answered",
+        "it rang for as long as it may (inbound.ringing_timeout) and nobody answered",
         f"{_DOCTOR}: see worker and inbound route",
     ),
     488: (Status.FAIL, "LiveKit and Jambonz have no codec in common", "allow PCMU at Jambonz"),

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from gateway.tools.doctor.check import Check, Finding, fail, ok, warn
-from gateway.tools.doctor.context import Site
+from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.gateway import DIAGNOSTICS, ago, next_without_diagnostics
 from gateway.tools.doctor.probe import LOOK_EVERY, probe_room
 from gateway.tools.doctor.web import NoAnswer
@@ -18,18 +18,18 @@ NOBODY = "gateway-doctor-nobody"
 ARRIVAL_LIMIT = 5.0
 
 
-def checks(site: Site) -> list[Check]:
+def checks(site: Context) -> list[Check]:
     look = partial(_arrive, site)
     return [Check("webhooks", "webhooks", look, needs=("gateway", "livekit_key"))]
 
 
-async def _arrive(site: Site) -> Finding:
+async def _arrive(site: Context) -> Finding:
     try:
-        before = await _told(site)
+        before = await _public_fields(site)
         began = time.monotonic()
         async with probe_room(site.livekit, NOBODY) as room:
             while time.monotonic() - began < ARRIVAL_LIMIT:
-                now = await _told(site)
+                now = await _public_fields(site)
                 if room in now["rooms"]:
                     took = time.monotonic() - began
                     return ok(f"LiveKit told the gateway of a new room in {took:.1f} s")
@@ -39,7 +39,7 @@ async def _arrive(site: Site) -> Finding:
     return missing(before, now, own_url=site.config.own_url, is_cloud=site.config.livekit.is_cloud)
 
 
-async def _told(site: Site) -> Mapping[str, Any]:
+async def _public_fields(site: Context) -> Mapping[str, Any]:
     """`received`, `last_received_at` and `rooms` of the gateway's diagnostics."""
     told: Mapping[str, Any] = (await site.web.gateway(DIAGNOSTICS))["livekit_webhooks"]
     return told

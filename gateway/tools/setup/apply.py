@@ -13,7 +13,7 @@ from gateway.tools.setup.routing import called
 ROUNDS = 5
 
 #: Called with a line for the person who runs this.
-Say = Callable[[str], object]
+Print = Callable[[str], object]
 #: Makes the plan from what LiveKit has.
 Planner = Callable[[Sequence[SipItem]], Plan]
 
@@ -27,7 +27,7 @@ class SipStore(Protocol):
     async def delete(self, item: SipItem) -> None: ...
 
 
-class NotBroughtAbout(GatewayError):
+class ApplyFailed(GatewayError):
     """LiveKit is not as planned; the text says what stopped it, what is left, and what to do."""
 
 
@@ -40,7 +40,7 @@ class _Stopped(Exception):
         self.cause = cause
 
 
-async def bring_about(plan: Plan, planner: Planner, store: SipStore, say: Say) -> None:
+async def apply_plan(plan: Plan, planner: Planner, store: SipStore, say: Print) -> None:
     """Carry out `plan`, look again, and go on until there is nothing to do.
 
     Nothing of others is deleted that `plan` does not delete: only that is in the backup. Raises
@@ -60,13 +60,13 @@ async def bring_about(plan: Plan, planner: Planner, store: SipStore, say: Say) -
         if plan.in_the_way or not saved.issuperset((i.kind, i.id) for i in plan.lost):
             break
         say("LiveKit was changed meanwhile, as by another setup; going on with what is left:")
-    raise NotBroughtAbout(
+    raise ApplyFailed(
         "LiveKit was changed meanwhile, and is not as planned yet: run setup again to see what is "
         "left"
     )
 
 
-async def _carry_out(plan: Plan, store: SipStore, say: Say) -> _Stopped | None:
+async def _carry_out(plan: Plan, store: SipStore, say: Print) -> _Stopped | None:
     ids: dict[str, str] = {}
     for number, step in enumerate(plan.to_do):
         try:
@@ -100,11 +100,11 @@ def _following(step: Step, ids: dict[str, str]) -> Step:
     return Step(step.action, SipItem(step.item.kind, step.item.id, fields), step.why)
 
 
-def _given_up(stopped: _Stopped) -> NotBroughtAbout:
+def _given_up(stopped: _Stopped) -> ApplyFailed:
     failed, *rest = stopped.left
     lines = [
         f"could not {failed.action} {called(failed.item)}: {explained(stopped.cause)}",
         *(f"  still to do: {step.action} {called(step.item)}" for step in rest),
         "Run the same again once that is mended: it goes on from here.",
     ]
-    return NotBroughtAbout("\n".join(lines))
+    return ApplyFailed("\n".join(lines))

@@ -16,7 +16,7 @@ from gateway.errors import ConfigError, GatewayError, LiveKitError
 from gateway.livekit.client import LiveKit
 from gateway.livekit.trunks import SipItem, Trunks
 from gateway.tools.setup import report as show
-from gateway.tools.setup.apply import NotBroughtAbout, Say, SipStore, bring_about
+from gateway.tools.setup.apply import ApplyFailed, Print, SipStore, apply_plan
 from gateway.tools.setup.backup import Backup, default_path, holds, read_backup, write_backup
 from gateway.tools.setup.desired import advice, wanted_items
 from gateway.tools.setup.errors import explained
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def set_up(config: Config, options: Options, say: Say) -> None:
+async def set_up(config: Config, options: Options, say: Print) -> None:
     """As `run`; `say` gets what there is to tell, one or more lines at a time."""
     if problems := _access_problems(config, options):
         raise ConfigError(problems)
@@ -72,7 +72,7 @@ async def set_up(config: Config, options: Options, say: Say) -> None:
             account = await stack.enter_async_context(JambonzAccount.connected(config.jambonz))
         client = await stack.enter_async_context(
             LiveKit.connected(
-                livekit.url, livekit.api_key, livekit.api_secret, deadline=livekit.deadline
+                livekit.url, livekit.api_key, livekit.api_secret, deadline=livekit.timeout
             )
         )
         await setup.run(Trunks(client), account)
@@ -96,7 +96,7 @@ def _access_problems(config: Config, options: Options) -> list[str]:
 class Setup:
     """One run of the command: look, plan, show, and if asked to, do."""
 
-    def __init__(self, config: Config, options: Options, backup: Backup | None, say: Say) -> None:
+    def __init__(self, config: Config, options: Options, backup: Backup | None, say: Print) -> None:
         """`backup` is what is to be restored. Raises ConfigError if the settings cannot do."""
         self._config = config
         self._options = options
@@ -110,7 +110,7 @@ class Setup:
         try:
             before = await store.listed()
         except LiveKitError as error:
-            raise NotBroughtAbout(explained(error)) from error
+            raise ApplyFailed(explained(error)) from error
         hooks = await self._hooks(account) if account else None
         plan = self._plan(before)
         self._show(before, plan, hooks)
@@ -118,7 +118,7 @@ class Setup:
             self._say_next(plan, hooks)
             return
         if plan.in_the_way:
-            raise NotBroughtAbout(f"nothing has been changed: {self._way_out()}")
+            raise ApplyFailed(f"nothing has been changed: {self._way_out()}")
         await self._do(plan, store)
         if account and hooks:
             await self._set_hooks(account, hooks)
@@ -173,7 +173,7 @@ class Setup:
     async def _do(self, plan: Plan, store: SipStore) -> None:
         if plan.lost:
             self._back_up(plan.lost)
-        await bring_about(plan, self._plan, store, self._say)
+        await apply_plan(plan, self._plan, store, self._say)
 
     def _back_up(self, items: tuple[SipItem, ...]) -> None:
         now = datetime.now(UTC)
@@ -194,12 +194,12 @@ class Setup:
             await account.set_hooks(plan.application, plan.changes)
             left = (await self._hooks(account)).changes
         except GatewayError as error:
-            raise NotBroughtAbout(
+            raise ApplyFailed(
                 f"LiveKit is as planned, the hooks of Jambonz are not: {error}\n"
                 "Run the same again once that is mended: it goes on from here."
             ) from error
         if left:
-            raise NotBroughtAbout(f"Jambonz took the hooks, but does not show {', '.join(left)}")
+            raise ApplyFailed(f"Jambonz took the hooks, but does not show {', '.join(left)}")
         for name in plan.changes:
             self._say(f"  changed  {name} of {plan.application.name}")
 

@@ -68,7 +68,7 @@ def _met(config: Config, items: Sequence[SipItem]) -> list[tuple[str, str]]:
     """Where it comes from, and what that meets; sources that meet the same are one row."""
     sources: dict[str, list[str]] = {}
     for invite in probes(config.trunks.inbound_addresses):
-        sources.setdefault(_told(route(invite, items)), []).append(_source(invite))
+        sources.setdefault(_public_fields(route(invite, items)), []).append(_source(invite))
     return [("\n".join(from_there), met) for met, from_there in sources.items()]
 
 
@@ -76,7 +76,7 @@ def _source(invite: Invite) -> str:
     return invite.from_host or ("anywhere" if invite.source_ip == SOMEWHERE else invite.source_ip)
 
 
-def _told(met: Route) -> str:
+def _public_fields(met: Route) -> str:
     lines = [called(item) for item in (met.trunk, met.rule) if item]
     if met.asks_digest:
         lines[0] += ", which asks for credentials"

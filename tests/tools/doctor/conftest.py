@@ -17,7 +17,7 @@ from gateway.livekit.trunks import Trunks
 from gateway.tools.dev.livekit_server import LiveKitServer, free_port
 from gateway.tools.dev.processes import python
 from gateway.tools.doctor.check import Finding
-from gateway.tools.doctor.context import Site
+from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.run import all_checks
 from tests.conftest import READ_KEY, WEBHOOK_SECRET
 from tests.livekit.conftest import Real, real_parts
@@ -44,7 +44,7 @@ async def look(
 ) -> Finding:
     """What one check comes to, whatever others say."""
     env = {"GATEWAY_API_KEYS": f"ops:read:{READ_KEY}", **(env or {})}
-    async with Site.opened(config, env, url or config.own_url) as site:
+    async with Context.opened(config, env, url or config.own_url) as site:
         check = next(check for check in all_checks(site) if check.id == check_id)
         return await check.look()
 

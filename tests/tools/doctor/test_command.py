@@ -43,11 +43,11 @@ async def test_what_is_wrong_is_said_without_secrets(stack: Stack) -> None:
 
 async def test_a_configuration_that_cannot_be_used_is_all_there_is_to_say(stack: Stack) -> None:
     status, output = await run_gateway(
-        ["doctor", "--json"], {**stack.env, "GATEWAY__INBOUND__RING_TIMEOUT": "never"}
+        ["doctor", "--json"], {**stack.env, "GATEWAY__INBOUND__RINGING_TIMEOUT": "never"}
     )
     [check] = json.loads(output)["checks"]
     assert (status, check["id"], check["status"]) == (2, "configuration", "fail")
-    assert "inbound.ring_timeout" in check["saw"]
+    assert "inbound.ringing_timeout" in check["saw"]
     status, output = await run_gateway(["doctor"], {**stack.env, "LIVEKIT_URL": ""})
     assert status == 2
     assert "LIVEKIT_URL is not set" in output
@@ -71,7 +71,7 @@ async def test_one_call_is_explained(stack: Stack) -> None:
 async def test_a_call_that_is_not_there(stack: Stack) -> None:
     status, output = await run_gateway(["doctor", "--call", "call-nobody-made"], stack.env)
     assert status == 2
-    assert "kept for 3600 s (registry.ended_ttl)" in output
+    assert "kept for 3600 s (storage.ended_ttl)" in output
     gone = {**stack.env, "GATEWAY_PUBLIC_URL": f"http://127.0.0.1:{free_port()}"}
     status, output = await run_gateway(["doctor", "--call", "call-nobody-made"], gone)
     assert status == 2

@@ -15,7 +15,7 @@ from gateway.calls.call import (
     TimelineEntry,
     Transfer,
 )
-from gateway.calls.transitions import advance
+from gateway.calls.transitions import transition
 from gateway.calls.views import whole
 from gateway.tools.doctor.causes import Facts, cause_of
 from gateway.tools.doctor.check import Status
@@ -52,7 +52,7 @@ def told_of(direction: Direction, story: Story, *, after: float = 60) -> Explana
     )
     for part in story:
         event = happened(EventKind(part)) if isinstance(part, str) else part
-        call = advance(call, event)
+        call = transition(call, event)
     return explain({**whole(call), "deliveries": []}, now=START + round(after * 1000))
 
 
@@ -97,7 +97,7 @@ def dial_failed(sip: int | None, after: float = 3) -> Event:
             "worker's log",
         ),
         (
-            inbound("room_created", "parked", "agent_joined", EXPIRED),
+            inbound("room_created", "enqueued", "agent_joined", EXPIRED),
             FAIL,
             "LiveKit's call to Jambonz never came",
             "outbound trunk",
@@ -131,7 +131,7 @@ def dial_failed(sip: int | None, after: float = 3) -> Event:
         ),
         (inbound("answered", happened(EventKind.HUNG_UP, after=9)), OK, "far end hung up", ""),
         (
-            inbound("answered", happened(EventKind.OVERRAN, after=9)),
+            inbound("answered", happened(EventKind.MAX_DURATION_REACHED, after=9)),
             WARN,
             "as long as a call may",
             "inbound.max_call_duration",
@@ -289,7 +289,7 @@ def test_callbacks_that_wait_are_told_of() -> None:
 def test_a_call_that_nobody_knows() -> None:
     told = unknown("call-1", url="https://gw.example.com", kept_for=3600)
     assert told.status is FAIL
-    assert "kept for 3600 s (registry.ended_ttl)" in told.cause
+    assert "kept for 3600 s (storage.ended_ttl)" in told.cause
 
 
 def test_it_is_shown_as_text_and_as_json() -> None:

@@ -10,7 +10,7 @@ import pytest
 from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.doctor import sip
 from gateway.tools.doctor.check import Status
-from gateway.tools.doctor.context import Site
+from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.run import all_checks
 from gateway.tools.doctor.sip import Host, host_and_port, options, read_answer
 from tests.conftest import ConfigMaker
@@ -101,7 +101,7 @@ async def test_a_host_without_an_address(make_config: ConfigMaker) -> None:
 
 async def test_where_livekit_dials_its_host_is_not_asked(make_config: ConfigMaker) -> None:
     config = make_config(inbound={"strategy": "participant"})
-    async with Site.opened(config, {}, config.own_url) as site:
+    async with Context.opened(config, {}, config.own_url) as site:
         ids = [check.id for check in all_checks(site) if check.id.startswith("sip_")]
     assert ids == ["sip_host"]
     assert (await look(config, "sip_host")).status is Status.SKIP

@@ -13,7 +13,7 @@ from gateway.cli import main
 from gateway.config.settings import Config
 from gateway.errors import LiveKitError, LiveKitRefused, LiveKitUnreachable
 from gateway.livekit.trunks import Kind, SipItem, Trunks, mark
-from gateway.tools.setup.apply import NotBroughtAbout
+from gateway.tools.setup.apply import ApplyFailed
 from gateway.tools.setup.backup import BackupUnusable, read_backup
 from gateway.tools.setup.command import Options, Setup, set_up
 from gateway.tools.setup.conflicts import CALLED, probes
@@ -83,7 +83,7 @@ async def test_an_old_setup_is_explained_then_pruned_then_brought_back(
     assert "random end" in " ".join(said.split())
     assert "setup --prune --apply" in said
 
-    with pytest.raises(NotBroughtAbout, match="nothing has been changed"):
+    with pytest.raises(ApplyFailed, match="nothing has been changed"):
         await setup(config, apply=True)
     assert await trunks.listed() == old_setup
 
@@ -261,7 +261,7 @@ async def test_a_run_that_fails_half_way_says_so_and_a_second_goes_on(
     refusal = LiveKitRefused("internal", "not today", status=500)
     store = Meddled(trunks, at, failing(refusal))
     options = Options(prune=True, apply=True, backup=Path("b.json"))
-    with pytest.raises(NotBroughtAbout, match="not today") as stopped:
+    with pytest.raises(ApplyFailed, match="not today") as stopped:
         await Setup(config, options, None, said.append).run(store, None)
     done = [line for line in said if line.startswith("  ")]
     assert len(done) == at - 1
@@ -296,7 +296,7 @@ async def test_what_others_make_meanwhile_is_not_deleted_without_a_backup(
         await trunks.create(inbound("meanwhile", **fields))
 
     store = Meddled(trunks, 4, make)
-    with pytest.raises(NotBroughtAbout, match="changed meanwhile"):
+    with pytest.raises(ApplyFailed, match="changed meanwhile"):
         await Setup(config_for(), Options(prune=True, apply=True), None, print).run(store, None)
     assert "meanwhile" in [item.name for item in await trunks.listed()]
 
@@ -309,7 +309,7 @@ async def test_a_restore_that_fails_half_way_goes_on(
     refusal = LiveKitRefused("internal", "not today", status=500)
     for at in (2, 2, 2):
         store = Meddled(trunks, at, failing(refusal))
-        with pytest.raises(NotBroughtAbout):
+        with pytest.raises(ApplyFailed):
             await Setup(config_for(), Options(apply=True), backup, print).run(store, None)
     await setup(config_for(), restore=tmp_path / "b.json", apply=True)
     assert readable(await trunks.listed()) == readable(old_setup)
@@ -339,7 +339,7 @@ async def test_a_backup_of_another_livekit_is_pointed_out(
 
 async def test_a_wrong_key_is_said_to_be_wrong(config_for: ConfigMaker, trunks: Trunks) -> None:
     config = config_for({"LIVEKIT_API_SECRET": "x" * 40})
-    with pytest.raises(NotBroughtAbout, match="not a pair that this server knows"):
+    with pytest.raises(ApplyFailed, match="not a pair that this server knows"):
         await setup(config)
 
 

@@ -4,22 +4,22 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from gateway.config.settings import RegistrySettings
-from gateway.errors import RegistryRefused, RegistryUnavailable
+from gateway.config.settings import StorageSettings
+from gateway.errors import StorageRefused, StorageUnavailable
 from gateway.storage.redis.connect import connected, url_problem
 from gateway.storage.redis.database import Database
 from gateway.tools.doctor.check import Check, Finding, fail, ok, together, warn
-from gateway.tools.doctor.context import Site
+from gateway.tools.doctor.context import Context
 
 #: The oldest Redis that has all that is asked of it.
 OLDEST = (6, 2)
 
 
-def checks(site: Site) -> list[Check]:
-    return [Check("registry", "registry", partial(_registry, site.config.registry))]
+def checks(site: Context) -> list[Check]:
+    return [Check("storage", "storage", partial(_storage, site.config.storage))]
 
 
-async def _registry(settings: RegistrySettings) -> Finding:
+async def _storage(settings: StorageSettings) -> Finding:
     if not settings.url:
         return ok("in memory: for one gateway; a restart begins anew with LiveKit's rooms")
     if problem := url_problem(settings.url):
@@ -31,14 +31,14 @@ async def _registry(settings: RegistrySettings) -> Finding:
 async def _asked(database: Database) -> Finding:
     try:
         active = await database.ask("ZCARD", database.key("active"))
-    except RegistryRefused as error:
+    except StorageRefused as error:
         return fail(str(error), "check user and password in REDIS_URL, and what that user may do")
-    except RegistryUnavailable as error:
+    except StorageUnavailable as error:
         return fail(str(error), "start Redis, or put its address into REDIS_URL")
     answers = ok(f"Redis answers, {active} active calls")
     try:
         told = await database.ask("INFO")
-    except RegistryUnavailable:
+    except StorageUnavailable:
         return answers  # not every user may ask how it is set up
     return together([answers, *(kept(told) if "redis_version" in told else [])])
 
