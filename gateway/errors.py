@@ -1,13 +1,99 @@
-"""What can go wrong, in our own words. Pure: no I/O, no imports from outside.
-
-A refusal carries an HTTP status because one place turns it into an answer, see web/middlewares.py.
-"""
+"""Every error the gateway raises, and every error code of its HTTP API. Does no I/O."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
 from gateway.calls.call import SipOutcome
+
+
+class ErrorCode(StrEnum):
+    """The `error` of an error response: its HTTP `status`, and when it is sent (`description`)."""
+
+    status: HTTPStatus
+    description: str
+
+    def __new__(cls, code: str, status: int = 0, description: str = "") -> "ErrorCode":
+        """`ErrorCode("not_found")` looks a code up; only members give status and description."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.status = HTTPStatus(status)
+        member.description = description
+        return member
+
+    BAD_REQUEST = "bad_request", 400, "the request cannot be read as HTTP/1.1"
+    UNREADABLE = "unreadable", 400, "the body is not encoded as its headers say"
+    NOT_JSON = "not_json", 400, "the body is not JSON"
+    NOT_AN_EVENT = "not_an_event", 400, "the body is not a LiveKit webhook event"
+    BAD_REFER_TO = "bad_refer_to", 400, "the Refer-To is neither a telephone number nor a SIP URI"
+    BAD_SIGNATURE = "bad_signature", 401, "the Jambonz-Signature is missing or wrong"
+    BAD_BASIC_AUTH = "bad_basic_auth", 401, "the user name or the password is missing or wrong"
+    UNAUTHORIZED = "unauthorized", 401, "the API key is missing or wrong"
+    BAD_TOKEN = "bad_token", 401, "the token is missing, wrong, or signed for another body"
+    ADDRESS_NOT_ALLOWED = (
+        "address_not_allowed",
+        403,
+        "security.*_addresses does not list the client's address",
+    )
+    FORBIDDEN = "forbidden", 403, "the API key does not have the role"
+    TRANSFER_NOT_ALLOWED = (
+        "transfer_not_allowed",
+        403,
+        "no pattern of transfer.allowed matches the target",
+    )
+    NOT_FOUND = "not_found", 404, "the path, the call or the delivery does not exist"
+    METHOD_NOT_ALLOWED = "method_not_allowed", 405, "the path takes the methods in the Allow header"
+    TOO_SLOW = "too_slow", 408, "the body did not arrive within limits.read_timeout"
+    IDEMPOTENCY_KEY_REUSED = (
+        "idempotency_key_reused",
+        409,
+        "an earlier request had the same idempotency key and another body",
+    )
+    NOT_ONGOING = "not_ongoing", 409, "the call is not ongoing"
+    TRANSFER_PENDING = "transfer_pending", 409, "the call is being transferred already"
+    TOO_LARGE = "too_large", 413, "the body is larger than limits.max_body_bytes"
+    UNSUPPORTED_MEDIA_TYPE = (
+        "unsupported_media_type",
+        415,
+        "the Content-Type is not application/json",
+    )
+    EXPECTATION_FAILED = "expectation_failed", 417, "the Expect header is not 100-continue"
+    INVALID = "invalid", 422, "a field is missing or wrong; `details` names it"
+    TOO_MANY_CALLS = (
+        "too_many_calls",
+        429,
+        "outbound.max_active_calls or limits.max_active_calls is reached",
+    )
+    TOO_MANY_REQUESTS = "too_many_requests", 429, "the API key exceeds limits.dispatch_rate"
+    HEADERS_TOO_LARGE = (
+        "headers_too_large",
+        431,
+        "the headers are larger than limits.max_header_bytes",
+    )
+    INTERNAL = "internal", 500, "the gateway has a defect; its log has the details"
+    LIVEKIT_REFUSED = "livekit_refused", 502, "LiveKit or the carrier refused"
+    NO_AGENT = "no_agent", 503, "no agent worker accepted the job"
+    NO_TRUNK = "no_trunk", 503, "LiveKit has no outbound trunk"
+    LIVEKIT_UNREACHABLE = "livekit_unreachable", 503, "LiveKit does not answer"
+    OVERLOADED = "overloaded", 503, "the gateway serves as many requests as it may; try again"
+    STORAGE_UNAVAILABLE = "storage_unavailable", 503, "storage does not answer; try again"
+    NOT_ANSWERED = (
+        "not_answered",
+        504,
+        "the callee did not answer, and LiveKit gave no SIP status",
+    )
+
+
+#: The codes whose responses have a Retry-After header.
+RETRY_AFTER_CODES = frozenset(
+    {
+        ErrorCode.TOO_MANY_CALLS,
+        ErrorCode.TOO_MANY_REQUESTS,
+        ErrorCode.OVERLOADED,
+        ErrorCode.STORAGE_UNAVAILABLE,
+    }
+)
 
 
 class GatewayError(Exception):
@@ -15,7 +101,7 @@ class GatewayError(Exception):
 
 
 class ConfigError(GatewayError):
-    """The configuration cannot be used; `problems` has one line each, saying what to change."""
+    """The configuration cannot be used; each of `problems` is one line that says what to change."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
@@ -23,44 +109,50 @@ class ConfigError(GatewayError):
 
 
 class ApiError(GatewayError):
-    """A request is answered with this HTTP `status` and `{"error", "message", "details"}`."""
+    """An error response: `code` and its HTTP status, a message, `details` by field name.
+
+    `retry_after` (s) becomes the Retry-After header. gateway/api/errors.py makes the response.
+    """
 
     def __init__(
         self,
-        status: int,
-        code: str,
+        code: ErrorCode,
         message: str,
         details: Mapping[str, Any] | None = None,
         *,
         retry_after: int | None = None,
     ) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
-        self.status = status
         self.code = code
         self.message = message
         self.details = details
+        self.retry_after = retry_after
+
+    @property
+    def status(self) -> int:
+        return self.code.status
 
 
 class StorageUnavailable(GatewayError):
-    """Where calls are kept cannot be reached; what was asked for may or may not have been done."""
+    """Storage does not answer; the operation may or may not have been carried out."""
 
 
 class StorageRefused(StorageUnavailable):
-    """It answers, and does not let us in: that will not mend itself."""
+    """Storage answers, but rejects the gateway's credentials or rights: retrying does not help."""
 
 
 class LiveKitError(GatewayError):
-    """A request to LiveKit did not succeed.
+    """A request to LiveKit failed.
 
-    `is_away` where that says nothing of what was asked for: LiveKit is in no state to answer.
+    `is_unavailable` where the failure is LiveKit's own (no answer, or a 5xx): it says nothing
+    about the room or the participant of the request.
     """
 
-    is_away = True
+    is_unavailable = True
 
 
 class LiveKitRefused(LiveKitError):
-    """LiveKit answered, and said no: its Twirp `code`, `message`, `meta` and HTTP `status`."""
+    """LiveKit answered with an error: its Twirp `code`, `message`, `meta` and HTTP `status`."""
 
     def __init__(
         self, code: str, message: str, *, status: int, meta: Mapping[str, str] | None = None
@@ -70,23 +162,23 @@ class LiveKitRefused(LiveKitError):
         self.message = message
         self.status = status
         self.meta = dict(meta or {})
-        self.is_away = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        self.is_unavailable = status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
     @property
     def sip(self) -> SipOutcome | None:
-        """The SIP answer of the far end, if one was the reason."""
+        """The final SIP response of the callee or the carrier, if that is why LiveKit refused."""
         status = self.meta.get("sip_status_code", "")
         if not status.isdecimal():
             return None
         return SipOutcome(int(status), self.meta.get("sip_status", ""))
 
     @property
-    def told(self) -> str:
-        """In the carrier's words where there are any (`403 Forbidden auth ID`), else LiveKit's."""
+    def reason(self) -> str:
+        """The SIP response if there is one (`403 Forbidden auth ID`), else LiveKit's message."""
         if self.sip:
             return f"{self.sip.status} {self.sip.reason}".rstrip()
         return self.message or self.code
 
 
 class LiveKitUnreachable(LiveKitError):
-    """No answer from LiveKit within the deadline, or no connection at all."""
+    """LiveKit did not answer within the timeout, or no connection could be made."""

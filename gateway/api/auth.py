@@ -5,7 +5,7 @@ from aiohttp import web
 from gateway.api.client_address import ClientGroup, check_allowed_address
 from gateway.api.keys import CLOCK, CONFIG, WEBHOOK_VERIFIER
 from gateway.api.parsing import read_body
-from gateway.errors import ApiError
+from gateway.errors import ApiError, ErrorCode
 from gateway.jambonz import basic_auth, signature
 from gateway.livekit.webhooks import ProofError
 from gateway.security.api_keys import Role, matching
@@ -32,8 +32,7 @@ def _has_basic_auth(request: web.Request) -> bool:
         if security.webhook_secrets:
             return False
         raise ApiError(
-            401,
-            "bad_basic_auth",
+            ErrorCode.BAD_BASIC_AUTH,
             f"{error}; the calling and the call status webhook must have a user name and password "
             "of JAMBONZ_WEBHOOK_AUTH",
         ) from error
@@ -52,8 +51,7 @@ def _check_signature(request: web.Request, body: bytes) -> None:
         )
     except signature.SignatureError as error:
         raise ApiError(
-            401,
-            "bad_signature",
+            ErrorCode.BAD_SIGNATURE,
             f"{error}; JAMBONZ_WEBHOOK_SECRET must be the account's webhook secret",
         ) from error
 
@@ -66,7 +64,8 @@ async def livekit_body(request: web.Request) -> bytes:
         request.app[WEBHOOK_VERIFIER].check(request.headers.get("Authorization"), body)
     except ProofError as error:
         raise ApiError(
-            401, "bad_token", f"{error}; it must be signed with this gateway's LIVEKIT_API_SECRET"
+            ErrorCode.BAD_TOKEN,
+            f"{error}; it must be signed with this gateway's LIVEKIT_API_SECRET",
         ) from error
     return body
 
@@ -80,16 +79,15 @@ def require_role(request: web.Request, role: Role) -> str:
     offered = _offered_secret(request)
     if not offered:
         raise ApiError(
-            401,
-            "unauthorized",
+            ErrorCode.UNAUTHORIZED,
             "send an API key's secret as 'Authorization: Bearer …' or 'X-API-Key: …'",
         )
     found = matching(offered, keys)
     if not found:
-        raise ApiError(401, "unauthorized", "this API key is not one that the gateway knows")
+        raise ApiError(ErrorCode.UNAUTHORIZED, "this API key is not one that the gateway knows")
     fitting = [key.name for key in found if key.role.includes(role)]
     if not fitting:
-        raise ApiError(403, "forbidden", f"this API key does not have the role {role}")
+        raise ApiError(ErrorCode.FORBIDDEN, f"this API key does not have the role {role}")
     return fitting[0]
 
 

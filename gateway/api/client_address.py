@@ -5,7 +5,7 @@ from enum import StrEnum
 from aiohttp import web
 
 from gateway.api.keys import CONFIG
-from gateway.errors import ApiError
+from gateway.errors import ApiError, ErrorCode
 from gateway.security.addresses import Address, client_address, is_among
 
 
@@ -36,5 +36,5 @@ def check_allowed_address(request: web.Request, group: ClientGroup) -> None:
     if not is_among(address, allowed):
         seen = address or "an address that X-Forwarded-For does not tell"
         raise ApiError(
-            403, "address_not_allowed", f"{seen} is not one of security.{group} of the gateway"
+            ErrorCode.ADDRESS_NOT_ALLOWED, f"{seen} is not one of security.{group} of the gateway"
         )

@@ -10,7 +10,7 @@ from aiohttp.http_exceptions import LineTooLong
 from gateway.api.errors import refusal
 from gateway.api.limits import Limits
 from gateway.config.settings import LimitSettings
-from gateway.errors import ApiError
+from gateway.errors import ApiError, ErrorCode
 
 log = structlog.get_logger()
 
@@ -91,10 +91,10 @@ class Connection(web.RequestHandler):
         """What cannot be read as HTTP is answered like anything else, and logged without it."""
         if status != 400:
             return super().handle_error(request, status, exc, message)
-        error = ApiError(400, "bad_request", "this cannot be read as HTTP/1.1")
+        error = ApiError(ErrorCode.BAD_REQUEST, "this cannot be read as HTTP/1.1")
         if isinstance(exc, LineTooLong):
             text = "the headers are larger than limits.max_header_bytes"
-            error = ApiError(431, "headers_too_large", text)
+            error = ApiError(ErrorCode.HEADERS_TOO_LARGE, text)
         log.warning("request.unreadable", code=error.code, remote=request.remote)
         answer = refusal(error)
         answer.force_close()

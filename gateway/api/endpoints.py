@@ -19,42 +19,8 @@ JAMBONZ = ("jambonzSignature", "jambonzBasicAuth")
 API_KEY = ("bearer", "apiKey")
 LIVEKIT = ("livekitToken",)
 
-#: What a endpoint may refuse, by the error's code: HTTP status, and when.
-REFUSALS: Mapping[str, tuple[int, str]] = {
-    "unreadable": (400, "the body is not encoded as its headers say"),
-    "not_json": (400, "the body is not JSON"),
-    "not_an_event": (400, "the body is not a LiveKit webhook event"),
-    "bad_refer_to": (400, "the Refer-To is not a destination"),
-    "bad_signature": (401, "the signature is missing or wrong"),
-    "bad_basic_auth": (401, "the user name or password is missing or wrong"),
-    "unauthorized": (401, "the API key is missing or wrong"),
-    "bad_token": (401, "the token is missing, wrong or for another body"),
-    "address_not_allowed": (403, "the address is none of security.*_addresses"),
-    "forbidden": (403, "the API key does not have the role"),
-    "transfer_not_allowed": (403, "transfer.allowed has no pattern that the target fits"),
-    "not_found": (404, "there is no such call, or not any more"),
-    "idempotency_key_reused": (409, "the key came with another body before"),
-    "not_ongoing": (409, "the call is not ongoing"),
-    "transfer_pending": (409, "the call is being handed on already"),
-    "too_slow": (408, "the body did not arrive within limits.read_timeout"),
-    "too_large": (413, "the body is larger than limits.max_body_bytes"),
-    "unsupported_media_type": (415, "not application/json"),
-    "invalid": (422, "a field is missing or wrong; details names it"),
-    "too_many_calls": (429, "outbound.max_active_calls or limits.max_active_calls is reached"),
-    "too_many_requests": (429, "the API key asks more often than limits.dispatch_rate"),
-    "livekit_refused": (502, "LiveKit or the carrier said no"),
-    "no_agent": (503, "no worker took the job"),
-    "no_trunk": (503, "there is no outbound trunk"),
-    "livekit_unreachable": (503, "LiveKit does not answer"),
-    "not_answered": (504, "the far end did not answer, and LiveKit did not say why"),
-    "overloaded": (503, "there is too much to do: come back"),
-    "storage_unavailable": (503, "calls cannot be looked up now: try again"),
-}
 _BODY = ("unreadable", "too_slow", "too_large")
 _JSON = (*_BODY, "not_json", "unsupported_media_type", "invalid")
-#: What comes with a Retry-After.
-RETRIED = frozenset({"too_many_calls", "too_many_requests", "overloaded", "storage_unavailable"})
-
 PATH_PARAMETERS = {
     "call_id": "the call's id, which is also its LiveKit room's name",
     "delivery_id": "the delivery's id, from the call's `deliveries`",
@@ -63,7 +29,7 @@ PATH_PARAMETERS = {
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`answers` by status, None for no body; `refusals` are keys of REFUSALS.
+    """`answers` by status, None for no body; `refusals` are values of ErrorCode.
 
     `headers` may come with a request, `farewell` come with its answer: name → description.
     """

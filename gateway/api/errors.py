@@ -8,7 +8,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.api.client_address import address_of
-from gateway.errors import ApiError, LiveKitRefused, LiveKitUnreachable, StorageUnavailable
+from gateway.errors import (
+    ApiError,
+    ErrorCode,
+    LiveKitRefused,
+    LiveKitUnreachable,
+    StorageUnavailable,
+)
 
 log = structlog.get_logger()
 
@@ -20,62 +26,64 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except (ApiError, StorageUnavailable) as raised:
         error = raised if isinstance(raised, ApiError) else _away(raised)
-        _note(request, error.status, error.code, error.message)
+        _note(request, error.code, error.message)
         return refusal(error)
     except LiveKitRefused as error:
-        _note(request, 502, "livekit_refused", str(error))
+        _note(request, ErrorCode.LIVEKIT_REFUSED, str(error))
         more: dict[str, Any] = {
             "twirp": {"code": error.code, "msg": error.message, "meta": error.meta}
         }
         if error.sip:
             more["sip"] = {"status_code": error.sip.status, "status": error.sip.reason}
-        return _answer(502, "livekit_refused", error.told, **more)
+        return _answer(ErrorCode.LIVEKIT_REFUSED, error.reason, **more)
     except LiveKitUnreachable as error:
-        _note(request, 503, "livekit_unreachable", str(error))
-        return _answer(503, "livekit_unreachable", str(error))
+        _note(request, ErrorCode.LIVEKIT_UNREACHABLE, str(error))
+        return _answer(ErrorCode.LIVEKIT_UNREACHABLE, str(error))
     except web.HTTPException as error:
-        code, message = _EXPLAINED.get(error.status, (error.reason.lower().replace(" ", "_"), ""))
-        _note(request, error.status, code, message)
-        response = _answer(error.status, code, message or f"{request.method} {request.path}")
+        code, message = _FROM_AIOHTTP.get(error.status, (ErrorCode.BAD_REQUEST, error.reason))
+        _note(request, code, message)
+        response = _answer(code, message)
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
     except Exception:
         log.exception("request.failed", method=request.method, path=request.path)
-        return _answer(500, "internal", "this is a defect of the gateway; its log has the details")
+        return _answer(ErrorCode.INTERNAL, "the gateway has a defect; its log has the details")
 
 
 def refusal(error: ApiError) -> web.Response:
     """The answer that `error` is."""
     details = {"details": error.details} if error.details else {}
-    response = _answer(error.status, error.code, error.message, **details)
+    response = _answer(error.code, error.message, **details)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
 
 
-_EXPLAINED: Mapping[int, tuple[str, str]] = {
-    404: ("not_found", "there is no such door; docs/architecture.md lists them"),
-    405: ("method_not_allowed", "this door takes other methods, see the Allow header"),
-    413: ("too_large", "the body is larger than limits.max_body_bytes"),
+#: What aiohttp itself raises, by status.
+_FROM_AIOHTTP: Mapping[int, tuple[ErrorCode, str]] = {
+    404: (ErrorCode.NOT_FOUND, "there is no such endpoint; docs/http-api.md lists them"),
+    405: (ErrorCode.METHOD_NOT_ALLOWED, "the endpoint takes other methods, see the Allow header"),
+    413: (ErrorCode.TOO_LARGE, "the body is larger than limits.max_body_bytes"),
+    417: (ErrorCode.EXPECTATION_FAILED, "the only expectation the gateway meets is 100-continue"),
 }
 
 
 def _away(error: StorageUnavailable) -> ApiError:
-    return ApiError(503, "storage_unavailable", f"try again: {error}", retry_after=1)
+    return ApiError(ErrorCode.STORAGE_UNAVAILABLE, f"try again: {error}", retry_after=1)
 
 
-def _note(request: web.Request, status: int, code: str, message: str) -> None:
+def _note(request: web.Request, code: ErrorCode, message: str) -> None:
     log.warning(
         "request.refused",
         method=request.method,
         path=request.path,
-        status=status,
+        status=code.status.value,
         code=code,
         message=message,
         remote=str(address_of(request) or "unknown"),
     )
 
 
-def _answer(status: int, code: str, message: str, **more: Any) -> web.Response:
-    return web.json_response({"error": code, "message": message, **more}, status=status)
+def _answer(code: ErrorCode, message: str, **more: Any) -> web.Response:
+    return web.json_response({"error": code, "message": message, **more}, status=code.status)

@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 from gateway.api.client_address import address_of
 from gateway.api.errors import refusal
 from gateway.config.settings import Config
-from gateway.errors import ApiError
+from gateway.errors import ApiError, ErrorCode
 from gateway.security.rate_limit import RateLimiter
 
 log = structlog.get_logger()
@@ -67,7 +67,7 @@ class Limits:
         if wait:
             self.refused["too_many_requests"] += 1
             message = f"too many requests with this API key: come back in {wait} s"
-            raise ApiError(429, "too_many_requests", message, retry_after=wait)
+            raise ApiError(ErrorCode.TOO_MANY_REQUESTS, message, retry_after=wait)
 
     def note(self, what: str) -> None:
         """Somebody was refused: counted, and logged from time to time."""
@@ -88,14 +88,14 @@ async def load_shedding(request: web.Request, handler: Handler) -> web.StreamRes
     if limits.is_oversized(request):
         limits.note("headers_too_large")
         message = "the headers are larger than limits.max_header_bytes"
-        return refusal(ApiError(431, "headers_too_large", message))
+        return refusal(ApiError(ErrorCode.HEADERS_TOO_LARGE, message))
     slots = limits.slots_for(request.path)
     if slots is None:
         return await handler(request)
     if slots.taken >= slots.size:
         limits.note("overloaded")
         message = f"{slots.size} requests are being answered: come back in {RETRY_AFTER} s"
-        return refusal(ApiError(503, "overloaded", message, retry_after=RETRY_AFTER))
+        return refusal(ApiError(ErrorCode.OVERLOADED, message, retry_after=RETRY_AFTER))
     slots.taken += 1
     try:
         return await handler(request)

@@ -10,7 +10,7 @@ from aiohttp import web
 from marshmallow import Schema, ValidationError
 
 from gateway.api.keys import CONFIG
-from gateway.errors import ApiError
+from gateway.errors import ApiError, ErrorCode
 
 #: How deep JSON may be nested: well within what Python can write again.
 MAX_DEPTH = 64
@@ -29,26 +29,25 @@ async def read_body(request: web.Request) -> bytes:
             return await request.read()
     except TimeoutError as error:
         message = f"the body did not arrive within {limit:g} s"
-        raise ApiError(408, "too_slow", message) from error
+        raise ApiError(ErrorCode.TOO_SLOW, message) from error
     except web.RequestPayloadError as error:
         message = "the body is not encoded as its headers say"
-        raise ApiError(400, "unreadable", message) from error
+        raise ApiError(ErrorCode.UNREADABLE, message) from error
 
 
 def load_json(request: web.Request, body: bytes, schema: Schema) -> Any:
     """`body` as `schema` has it. Raises ApiError 415, 400 or 422."""
     if request.content_type != "application/json":
         raise ApiError(
-            415,
-            "unsupported_media_type",
+            ErrorCode.UNSUPPORTED_MEDIA_TYPE,
             f"send Content-Type: application/json, not {request.content_type}",
         )
     try:
         data = _parsed(body)
     except (ValueError, RecursionError) as error:
-        raise ApiError(400, "not_json", f"the body is not JSON: {error}") from error
+        raise ApiError(ErrorCode.NOT_JSON, f"the body is not JSON: {error}") from error
     if not isinstance(data, dict):
-        raise ApiError(422, "invalid", "the body must be a JSON object", {"_": "not an object"})
+        raise ApiError(ErrorCode.INVALID, "the body must be a JSON object", {"_": "not an object"})
     return load(schema, data)
 
 
@@ -57,7 +56,7 @@ def load_query(request: web.Request, schema: Schema) -> Any:
     query = request.query
     twice = {name: ["Given more than once."] for name in query if len(query.getall(name)) > 1}
     if twice:
-        raise ApiError(422, "invalid", f"given more than once: {', '.join(twice)}", twice)
+        raise ApiError(ErrorCode.INVALID, f"given more than once: {', '.join(twice)}", twice)
     return load(schema, dict(query))
 
 
@@ -67,7 +66,7 @@ def load(schema: Schema, data: Mapping[str, Any]) -> Any:
     except ValidationError as error:
         details = error.messages_dict
         named = ", ".join(str(name) for name in details)
-        raise ApiError(422, "invalid", f"cannot use: {named}", details) from error
+        raise ApiError(ErrorCode.INVALID, f"cannot use: {named}", details) from error
 
 
 def _parsed(body: bytes) -> Any:

@@ -95,7 +95,7 @@ class Dialer:
             self._clock(),
             reason=reason,
             sip=refusal.sip,
-            detail=refusal.told,
+            detail=refusal.reason,
         )
         await self._lifecycle.apply(call.call_id, event)
 

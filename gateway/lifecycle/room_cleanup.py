@@ -46,7 +46,7 @@ class RoomCleanup:
         except LiveKitError as error:
             if self._clock() - due < GIVE_UP_AFTER:
                 log.warning("room.delete_failed", call_id=room, error=str(error))
-                if error.is_away:
+                if error.is_unavailable:
                     raise
                 return
             log.error("room.delete_given_up", call_id=room, error=str(error))

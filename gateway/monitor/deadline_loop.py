@@ -125,7 +125,7 @@ class DeadlineLoop:
         try:
             event = await self._answer(call, due)
         except LiveKitError as error:
-            if error.is_away:
+            if error.is_unavailable:
                 raise
             log.warning("monitor.check_failed", call_id=call.call_id, due=due, error=str(error))
             return

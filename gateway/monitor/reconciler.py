@@ -234,6 +234,6 @@ async def _unless_refused(look: Callable[[], Awaitable[None]]) -> None:
     try:
         await look()
     except LiveKitError as error:
-        if error.is_away:
+        if error.is_unavailable:
             raise
         log.warning("reconcile.lookup_failed", error=str(error))

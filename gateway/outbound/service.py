@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from gateway.calls.call import Call, Direction, Event, EventKind, TimelineEntry
 from gateway.calls.destinations import Destination
 from gateway.config.settings import LIMIT_MARGIN, Config
-from gateway.errors import ApiError, LiveKitError, LiveKitUnreachable
+from gateway.errors import ApiError, ErrorCode, LiveKitError, LiveKitUnreachable
 from gateway.lifecycle.dialing import Dialer
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.livekit.client import LiveKit
@@ -90,13 +90,13 @@ class OutboundCalls:
                 check_target(order.callback_url, self._config.callbacks.allowed_hosts)
             except CallbackUrlRejected as refusal:
                 details = {"callback_url": [str(refusal)]}
-                raise ApiError(422, "invalid", "cannot use: callback_url", details) from refusal
+                raise ApiError(ErrorCode.INVALID, "cannot use: callback_url", details) from refusal
         await self._check_capacity()
         if settings.dialed_by == "agent" or order.destination.hostname:
             return ""
         trunk_id = await self._trunk.for_dispatch()
         if not trunk_id:
-            raise ApiError(503, "no_trunk", NO_TRUNK)
+            raise ApiError(ErrorCode.NO_TRUNK, NO_TRUNK)
         return trunk_id
 
     async def _check_capacity(self) -> None:
@@ -108,7 +108,7 @@ class OutboundCalls:
         for what, (direction, most) in caps.items():
             if await self._registry.count_active(direction) >= most:
                 message = f"{most} {what} are active, that is the limit"
-                raise ApiError(429, "too_many_calls", message, retry_after=RETRY_AFTER)
+                raise ApiError(ErrorCode.TOO_MANY_CALLS, message, retry_after=RETRY_AFTER)
 
     def _new_call(self, order: CallOrder, call_id: str) -> Call:
         now = self._clock()
@@ -149,7 +149,7 @@ class OutboundCalls:
             waited = f"no worker took the job within {self._config.outbound.agent_timeout:g} s"
             message = f"{waited}: is one running that answers to {call.agent_name!r}?"
             await self._apply(call, EventKind.NO_AGENT, detail=message)
-            raise ApiError(503, "no_agent", message, {"agent_name": call.agent_name})
+            raise ApiError(ErrorCode.NO_AGENT, message, {"agent_name": call.agent_name})
         ids = {"room_sid": room_sid, "dispatch_id": dispatch_id, "job_id": job_id}
         await self._apply(call, EventKind.DISPATCHED, ids=ids)
 
@@ -211,5 +211,5 @@ def _final(error: LiveKitError) -> LiveKitError | ApiError:
     """What a dial came to, for whoever asked. None is repeated, whatever became of it: an error
     that invites to try again would have the telephone ring twice."""
     if isinstance(error, LiveKitUnreachable):
-        return ApiError(504, "not_answered", str(error))
+        return ApiError(ErrorCode.NOT_ANSWERED, str(error))
     return error

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from gateway.calls.call import Call
-from gateway.errors import ApiError, GatewayError, LiveKitUnreachable, StorageUnavailable
+from gateway.errors import ApiError, ErrorCode, GatewayError, LiveKitUnreachable, StorageUnavailable
 
 #: Makes a call by the id it is given.
 Create = Callable[[str], Awaitable[Call]]
@@ -29,7 +29,6 @@ def is_transient(error: GatewayError) -> bool:
 
 def key_reused() -> ApiError:
     return ApiError(
-        409,
-        "idempotency_key_reused",
+        ErrorCode.IDEMPOTENCY_KEY_REUSED,
         "this idempotency key came with another body before; use a key a call",
     )

@@ -15,7 +15,7 @@ from gateway.calls.call import (
 from gateway.calls.destinations import Destination, DialLimits, FallbackTarget, parse_destination
 from gateway.calls.transitions import transition
 from gateway.config.settings import LIMIT_MARGIN, Config
-from gateway.errors import ApiError, LiveKitError, LiveKitRefused
+from gateway.errors import ApiError, ErrorCode, LiveKitError, LiveKitRefused
 from gateway.jambonz import verbs
 from gateway.jambonz.hooks import DialHook, ReferHook, StatusHook
 from gateway.jambonz.urls import hook_url
@@ -53,7 +53,7 @@ class Transfers:
         target = target or str(call.metadata.get("transfer_target", ""))
         if not target:
             details = {"target": ["Missing, and the call has no transfer_target."]}
-            raise ApiError(422, "invalid", "cannot use: target", details)
+            raise ApiError(ErrorCode.INVALID, "cannot use: target", details)
         destination = self._allowed(call, target)
         _check_state(call)
         if call.direction is Direction.INBOUND and not call.is_enqueued:
@@ -76,7 +76,7 @@ class Transfers:
             if error.status != 422:
                 raise
             # Jambonz answers the REFER with our number, and 422 means something else in SIP.
-            raise ApiError(400, "bad_refer_to", error.message, error.details) from error
+            raise ApiError(ErrorCode.BAD_REFER_TO, error.message, error.details) from error
         pending = call.transfer if call.is_transferring else None
         if pending and (pending.asked_by_sid, pending.target) != (hook.call_sid, destination.named):
             raise _pending()
@@ -149,13 +149,12 @@ class Transfers:
             destination = parse_destination(target)
         except ValueError as error:
             details = {"target": [f"It {error}."]}
-            raise ApiError(422, "invalid", "cannot use: target", details) from error
+            raise ApiError(ErrorCode.INVALID, "cannot use: target", details) from error
         own = target == call.metadata.get("transfer_target")
         if own or any(fnmatchcase(destination.named, p) for p in self._config.transfer.allowed):
             return destination
         raise ApiError(
-            403,
-            "transfer_not_allowed",
+            ErrorCode.TRANSFER_NOT_ALLOWED,
             f"transfer.allowed has no pattern that {destination.named} fits",
         )
 
@@ -191,7 +190,7 @@ class Transfers:
         except LiveKitError as error:
             sip, told = None, str(error)
             if isinstance(error, LiveKitRefused):
-                sip, told = error.sip, error.told
+                sip, told = error.sip, error.reason
             event = Event(EventKind.TRANSFER_ENDED, self._clock(), sip=sip, detail=told)
             await self._lifecycle.apply(call.call_id, event)
             raise
@@ -200,19 +199,19 @@ class Transfers:
 
 def _check_state(call: Call) -> None:
     if not call.is_active or call.answer_timestamp is None:
-        raise ApiError(409, "not_ongoing", f"the call is {call.call_status}, not ongoing")
+        raise ApiError(ErrorCode.NOT_ONGOING, f"the call is {call.call_status}, not ongoing")
     if call.is_transferring:
         raise _pending()
 
 
 def _check_started(call: Call) -> None:
     if not call.is_transferring:
-        raise ApiError(409, "not_ongoing", f"the call is {call.call_status}, not ongoing")
+        raise ApiError(ErrorCode.NOT_ONGOING, f"the call is {call.call_status}, not ongoing")
 
 
 def _gone() -> ApiError:
-    return ApiError(404, "not_found", "there is no such call to be handed on, or not any more")
+    return ApiError(ErrorCode.NOT_FOUND, "there is no such call to be handed on, or not any more")
 
 
 def _pending() -> ApiError:
-    return ApiError(409, "transfer_pending", "the call is being handed on already")
+    return ApiError(ErrorCode.TRANSFER_PENDING, "the call is being handed on already")

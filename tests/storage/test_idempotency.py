@@ -7,7 +7,7 @@ import pytest
 
 from gateway.calls.call import Call, Direction, SipOutcome
 from gateway.config.settings import OutboundSettings
-from gateway.errors import ApiError, GatewayError, LiveKitRefused, LiveKitUnreachable
+from gateway.errors import ApiError, ErrorCode, GatewayError, LiveKitRefused, LiveKitUnreachable
 from gateway.storage.stores import StorageBackend
 from tests.storage.conftest import CONFIG, Opener, call
 
@@ -75,7 +75,7 @@ async def test_a_key_with_another_body_is_refused(stores: StorageBackend) -> Non
 
 async def test_a_refusal_is_remembered_as_it_was(stores: StorageBackend) -> None:
     details = {"callback_url": ["It leads into a private network."]}
-    maker = Maker([ApiError(422, "invalid", "cannot use: callback_url", details)])
+    maker = Maker([ApiError(ErrorCode.INVALID, "cannot use: callback_url", details)])
     for _ in range(2):
         with pytest.raises(ApiError) as refused:
             await stores.idempotency.run("key", "print", maker.make)
@@ -92,7 +92,7 @@ async def test_what_the_carrier_said_is_remembered(stores: StorageBackend) -> No
         with pytest.raises(LiveKitRefused) as refused:
             await stores.idempotency.run("key", "print", maker.make)
         assert refused.value.sip == SipOutcome(403, "Forbidden auth ID")
-        assert refused.value.told == "403 Forbidden auth ID"
+        assert refused.value.reason == "403 Forbidden auth ID"
         assert (refused.value.code, refused.value.status) == ("permission_denied", 403)
     assert len(maker.made) == 1
 
@@ -100,8 +100,8 @@ async def test_what_the_carrier_said_is_remembered(stores: StorageBackend) -> No
 @pytest.mark.parametrize(
     "fault",
     [
-        ApiError(503, "no_agent", "no worker took the job"),
-        ApiError(429, "too_many_calls", "that is the limit", retry_after=5),
+        ApiError(ErrorCode.NO_AGENT, "no worker took the job"),
+        ApiError(ErrorCode.TOO_MANY_CALLS, "that is the limit", retry_after=5),
         LiveKitUnreachable("no answer"),
     ],
 )

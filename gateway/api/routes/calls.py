@@ -22,7 +22,7 @@ from gateway.api.schemas.hooks import TransferSchema
 from gateway.api.schemas.listing import ListQuery, ListQuerySchema, write_cursor
 from gateway.calls.call import Call, DisconnectionReason, Event, EventKind
 from gateway.calls.views import summary, whole
-from gateway.errors import ApiError, LiveKitError, StorageUnavailable
+from gateway.errors import ApiError, ErrorCode, LiveKitError, StorageUnavailable
 from gateway.security.api_keys import Role
 
 routes = web.RouteTableDef()
@@ -85,7 +85,7 @@ async def retry_delivery(request: web.Request) -> web.Response:
     call_id, delivery_id = request.match_info["call_id"], request.match_info["delivery_id"]
     delivery = await request.app[OUTBOX].retry(call_id, delivery_id)
     if delivery is None:
-        raise ApiError(404, "not_found", f"call {call_id} has no delivery {delivery_id}")
+        raise ApiError(ErrorCode.NOT_FOUND, f"call {call_id} has no delivery {delivery_id}")
     return web.json_response(delivery.view())
 
 
@@ -93,7 +93,7 @@ async def _call(request: web.Request) -> Call:
     call_id = request.match_info["call_id"]
     call = await request.app[REGISTRY].get(call_id)
     if call is None:
-        raise ApiError(404, "not_found", f"there is no call {call_id}, or not any more")
+        raise ApiError(ErrorCode.NOT_FOUND, f"there is no call {call_id}, or not any more")
     return call
 
 

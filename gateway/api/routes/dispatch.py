@@ -11,7 +11,7 @@ from gateway.api.limits import LIMITS
 from gateway.api.parsing import load_json, read_body
 from gateway.api.schemas.dispatch import DispatchRequest, DispatchSchema
 from gateway.calls.call import Call
-from gateway.errors import ApiError
+from gateway.errors import ApiError, ErrorCode
 from gateway.security.api_keys import Role
 
 routes = web.RouteTableDef()
@@ -51,7 +51,7 @@ def dispatched(call: Call) -> dict[str, object]:
 def _key(request: web.Request, asked: DispatchRequest) -> str:
     header = request.headers.get("Idempotency-Key", "")
     if len(header) > 255:
-        raise ApiError(422, "invalid", "Idempotency-Key: at most 255 characters")
+        raise ApiError(ErrorCode.INVALID, "Idempotency-Key: at most 255 characters")
     return asked.idempotency_key or header
 
 

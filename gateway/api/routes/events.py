@@ -10,7 +10,7 @@ from aiohttp import web
 
 from gateway.api.auth import require_role
 from gateway.api.keys import FEED, LISTENERS
-from gateway.errors import ApiError
+from gateway.errors import ApiError, ErrorCode
 from gateway.security.api_keys import Role
 from gateway.storage.feed import FeedEntry
 
@@ -27,7 +27,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     require_role(request, Role.READ)
     listeners = request.app[LISTENERS]
     if listeners.number >= MOST:
-        raise ApiError(503, "overloaded", f"{MOST} listen already", retry_after=5)
+        raise ApiError(ErrorCode.OVERLOADED, f"{MOST} listen already", retry_after=5)
     after = request.headers.get("Last-Event-ID", "") or request.query.get("after", "")
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}

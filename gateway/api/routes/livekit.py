@@ -7,7 +7,7 @@ from gateway.api.keys import CLOCK, COUNTERS, LIFECYCLE, RECONCILER, REGISTRY
 from gateway.api.parsing import load_json
 from gateway.api.schemas.hooks import AgentReport, AgentReportSchema
 from gateway.calls.call import Event
-from gateway.errors import ApiError
+from gateway.errors import ApiError, ErrorCode
 from gateway.livekit.webhooks import MalformedEvent, read_webhook
 
 routes = web.RouteTableDef()
@@ -21,7 +21,7 @@ async def webhook(request: web.Request) -> web.Response:
     try:
         signal = read_webhook(body, request.app[CLOCK]())
     except MalformedEvent as error:
-        raise ApiError(400, "not_an_event", str(error)) from error
+        raise ApiError(ErrorCode.NOT_AN_EVENT, str(error)) from error
     request.app[COUNTERS].webhook(signal.room, request.app[CLOCK]())
     await request.app[RECONCILER].on_webhook(signal)
     return web.Response(status=204)

@@ -13,11 +13,12 @@ from marshmallow import Schema, fields
 from gateway import __version__
 from gateway.api import keys
 from gateway.api.auth import require_role
-from gateway.api.endpoints import ENDPOINTS, PATH_PARAMETERS, REFUSALS, RETRIED, Endpoint, Shape
+from gateway.api.endpoints import ENDPOINTS, PATH_PARAMETERS, Endpoint, Shape
 from gateway.api.schemas.dispatch import Number
 from gateway.api.schemas.hooks import SipHeaders, SipStatus, Text, TextMap
 from gateway.api.schemas.listing import Cursor, Moment
 from gateway.api.schemas.responses import ErrorSchema
+from gateway.errors import RETRY_AFTER_CODES, ErrorCode
 from gateway.security.api_keys import Role
 
 routes = web.RouteTableDef()
@@ -173,14 +174,14 @@ def _answers(door: Endpoint) -> dict[str, Any]:
 
 def _refusals(door: Endpoint) -> dict[str, Any]:
     """By status: the error's shape, and which codes it comes with here."""
-    by_status: dict[int, list[str]] = {}
-    for code in door.refusals:
-        by_status.setdefault(REFUSALS[code][0], []).append(code)
+    by_status: dict[int, list[ErrorCode]] = {}
+    for code in map(ErrorCode, door.refusals):
+        by_status.setdefault(code.status, []).append(code)
     retry = {"Retry-After": {"description": "in s", "schema": {"type": "string"}}}
     return {
-        str(status): {
-            "description": "; ".join(f"`{code}`: {REFUSALS[code][1]}" for code in codes),
-            **({"headers": retry} if RETRIED & set(codes) else {}),
+        str(int(status)): {
+            "description": "; ".join(f"`{code}`: {code.description}" for code in codes),
+            **({"headers": retry} if RETRY_AFTER_CODES & set(codes) else {}),
             **_content(
                 {
                     "allOf": [

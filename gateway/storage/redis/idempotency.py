@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from gateway.calls.call import Call
-from gateway.errors import ApiError, GatewayError, LiveKitRefused, StorageUnavailable
+from gateway.errors import ApiError, ErrorCode, GatewayError, LiveKitRefused, StorageUnavailable
 from gateway.storage.idempotency import Create, is_transient, key_reused
 from gateway.storage.redis.database import Database
 from gateway.storage.redis.serialization import dump, load
@@ -134,7 +134,7 @@ def _refused(error: GatewayError) -> str:
         fields = {"code": error.code, "message": error.message, "status": error.status}
         return json.dumps({"refused": {**fields, "meta": error.meta}})
     assert isinstance(error, ApiError)  # noqa: S101 - there is no other refusal
-    fields = {"status": error.status, "code": error.code, "message": error.message}
+    fields = {"code": error.code, "message": error.message}
     return json.dumps({"error": {**fields, "details": error.details}})
 
 
@@ -144,5 +144,5 @@ def _outcome(text: str) -> Call:
     if refused := content.get("refused"):
         raise LiveKitRefused(**refused)
     if error := content.get("error"):
-        raise ApiError(**error)
+        raise ApiError(ErrorCode(error["code"]), error["message"], error["details"])
     return load(content["call"])
