@@ -1,54 +1,37 @@
-"""The gateway as an aiohttp application: doors, and what is behind them, up and down again."""
+"""The aiohttp application: routes, middlewares, and what starts and stops with it."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import structlog
 from aiohttp import web
 
-from gateway.api import errors as middlewares
-from gateway.api import keys, limits
-from gateway.api.routes import calls as ops
-from gateway.api.routes import dispatch as n8n
-from gateway.api.routes import events, jambonz, livekit, openapi
-from gateway.api.routes import legacy as simple
+from gateway.aio import BackgroundTasks, run_forever
+from gateway.api.connections import header_limit
+from gateway.api.errors import errors_to_responses
+from gateway.api.routes import ENDPOINTS
+from gateway.api.services import SERVICES
 from gateway.callbacks.sender import Sender
 from gateway.config.settings import Config, StorageSettings
 from gateway.livekit.client import LiveKit
-from gateway.livekit.webhooks import WebhookVerifier
-from gateway.monitor.diagnostics import Counters
 from gateway.storage.redis.connect import connected
 from gateway.storage.redis.database import Database
-from gateway.wiring import Parts, now
-
-log = structlog.get_logger()
+from gateway.wiring import build_services
 
 
 def create_app(config: Config) -> web.Application:
     """The gateway as an aiohttp application; it opens nothing before it is started."""
     app = web.Application(
-        middlewares=[limits.load_shedding, middlewares.errors],
+        middlewares=[header_limit(config.limits), errors_to_responses],
         client_max_size=config.limits.max_body_bytes,
     )
-    app[keys.CONFIG] = config
-    app[keys.CLOCK] = now
-    app[keys.HEALTH] = keys.Health()
-    app[limits.LIMITS] = limits.Limits(config)
-    app[keys.COUNTERS] = Counters()
-    app[keys.LISTENERS] = keys.Listeners()
-    app.on_shutdown.append(events.end_listening)
-    app[keys.OPENAPI] = openapi.document()
-    app[keys.WEBHOOK_VERIFIER] = WebhookVerifier(config.livekit.accepted_keys)
-    app.cleanup_ctx.append(_parts)
-    app.cleanup_ctx.append(_beside)
-    for module in (events, jambonz, livekit, n8n, ops, simple, openapi):
-        app.add_routes(module.routes)
+    app.add_routes([endpoint.route for endpoint in ENDPOINTS])
+    app.cleanup_ctx.append(lambda app: _services(app, config))
+    app.cleanup_ctx.append(_background)
+    app.on_shutdown.append(_end_live_feed)
     return app
 
 
-async def _parts(app: web.Application) -> AsyncIterator[None]:
-    config = app[keys.CONFIG]
+async def _services(app: web.Application, config: Config) -> AsyncIterator[None]:
     settings = config.livekit
     async with (
         LiveKit.connected(
@@ -58,45 +41,27 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
             deadline=settings.timeout,
             connections=settings.connections,
             waiting=config.limits.max_active_calls,
-        ) as client,
+        ) as livekit,
         Sender.open(config.callbacks) as sender,
         _database(config.storage) as database,
     ):
-        parts = Parts(config, client, sender, app[keys.COUNTERS], database)
-        app[keys.LIVEKIT] = client
-        app[keys.REGISTRY] = parts.registry
-        app[keys.ROOM_CLEANUP] = parts.room_cleanup
-        app[keys.OUTBOX] = parts.stores.outbox
-        app[keys.LIFECYCLE] = parts.lifecycle
-        app[keys.INBOUND] = parts.inbound
-        app[keys.OUTBOUND] = parts.outbound
-        app[keys.TRANSFERS] = parts.transfers
-        app[keys.IDEMPOTENCY] = parts.stores.idempotency
-        app[keys.FEED] = parts.stores.feed
-        app[keys.STORES] = parts.stores
-        app[keys.DEADLINE_LOOP] = parts.deadline_loop
-        app[keys.RECONCILER] = parts.reconciler
+        services = build_services(config, livekit, sender, database)
+        app[SERVICES] = services
         yield
-        await parts.close(grace=config.callbacks.flush_timeout)
+        await services.close()
 
 
-async def _beside(app: web.Application) -> AsyncIterator[None]:
-    """What runs beside the doors; it never ends by itself, and a defect in it is no end either."""
-    runs = [app[keys.DEADLINE_LOOP].run, *app[keys.STORES].beside]
-    tasks = [asyncio.create_task(_for_ever(run), name=run.__qualname__) for run in runs]
+async def _background(app: web.Application) -> AsyncIterator[None]:
+    services, tasks = app[SERVICES], BackgroundTasks()
+    for run in (services.deadline_loop.run, *services.storage.beside):
+        tasks.spawn(run_forever(run), name=run.__qualname__)
     yield
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await tasks.close()
 
 
-async def _for_ever(run: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            await run()
-        except Exception:
-            log.exception("background_task.crashed", what=run.__qualname__)
-        await asyncio.sleep(1)
+async def _end_live_feed(app: web.Application) -> None:
+    """Listeners never leave by themselves: the server would wait for them in vain."""
+    app[SERVICES].listeners.end.set()
 
 
 @asynccontextmanager

@@ -1,11 +1,12 @@
-"""What a gateway is made of: each part made once, when another one first needs it."""
+"""The composition root: `build_services()` makes every part of a gateway, from the bottom up."""
 
 import secrets
 import time
 import uuid
 from collections.abc import Callable
-from functools import cached_property
 
+from gateway.api.limits import Limits
+from gateway.api.services import Listeners, Services
 from gateway.callbacks.delivery_loop import Deliverer, Transport
 from gateway.config.settings import Config
 from gateway.inbound.participant_strategy import ParticipantStrategy
@@ -20,194 +21,147 @@ from gateway.lifecycle.room_cleanup import RoomCleanup
 from gateway.livekit.client import LiveKit
 from gateway.livekit.sip import SipLegs
 from gateway.livekit.trunks import OutboundTrunk, Trunks
+from gateway.livekit.webhooks import WebhookVerifier
 from gateway.monitor.deadline_loop import DeadlineLoop
 from gateway.monitor.diagnostics import Counters
 from gateway.monitor.reconciler import Reconciler
 from gateway.monitor.stray_rooms import StrayRooms
 from gateway.outbound.service import OutboundCalls
 from gateway.storage.redis.database import Database
-from gateway.storage.registry import CallRegistry
-from gateway.storage.stores import StorageBackend, memory_backend, redis_backend
+from gateway.storage.stores import memory_backend, redis_backend
 from gateway.transfers.fallback import Fallback
 from gateway.transfers.service import Transfers
 
 
 def now() -> int:
-    """Now, in ms since epoch."""
+    """The time, in ms since epoch."""
     return time.time_ns() // 1_000_000
 
 
 def new_inbound_id() -> str:
-    """A call's id, which is a room name, a SIP user part and a key all at once."""
+    """A call's id, which is also its LiveKit room's name and the user part of its SIP URI."""
     return f"call-{uuid.uuid4()}"
 
 
 def new_outbound_id() -> str:
+    """As `new_inbound_id()`, for a call that n8n asks for."""
     return f"outbound-{secrets.token_hex(5)}"
 
 
-class Parts:
-    """Needs a running loop; what it is given stays the giver's to close.
+def build_services(
+    config: Config,
+    livekit: LiveKit,
+    transport: Transport,
+    database: Database | None = None,
+    *,
+    clock: Callable[[], int] = now,
+) -> Services:
+    """Everything that handlers use, wired together; needs a running event loop.
 
-    With a `database` it keeps there what is to be shared, else in memory.
+    `transport` sends callbacks. With `database` the state is stored in Redis, else in memory. The
+    caller opens and closes `livekit`, `transport` and `database`. `clock` in ms since epoch.
     """
-
-    def __init__(
-        self,
-        config: Config,
-        livekit: LiveKit,
-        sender: Transport,
-        counters: Counters,
-        database: Database | None = None,
-        *,
-        clock: Callable[[], int] = now,
-    ) -> None:
-        self.config = config
-        self.livekit = livekit
-        self.counters = counters
-        self._sender = sender
-        self._database = database
-        self._clock = clock
-
-    async def close(self, *, grace: float) -> None:
-        """Stop what runs beside the doors; callbacks under way get `grace` s."""
-        await self._dialer.close()
-        await self._deferred.close()
-        await self.stores.leader.release()
-        await self.stores.outbox.close(grace=grace)
-
-    @cached_property
-    def stores(self) -> StorageBackend:
-        deliverer = Deliverer(self.config.callbacks, self._sender, self._clock)
-        new, clock, deadline = new_outbound_id, self._clock, self._deadlines.next
-        if self._database:
-            return redis_backend(
-                self._database,
-                self.config,
-                deliverer,
-                deadline=deadline,
-                new_call_id=new,
-                clock=clock,
-            )
-        return memory_backend(
-            self.config, deliverer, deadline=deadline, new_call_id=new, clock=clock
+    counters = Counters()
+    deadlines = Deadlines(config)
+    deliverer = Deliverer(config.callbacks, transport, clock)
+    storage = (
+        redis_backend(
+            database,
+            config,
+            deliverer,
+            deadline=deadlines.next,
+            new_call_id=new_outbound_id,
+            clock=clock,
         )
-
-    @cached_property
-    def registry(self) -> CallRegistry:
-        return self.stores.registry
-
-    @cached_property
-    def room_cleanup(self) -> RoomCleanup:
-        return RoomCleanup(self.livekit, self._clock)
-
-    @cached_property
-    def lifecycle(self) -> Lifecycle:
-        return Lifecycle(self.registry, self.room_cleanup, self._deferred)
-
-    @cached_property
-    def reconciler(self) -> Reconciler:
-        return Reconciler(
-            self.config,
-            registry=self.registry,
-            lifecycle=self.lifecycle,
-            livekit=self.livekit,
-            room_cleanup=self.room_cleanup,
-            stray_rooms=StrayRooms(
-                self.livekit, Trunks(self.livekit), self.room_cleanup, self.counters, self._clock
-            ),
-            clock=self._clock,
+        if database
+        else memory_backend(
+            config, deliverer, deadline=deadlines.next, new_call_id=new_outbound_id, clock=clock
         )
-
-    @cached_property
-    def inbound(self) -> InboundCalls:
-        return InboundCalls(
-            self.config,
-            registry=self.registry,
-            lifecycle=self.lifecycle,
-            strategy=self._strategy,
-            fallback=self._fallback,
-            transfers=self.transfers,
-            new_call_id=new_inbound_id,
-            clock=self._clock,
-        )
-
-    @cached_property
-    def outbound(self) -> OutboundCalls:
-        return OutboundCalls(
-            self.config,
-            registry=self.registry,
-            lifecycle=self.lifecycle,
-            livekit=self.livekit,
-            dialer=self._dialer,
-            trunk=self._trunk,
-            clock=self._clock,
-        )
-
-    @cached_property
-    def transfers(self) -> Transfers:
-        return Transfers(
-            self.config,
-            registry=self.registry,
-            lifecycle=self.lifecycle,
-            sip=self._sip,
-            fallback=self._fallback,
-            clock=self._clock,
-        )
-
-    @cached_property
-    def deadline_loop(self) -> DeadlineLoop:
-        return DeadlineLoop(
-            self.config,
-            registry=self.registry,
-            lifecycle=self.lifecycle,
-            livekit=self.livekit,
-            room_cleanup=self.room_cleanup,
-            outbox=self.stores.outbox,
-            deferred=self._deferred,
-            reconciler=self.reconciler,
-            deadlines=self._deadlines,
-            leader=self.stores.leader,
-            clock=self._clock,
-        )
-
-    @cached_property
-    def _deferred(self) -> DeferredWrites:
-        return DeferredWrites()
-
-    @cached_property
-    def _deadlines(self) -> Deadlines:
-        return Deadlines(self.config)
-
-    @cached_property
-    def _strategy(self) -> Strategy:
-        rooms = RoomStrategy(
-            self.config, livekit=self.livekit, fallback=self._fallback, clock=self._clock
-        )
-        if self.config.inbound.strategy == "room":
-            return rooms
-        return ParticipantStrategy(
-            self.config,
+    )
+    deferred = DeferredWrites()
+    room_cleanup = RoomCleanup(livekit, clock)
+    lifecycle = Lifecycle(storage.registry, room_cleanup, deferred)
+    sip, trunks = SipLegs(livekit), Trunks(livekit)
+    dialer = Dialer(lifecycle=lifecycle, sip=sip, clock=clock)
+    trunk = OutboundTrunk(trunks, config.outbound.trunk_id, clock)
+    fallback = Fallback(config, lifecycle, clock)
+    transfers = Transfers(
+        config,
+        registry=storage.registry,
+        lifecycle=lifecycle,
+        sip=sip,
+        fallback=fallback,
+        clock=clock,
+    )
+    rooms = RoomStrategy(config, livekit=livekit, fallback=fallback, clock=clock)
+    strategy: Strategy = rooms
+    if config.inbound.strategy == "participant":
+        strategy = ParticipantStrategy(
+            config,
             rooms=rooms,
-            lifecycle=self.lifecycle,
-            livekit=self.livekit,
-            dialer=self._dialer,
-            trunk=self._trunk,
-            clock=self._clock,
+            lifecycle=lifecycle,
+            livekit=livekit,
+            dialer=dialer,
+            trunk=trunk,
+            clock=clock,
         )
-
-    @cached_property
-    def _fallback(self) -> Fallback:
-        return Fallback(self.config, self.lifecycle, self._clock)
-
-    @cached_property
-    def _sip(self) -> SipLegs:
-        return SipLegs(self.livekit)
-
-    @cached_property
-    def _dialer(self) -> Dialer:
-        return Dialer(lifecycle=self.lifecycle, sip=self._sip, clock=self._clock)
-
-    @cached_property
-    def _trunk(self) -> OutboundTrunk:
-        return OutboundTrunk(Trunks(self.livekit), self.config.outbound.trunk_id, self._clock)
+    inbound = InboundCalls(
+        config,
+        registry=storage.registry,
+        lifecycle=lifecycle,
+        strategy=strategy,
+        fallback=fallback,
+        transfers=transfers,
+        new_call_id=new_inbound_id,
+        clock=clock,
+    )
+    outbound = OutboundCalls(
+        config,
+        registry=storage.registry,
+        lifecycle=lifecycle,
+        livekit=livekit,
+        dialer=dialer,
+        trunk=trunk,
+        clock=clock,
+    )
+    reconciler = Reconciler(
+        config,
+        registry=storage.registry,
+        lifecycle=lifecycle,
+        livekit=livekit,
+        room_cleanup=room_cleanup,
+        stray_rooms=StrayRooms(livekit, trunks, room_cleanup, counters, clock),
+        clock=clock,
+    )
+    deadline_loop = DeadlineLoop(
+        config,
+        registry=storage.registry,
+        lifecycle=lifecycle,
+        livekit=livekit,
+        room_cleanup=room_cleanup,
+        outbox=storage.outbox,
+        deferred=deferred,
+        reconciler=reconciler,
+        deadlines=deadlines,
+        leader=storage.leader,
+        clock=clock,
+    )
+    return Services(
+        config=config,
+        clock=clock,
+        counters=counters,
+        limits=Limits(config),
+        listeners=Listeners(),
+        livekit=livekit,
+        webhooks=WebhookVerifier(config.livekit.accepted_keys),
+        storage=storage,
+        lifecycle=lifecycle,
+        deferred=deferred,
+        room_cleanup=room_cleanup,
+        dialer=dialer,
+        transfers=transfers,
+        inbound=inbound,
+        outbound=outbound,
+        reconciler=reconciler,
+        deadline_loop=deadline_loop,
+    )

@@ -1,16 +1,16 @@
-"""Where a request comes from, and whether its group is open to that address at all."""
+"""The address a request comes from, and whether it may use the endpoints of its client group."""
 
 from enum import StrEnum
 
 from aiohttp import web
 
-from gateway.api.keys import CONFIG
+from gateway.api.services import SERVICES
 from gateway.errors import ApiError, ErrorCode
 from gateway.security.addresses import Address, client_address, is_among
 
 
 class ClientGroup(StrEnum):
-    """Kinds of doors, by the setting that lists who may come to them."""
+    """Who an endpoint is for, named as the setting that lists their addresses."""
 
     JAMBONZ = "jambonz_addresses"
     API = "api_addresses"
@@ -18,23 +18,23 @@ class ClientGroup(StrEnum):
 
 
 def address_of(request: web.Request) -> Address | None:
-    """The client's address, past our own proxies; None where it cannot be known."""
-    trusted = request.app[CONFIG].security.trusted_proxies
+    """The client's address, behind `security.trusted_proxies`; None where it cannot be known."""
+    trusted = request.app[SERVICES].config.security.trusted_proxies
     forwarded = request.headers.getall("X-Forwarded-For", [])
     return client_address(request.remote, forwarded, trusted)
 
 
 def check_allowed_address(request: web.Request, group: ClientGroup) -> None:
-    """Before anything else of the request is looked at. Raises ApiError 403.
+    """Raises ApiError 403 for an address that the group's setting does not list.
 
-    That an address is on the list proves nothing: it only spares others the try.
+    This comes before anything else of the request is read. A listed address authenticates nobody:
+    the list only keeps others from trying.
     """
-    allowed = getattr(request.app[CONFIG].security, group)
+    allowed = getattr(request.app[SERVICES].config.security, group)
     if not allowed:
         return
     address = address_of(request)
     if not is_among(address, allowed):
-        seen = address or "an address that X-Forwarded-For does not tell"
-        raise ApiError(
-            ErrorCode.ADDRESS_NOT_ALLOWED, f"{seen} is not one of security.{group} of the gateway"
-        )
+        named = address or "an address that X-Forwarded-For does not give"
+        message = f"{named} is not listed in security.{group} of the gateway"
+        raise ApiError(ErrorCode.ADDRESS_NOT_ALLOWED, message)

@@ -1,4 +1,4 @@
-"""Visitors' connections: how many there may be, and how long one may take to ask something."""
+"""HTTP connections: how many may be open, and how long and large a request's headers may be."""
 
 import asyncio
 from typing import cast
@@ -6,21 +6,24 @@ from typing import cast
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.typedefs import Handler, Middleware
 
-from gateway.api.errors import refusal
+from gateway.api.errors import error_response
 from gateway.api.limits import Limits
+from gateway.api.services import SERVICES
 from gateway.config.settings import LimitSettings
 from gateway.errors import ApiError, ErrorCode
 
 log = structlog.get_logger()
 
-#: How long the rest of a body that was refused is read, in s: else its sender might see a broken
-#: connection in place of the answer.
-LINGERING = 2.0
+#: How long the rest of a refused body is read, in s: its sender might otherwise see a broken
+#: connection instead of the response.
+LINGERING_TIME = 2.0
+HEADERS_TOO_LARGE = "the headers are larger than limits.max_header_bytes"
 
 
 class Connections:
-    """Makes the protocol of each connection; a server's protocol factory."""
+    """The protocol factory of the server: makes the protocol of each connection."""
 
     def __init__(self, server: web.Server, settings: LimitSettings, limits: Limits) -> None:
         self.server = server
@@ -33,52 +36,53 @@ class Connections:
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's own, which bounds the size of each header, and how long a connection idles.
+    """aiohttp's protocol, which bounds the size of each header and how long a connection idles.
 
-    Added: a bound on their number, on the time that a request's headers take (from the connecting,
-    or from the first byte after a pause) and on their whole size, while they arrive.
+    This one also bounds the number of connections, the time that a request's headers take (from
+    the connection, or from their first byte on an idle one) and their total size while they
+    arrive. It reads aiohttp's private `_waiter`, hence `aiohttp ~=3.14` in setup.cfg.
     """
 
-    __slots__ = ("_all", "_expiry", "_unread")
+    __slots__ = ("_connections", "_header_bytes", "_timer")
 
     def __init__(self, connections: Connections) -> None:
         settings = connections.settings
         super().__init__(
             connections.server,
             loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type]  # what switches it off
+            access_log=None,  # type: ignore[arg-type]  # None switches it off
             keepalive_timeout=settings.keepalive_timeout,
-            lingering_time=LINGERING,
+            lingering_time=LINGERING_TIME,
             max_line_size=settings.max_header_bytes,
             max_field_size=settings.max_header_bytes,
         )
-        self._all = connections
-        self._expiry: asyncio.TimerHandle | None = None
-        self._unread = 0
+        self._connections = connections
+        self._timer: asyncio.TimerHandle | None = None
+        self._header_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if len(self._all.open) >= self._all.settings.max_connections:
-            self._all.limits.note("too_many_connections")
+        if len(self._connections.open) >= self._connections.settings.max_connections:
+            self._connections.limits.exceeded("too_many_connections")
             cast(asyncio.Transport, transport).abort()
             return
-        self._all.open.add(self)
+        self._connections.open.add(self)
         super().connection_made(transport)
-        self._expect()
+        self._start_timer()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._all.open.discard(self)
-        self._settle()
+        self._connections.open.discard(self)
+        self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if not self._is_waiting:
-            self._settle()
+            self._stop_timer()
         elif data:
-            self._unread += len(data)
-            self._expect()
-            if self._unread > self._all.settings.max_header_bytes:
-                self._all.limits.note("headers_too_large")
+            self._header_bytes += len(data)
+            self._start_timer()
+            if self._header_bytes > self._connections.settings.max_header_bytes:
+                self._connections.limits.exceeded(ErrorCode.HEADERS_TOO_LARGE)
                 self.force_close()
 
     def handle_error(
@@ -88,35 +92,49 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What cannot be read as HTTP is answered like anything else, and logged without it."""
+        """What is not HTTP gets an error response as well; its bytes are not logged."""
         if status != 400:
             return super().handle_error(request, status, exc, message)
-        error = ApiError(ErrorCode.BAD_REQUEST, "this cannot be read as HTTP/1.1")
+        error = ApiError(ErrorCode.BAD_REQUEST, "this is not HTTP/1.1")
         if isinstance(exc, LineTooLong):
-            text = "the headers are larger than limits.max_header_bytes"
-            error = ApiError(ErrorCode.HEADERS_TOO_LARGE, text)
+            error = ApiError(ErrorCode.HEADERS_TOO_LARGE, HEADERS_TOO_LARGE)
         log.warning("request.unreadable", code=error.code, remote=request.remote)
-        answer = refusal(error)
-        answer.force_close()
-        return answer
+        response = error_response(error)
+        response.force_close()
+        return response
 
     @property
     def _is_waiting(self) -> bool:
-        """Whether what has come is no whole request yet: aiohttp still waits for one."""
+        """Whether aiohttp still waits for the end of a request's headers."""
         return self._waiter is not None and not self._waiter.done()
 
-    def _expect(self) -> None:
-        if self._expiry is None:
-            timeout = self._all.settings.read_timeout
-            self._expiry = asyncio.get_running_loop().call_later(timeout, self._expired)
+    def _start_timer(self) -> None:
+        if self._timer is None:
+            timeout = self._connections.settings.read_timeout
+            self._timer = asyncio.get_running_loop().call_later(timeout, self._on_timeout)
 
-    def _settle(self) -> None:
-        self._unread = 0
-        if self._expiry:
-            self._expiry.cancel()
-            self._expiry = None
+    def _stop_timer(self) -> None:
+        self._header_bytes = 0
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
 
-    def _expired(self) -> None:
-        self._expiry = None
-        self._all.limits.note("too_slow")
+    def _on_timeout(self) -> None:
+        self._timer = None
+        self._connections.limits.exceeded(ErrorCode.TOO_SLOW)
         self.force_close()
+
+
+def header_limit(settings: LimitSettings) -> Middleware:
+    """A middleware that refuses requests whose headers arrived at once and are too large."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        # Each header counts with its colon, space and line end.
+        size = sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
+        if size <= settings.max_header_bytes:
+            return await handler(request)
+        request.app[SERVICES].limits.exceeded(ErrorCode.HEADERS_TOO_LARGE)
+        return error_response(ApiError(ErrorCode.HEADERS_TOO_LARGE, HEADERS_TOO_LARGE))
+
+    return check

@@ -1,4 +1,4 @@
-"""Bytes and query strings → checked values, or an ApiError that says what to send instead."""
+"""Bodies and query strings to checked values, or an ApiError that says what to send instead."""
 
 import asyncio
 import json
@@ -9,21 +9,21 @@ from typing import Any, NoReturn
 from aiohttp import web
 from marshmallow import Schema, ValidationError
 
-from gateway.api.keys import CONFIG
+from gateway.api.services import SERVICES
 from gateway.errors import ApiError, ErrorCode
 
-#: How deep JSON may be nested: well within what Python can write again.
+#: How deep JSON may be nested: well within what Python can encode again.
 MAX_DEPTH = 64
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The body as it is before it is JSON, which is given `limits.read_timeout` to arrive.
+    """The body's bytes, which have `limits.read_timeout` to arrive.
 
     Raises ApiError 400 or 408, HTTPRequestEntityTooLarge.
     """
-    limit = request.app[CONFIG].limits.read_timeout
+    limit = request.app[SERVICES].config.limits.read_timeout
     try:
-        if request.content.is_eof():  # most come with their headers
+        if request.content.is_eof():  # most bodies come with their headers: no timer is needed
             return await request.read()
         async with asyncio.timeout(limit):
             return await request.read()
@@ -36,27 +36,27 @@ async def read_body(request: web.Request) -> bytes:
 
 
 def load_json(request: web.Request, body: bytes, schema: Schema) -> Any:
-    """`body` as `schema` has it. Raises ApiError 415, 400 or 422."""
+    """`body` as `schema` loads it. Raises ApiError 415, 400 or 422."""
     if request.content_type != "application/json":
-        raise ApiError(
-            ErrorCode.UNSUPPORTED_MEDIA_TYPE,
-            f"send Content-Type: application/json, not {request.content_type}",
-        )
+        message = f"send Content-Type: application/json, not {request.content_type}"
+        raise ApiError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
     try:
         data = _parsed(body)
     except (ValueError, RecursionError) as error:
         raise ApiError(ErrorCode.NOT_JSON, f"the body is not JSON: {error}") from error
     if not isinstance(data, dict):
-        raise ApiError(ErrorCode.INVALID, "the body must be a JSON object", {"_": "not an object"})
+        details = {"_": "not an object"}
+        raise ApiError(ErrorCode.INVALID, "the body must be a JSON object", details)
     return load(schema, data)
 
 
 def load_query(request: web.Request, schema: Schema) -> Any:
-    """The query string as `schema` has it, each name once. Raises ApiError 422."""
+    """The query string as `schema` loads it, each name once. Raises ApiError 422."""
     query = request.query
-    twice = {name: ["Given more than once."] for name in query if len(query.getall(name)) > 1}
-    if twice:
-        raise ApiError(ErrorCode.INVALID, f"given more than once: {', '.join(twice)}", twice)
+    repeated = {name: ["Given more than once."] for name in query if len(query.getall(name)) > 1}
+    if repeated:
+        message = f"given more than once: {', '.join(repeated)}"
+        raise ApiError(ErrorCode.INVALID, message, repeated)
     return load(schema, dict(query))
 
 
@@ -65,15 +65,15 @@ def load(schema: Schema, data: Mapping[str, Any]) -> Any:
         return schema.load(data)
     except ValidationError as error:
         details = error.messages_dict
-        named = ", ".join(str(name) for name in details)
-        raise ApiError(ErrorCode.INVALID, f"cannot use: {named}", details) from error
+        fields = ", ".join(str(name) for name in details)
+        raise ApiError(ErrorCode.INVALID, f"cannot use: {fields}", details) from error
 
 
 def _parsed(body: bytes) -> Any:
-    """`body` as JSON that can be written again, by RFC 8259. Raises ValueError, RecursionError.
+    """`body` as JSON that can be encoded again (RFC 8259). Raises ValueError, RecursionError.
 
-    Numbers are finite and nesting is bounded. Half a surrogate pair, as cutting a text in two
-    leaves one (§8.2), becomes "?": a call is not refused for it, but nothing could encode it.
+    Numbers are finite and nesting is bounded. Half a surrogate pair (§8.2), which a text that was
+    cut may end with, becomes "?": nothing could encode it, and no call should fail for it.
     """
     text = body.decode().removeprefix("\ufeff")
     data = _DECODER.decode(text)
@@ -86,23 +86,23 @@ def _parsed(body: bytes) -> Any:
 
 def _depth(data: Any) -> int:
     depth, level = 0, [data]
-    while level := [one for one in level if isinstance(one, dict | list)]:
+    while level := [node for node in level if isinstance(node, dict | list)]:
         depth += 1
         level = [
-            inner for one in level for inner in (one.values() if isinstance(one, dict) else one)
+            child for node in level for child in (node.values() if isinstance(node, dict) else node)
         ]
     return depth
 
 
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+def _reject_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _finite(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
-        raise ValueError(f"{digits[:20]} is too large a number")
+        raise ValueError(f"{digits[:20]} is too large")
     return number
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)
+_DECODER = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_finite)

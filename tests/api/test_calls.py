@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.api.keys import HEALTH
+from gateway.api.services import SERVICES
 from tests.conftest import READ_KEY, Client, GatewayStarter, jambonz_for, listed
 from tests.fakes.livekit import FakeLiveKit, Refusal
 
@@ -82,7 +82,7 @@ async def test_health_needs_no_key(gateway: Client, fake_livekit: FakeLiveKit) -
 
 
 async def test_a_draining_gateway_is_not_ready_and_still_answers(gateway: Client) -> None:
-    gateway.app[HEALTH].draining = True
+    gateway.app[SERVICES].draining.set()
     async with gateway.get("/readyz") as answer:
         assert answer.status == 503
         assert (await answer.json())["checks"]["draining"] == "draining"

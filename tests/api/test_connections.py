@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from gateway.api.connections import Connections
-from gateway.api.limits import LIMITS
+from gateway.api.services import SERVICES
 from gateway.app import create_app
 from tests.conftest import DISPATCH_KEY, ConfigMaker
 
@@ -43,7 +43,7 @@ async def listening(app: web.Application, settings: Any) -> AsyncIterator[Gatewa
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     assert runner.server
-    connections = Connections(runner.server, settings, app[LIMITS])
+    connections = Connections(runner.server, settings, app[SERVICES].limits)
     server = await asyncio.get_running_loop().create_server(connections, "127.0.0.1", 0)
     gateway = Gateway(app, server.sockets[0].getsockname()[1])
     try:
@@ -89,7 +89,7 @@ async def test_headers_that_do_not_arrive_close_the_connection(start: Starter, s
     reader, writer = await gateway.connect()
     writer.write(sent)
     assert await to_the_end(reader) == b""
-    assert gateway.app[LIMITS].refused == {"too_slow": 1}
+    assert gateway.app[SERVICES].limits.refused == {"too_slow": 1}
 
 
 async def test_headers_that_come_byte_by_byte_close_it_too(start: Starter) -> None:
@@ -125,7 +125,7 @@ async def test_an_idle_connection_is_closed(start: Starter) -> None:
     writer.write(HEALTH)
     assert await answer(reader) == b"HTTP/1.1 200 OK"
     assert await to_the_end(reader) == b""
-    assert gateway.app[LIMITS].refused == {}
+    assert gateway.app[SERVICES].limits.refused == {}
 
 
 async def test_a_body_that_does_not_arrive_is_a_408(start: Starter) -> None:
@@ -145,7 +145,7 @@ async def test_headers_without_an_end_are_not_collected(start: Starter) -> None:
     for number in range(8):
         writer.write(b"X-%d: %s\r\n" % (number, b"a" * 400))
     assert await to_the_end(reader) == b""
-    assert gateway.app[LIMITS].refused == {"headers_too_large": 1}
+    assert gateway.app[SERVICES].limits.refused == {"headers_too_large": 1}
 
 
 async def test_one_header_that_is_too_long_is_a_431(
@@ -177,7 +177,7 @@ async def test_connections_beyond_the_limit_are_closed_until_one_leaves(start: S
         assert await answer(reader) == b"HTTP/1.1 200 OK"
     reader, _ = await gateway.connect()
     assert await to_the_end(reader) == b""
-    assert gateway.app[LIMITS].refused == {"too_many_connections": 1}
+    assert gateway.app[SERVICES].limits.refused == {"too_many_connections": 1}
 
     first[1].close()
     async with asyncio.timeout(LIMIT):

@@ -85,7 +85,7 @@ async def test_hanging_up(gateway: Client, fake_livekit: FakeLiveKit) -> None:
     assert call["timeline"][-1] == {
         "at": call["timeline"][-1]["at"],
         "event": "stopped",
-        "detail": "asked for by n8n",
+        "detail": "requested by n8n",
     }
     assert not fake_livekit.rooms
     async with gateway.post(url, headers=HEADERS) as again:

@@ -97,7 +97,7 @@ async def test_a_heartbeat_while_nothing_happens(
 
 
 async def test_too_many_are_sent_away(gateway: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "MOST", 1)
+    monkeypatch.setattr(events, "MAX_LISTENERS", 1)
     async with listening(gateway):
         headers = {"X-API-Key": DISPATCH_KEY}
         async with gateway.get("/livekit-api/events", headers=headers) as answer:

@@ -21,4 +21,4 @@ async def stage(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncIte
     async with LiveKit.connected(fake_livekit.url, KEY, SECRET, deadline=1) as livekit:
         here = Stage(config, fake_livekit, livekit)
         yield here
-        await here.parts.close(grace=1)
+        await here.services.close()

@@ -15,8 +15,7 @@ from gateway.config.settings import Config
 from gateway.livekit.client import LiveKit
 from gateway.livekit.metadata import room_metadata
 from gateway.livekit.webhooks import RoomEvent
-from gateway.monitor.diagnostics import Counters
-from gateway.wiring import Parts
+from gateway.wiring import build_services
 from tests.fakes.livekit import FakeLiveKit, Refusal
 
 START = 1_700_000_000_000
@@ -75,7 +74,6 @@ class Stage:
     fake: FakeLiveKit
     livekit: LiveKit
     sent: Sent = field(default_factory=Sent)
-    counters: Counters = field(default_factory=Counters)
     now: int = START
 
     def __post_init__(self) -> None:
@@ -83,10 +81,7 @@ class Stage:
 
     def start(self) -> None:
         """A gateway that knows of nothing; the one before is as good as killed."""
-        self.parts = Parts(
-            self.config, self.livekit, self.sent, self.counters, clock=lambda: self.now
-        )
-        assert self.parts.registry, "since now"
+        self.services = build_services(self.config, self.livekit, self.sent, clock=lambda: self.now)
 
     def restart(self, *, after: float) -> None:
         self.now += round(after * 1000)
@@ -94,7 +89,7 @@ class Stage:
 
     async def begins(self, call: Call = INBOUND) -> None:
         """A call with its room, as the strategies make it."""
-        await self.parts.lifecycle.register(call)
+        await self.services.lifecycle.register(call)
         self.has_room(call)
 
     def has_room(self, call: Call, *, own_url: str = URL, enqueues: bool = False) -> None:
@@ -120,26 +115,26 @@ class Stage:
 
     async def happens(self, *kinds: EventKind, room: str = ROOM) -> None:
         for kind in kinds:
-            await self.parts.lifecycle.apply(room, Event(kind, self.now))
+            await self.services.lifecycle.apply(room, Event(kind, self.now))
 
     async def reconcile(self, *, after: float = 15) -> None:
         self.now += round(after * 1000)
-        await self.parts.deadline_loop.reconcile()
+        await self.services.deadline_loop.reconcile()
 
     async def pass_time(self, seconds: float) -> None:
         self.now += round(seconds * 1000)
-        await self.parts.deadline_loop.tick()
+        await self.services.deadline_loop.tick()
 
     async def livekit_says(
         self, kind: EventKind, room: str = ROOM, *, metadata: str = "", rule: str = ""
     ) -> None:
         event = Event(kind, self.now, id=f"EV_{kind}_{room}")
-        await self.parts.reconciler.on_webhook(
+        await self.services.reconciler.on_webhook(
             RoomEvent(kind, room, event, f"RM_{room}", metadata, rule)
         )
 
     async def call(self, room: str = ROOM) -> Call:
-        call = await self.parts.registry.get(room)
+        call = await self.services.storage.registry.get(room)
         assert call, "it is not known"
         return call
 
@@ -148,7 +143,7 @@ class Stage:
         return call.call_status, call.disconnection_reason
 
     async def is_known(self, room: str = ROOM) -> bool:
-        return await self.parts.registry.get(room) is not None
+        return await self.services.storage.registry.get(room) is not None
 
     def looks(self, room: str) -> int:
         asked = self.fake.requested(ListParticipantsRequest)

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import pytest
 from livekit.protocol.models import ParticipantInfo, Room
 from livekit.protocol.room import DeleteRoomRequest, ListParticipantsRequest
 
+from gateway.api.services import Services
 from gateway.callbacks.delivery import Answer
 from gateway.calls.call import Call, Direction, DisconnectionReason, Event, EventKind, Transfer
 from gateway.errors import StorageUnavailable
@@ -17,9 +18,8 @@ from gateway.lifecycle.deferred import DeferredWrites
 from gateway.livekit.client import LiveKit
 from gateway.livekit.webhooks import RoomEvent
 from gateway.monitor.deadline_loop import AT_ONCE
-from gateway.monitor.diagnostics import Counters
 from gateway.storage.memory.leader import SingleNode
-from gateway.wiring import Parts
+from gateway.wiring import build_services
 from tests.conftest import ConfigMaker
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit, Refusal
 
@@ -39,32 +39,32 @@ class Stage:
     """One registered call with its room, and a clock that the test moves."""
 
     fake: FakeLiveKit
-    parts: Parts
+    services: Services = field(init=False)
     now: int = START
 
     async def pass_time(self, seconds: float) -> None:
         self.now += round(seconds * 1000)
-        await self.parts.deadline_loop.tick()
+        await self.services.deadline_loop.tick()
 
     async def happens(self, kind: EventKind, reason: DisconnectionReason | None = None) -> None:
-        await self.parts.lifecycle.apply(ROOM, Event(kind, self.now, reason=reason))
+        await self.services.lifecycle.apply(ROOM, Event(kind, self.now, reason=reason))
 
     async def transfers(self) -> None:
         """The call is answered, and is being handed on."""
         transfer = Transfer("+61491570156", self.now)
         await self.happens(EventKind.ANSWERED)
         event = Event(EventKind.TRANSFER_STARTED, self.now, transfer=transfer)
-        await self.parts.lifecycle.apply(ROOM, event)
+        await self.services.lifecycle.apply(ROOM, event)
 
     async def livekit_says(
         self, kind: EventKind, reason: DisconnectionReason | None = None, event_id: str = ""
     ) -> None:
         event = Event(kind, self.now, reason=reason, id=event_id or f"EV_{kind}")
-        await self.parts.reconciler.on_webhook(RoomEvent(kind, ROOM, event))
+        await self.services.reconciler.on_webhook(RoomEvent(kind, ROOM, event))
 
     @property
     async def call(self) -> Call:
-        call = await self.parts.registry.get(ROOM)
+        call = await self.services.storage.registry.get(ROOM)
         assert call
         return call
 
@@ -74,9 +74,9 @@ async def stage(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncIte
     config = make_config(inbound={"registered_timeout": 60}, monitor={"interval": 0.05})
     fake_livekit.rooms[ROOM] = Room(name=ROOM)
     async with LiveKit.connected(fake_livekit.url, KEY, SECRET, deadline=1.0) as livekit:
-        parts = Parts(config, livekit, Unsent(), Counters(), clock=lambda: here.now)
-        here = Stage(fake_livekit, parts)
-        await parts.lifecycle.register(
+        here = Stage(fake_livekit)
+        here.services = build_services(config, livekit, Unsent(), clock=lambda: here.now)
+        await here.services.lifecycle.register(
             Call(
                 ROOM,
                 Direction.INBOUND,
@@ -168,7 +168,7 @@ async def test_an_agent_that_leaves_during_a_transfer_does_not_end_the_call(stag
     await stage.livekit_says(EventKind.ROOM_FINISHED)
     assert (await stage.call).is_active
     refused = Event(EventKind.TRANSFER_ENDED, stage.now)
-    await stage.parts.lifecycle.apply(ROOM, refused)
+    await stage.services.lifecycle.apply(ROOM, refused)
     await stage.pass_time(1)
     # Nobody is left to talk to.
     assert not (await stage.call).is_active
@@ -207,7 +207,7 @@ async def test_an_agent_whose_process_died_is_still_shown_in_the_room(stage: Sta
     stage.fake.participants[ROOM] = [agent]
     await stage.happens(EventKind.ANSWERED)
     gone = Event(EventKind.AGENT_GONE, stage.now, ids={"job_id": "AJ_1"})
-    await stage.parts.lifecycle.apply(ROOM, gone)
+    await stage.services.lifecycle.apply(ROOM, gone)
     await stage.pass_time(2)
     assert (await stage.call).disconnection_reason is DisconnectionReason.AGENT_ERROR
 
@@ -243,23 +243,23 @@ async def test_a_repeated_webhook_counts_once(stage: Stage) -> None:
 async def test_a_call_whose_room_is_gone_ends_though_no_webhook_said_so(stage: Stage) -> None:
     await stage.happens(EventKind.ANSWERED)
     del stage.fake.rooms[ROOM]
-    await stage.parts.deadline_loop.reconcile()
+    await stage.services.deadline_loop.reconcile()
     assert (await stage.call).is_active, "a room may take a moment to be listed"
     stage.now += 10_001
-    await stage.parts.deadline_loop.reconcile()
+    await stage.services.deadline_loop.reconcile()
     assert not (await stage.call).is_active
 
 
 async def test_a_call_whose_room_is_there_goes_on(stage: Stage) -> None:
     stage.now += 20_000
-    await stage.parts.deadline_loop.reconcile()
+    await stage.services.deadline_loop.reconcile()
     assert (await stage.call).is_active
 
 
 async def test_reconciling_while_livekit_is_away_ends_nothing(stage: Stage) -> None:
     stage.now += 20_000
     stage.fake.failures.extend([Refusal(400, "malformed", "no")])
-    await stage.parts.deadline_loop.reconcile()
+    await stage.services.deadline_loop.reconcile()
     assert (await stage.call).is_active
 
 
@@ -284,7 +284,7 @@ async def test_after_a_hang_up_the_agent_has_a_moment_before_the_room_goes(stage
 async def test_while_livekit_is_away_no_call_waits_for_all_the_others(stage: Stage) -> None:
     for number in range(100):
         call = Call(f"call-due-{number}", Direction.INBOUND, "agent", START)
-        await stage.parts.lifecycle.register(call)
+        await stage.services.lifecycle.register(call)
     stage.fake.failures.extend([Refusal(503, "unavailable", "no nodes")] * 2000)
     await stage.pass_time(10.1)
     asked = {request.room for request in stage.fake.requested(ListParticipantsRequest)}
@@ -293,7 +293,7 @@ async def test_while_livekit_is_away_no_call_waits_for_all_the_others(stage: Sta
 
 async def test_while_livekit_is_away_not_each_room_is_tried(stage: Stage) -> None:
     for number in range(100):
-        stage.parts.room_cleanup.schedule(f"room-{number}", grace_ms=0)
+        stage.services.room_cleanup.schedule(f"room-{number}", grace_ms=0)
     stage.fake.failures.extend([Refusal(503, "unavailable", "no nodes")] * 2000)
     await stage.pass_time(0)
     asked = {request.room for request in stage.fake.requested(DeleteRoomRequest)}
@@ -310,8 +310,8 @@ async def test_rooms_go_also_while_the_registry_is_away(
     async def away(now: int) -> NoReturn:
         raise StorageUnavailable("away")
 
-    monkeypatch.setattr(stage.parts.registry, "due", away)
-    stage.parts.room_cleanup.schedule(ROOM, grace_ms=0)
+    monkeypatch.setattr(stage.services.storage.registry, "due", away)
+    stage.services.room_cleanup.schedule(ROOM, grace_ms=0)
     with pytest.raises(StorageUnavailable):
         await stage.pass_time(1)
     assert ROOM not in stage.fake.rooms
@@ -350,9 +350,9 @@ async def test_a_slow_comparison_holds_up_no_deadline(
         await ended.wait()
         raise KeyError("a defect")
 
-    monkeypatch.setattr(stage.parts.reconciler, "reconcile", reconcile)
+    monkeypatch.setattr(stage.services.reconciler, "reconcile", reconcile)
     await stage.happens(EventKind.ANSWERED)
-    running = asyncio.create_task(stage.parts.deadline_loop.run())
+    running = asyncio.create_task(stage.services.deadline_loop.run())
     try:
         async with asyncio.timeout(10):
             stage.now += 50_000
@@ -380,15 +380,15 @@ async def test_who_is_still_catching_up_leaves_the_turn_to_others(
         return await acquire(turn)
 
     monkeypatch.setattr(SingleNode, "acquire", asks)
-    stage.parts.lifecycle.defer("call-2", lambda _: pytest.fail("there is no such call"))
-    get = stage.parts.registry.get
+    stage.services.lifecycle.defer("call-2", lambda _: pytest.fail("there is no such call"))
+    get = stage.services.storage.registry.get
 
     async def takes_long(call_id: str) -> Call | None:
         await goes_on.wait()
         return await get(call_id)
 
-    monkeypatch.setattr(stage.parts.registry, "get", takes_long)
-    running = asyncio.create_task(stage.parts.deadline_loop.run())
+    monkeypatch.setattr(stage.services.storage.registry, "get", takes_long)
+    running = asyncio.create_task(stage.services.deadline_loop.run())
     try:
         async with asyncio.timeout(10):
             stage.now += 3_600_000
@@ -407,7 +407,7 @@ async def test_who_is_still_catching_up_leaves_the_turn_to_others(
 async def test_a_call_whose_registration_lost_its_answer_is_the_fallbacks(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, prepared: bool
 ) -> None:
-    registry = stage.parts.registry
+    registry = stage.services.storage.registry
     add = registry.add
 
     async def loses_the_answer(call: Call) -> NoReturn:
@@ -415,7 +415,7 @@ async def test_a_call_whose_registration_lost_its_answer_is_the_fallbacks(
         raise StorageUnavailable("no answer in time")
 
     monkeypatch.setattr(registry, "add", loses_the_answer)
-    (verb,) = await stage.parts.inbound.on_call(CallHook("sid-2", "+15550100", "+15550199", ""))
+    (verb,) = await stage.services.inbound.on_call(CallHook("sid-2", "+15550100", "+15550199", ""))
     assert (verb["verb"], verb["status"]) == ("sip:decline", 503)
     call = await registry.find_by_call_sid("sid-2")
     assert call

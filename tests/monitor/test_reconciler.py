@@ -123,7 +123,7 @@ async def test_who_is_being_handed_on_may_leave_the_room(stage: Stage) -> None:
     await stage.happens(EventKind.ANSWERED)
     started = Transfer("+61491570156", stage.now + 20_000)
     event = Event(EventKind.TRANSFER_STARTED, stage.now, transfer=started)
-    await stage.parts.lifecycle.apply(ROOM, event)
+    await stage.services.lifecycle.apply(ROOM, event)
     await stage.reconcile()
     del stage.fake.rooms[ROOM]
     await stage.reconcile()
@@ -206,7 +206,7 @@ async def test_a_room_that_outlives_its_call_is_deleted(stage: Stage) -> None:
     await stage.begins()
     await stage.happens(EventKind.AGENT_FAILED)
     # Another gateway ended it, and went away before it could delete the room.
-    stage.parts.room_cleanup._due.clear()
+    stage.services.room_cleanup._due.clear()
     await stage.reconcile(after=10)
     await stage.pass_time(0)
     assert ROOM in stage.fake.rooms, "whoever ended it has its time"
@@ -221,16 +221,16 @@ async def test_of_very_many_calls_some_are_compared_at_a_time(
     """All rooms at once would hold up the doors."""
     monkeypatch.setattr(rooms, "SOME", 10)
     for number in range(25):
-        await stage.parts.lifecycle.register(
+        await stage.services.lifecycle.register(
             replace(INBOUND, call_id=f"call-many-{number:02}", jambonz={})
         )
-    await stage.parts.deadline_loop.reconcile()  # the first one is of all
+    await stage.services.deadline_loop.reconcile()  # the first one is of all
     stage.now += 20_000
-    active = await stage.parts.registry.count_active()
+    active = await stage.services.storage.registry.count_active()
     for _ in range(3):
         before = active
-        await stage.parts.deadline_loop.reconcile()
-        active = await stage.parts.registry.count_active()
+        await stage.services.deadline_loop.reconcile()
+        active = await stage.services.storage.registry.count_active()
         assert before - 10 <= active <= before
     assert active <= 1, "none of them has a room"
     asked = [len(request.names) for request in stage.fake.requested(ListRoomsRequest)]
@@ -241,10 +241,10 @@ async def test_all_rooms_are_seen_from_time_to_time(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rooms, "SOME", 0)
-    await stage.parts.lifecycle.register(replace(INBOUND, call_id="call-2", jambonz={}))
-    await stage.parts.deadline_loop.reconcile()
+    await stage.services.lifecycle.register(replace(INBOUND, call_id="call-2", jambonz={}))
+    await stage.services.deadline_loop.reconcile()
     stage.now += rooms.SEE_ALL_EVERY_MS
-    await stage.parts.deadline_loop.reconcile()
+    await stage.services.deadline_loop.reconcile()
     asked = [list(request.names) for request in stage.fake.requested(ListRoomsRequest)]
     assert asked == [[], []]
 

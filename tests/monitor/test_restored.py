@@ -36,9 +36,9 @@ async def test_jambonz_hooks_know_a_call_that_was_rebuilt(stage: Stage) -> None:
     stage.restart(after=10)
     await stage.reconcile(after=0)
     hook = CallHook("sid-1", "+15550100", "+15550199", "")
-    (dial,) = await stage.parts.inbound.on_call(hook)
+    (dial,) = await stage.services.inbound.on_call(hook)
     assert dial["headers"] == {"X-Call-Id": ROOM}, "a repeated hook gets the same call"
-    await stage.parts.inbound.on_status(StatusHook("sid-1", "completed", terminated_by="caller"))
+    await stage.services.inbound.on_status(StatusHook("sid-1", "completed", terminated_by="caller"))
     assert await stage.state() == ("ended", "user_hangup")
 
 
@@ -70,11 +70,11 @@ async def test_a_call_that_rang_while_the_gateway_was_killed_rings_on(stage: Sta
 
 
 async def test_a_parked_caller_is_still_parked_after_a_restart(stage: Stage) -> None:
-    await stage.parts.lifecycle.register(INBOUND)
+    await stage.services.lifecycle.register(INBOUND)
     stage.has_room(INBOUND, enqueues=True)
     stage.restart(after=1)
     await stage.reconcile(after=0)
-    verbs = await stage.parts.inbound.on_call(CallHook("sid-2", "+15550100", ROOM, ""))
+    verbs = await stage.services.inbound.on_call(CallHook("sid-2", "+15550100", ROOM, ""))
     assert "dequeue" in [verb["verb"] for verb in verbs], "it is LiveKit that calls, nobody new"
 
 
@@ -138,7 +138,7 @@ async def test_another_gateways_call_is_left_alone(stage: Stage) -> None:
     await stage.pass_time(10)
     assert ROOM in stage.fake.rooms
     assert not await stage.is_known()
-    assert stage.counters.stray_rooms == 0
+    assert stage.services.counters.stray_rooms == 0
 
 
 async def test_a_caller_who_joins_a_lost_call_is_no_stranger(stage: Stage) -> None:
@@ -169,7 +169,7 @@ async def test_a_call_is_rebuilt_once(stage: Stage) -> None:
     await asyncio.gather(
         stage.reconcile(after=0),
         stage.livekit_says(EventKind.AGENT_JOINED, metadata=metadata),
-        stage.parts.deadline_loop.reconcile(),
+        stage.services.deadline_loop.reconcile(),
     )
     happened = [entry.event for entry in (await stage.call()).timeline]
     assert happened.count(EventKind.RESTORED) == 1

@@ -25,7 +25,7 @@ async def test_a_strangers_room_is_deleted_at_once(stage: Stage) -> None:
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == [
         "room.stray_deleted"
     ]
-    assert stage.counters.view()["stray_rooms"] == {"count": 1, "last_at": START}
+    assert stage.services.counters.view()["stray_rooms"] == {"count": 1, "last_at": START}
     assert not await stage.is_known("1001")
 
 
@@ -36,7 +36,7 @@ async def test_a_strangers_room_that_no_webhook_told_of_is_found(stage: Stage) -
     stage.agent("1001")  # dispatched to every room, as unnamed agents are
     await stage.reconcile()
     assert "1001" not in stage.fake.rooms
-    assert stage.counters.stray_rooms == 1
+    assert stage.services.counters.stray_rooms == 1
 
 
 @pytest.mark.parametrize("rule", [THEIR_RULE, "SDR_unknown", ""])
@@ -49,7 +49,7 @@ async def test_callers_of_other_applications_are_left_alone(stage: Stage, rule: 
     await stage.pass_time(1)
     assert "theirs" in stage.fake.rooms
     assert stage.looks("theirs") == 1, "once is enough"
-    assert stage.counters.stray_rooms == 0
+    assert stage.services.counters.stray_rooms == 0
 
 
 async def test_a_room_without_telephones_is_looked_into_only_while_it_is_young(
@@ -68,7 +68,7 @@ async def test_a_stranger_in_somebody_elses_room_is_put_out_of_it(stage: Stage) 
     stage.leg(room="meeting", rule=OUR_RULE)
     await stage.livekit_says(EventKind.CALLER_JOINED, "meeting", rule=OUR_RULE)
     assert [who.identity for who in stage.fake.participants["meeting"]] == ["ann"]
-    assert stage.counters.stray_rooms == 1
+    assert stage.services.counters.stray_rooms == 1
 
 
 async def test_somebody_elses_caller_is_not_put_out_with_a_stranger(stage: Stage) -> None:
@@ -105,7 +105,7 @@ async def test_while_livekit_does_not_tell_its_rules_nothing_is_deleted(stage: S
     assert not stage.fake.requested(DeleteRoomRequest)
     await stage.reconcile(after=0)
     assert "1001" not in stage.fake.rooms
-    assert stage.counters.stray_rooms == 1
+    assert stage.services.counters.stray_rooms == 1
 
 
 async def test_a_stranger_whom_livekit_does_not_delete_is_counted_once(stage: Stage) -> None:
@@ -118,7 +118,7 @@ async def test_a_stranger_whom_livekit_does_not_delete_is_counted_once(stage: St
     await stage.reconcile()
     await stage.livekit_says(EventKind.CALLER_JOINED, "1001", rule=OUR_RULE)
     assert "1001" not in stage.fake.rooms
-    assert stage.counters.stray_rooms == 1
+    assert stage.services.counters.stray_rooms == 1
 
 
 async def test_many_rooms_of_others_are_looked_into_a_few_at_a_time(stage: Stage) -> None:

@@ -6,7 +6,7 @@ import pytest
 from livekit.protocol.models import ParticipantInfo
 from livekit.protocol.sip import TransferSIPParticipantRequest
 
-from gateway.api.keys import REGISTRY
+from gateway.api.services import SERVICES
 from gateway.calls.call import Call
 from gateway.tools.simulate.jambonz import HookRefused, Jambonz
 from tests.conftest import DISPATCH_KEY, READ_KEY, Client, GatewayStarter, VerbCheck, jambonz_for
@@ -190,7 +190,7 @@ async def test_a_refer_for_a_call_that_ends_just_then_is_refused(
 ) -> None:
     talk = await answered(gateway)
     assert gateway.app
-    registry = gateway.app[REGISTRY]
+    registry = gateway.app[SERVICES].storage.registry
     as_it_was = await registry.get(talk.call_id)
     await talk.jambonz.status("completed")
 

@@ -1,44 +1,34 @@
-"""Ops' doors: the calls there are, and whether the gateway lives and is ready."""
+"""Calls for ops and n8n: list them, show one, end it, transfer it, retry its callbacks."""
 
 from aiohttp import web
 
-from gateway import __version__
-from gateway.api.auth import require_role
-from gateway.api.keys import (
-    CLOCK,
-    CONFIG,
-    COUNTERS,
-    HEALTH,
-    LIFECYCLE,
-    LIVEKIT,
-    OUTBOX,
-    REGISTRY,
-    ROOM_CLEANUP,
-    TRANSFERS,
-)
-from gateway.api.limits import LIMITS
-from gateway.api.parsing import load_json, load_query, read_body
+from gateway.api.auth import DISPATCH, READ
+from gateway.api.endpoints import Request, endpoint
+from gateway.api.limits import Workload
 from gateway.api.schemas.hooks import TransferSchema
 from gateway.api.schemas.listing import ListQuery, ListQuerySchema, write_cursor
+from gateway.api.schemas.responses import CallSchema, CallsSchema, DeliverySchema
 from gateway.calls.call import Call, DisconnectionReason, Event, EventKind
 from gateway.calls.views import summary, whole
-from gateway.errors import ApiError, ErrorCode, LiveKitError, StorageUnavailable
-from gateway.security.api_keys import Role
+from gateway.errors import ApiError, ErrorCode
 
-routes = web.RouteTableDef()
-
-_QUERY = ListQuerySchema()
-_TRANSFER = TransferSchema()
-
-#: Who asks, where no API keys are configured.
-NOBODY = "somebody without an API key"
+#: The client's name in a call's timeline where no API keys are configured.
+WITHOUT_KEY = "a client without an API key"
 
 
-@routes.get("/livekit-api/calls")
-async def list_calls(request: web.Request) -> web.Response:
-    require_role(request, Role.READ)
-    query: ListQuery = load_query(request, _QUERY)
-    registry = request.app[REGISTRY]
+@endpoint(
+    "GET",
+    "/livekit-api/calls",
+    "Calls, newest first; ended ones with `include=ended` or a `status` that is an end",
+    authentication=READ,
+    query=ListQuerySchema,
+    answers={200: CallsSchema},
+    errors=(ErrorCode.STORAGE_UNAVAILABLE,),
+    workload=Workload.NEW_CALLS,
+)
+async def list_calls(request: Request) -> web.Response:
+    query: ListQuery = request.query
+    registry = request.services.storage.registry
     page = await registry.page(query.call_filter, limit=query.limit, after=query.after)
     return web.json_response(
         {
@@ -49,96 +39,92 @@ async def list_calls(request: web.Request) -> web.Response:
     )
 
 
-@routes.get("/livekit-api/calls/{call_id}")
-async def one_call(request: web.Request) -> web.Response:
-    require_role(request, Role.READ)
-    call = await _call(request)
-    return web.json_response(await _with_deliveries(request, call))
+@endpoint(
+    "GET",
+    "/livekit-api/calls/{call_id}",
+    "A call with its timeline, report and deliveries",
+    authentication=READ,
+    answers={200: CallSchema},
+    errors=(ErrorCode.NOT_FOUND, ErrorCode.STORAGE_UNAVAILABLE),
+)
+async def show_call(request: Request) -> web.Response:
+    return await _call_response(request, await _call(request))
 
 
-@routes.post("/livekit-api/calls/{call_id}/hangup")
-async def hang_up(request: web.Request) -> web.Response:
-    client = require_role(request, Role.DISPATCH)
-    call = await _call(request)
-    detail = f"asked for by {client or NOBODY}"
-    reason = DisconnectionReason.MANUAL_STOPPED
-    event = Event(EventKind.STOPPED, request.app[CLOCK](), reason=reason, detail=detail)
+@endpoint(
+    "POST",
+    "/livekit-api/calls/{call_id}/hangup",
+    "End a call",
+    authentication=DISPATCH,
+    answers={200: CallSchema},
+    errors=(ErrorCode.NOT_FOUND, ErrorCode.STORAGE_UNAVAILABLE),
+)
+async def hang_up(request: Request) -> web.Response:
+    services, call = request.services, await _call(request)
     if call.is_active:
-        call = await request.app[LIFECYCLE].apply(call.call_id, event) or call
-        await request.app[ROOM_CLEANUP].delete_due()
-    return web.json_response(await _with_deliveries(request, call))
+        event = Event(
+            EventKind.STOPPED,
+            services.clock(),
+            reason=DisconnectionReason.MANUAL_STOPPED,
+            detail=f"requested by {request.client or WITHOUT_KEY}",
+        )
+        call = await services.lifecycle.apply(call.call_id, event) or call
+        await services.room_cleanup.delete_due()
+    return await _call_response(request, call)
 
 
-@routes.post("/livekit-api/calls/{call_id}/transfer")
-async def transfer(request: web.Request) -> web.Response:
-    client = require_role(request, Role.DISPATCH)
-    call = await _call(request)
-    body = await read_body(request)
-    target: str = load_json(request, body, _TRANSFER)["target"] if body else ""
-    call = await request.app[TRANSFERS].request(call, target, by=client or NOBODY)
-    return web.json_response(await _with_deliveries(request, call))
+@endpoint(
+    "POST",
+    "/livekit-api/calls/{call_id}/transfer",
+    "Transfer a call to `target`, by default to the call's own `transfer_target`",
+    authentication=DISPATCH,
+    body=TransferSchema,
+    body_required=False,
+    answers={200: CallSchema},
+    errors=(
+        ErrorCode.TRANSFER_NOT_ALLOWED,
+        ErrorCode.NOT_FOUND,
+        ErrorCode.NOT_ONGOING,
+        ErrorCode.TRANSFER_PENDING,
+        ErrorCode.LIVEKIT_REFUSED,
+        ErrorCode.LIVEKIT_UNREACHABLE,
+        ErrorCode.STORAGE_UNAVAILABLE,
+    ),
+)
+async def transfer(request: Request) -> web.Response:
+    target: str = request.body["target"] if request.body else ""
+    call, client = await _call(request), request.client or WITHOUT_KEY
+    call = await request.services.transfers.request(call, target, by=client)
+    return await _call_response(request, call)
 
 
-@routes.post("/livekit-api/calls/{call_id}/deliveries/{delivery_id}/retry")
-async def retry_delivery(request: web.Request) -> web.Response:
-    require_role(request, Role.DISPATCH)
-    call_id, delivery_id = request.match_info["call_id"], request.match_info["delivery_id"]
-    delivery = await request.app[OUTBOX].retry(call_id, delivery_id)
+@endpoint(
+    "POST",
+    "/livekit-api/calls/{call_id}/deliveries/{delivery_id}/retry",
+    "Deliver a callback once more",
+    authentication=DISPATCH,
+    answers={200: DeliverySchema},
+    errors=(ErrorCode.NOT_FOUND, ErrorCode.STORAGE_UNAVAILABLE),
+)
+async def retry_delivery(request: Request) -> web.Response:
+    delivery_id = request.http.match_info["delivery_id"]
+    delivery = await request.services.storage.outbox.retry(request.call_id, delivery_id)
     if delivery is None:
-        raise ApiError(ErrorCode.NOT_FOUND, f"call {call_id} has no delivery {delivery_id}")
+        message = f"call {request.call_id} has no delivery {delivery_id}"
+        raise ApiError(ErrorCode.NOT_FOUND, message)
     return web.json_response(delivery.view())
 
 
-async def _call(request: web.Request) -> Call:
-    call_id = request.match_info["call_id"]
-    call = await request.app[REGISTRY].get(call_id)
+async def _call(request: Request) -> Call:
+    """The call that the path names. Raises ApiError 404, StorageUnavailable."""
+    call = await request.services.storage.registry.get(request.call_id)
     if call is None:
-        raise ApiError(ErrorCode.NOT_FOUND, f"there is no call {call_id}, or not any more")
+        message = f"no call {request.call_id} is stored; it may have expired"
+        raise ApiError(ErrorCode.NOT_FOUND, message)
     return call
 
 
-async def _with_deliveries(request: web.Request, call: Call) -> dict[str, object]:
-    deliveries = [delivery.view() for delivery in await request.app[OUTBOX].of(call.call_id)]
-    return {**whole(call), "deliveries": deliveries}
-
-
-@routes.get("/livekit-api/diagnostics")
-async def diagnostics(request: web.Request) -> web.Response:
-    require_role(request, Role.READ)
-    strategy = request.app[CONFIG].inbound.strategy
-    counters = request.app[COUNTERS].view()
-    refused = {"refused": request.app[LIMITS].refused}
-    return web.json_response({"version": __version__, "strategy": strategy, **counters, **refused})
-
-
-@routes.get("/healthz")
-async def healthz(request: web.Request) -> web.Response:
-    return web.json_response({"status": "ok"})
-
-
-@routes.get("/readyz")
-async def readyz(request: web.Request) -> web.Response:
-    checks = {
-        "livekit": await _livekit_state(request.app),
-        "storage": await _storage_state(request.app),
-        "draining": "draining" if request.app[HEALTH].draining else "ok",
-    }
-    ready = all(state == "ok" for state in checks.values())
-    body = {"status": "ok" if ready else "not_ready", "checks": checks}
-    return web.json_response(body, status=200 if ready else 503)
-
-
-async def _livekit_state(app: web.Application) -> str:
-    try:
-        await app[LIVEKIT].ping()
-    except LiveKitError as error:
-        return str(error)
-    return "ok"
-
-
-async def _storage_state(app: web.Application) -> str:
-    try:
-        await app[REGISTRY].count_active()
-    except StorageUnavailable as error:
-        return str(error)
-    return "ok"
+async def _call_response(request: Request, call: Call) -> web.Response:
+    deliveries = await request.services.storage.outbox.of(call.call_id)
+    content = {**whole(call), "deliveries": [delivery.view() for delivery in deliveries]}
+    return web.json_response(content)

@@ -1,42 +1,57 @@
-"""n8n's door: `POST /dispatch`, as the n8n guide has it."""
+"""`POST /dispatch`: n8n has an agent call somebody."""
 
 import hashlib
 import json
 
 from aiohttp import web
 
-from gateway.api.auth import require_role
-from gateway.api.keys import IDEMPOTENCY, OUTBOUND
-from gateway.api.limits import LIMITS
-from gateway.api.parsing import load_json, read_body
+from gateway.api.auth import DISPATCH
+from gateway.api.endpoints import Request, endpoint
+from gateway.api.limits import Workload
 from gateway.api.schemas.dispatch import DispatchRequest, DispatchSchema
+from gateway.api.schemas.responses import DispatchedSchema
 from gateway.calls.call import Call
 from gateway.errors import ApiError, ErrorCode
-from gateway.security.api_keys import Role
 
-routes = web.RouteTableDef()
-
-_DISPATCH = DispatchSchema()
+MAX_KEY_LENGTH = 255
 
 
-@routes.post("/dispatch")
-async def dispatch(request: web.Request) -> web.Response:
-    client = require_role(request, Role.DISPATCH)
-    request.app[LIMITS].check_rate(request, client)
-    body = await read_body(request)
-    asked: DispatchRequest = load_json(request, body, _DISPATCH)
-    key = _key(request, asked)
-    outbound = request.app[OUTBOUND]
-    call = await request.app[IDEMPOTENCY].run(
-        f"{client}:{key}" if key else "",
-        _fingerprint(body) if key else "",
-        lambda call_id: outbound.dispatch(asked.order, call_id),
+@endpoint(
+    "POST",
+    "/dispatch",
+    "Call a number and have an agent talk to the callee",
+    authentication=DISPATCH,
+    body=DispatchSchema,
+    headers={
+        "Idempotency-Key": "requests with the same key are the same call; at most 255 characters"
+    },
+    answers={200: DispatchedSchema},
+    errors=(
+        ErrorCode.IDEMPOTENCY_KEY_REUSED,
+        ErrorCode.TOO_MANY_CALLS,
+        ErrorCode.LIVEKIT_REFUSED,
+        ErrorCode.NO_AGENT,
+        ErrorCode.NO_TRUNK,
+        ErrorCode.LIVEKIT_UNREACHABLE,
+        ErrorCode.NOT_ANSWERED,
+        ErrorCode.STORAGE_UNAVAILABLE,
+    ),
+    workload=Workload.DISPATCHES,
+)
+async def dispatch(request: Request) -> web.Response:
+    dispatched: DispatchRequest = request.body
+    key = _idempotency_key(request, dispatched)
+    outbound = request.services.outbound
+    call = await request.services.storage.idempotency.run(
+        f"{request.client}:{key}" if key else "",
+        _fingerprint(request.raw) if key else "",
+        lambda call_id: outbound.dispatch(dispatched.order, call_id),
     )
-    return web.json_response(dispatched(call))
+    return web.json_response(dispatched_view(call))
 
 
-def dispatched(call: Call) -> dict[str, object]:
-    """The answer to a dispatch: the guide's, and what the call's life goes by."""
+def dispatched_view(call: Call) -> dict[str, object]:
+    """The answer to a dispatch: the ids by which n8n follows the call, and its state."""
     return {
         "dispatch_id": call.livekit.get("dispatch_id"),
         "job_id": call.livekit.get("job_id"),
@@ -48,14 +63,16 @@ def dispatched(call: Call) -> dict[str, object]:
     }
 
 
-def _key(request: web.Request, asked: DispatchRequest) -> str:
-    header = request.headers.get("Idempotency-Key", "")
-    if len(header) > 255:
-        raise ApiError(ErrorCode.INVALID, "Idempotency-Key: at most 255 characters")
-    return asked.idempotency_key or header
+def _idempotency_key(request: Request, dispatched: DispatchRequest) -> str:
+    """The body's key, else the header's. Raises ApiError 422."""
+    header = request.http.headers.get("Idempotency-Key", "")
+    if len(header) > MAX_KEY_LENGTH:
+        message = f"Idempotency-Key: at most {MAX_KEY_LENGTH} characters"
+        raise ApiError(ErrorCode.INVALID, message)
+    return dispatched.idempotency_key or header
 
 
 def _fingerprint(body: bytes) -> str:
-    """The same for bodies that say the same, whatever their white space and order."""
+    """Equal for bodies that differ only in white space and the order of their keys."""
     canonical = json.dumps(json.loads(body), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()

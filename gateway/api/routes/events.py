@@ -1,4 +1,4 @@
-"""`GET /livekit-api/events`: what happens to calls as it happens, as server-sent events.
+"""`GET /livekit-api/events`: changes of calls as they happen, as server-sent events.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -8,44 +8,52 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from gateway.api.auth import require_role
-from gateway.api.keys import FEED, LISTENERS
+from gateway.api.auth import READ
+from gateway.api.endpoints import Request, endpoint
 from gateway.errors import ApiError, ErrorCode
-from gateway.security.api_keys import Role
 from gateway.storage.feed import FeedEntry
 
-routes = web.RouteTableDef()
-
 #: Listeners of one gateway at most.
-MOST = 100
-#: After so long without news a comment is sent, in s: it keeps proxies from closing.
+MAX_LISTENERS = 100
+#: A comment is sent after so long without an event, in s: proxies would close the connection.
 HEARTBEAT = 15.0
 
 
-@routes.get("/livekit-api/events")
-async def events(request: web.Request) -> web.StreamResponse:
-    require_role(request, Role.READ)
-    listeners = request.app[LISTENERS]
-    if listeners.number >= MOST:
-        raise ApiError(ErrorCode.OVERLOADED, f"{MOST} listen already", retry_after=5)
-    after = request.headers.get("Last-Event-ID", "") or request.query.get("after", "")
+@endpoint(
+    "GET",
+    "/livekit-api/events",
+    "Changes of calls as they happen: server-sent events",
+    authentication=READ,
+    headers={"Last-Event-ID": "id of the last event received: later ones are replayed"},
+    answers={200: {"type": "string", "description": "events `call` with {event, call}, `missed`"}},
+    answer_type="text/event-stream",
+    errors=(ErrorCode.OVERLOADED, ErrorCode.STORAGE_UNAVAILABLE),
+)
+async def events(request: Request) -> web.StreamResponse:
+    listeners = request.services.listeners
+    if listeners.number >= MAX_LISTENERS:
+        message = f"{MAX_LISTENERS} clients listen already"
+        raise ApiError(ErrorCode.OVERLOADED, message, retry_after=5)
+    http = request.http
+    last_id = http.headers.get("Last-Event-ID", "") or http.query.get("after", "")
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
     )
     listeners.number += 1
     try:
-        await response.prepare(request)
-        async for text in _paced(request.app[FEED].listen(after), listeners.end):
+        await response.prepare(http)
+        feed = request.services.storage.feed.listen(last_id)
+        async for text in _stream(feed, listeners.end):
             await response.write(text.encode())
     except ConnectionResetError:
-        pass  # the listener went
+        pass  # the client closed the connection
     finally:
         listeners.number -= 1
     return response
 
 
-async def _paced(feed: AsyncIterator[FeedEntry], end: asyncio.Event) -> AsyncIterator[str]:
-    """The feed's news as events until the `end`, with a comment now and then while it is quiet."""
+async def _stream(feed: AsyncIterator[FeedEntry], end: asyncio.Event) -> AsyncIterator[str]:
+    """The feed's entries as events until `end`, with a comment now and then while it is quiet."""
     yield ": listening\n\n"
     ending = asyncio.ensure_future(end.wait())
     upcoming = asyncio.ensure_future(anext(feed))
@@ -66,13 +74,8 @@ async def _paced(feed: AsyncIterator[FeedEntry], end: asyncio.Event) -> AsyncIte
         ending.cancel()
 
 
-def _event(news: FeedEntry) -> str:
-    if not news.text:
-        # What was missed cannot be told any more: whoever keeps a list asks for all of it again.
-        return f"event: missed\nid: {news.id}\ndata: {{}}\n\n"
-    return f"event: call\nid: {news.id}\ndata: {news.text}\n\n"
-
-
-async def end_listening(app: web.Application) -> None:
-    """Whoever listens does so for ever: the gateway could not stop."""
-    app[LISTENERS].end.set()
+def _event(entry: FeedEntry) -> str:
+    """An entry without text stands for expired ones: the client has to fetch the list again."""
+    if not entry.text:
+        return f"event: missed\nid: {entry.id}\ndata: {{}}\n\n"
+    return f"event: call\nid: {entry.id}\ndata: {entry.text}\n\n"

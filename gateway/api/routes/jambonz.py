@@ -1,10 +1,10 @@
-"""Jambonz's doors: the call hook, the portal's question, and what it asks later in a call."""
+"""Jambonz's hooks: the call hook, and what Jambonz reports and asks during a call."""
 
 from aiohttp import web
 
-from gateway.api.auth import verified_jambonz_body
-from gateway.api.keys import INBOUND, TRANSFERS
-from gateway.api.parsing import load_json, load_query
+from gateway.api.auth import JAMBONZ
+from gateway.api.endpoints import Request, endpoint
+from gateway.api.limits import Workload
 from gateway.api.schemas.hooks import (
     CallHookSchema,
     CallIdQuerySchema,
@@ -15,21 +15,14 @@ from gateway.api.schemas.hooks import (
     StatusHookSchema,
     WaitHookSchema,
 )
+from gateway.api.schemas.responses import ApplicationSettingsSchema, VerbSchema
+from gateway.errors import ErrorCode
 from gateway.jambonz.hooks import CallHook, DialHook, QueueHook, ReferHook, StatusHook
 
-routes = web.RouteTableDef()
+VERBS = VerbSchema(many=True)
 
-_CALL_HOOK = CallHookSchema()
-_DIAL_HOOK = DialHookSchema()
-_STATUS_HOOK = StatusHookSchema()
-_FALLBACK_QUERY = FallbackQuerySchema()
-_REFER_HOOK = ReferHookSchema()
-_WAIT_HOOK = WaitHookSchema()
-_QUEUE_HOOK = QueueHookSchema()
-_CALL_ID_QUERY = CallIdQuerySchema()
-
-#: What the Jambonz portal offers to set for an application that uses our call hook. Flat, as its
-#: API server wants it; the values come back in the call hook's `env_vars`.
+#: The settings that the Jambonz portal offers for an application with our call hook. The values
+#: come back in the call hook's `env_vars`; the object is flat, as jambonz-api-server wants it.
 APPLICATION_SETTINGS = {
     "AGENT_NAME": {
         "type": "string",
@@ -38,68 +31,125 @@ APPLICATION_SETTINGS = {
     },
     "ACCOUNT_CODE": {
         "type": "string",
-        "description": "Account code that is given to the agent and shown with the call",
+        "description": "Account code that the agent gets and that is shown with the call",
         "required": False,
     },
 }
 
 
-@routes.post("/livekit-api")
-async def call_hook(request: web.Request) -> web.Response:
-    body = await verified_jambonz_body(request)
-    hook: CallHook = load_json(request, body, _CALL_HOOK)
-    return web.json_response(await request.app[INBOUND].on_call(hook))
+@endpoint(
+    "POST",
+    "/livekit-api",
+    "Call hook: a call arrives",
+    authentication=JAMBONZ,
+    body=CallHookSchema,
+    answers={200: VERBS},
+    workload=Workload.NEW_CALLS,
+)
+async def call_hook(request: Request) -> web.Response:
+    hook: CallHook = request.body
+    return web.json_response(await request.services.inbound.on_call(hook))
 
 
-@routes.options("/livekit-api")
-async def application_settings(request: web.Request) -> web.Response:
-    # The portal asks unsigned; there is nothing in the answer that is not in the documentation.
+@endpoint(
+    "OPTIONS",
+    "/livekit-api",
+    "The settings that the Jambonz portal offers for an application",
+    authentication=None,  # the portal signs nothing, and the answer holds nothing secret
+    answers={200: ApplicationSettingsSchema},
+)
+async def application_settings(request: Request) -> web.Response:
     return web.json_response(APPLICATION_SETTINGS)
 
 
-@routes.post("/livekit-api/dial-action")
-async def dial_action(request: web.Request) -> web.Response:
-    body = await verified_jambonz_body(request)
-    hook: DialHook = load_json(request, body, _DIAL_HOOK)
-    fallback: int = load_query(request, _FALLBACK_QUERY)["fallback"]
-    return web.json_response(await request.app[INBOUND].on_dial_action(hook, fallback=fallback))
+@endpoint(
+    "POST",
+    "/livekit-api/dial-action",
+    "Action hook of a `dial`: `[]`, or verbs for the fallback",
+    authentication=JAMBONZ,
+    body=DialHookSchema,
+    query=FallbackQuerySchema,
+    answers={200: VERBS},
+)
+async def dial_action(request: Request) -> web.Response:
+    hook: DialHook = request.body
+    fallback: int = request.query["fallback"]
+    return web.json_response(await request.services.inbound.on_dial_action(hook, fallback=fallback))
 
 
-@routes.post("/livekit-api/call-status")
-async def call_status(request: web.Request) -> web.Response:
-    body = await verified_jambonz_body(request)
-    hook: StatusHook = load_json(request, body, _STATUS_HOOK)
-    await request.app[INBOUND].on_status(hook)
+@endpoint(
+    "POST",
+    "/livekit-api/call-status",
+    "Call status hook: the status of a leg has changed",
+    authentication=JAMBONZ,
+    body=StatusHookSchema,
+    answers={204: None},
+)
+async def call_status(request: Request) -> web.Response:
+    hook: StatusHook = request.body
+    await request.services.inbound.on_status(hook)
     return web.Response(status=204)
 
 
-@routes.post("/livekit-api/refer")
-async def refer(request: web.Request) -> web.Response:
-    body = await verified_jambonz_body(request)
-    hook: ReferHook = load_json(request, body, _REFER_HOOK)
-    # Refusals are HTTP errors: Jambonz answers the REFER with the same number.
-    return web.json_response(await request.app[TRANSFERS].on_refer(hook))
+@endpoint(
+    "POST",
+    "/livekit-api/refer",
+    "Refer hook: verbs for the transfer; Jambonz answers the REFER with an error's HTTP status",
+    authentication=JAMBONZ,
+    body=ReferHookSchema,
+    answers={200: VERBS},
+    errors=(
+        ErrorCode.BAD_REFER_TO,
+        ErrorCode.TRANSFER_NOT_ALLOWED,
+        ErrorCode.NOT_FOUND,
+        ErrorCode.TRANSFER_PENDING,
+        ErrorCode.STORAGE_UNAVAILABLE,
+    ),
+)
+async def refer(request: Request) -> web.Response:
+    hook: ReferHook = request.body
+    return web.json_response(await request.services.transfers.on_refer(hook))
 
 
-@routes.post("/livekit-api/transfer-action")
-async def transfer_action(request: web.Request) -> web.Response:
-    body = await verified_jambonz_body(request)
-    hook: DialHook = load_json(request, body, _DIAL_HOOK)
-    call_id: str = load_query(request, _CALL_ID_QUERY)["call_id"]
-    return web.json_response(await request.app[TRANSFERS].on_transfer_action(hook, call_id))
+@endpoint(
+    "POST",
+    "/livekit-api/transfer-action",
+    "Action hook of a transfer's `dial`: `[]`, or verbs for the fallback",
+    authentication=JAMBONZ,
+    body=DialHookSchema,
+    query=CallIdQuerySchema,
+    answers={200: VERBS},
+)
+async def transfer_action(request: Request) -> web.Response:
+    hook: DialHook = request.body
+    call_id: str = request.query["call_id"]
+    return web.json_response(await request.services.transfers.on_transfer_action(hook, call_id))
 
 
-@routes.post("/livekit-api/queue-wait")
-async def queue_wait(request: web.Request) -> web.Response:
-    body = await verified_jambonz_body(request)
-    load_json(request, body, _WAIT_HOOK)
-    call_id: str = load_query(request, _CALL_ID_QUERY)["call_id"]
-    return web.json_response(await request.app[INBOUND].on_queue_wait(call_id))
+@endpoint(
+    "POST",
+    "/livekit-api/queue-wait",
+    "Wait hook of an `enqueue`: what the caller hears, or `leave`",
+    authentication=JAMBONZ,
+    body=WaitHookSchema,
+    query=CallIdQuerySchema,
+    answers={200: VERBS},
+)
+async def queue_wait(request: Request) -> web.Response:
+    call_id: str = request.query["call_id"]
+    return web.json_response(await request.services.inbound.on_queue_wait(call_id))
 
 
-@routes.post("/livekit-api/queue-action")
-async def queue_action(request: web.Request) -> web.Response:
-    body = await verified_jambonz_body(request)
-    hook: QueueHook = load_json(request, body, _QUEUE_HOOK)
-    call_id: str = load_query(request, _CALL_ID_QUERY)["call_id"]
-    return web.json_response(await request.app[INBOUND].on_queue_action(hook, call_id))
+@endpoint(
+    "POST",
+    "/livekit-api/queue-action",
+    "Action hook of an `enqueue`: the caller has left the queue",
+    authentication=JAMBONZ,
+    body=QueueHookSchema,
+    query=CallIdQuerySchema,
+    answers={200: VERBS},
+)
+async def queue_action(request: Request) -> web.Response:
+    hook: QueueHook = request.body
+    call_id: str = request.query["call_id"]
+    return web.json_response(await request.services.inbound.on_queue_action(hook, call_id))

@@ -1,4 +1,4 @@
-"""The old door, `POST /livekit-simple`: dials the static trunk, and says where to move."""
+"""`POST /livekit-simple`, the old route: dials the static trunk, and says where to move."""
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -6,10 +6,11 @@ from email.utils import format_datetime
 import structlog
 from aiohttp import web
 
-from gateway.api.auth import verified_jambonz_body
-from gateway.api.keys import CLOCK, CONFIG, COUNTERS
-from gateway.api.parsing import load_json
+from gateway.api.auth import JAMBONZ
+from gateway.api.endpoints import Request, endpoint
+from gateway.api.limits import Workload
 from gateway.api.schemas.hooks import CallHookSchema
+from gateway.api.schemas.responses import VerbSchema
 from gateway.calls.destinations import plain_user
 from gateway.config.settings import Config
 from gateway.jambonz import verbs
@@ -18,21 +19,30 @@ from gateway.jambonz.urls import CALL_HOOK, hook_url
 from gateway.jambonz.verbs import Verbs
 
 log = structlog.get_logger()
-routes = web.RouteTableDef()
-
-_CALL_HOOK = CallHookSchema()
 
 #: Since when applications are asked to move.
 DEPRECATED = datetime(2026, 11, 21, tzinfo=UTC)
 
 
-@routes.post("/livekit-simple")
-async def legacy_call(request: web.Request) -> web.Response:
-    body = await verified_jambonz_body(request)
-    hook: CallHook = load_json(request, body, _CALL_HOOK)
-    config, counters = request.app[CONFIG], request.app[COUNTERS]
+@endpoint(
+    "POST",
+    "/livekit-simple",
+    "The old route: a `dial` to the static trunk",
+    authentication=JAMBONZ,
+    body=CallHookSchema,
+    answers={200: VerbSchema(many=True)},
+    response_headers={
+        "Deprecation": "since when applications are asked to move (RFC 9745)",
+        "Sunset": "when the route will be removed (RFC 8594)",
+        "Link": "where to move",
+    },
+    workload=Workload.NEW_CALLS,
+)
+async def legacy_call(request: Request) -> web.Response:
+    hook: CallHook = request.body
+    config, counters = request.services.config, request.services.counters
+    counters.legacy_call(request.services.clock())
     successor = hook_url(config.own_url, CALL_HOOK)
-    counters.legacy_call(request.app[CLOCK]())
     log.warning(
         "legacy.call",
         call_sid=hook.call_sid,
@@ -40,11 +50,12 @@ async def legacy_call(request: web.Request) -> web.Response:
         calls=counters.legacy_calls,
         how_to_move=f"make {successor} the calling webhook (POST), see docs/migration.md",
     )
-    return web.json_response(_dial(hook.to_number, config), headers=_response_headers(config))
+    answer = _dial(hook.to_number, config)
+    return web.json_response(answer, headers=_deprecation_headers(config))
 
 
 def _dial(number: str, config: Config) -> Verbs:
-    """What the old middleware answered: the number called, at LiveKit's static trunk."""
+    """The called number at LiveKit's static trunk, as the old middleware dialed it."""
     user = plain_user(number)
     if not user:
         return verbs.decline(484, "Address Incomplete")
@@ -53,7 +64,7 @@ def _dial(number: str, config: Config) -> Verbs:
     return verbs.dial_static(uri, limits=config.inbound.limits)
 
 
-def _response_headers(config: Config) -> dict[str, str]:
+def _deprecation_headers(config: Config) -> dict[str, str]:
     """Deprecation (RFC 9745), Sunset (RFC 8594) and the successor (RFC 5829)."""
     sunset = datetime.fromisoformat(config.legacy.sunset).replace(tzinfo=UTC)
     return {

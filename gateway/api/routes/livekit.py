@@ -1,45 +1,56 @@
-"""LiveKit's door and the agent worker's: webhooks and reports, both proven by the LiveKit key."""
+"""LiveKit's webhooks and the agent worker's reports."""
 
 from aiohttp import web
 
-from gateway.api.auth import livekit_body
-from gateway.api.keys import CLOCK, COUNTERS, LIFECYCLE, RECONCILER, REGISTRY
-from gateway.api.parsing import load_json
+from gateway.api.auth import LIVEKIT
+from gateway.api.endpoints import Request, endpoint
 from gateway.api.schemas.hooks import AgentReport, AgentReportSchema
+from gateway.api.schemas.webhook import WEBHOOK_EVENT
 from gateway.calls.call import Event
 from gateway.errors import ApiError, ErrorCode
 from gateway.livekit.webhooks import MalformedEvent, read_webhook
 
-routes = web.RouteTableDef()
 
-_REPORT = AgentReportSchema()
-
-
-@routes.post("/livekit/webhook")
-async def webhook(request: web.Request) -> web.Response:
-    body = await livekit_body(request)
+@endpoint(
+    "POST",
+    "/livekit/webhook",
+    "A webhook event of LiveKit",
+    authentication=LIVEKIT,
+    raw_body=WEBHOOK_EVENT,
+    answers={204: None},
+    errors=(ErrorCode.NOT_AN_EVENT,),
+)
+async def webhook(request: Request) -> web.Response:
+    services, now = request.services, request.services.clock()
     try:
-        signal = read_webhook(body, request.app[CLOCK]())
+        event = read_webhook(request.raw, now)
     except MalformedEvent as error:
         raise ApiError(ErrorCode.NOT_AN_EVENT, str(error)) from error
-    request.app[COUNTERS].webhook(signal.room, request.app[CLOCK]())
-    await request.app[RECONCILER].on_webhook(signal)
+    services.counters.webhook(event.room, now)
+    await services.reconciler.on_webhook(event)
     return web.Response(status=204)
 
 
-@routes.post("/livekit-api/calls/{call_id}/report")
-async def report(request: web.Request) -> web.Response:
-    body = await livekit_body(request)
-    told: AgentReport = load_json(request, body, _REPORT)
-    call_id = request.match_info["call_id"]
-    # While the registry is away this is a 503: the agent keeps its report better than we could.
-    await request.app[REGISTRY].get(call_id)
+@endpoint(
+    "POST",
+    "/livekit-api/calls/{call_id}/report",
+    "The agent worker reports on a call",
+    authentication=LIVEKIT,
+    body=AgentReportSchema,
+    answers={204: None},
+    errors=(ErrorCode.STORAGE_UNAVAILABLE,),
+)
+async def report(request: Request) -> web.Response:
+    content: AgentReport = request.body
+    services = request.services
+    # Without storage this is a 503, and the worker, which can store its report on disk, retries.
+    await services.storage.registry.get(request.call_id)
     event = Event(
-        told.kind,
-        request.app[CLOCK](),
-        ids={"job_id": told.job_id},
-        report=told.report,
-        detail=told.detail,
+        content.kind,
+        services.clock(),
+        ids={"job_id": content.job_id},
+        report=content.report,
+        detail=content.detail,
     )
-    await request.app[LIFECYCLE].apply(call_id, event)
+    await services.lifecycle.apply(request.call_id, event)
     return web.Response(status=204)

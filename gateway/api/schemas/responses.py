@@ -1,4 +1,4 @@
-"""The shapes of what the doors answer, for the OpenAPI document; the views write them."""
+"""The shapes of the responses, for the OpenAPI document."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ def _moment(**kwargs: Any) -> fields.Integer:
     return fields.Integer(metadata={"description": "ms since epoch"}, **kwargs)
 
 
-class _Answer(Schema):
-    """Every field is there, and no other."""
+class _Response(Schema):
+    """Every field is present, and no other."""
 
     class Meta:
         unknown = RAISE
@@ -31,30 +31,30 @@ class VerbSchema(Schema):
     verb = fields.String(required=True)
 
 
-class ApplicationSettingSchema(_Answer):
+class ApplicationSettingSchema(_Response):
     type = fields.String()
     description = fields.String()
     required = fields.Boolean()
 
 
-class ApplicationSettingsSchema(_Answer):
+class ApplicationSettingsSchema(_Response):
     AGENT_NAME = fields.Nested(ApplicationSettingSchema)
     ACCOUNT_CODE = fields.Nested(ApplicationSettingSchema)
 
 
-class SipOutcomeSchema(_Answer):
+class SipOutcomeSchema(_Response):
     status = fields.Integer()
     reason = fields.String()
 
 
-class TransferOutcomeSchema(_Answer):
+class TransferOutcomeSchema(_Response):
     target = fields.String()
     started_at = _moment()
     ended_at = _moment(allow_none=True)
     sip = fields.Nested(SipOutcomeSchema, allow_none=True)
 
 
-class CallSummarySchema(_Answer):
+class CallSummarySchema(_Response):
     call_id = fields.String()
     direction = fields.Enum(Direction, by_value=True)
     call_status = fields.Enum(CallStatus, by_value=True)
@@ -72,13 +72,13 @@ class CallSummarySchema(_Answer):
     transfer = fields.Nested(TransferOutcomeSchema, allow_none=True)
 
 
-class TimelineEntrySchema(_Answer):
+class TimelineEntrySchema(_Response):
     at = _moment()
     event = fields.Enum(EventKind, by_value=True)
     detail = fields.String()
 
 
-class DeliverySchema(_Answer):
+class DeliverySchema(_Response):
     delivery_id = fields.String()
     event = fields.String()
     event_id = fields.String()
@@ -100,13 +100,13 @@ class CallSchema(CallSummarySchema):
     deliveries = fields.List(fields.Nested(DeliverySchema))
 
 
-class CallsSchema(_Answer):
+class CallsSchema(_Response):
     calls = fields.List(fields.Nested(CallSummarySchema))
     active = fields.Integer()
     next_cursor = fields.String(allow_none=True)
 
 
-class DispatchedSchema(_Answer):
+class DispatchedSchema(_Response):
     dispatch_id = fields.String(allow_none=True)
     job_id = fields.String(allow_none=True)
     room = fields.String()
@@ -116,42 +116,42 @@ class DispatchedSchema(_Answer):
     call_status = fields.Enum(CallStatus, by_value=True)
 
 
-class WebhooksSeenSchema(_Answer):
+class WebhookCountersSchema(_Response):
     received = fields.Integer()
     last_received_at = _moment(allow_none=True)
     rooms = fields.List(fields.String())
 
 
-class CountedSchema(_Answer):
+class CounterSchema(_Response):
     count = fields.Integer()
     last_at = _moment(allow_none=True)
 
 
-class DiagnosticsSchema(_Answer):
+class DiagnosticsSchema(_Response):
     version = fields.String()
     strategy = fields.String()
-    livekit_webhooks = fields.Nested(WebhooksSeenSchema)
-    legacy_calls = fields.Nested(CountedSchema)
-    stray_rooms = fields.Nested(CountedSchema)
+    livekit_webhooks = fields.Nested(WebhookCountersSchema)
+    legacy_calls = fields.Nested(CounterSchema)
+    stray_rooms = fields.Nested(CounterSchema)
     refused = fields.Dict(keys=fields.String(), values=fields.Integer())
 
 
-class AliveSchema(_Answer):
+class HealthSchema(_Response):
     status = fields.String(validate=validate.Equal("ok"))
 
 
-class ChecksSchema(_Answer):
+class ChecksSchema(_Response):
     livekit = fields.String()
     storage = fields.String()
     draining = fields.String()
 
 
-class ReadySchema(_Answer):
+class ReadinessSchema(_Response):
     status = fields.String(validate=validate.OneOf(["ok", "not_ready"]))
     checks = fields.Nested(ChecksSchema)
 
 
-class TwirpSchema(_Answer):
+class TwirpSchema(_Response):
     """LiveKit's own error."""
 
     code = fields.String()
@@ -159,13 +159,13 @@ class TwirpSchema(_Answer):
     meta = fields.Dict(keys=fields.String(), values=fields.String())
 
 
-class CarrierSchema(_Answer):
+class CarrierSchema(_Response):
     status_code = fields.Integer()
     status = fields.String()
 
 
 class ErrorSchema(Schema):
-    """Every refusal; `twirp` and `sip` come with 502."""
+    """Every error; `twirp` and `sip` come with 502."""
 
     class Meta:
         unknown = RAISE

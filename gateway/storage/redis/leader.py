@@ -23,4 +23,6 @@ class RedisLeaderLock:
     async def release(self) -> None:
         """Another one may watch from now on."""
         with contextlib.suppress(StorageUnavailable):
-            await self._database.run("release_lock", self._database.key("watcher"), self._database.name)
+            await self._database.run(
+                "release_lock", self._database.key("watcher"), self._database.name
+            )

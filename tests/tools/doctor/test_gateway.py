@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from gateway.api.keys import COUNTERS
+from gateway.api.services import SERVICES
 from gateway.security.api_keys import digest_of
 from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.doctor.check import Status
@@ -146,7 +146,7 @@ async def test_strangers_who_called_in(
     config = make_config({"LIVEKIT_URL": url})
     assert (await look(make_config(), "strangers", url=url_of(client))).status is Status.OK
     assert client.app
-    client.app[COUNTERS].stray_room(now())
+    client.app[SERVICES].counters.stray_room(now())
     told = await look(config, "strangers", url=url_of(client))
     assert told.status is Status.WARN
     assert "that nobody announced came into LiveKit and were ended: 1" in told.saw

@@ -1,0 +1,65 @@
+"""What the handlers use: the parts of one gateway, under the application's only key."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from gateway.api.limits import Limits
+from gateway.config.settings import Config
+from gateway.inbound.service import InboundCalls
+from gateway.lifecycle.deferred import DeferredWrites
+from gateway.lifecycle.dialing import Dialer
+from gateway.lifecycle.lifecycle import Lifecycle
+from gateway.lifecycle.room_cleanup import RoomCleanup
+from gateway.livekit.client import LiveKit
+from gateway.livekit.webhooks import WebhookVerifier
+from gateway.monitor.deadline_loop import DeadlineLoop
+from gateway.monitor.diagnostics import Counters
+from gateway.monitor.reconciler import Reconciler
+from gateway.outbound.service import OutboundCalls
+from gateway.storage.stores import StorageBackend
+from gateway.transfers.service import Transfers
+
+
+@dataclass
+class Listeners:
+    """The clients of the live feed: how many there are; `end` disconnects them."""
+
+    number: int = 0
+    end: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One gateway; `clock` in ms since epoch. `draining` is set once it has been told to stop."""
+
+    config: Config
+    clock: Callable[[], int]
+    counters: Counters
+    limits: Limits
+    listeners: Listeners
+    livekit: LiveKit
+    webhooks: WebhookVerifier
+    storage: StorageBackend
+    lifecycle: Lifecycle
+    deferred: DeferredWrites
+    room_cleanup: RoomCleanup
+    dialer: Dialer
+    transfers: Transfers
+    inbound: InboundCalls
+    outbound: OutboundCalls
+    reconciler: Reconciler
+    deadline_loop: DeadlineLoop
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def close(self) -> None:
+        """End the background work; callbacks in progress get `callbacks.flush_timeout`."""
+        await self.dialer.close()
+        await self.deferred.close()
+        await self.storage.leader.release()
+        await self.storage.outbox.close(grace=self.config.callbacks.flush_timeout)
+
+
+SERVICES = web.AppKey("services", Services)
