@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 VALIDATOR := tests/jambonz/node_modules/.package-lock.json
 
-.PHONY: help install run demo test test-sip test-n8n soak lint bench clean
+.PHONY: help install run demo test test-sip test-n8n soak lint docs bench clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ lint: install  ## ruff, mypy, the import contracts, bandit, pip-audit
 	@$(BIN)/lint-imports
 	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml gateway agent
 	@$(BIN)/python .ci/audit.py constraints.txt
+
+docs: install  ## docs/http-api.md, from the endpoints' declarations
+	@$(BIN)/python -m gateway.tools.http_api > docs/http-api.md
 
 bench: install  ## measurements, side by side with the floor
 	@$(BIN)/python -m bench

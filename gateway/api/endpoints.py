@@ -1,7 +1,7 @@
-"""Endpoints: a decorator declares what a handler takes, answers and refuses, and applies it."""
+"""`Endpoint` declares what a handler takes, answers and refuses, and applies that."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, TypeAlias
 
 from aiohttp import web
@@ -45,28 +45,45 @@ class Request:
 Handler: TypeAlias = Callable[[Request], Awaitable[web.StreamResponse]]
 
 
+async def _no_handler(_: Request) -> web.StreamResponse:
+    raise TypeError("an Endpoint is used as a decorator: its handler is missing")
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What `@endpoint(...)` was given, with the handler. See there."""
+    """Decorates a handler; the route table and the OpenAPI document are made from it.
+
+    `authentication` None lets everyone in. `body` and `query` are checked before the handler runs;
+    `raw_body` is the JSON Schema of a body that the handler reads itself. `answers` by status,
+    None for no body. `headers` may come with a request, `response_headers` with the answer: name →
+    description. `raises` are the errors of the handler itself: those of authentication, schemas and
+    limits follow from the rest. `workload` bounds how many requests run at a time.
+    """
 
     method: str
     path: str
     summary: str
-    handler: Handler
+    _: KW_ONLY
     authentication: Authentication | None
-    body: Schema | None
-    body_required: bool
-    raw_body: Mapping[str, Any] | None
-    query: Schema | None
-    headers: Mapping[str, str]
     answers: Mapping[int, Shape | None]
-    answer_type: str
-    response_headers: Mapping[str, str]
-    extra_errors: tuple[ErrorCode, ...]
-    workload: Workload | None
+    body: Schema | None = None
+    body_required: bool = True
+    raw_body: Mapping[str, Any] | None = None
+    query: Schema | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    answer_type: str = "application/json"
+    response_headers: Mapping[str, str] = field(default_factory=dict)
+    raises: tuple[ErrorCode, ...] = ()
+    workload: Workload | None = None
+    handler: Handler = _no_handler
+
+    def __call__(self, handler: Handler) -> "Endpoint":
+        return replace(self, handler=handler)
 
     @property
     def route(self) -> web.RouteDef:
+        if self.method == "GET":
+            return web.get(self.path, self.handle)  # answers HEAD as well
         return web.route(self.method, self.path, self.handle)
 
     @property
@@ -85,7 +102,7 @@ class Endpoint:
             codes.append(ErrorCode.OVERLOADED)
         if self.workload is Workload.DISPATCHES:
             codes.append(ErrorCode.TOO_MANY_REQUESTS)
-        return tuple(dict.fromkeys([*codes, *self.extra_errors]))
+        return tuple(dict.fromkeys([*codes, *self.raises]))
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer `request`; with no slot left it is refused at once, its body unread."""
@@ -111,51 +128,3 @@ class Endpoint:
         if self.query:
             query = load_query(request, self.query)
         return await self.handler(Request(request, services, client, raw, body, query))
-
-
-def endpoint(
-    method: str,
-    path: str,
-    summary: str,
-    *,
-    authentication: Authentication | None,
-    body: type[Schema] | None = None,
-    body_required: bool = True,
-    raw_body: Mapping[str, Any] | None = None,
-    query: type[Schema] | None = None,
-    headers: Mapping[str, str] | None = None,
-    answers: Mapping[int, Shape | None],
-    answer_type: str = "application/json",
-    response_headers: Mapping[str, str] | None = None,
-    errors: tuple[ErrorCode, ...] = (),
-    workload: Workload | None = None,
-) -> Callable[[Handler], Endpoint]:
-    """Declare a handler's endpoint; the route table and the OpenAPI document are made from it.
-
-    `authentication` None lets everyone in. `body` and `query` are checked before the handler runs;
-    `raw_body` is the JSON Schema of a body that the handler reads itself. `answers` by status,
-    None for no body. `headers` may come with a request, `response_headers` with the answer: name →
-    description. `errors` are those that the handler itself raises: those of authentication,
-    schemas and limits follow from the rest. `workload` bounds how many requests run at a time.
-    """
-
-    def declare(handler: Handler) -> Endpoint:
-        return Endpoint(
-            method=method,
-            path=path,
-            summary=summary,
-            handler=handler,
-            authentication=authentication,
-            body=body() if body else None,
-            body_required=body_required,
-            raw_body=raw_body,
-            query=query() if query else None,
-            headers=headers or {},
-            answers=answers,
-            answer_type=answer_type,
-            response_headers=response_headers or {},
-            extra_errors=errors,
-            workload=workload,
-        )
-
-    return declare

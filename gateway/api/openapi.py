@@ -19,28 +19,33 @@ from gateway.errors import RETRY_AFTER_CODES, ErrorCode
 
 _SECURITY_SCHEMES: Mapping[str, Mapping[str, str]] = {
     "jambonzSignature": {
+        "x-name": "Jambonz-Signature",
         "type": "apiKey",
         "in": "header",
         "name": "Jambonz-Signature",
         "description": "t=<unix seconds>,v1=<hex of HMAC-SHA256(webhook secret, t + '.' + body)>",
     },
     "jambonzBasicAuth": {
+        "x-name": "basic auth",
         "type": "http",
         "scheme": "basic",
         "description": "a user name and password of JAMBONZ_WEBHOOK_AUTH",
     },
     "bearer": {
+        "x-name": "API key",
         "type": "http",
         "scheme": "bearer",
         "description": "an API key of GATEWAY_API_KEYS: role `read` to ask, `dispatch` to act",
     },
     "apiKey": {
+        "x-name": "API key",
         "type": "apiKey",
         "in": "header",
         "name": "X-API-Key",
         "description": "the same API key",
     },
     "livekitToken": {
+        "x-name": "JWT of the LiveKit key",
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
@@ -127,6 +132,8 @@ def _operation(endpoint: Endpoint, query: list[dict[str, Any]]) -> dict[str, Any
         "responses": {**_answers(endpoint), **_errors(endpoint.errors)},
         "security": [{scheme: []} for scheme in authentication.schemes] if authentication else [],
     }
+    if authentication and authentication.role:
+        operation["x-role"] = authentication.role
     if endpoint.body:
         content = _content(endpoint.body)
         operation["requestBody"] = {"required": endpoint.body_required, **content}

@@ -1,7 +1,4 @@
-"""One table of all doors: who may come in, and that nobody else does anything there.
-
-A door that the table does not know fails the test: whoever adds one says whose it is.
-"""
+"""Every endpoint refuses clients that do not authenticate, and does nothing for them."""
 
 import base64
 import hashlib
@@ -14,12 +11,13 @@ from typing import Any
 import pytest
 from livekit import api
 
+from gateway.api.auth import DISPATCH, JAMBONZ, LIVEKIT, READ, Authentication
 from gateway.api.client_address import ClientGroup
+from gateway.api.routes import ENDPOINTS
 from gateway.app import create_app
 from gateway.calls.destinations import Credentials
 from gateway.jambonz.basic_auth import encode
 from gateway.jambonz.signature import sign
-from gateway.security.api_keys import Role
 from tests.conftest import (
     DISPATCH_KEY,
     READ_KEY,
@@ -33,54 +31,42 @@ from tests.conftest import (
 )
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit
 
-HOOKS, READ, DISPATCH, TOKEN = "jambonz", Role.READ, Role.DISPATCH, "livekit"
-#: Whoever asks gets nothing that is not in the documentation, but for readiness.
-OPEN = "open"
-
-ENDPOINTS = {
-    ("POST", "/livekit-api"): HOOKS,
-    ("OPTIONS", "/livekit-api"): OPEN,
-    ("POST", "/livekit-api/dial-action"): HOOKS,
-    ("POST", "/livekit-api/call-status"): HOOKS,
-    ("POST", "/livekit-api/refer"): HOOKS,
-    ("POST", "/livekit-api/transfer-action"): HOOKS,
-    ("POST", "/livekit-api/queue-wait"): HOOKS,
-    ("POST", "/livekit-api/queue-action"): HOOKS,
-    ("POST", "/livekit-simple"): HOOKS,
-    ("POST", "/dispatch"): DISPATCH,
-    ("POST", "/livekit-api/calls/{call_id}/hangup"): DISPATCH,
-    ("POST", "/livekit-api/calls/{call_id}/transfer"): DISPATCH,
-    ("POST", "/livekit-api/calls/{call_id}/deliveries/{delivery_id}/retry"): DISPATCH,
-    ("GET", "/livekit-api/calls"): READ,
-    ("GET", "/livekit-api/calls/{call_id}"): READ,
-    ("GET", "/livekit-api/diagnostics"): READ,
-    ("GET", "/livekit-api/events"): READ,
-    ("GET", "/openapi.json"): READ,
-    ("POST", "/livekit-api/calls/{call_id}/report"): TOKEN,
-    ("POST", "/livekit/webhook"): TOKEN,
-    ("GET", "/healthz"): OPEN,
-    ("GET", "/readyz"): OPEN,
-}
-GUARDED = [door for door, whose in ENDPOINTS.items() if whose != OPEN]
-WITH_KEYS = [door for door, whose in ENDPOINTS.items() if isinstance(whose, Role)]
-ELSEWHERE = {"security": {str(door): ["192.0.2.1"] for door in ClientGroup}}
+#: By method and path, as declared.
+AUTHENTICATION = {(each.method, each.path): each.authentication for each in ENDPOINTS}
+GUARDED = [endpoint for endpoint, authentication in AUTHENTICATION.items() if authentication]
+WITH_DISPATCH_KEY = [
+    each for each, authentication in AUTHENTICATION.items() if authentication is DISPATCH
+]
+OPEN = [endpoint for endpoint, authentication in AUTHENTICATION.items() if not authentication]
+ELSEWHERE = {"security": {str(group): ["192.0.2.1"] for group in ClientGroup}}
 
 
-def test_the_table_has_every_door(make_config: ConfigMaker) -> None:
-    found = set()
+def test_only_these_endpoints_are_open_to_everyone() -> None:
+    assert OPEN == [("OPTIONS", "/livekit-api"), ("GET", "/healthz"), ("GET", "/readyz")]
+
+
+def test_only_these_endpoints_change_nothing_for_a_key_that_may_read() -> None:
+    read = [
+        endpoint for endpoint, authentication in AUTHENTICATION.items() if authentication is READ
+    ]
+    assert {method for method, _ in read} == {"GET"}
+
+
+def test_every_route_is_a_declared_endpoint(make_config: ConfigMaker) -> None:
+    routes = set()
     for route in create_app(make_config()).router.routes():
         resource = route.resource
         assert resource
-        found.add((route.method, resource.canonical))
+        routes.add((route.method, resource.canonical))
     # aiohttp answers HEAD by the handler of GET.
-    found -= {("HEAD", path) for method, path in found if method == "GET"}
-    assert found == ENDPOINTS.keys()
+    routes -= {("HEAD", path) for method, path in routes if method == "GET"}
+    assert routes == AUTHENTICATION.keys()
 
 
-def right(whose: str, body: bytes) -> dict[str, str]:
-    if whose == HOOKS:
+def right(whose: Authentication | None, body: bytes) -> dict[str, str]:
+    if whose is JAMBONZ:
         return {"Jambonz-Signature": sign(body, WEBHOOK_SECRET, at=int(time.time()))}
-    if whose == TOKEN:
+    if whose is LIVEKIT:
         return {"Authorization": token(body, KEY, SECRET)}
     return {"X-API-Key": DISPATCH_KEY}
 
@@ -90,20 +76,20 @@ def token(body: bytes, key: str, secret: str) -> str:
     return api.AccessToken(key, secret).with_sha256(digest).to_jwt()
 
 
-def wrong(whose: str, body: bytes) -> Iterator[dict[str, str]]:
-    """What proves nothing at a door of this kind."""
+def wrong(whose: Authentication | None, body: bytes) -> Iterator[dict[str, str]]:
+    """Headers that do not authenticate a client at such an endpoint."""
     other = secrets.token_hex(32)
     yield {}
     yield {"Authorization": ""}
     yield {"Authorization": "Bearer é\udcff".encode("utf-8", "surrogateescape").decode("latin-1")}
     yield {"X-Forwarded-For": "127.0.0.1", "Authorization": f"Bearer {other}"}
-    if whose == HOOKS:
+    if whose is JAMBONZ:
         yield {"X-API-Key": DISPATCH_KEY}
         yield {"Authorization": encode(Credentials("jambonz", WEBHOOK_SECRET))}
         yield {"Jambonz-Signature": sign(body, other, at=int(time.time()))}
         yield {"Jambonz-Signature": sign(body + b" ", WEBHOOK_SECRET, at=int(time.time()))}
         yield {"Jambonz-Signature": sign(body, WEBHOOK_SECRET, at=int(time.time()) - 3600)}
-    elif whose == TOKEN:
+    elif whose is LIVEKIT:
         yield {"X-API-Key": DISPATCH_KEY}
         yield {"Authorization": token(body, KEY, other)}
         yield {"Authorization": token(body, other, SECRET)}
@@ -117,13 +103,13 @@ def wrong(whose: str, body: bytes) -> Iterator[dict[str, str]]:
 
 
 class Visit:
-    """A gateway with a call that nobody here may touch, and what is asked of each door."""
+    """A gateway with one call, and requests that must not change it."""
 
     def __init__(self, gateway: Client, livekit: FakeLiveKit, call: dict[str, Any]) -> None:
         self._gateway = gateway
         self._livekit = livekit
         self._call = call
-        self._asked = len(livekit.requests)
+        self._requests = len(livekit.requests)
         self.body = json.dumps(
             {
                 "call_sid": call["jambonz"]["call_sid"],
@@ -134,17 +120,17 @@ class Visit:
         ).encode()
 
     async def refused(
-        self, door: tuple[str, str], headers: dict[str, str], status: int
+        self, endpoint: tuple[str, str], headers: dict[str, str], status: int
     ) -> dict[str, Any]:
-        """The door refuses with `status`, and nothing has come of it; the answer."""
-        method, path = door
+        """The endpoint refuses with `status` and asks LiveKit for nothing; the answer."""
+        method, path = endpoint
         path = path.replace("{call_id}", self._call["call_id"]).replace("{delivery_id}", "1")
-        told = {"Content-Type": "application/json", **headers}
+        all_headers = {"Content-Type": "application/json", **headers}
         data = None if method == "GET" else self.body
-        async with self._gateway.request(method, path, data=data, headers=told) as answer:
+        async with self._gateway.request(method, path, data=data, headers=all_headers) as answer:
             content: dict[str, Any] = await answer.json()
-            assert answer.status == status, (door, headers, content)
-        assert len(self._livekit.requests) == self._asked
+            assert answer.status == status, (endpoint, headers, content)
+        assert len(self._livekit.requests) == self._requests
         return content
 
     async def nothing_changed(self) -> None:
@@ -154,50 +140,52 @@ class Visit:
 
 @pytest.fixture
 async def visit(start_gateway: GatewayStarter, fake_livekit: FakeLiveKit) -> Visit:
-    # The watch must not ask LiveKit of itself meanwhile.
+    # The deadline loop must not send requests to LiveKit meanwhile.
     gateway = await start_gateway(monitor={"interval": 60})
     (dial,) = await jambonz_for(gateway).call_arrives()
     call = await shown(gateway, dial["headers"]["X-Call-Id"])
     return Visit(gateway, fake_livekit, call)
 
 
-@pytest.mark.parametrize("door", GUARDED)
-async def test_without_the_right_proof(visit: Visit, door: tuple[str, str]) -> None:
-    for headers in wrong(ENDPOINTS[door], visit.body):
-        await visit.refused(door, headers, 401)
+@pytest.mark.parametrize("endpoint", GUARDED)
+async def test_a_client_that_does_not_authenticate_is_refused(
+    visit: Visit, endpoint: tuple[str, str]
+) -> None:
+    for headers in wrong(AUTHENTICATION[endpoint], visit.body):
+        await visit.refused(endpoint, headers, 401)
     await visit.nothing_changed()
 
 
-@pytest.mark.parametrize("door", [door for door in WITH_KEYS if ENDPOINTS[door] is DISPATCH])
-async def test_with_a_key_that_may_only_read(visit: Visit, door: tuple[str, str]) -> None:
+@pytest.mark.parametrize("endpoint", WITH_DISPATCH_KEY)
+async def test_a_key_that_may_only_read_is_refused(visit: Visit, endpoint: tuple[str, str]) -> None:
     for headers in ({"X-API-Key": READ_KEY}, {"Authorization": f"Bearer {READ_KEY}"}):
-        refusal = await visit.refused(door, headers, 403)
+        refusal = await visit.refused(endpoint, headers, 403)
         assert refusal["error"] == "forbidden"
     await visit.nothing_changed()
 
 
-@pytest.mark.parametrize("door", GUARDED)
-async def test_from_an_address_that_is_not_on_the_list(
-    start_gateway: GatewayStarter, fake_livekit: FakeLiveKit, door: tuple[str, str]
+@pytest.mark.parametrize("endpoint", GUARDED)
+async def test_an_address_that_is_not_listed_is_refused(
+    start_gateway: GatewayStarter, fake_livekit: FakeLiveKit, endpoint: tuple[str, str]
 ) -> None:
-    """With the right proof too; what a header says of another address does not count."""
+    """Even with valid authentication, and whatever X-Forwarded-For says."""
     gateway = await start_gateway(monitor={"interval": 60}, **ELSEWHERE)
-    whose, body = ENDPOINTS[door], b"{}"
-    setting = {HOOKS: ClientGroup.JAMBONZ, TOKEN: ClientGroup.LIVEKIT}.get(whose, ClientGroup.API)
-    path = door[1].replace("{call_id}", "call-1").replace("{delivery_id}", "1")
+    whose, body = AUTHENTICATION[endpoint], b"{}"
+    assert whose
+    path = endpoint[1].replace("{call_id}", "call-1").replace("{delivery_id}", "1")
     for headers in (right(whose, body), {**right(whose, body), "X-Forwarded-For": "192.0.2.1"}):
-        async with gateway.request(door[0], path, data=body, headers=headers) as answer:
+        async with gateway.request(endpoint[0], path, data=body, headers=headers) as answer:
             refusal = await answer.json()
             assert (answer.status, refusal["error"]) == (403, "address_not_allowed")
             assert "127.0.0.1" in refusal["message"]
-            assert f"security.{setting}" in refusal["message"]
+            assert f"security.{whose.group}" in refusal["message"]
     assert not fake_livekit.requests
 
 
-@pytest.mark.parametrize("door", [door for door, whose in ENDPOINTS.items() if whose == OPEN])
-async def test_open_doors_are_open_to_every_address(
-    start_gateway: GatewayStarter, door: tuple[str, str]
+@pytest.mark.parametrize("endpoint", OPEN)
+async def test_open_endpoints_are_open_to_every_address(
+    start_gateway: GatewayStarter, endpoint: tuple[str, str]
 ) -> None:
     gateway = await start_gateway(**ELSEWHERE)
-    async with gateway.request(*door) as answer:
+    async with gateway.request(*endpoint) as answer:
         assert answer.status == 200

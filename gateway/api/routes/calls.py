@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from gateway.api.auth import DISPATCH, READ
-from gateway.api.endpoints import Request, endpoint
+from gateway.api.endpoints import Endpoint, Request
 from gateway.api.limits import Workload
 from gateway.api.schemas.hooks import TransferSchema
 from gateway.api.schemas.listing import ListQuery, ListQuerySchema, write_cursor
@@ -16,14 +16,14 @@ from gateway.errors import ApiError, ErrorCode
 WITHOUT_KEY = "a client without an API key"
 
 
-@endpoint(
+@Endpoint(
     "GET",
     "/livekit-api/calls",
     "Calls, newest first; ended ones with `include=ended` or a `status` that is an end",
     authentication=READ,
-    query=ListQuerySchema,
+    query=ListQuerySchema(),
     answers={200: CallsSchema},
-    errors=(ErrorCode.STORAGE_UNAVAILABLE,),
+    raises=(ErrorCode.STORAGE_UNAVAILABLE,),
     workload=Workload.NEW_CALLS,
 )
 async def list_calls(request: Request) -> web.Response:
@@ -39,25 +39,25 @@ async def list_calls(request: Request) -> web.Response:
     )
 
 
-@endpoint(
+@Endpoint(
     "GET",
     "/livekit-api/calls/{call_id}",
     "A call with its timeline, report and deliveries",
     authentication=READ,
     answers={200: CallSchema},
-    errors=(ErrorCode.NOT_FOUND, ErrorCode.STORAGE_UNAVAILABLE),
+    raises=(ErrorCode.NOT_FOUND, ErrorCode.STORAGE_UNAVAILABLE),
 )
 async def show_call(request: Request) -> web.Response:
     return await _call_response(request, await _call(request))
 
 
-@endpoint(
+@Endpoint(
     "POST",
     "/livekit-api/calls/{call_id}/hangup",
     "End a call",
     authentication=DISPATCH,
     answers={200: CallSchema},
-    errors=(ErrorCode.NOT_FOUND, ErrorCode.STORAGE_UNAVAILABLE),
+    raises=(ErrorCode.NOT_FOUND, ErrorCode.STORAGE_UNAVAILABLE),
 )
 async def hang_up(request: Request) -> web.Response:
     services, call = request.services, await _call(request)
@@ -73,15 +73,15 @@ async def hang_up(request: Request) -> web.Response:
     return await _call_response(request, call)
 
 
-@endpoint(
+@Endpoint(
     "POST",
     "/livekit-api/calls/{call_id}/transfer",
     "Transfer a call to `target`, by default to the call's own `transfer_target`",
     authentication=DISPATCH,
-    body=TransferSchema,
+    body=TransferSchema(),
     body_required=False,
     answers={200: CallSchema},
-    errors=(
+    raises=(
         ErrorCode.TRANSFER_NOT_ALLOWED,
         ErrorCode.NOT_FOUND,
         ErrorCode.NOT_ONGOING,
@@ -98,13 +98,13 @@ async def transfer(request: Request) -> web.Response:
     return await _call_response(request, call)
 
 
-@endpoint(
+@Endpoint(
     "POST",
     "/livekit-api/calls/{call_id}/deliveries/{delivery_id}/retry",
     "Deliver a callback once more",
     authentication=DISPATCH,
     answers={200: DeliverySchema},
-    errors=(ErrorCode.NOT_FOUND, ErrorCode.STORAGE_UNAVAILABLE),
+    raises=(ErrorCode.NOT_FOUND, ErrorCode.STORAGE_UNAVAILABLE),
 )
 async def retry_delivery(request: Request) -> web.Response:
     delivery_id = request.http.match_info["delivery_id"]

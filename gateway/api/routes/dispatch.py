@@ -6,7 +6,7 @@ import json
 from aiohttp import web
 
 from gateway.api.auth import DISPATCH
-from gateway.api.endpoints import Request, endpoint
+from gateway.api.endpoints import Endpoint, Request
 from gateway.api.limits import Workload
 from gateway.api.schemas.dispatch import DispatchRequest, DispatchSchema
 from gateway.api.schemas.responses import DispatchedSchema
@@ -16,17 +16,17 @@ from gateway.errors import ApiError, ErrorCode
 MAX_KEY_LENGTH = 255
 
 
-@endpoint(
+@Endpoint(
     "POST",
     "/dispatch",
     "Call a number and have an agent talk to the callee",
     authentication=DISPATCH,
-    body=DispatchSchema,
+    body=DispatchSchema(),
     headers={
         "Idempotency-Key": "requests with the same key are the same call; at most 255 characters"
     },
     answers={200: DispatchedSchema},
-    errors=(
+    raises=(
         ErrorCode.IDEMPOTENCY_KEY_REUSED,
         ErrorCode.TOO_MANY_CALLS,
         ErrorCode.LIVEKIT_REFUSED,

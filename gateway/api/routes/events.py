@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from gateway.api.auth import READ
-from gateway.api.endpoints import Request, endpoint
+from gateway.api.endpoints import Endpoint, Request
 from gateway.errors import ApiError, ErrorCode
 from gateway.storage.feed import FeedEntry
 
@@ -19,7 +19,7 @@ MAX_LISTENERS = 100
 HEARTBEAT = 15.0
 
 
-@endpoint(
+@Endpoint(
     "GET",
     "/livekit-api/events",
     "Changes of calls as they happen: server-sent events",
@@ -27,7 +27,7 @@ HEARTBEAT = 15.0
     headers={"Last-Event-ID": "id of the last event received: later ones are replayed"},
     answers={200: {"type": "string", "description": "events `call` with {event, call}, `missed`"}},
     answer_type="text/event-stream",
-    errors=(ErrorCode.OVERLOADED, ErrorCode.STORAGE_UNAVAILABLE),
+    raises=(ErrorCode.OVERLOADED, ErrorCode.STORAGE_UNAVAILABLE),
 )
 async def events(request: Request) -> web.StreamResponse:
     listeners = request.services.listeners

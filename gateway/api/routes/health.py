@@ -4,13 +4,13 @@ from aiohttp import web
 
 from gateway import __version__
 from gateway.api.auth import READ
-from gateway.api.endpoints import Request, endpoint
+from gateway.api.endpoints import Endpoint, Request
 from gateway.api.schemas.responses import DiagnosticsSchema, HealthSchema, ReadinessSchema
 from gateway.api.services import Services
 from gateway.errors import LiveKitError, StorageUnavailable
 
 
-@endpoint(
+@Endpoint(
     "GET",
     "/healthz",
     "Whether the process lives",
@@ -21,7 +21,7 @@ async def healthz(request: Request) -> web.Response:
     return web.json_response({"status": "ok"})
 
 
-@endpoint(
+@Endpoint(
     "GET",
     "/readyz",
     "Whether a balancer should send calls to this gateway, and if not why",
@@ -40,7 +40,7 @@ async def readyz(request: Request) -> web.Response:
     return web.json_response(body, status=200 if ready else 503)
 
 
-@endpoint(
+@Endpoint(
     "GET",
     "/livekit-api/diagnostics",
     "Counters of this process since it started",

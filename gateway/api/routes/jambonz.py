@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from gateway.api.auth import JAMBONZ
-from gateway.api.endpoints import Request, endpoint
+from gateway.api.endpoints import Endpoint, Request
 from gateway.api.limits import Workload
 from gateway.api.schemas.hooks import (
     CallHookSchema,
@@ -37,12 +37,12 @@ APPLICATION_SETTINGS = {
 }
 
 
-@endpoint(
+@Endpoint(
     "POST",
     "/livekit-api",
     "Call hook: a call arrives",
     authentication=JAMBONZ,
-    body=CallHookSchema,
+    body=CallHookSchema(),
     answers={200: VERBS},
     workload=Workload.NEW_CALLS,
 )
@@ -51,7 +51,7 @@ async def call_hook(request: Request) -> web.Response:
     return web.json_response(await request.services.inbound.on_call(hook))
 
 
-@endpoint(
+@Endpoint(
     "OPTIONS",
     "/livekit-api",
     "The settings that the Jambonz portal offers for an application",
@@ -62,13 +62,13 @@ async def application_settings(request: Request) -> web.Response:
     return web.json_response(APPLICATION_SETTINGS)
 
 
-@endpoint(
+@Endpoint(
     "POST",
     "/livekit-api/dial-action",
     "Action hook of a `dial`: `[]`, or verbs for the fallback",
     authentication=JAMBONZ,
-    body=DialHookSchema,
-    query=FallbackQuerySchema,
+    body=DialHookSchema(),
+    query=FallbackQuerySchema(),
     answers={200: VERBS},
 )
 async def dial_action(request: Request) -> web.Response:
@@ -77,12 +77,12 @@ async def dial_action(request: Request) -> web.Response:
     return web.json_response(await request.services.inbound.on_dial_action(hook, fallback=fallback))
 
 
-@endpoint(
+@Endpoint(
     "POST",
     "/livekit-api/call-status",
     "Call status hook: the status of a leg has changed",
     authentication=JAMBONZ,
-    body=StatusHookSchema,
+    body=StatusHookSchema(),
     answers={204: None},
 )
 async def call_status(request: Request) -> web.Response:
@@ -91,14 +91,14 @@ async def call_status(request: Request) -> web.Response:
     return web.Response(status=204)
 
 
-@endpoint(
+@Endpoint(
     "POST",
     "/livekit-api/refer",
     "Refer hook: verbs for the transfer; Jambonz answers the REFER with an error's HTTP status",
     authentication=JAMBONZ,
-    body=ReferHookSchema,
+    body=ReferHookSchema(),
     answers={200: VERBS},
-    errors=(
+    raises=(
         ErrorCode.BAD_REFER_TO,
         ErrorCode.TRANSFER_NOT_ALLOWED,
         ErrorCode.NOT_FOUND,
@@ -111,13 +111,13 @@ async def refer(request: Request) -> web.Response:
     return web.json_response(await request.services.transfers.on_refer(hook))
 
 
-@endpoint(
+@Endpoint(
     "POST",
     "/livekit-api/transfer-action",
     "Action hook of a transfer's `dial`: `[]`, or verbs for the fallback",
     authentication=JAMBONZ,
-    body=DialHookSchema,
-    query=CallIdQuerySchema,
+    body=DialHookSchema(),
+    query=CallIdQuerySchema(),
     answers={200: VERBS},
 )
 async def transfer_action(request: Request) -> web.Response:
@@ -126,13 +126,13 @@ async def transfer_action(request: Request) -> web.Response:
     return web.json_response(await request.services.transfers.on_transfer_action(hook, call_id))
 
 
-@endpoint(
+@Endpoint(
     "POST",
     "/livekit-api/queue-wait",
     "Wait hook of an `enqueue`: what the caller hears, or `leave`",
     authentication=JAMBONZ,
-    body=WaitHookSchema,
-    query=CallIdQuerySchema,
+    body=WaitHookSchema(),
+    query=CallIdQuerySchema(),
     answers={200: VERBS},
 )
 async def queue_wait(request: Request) -> web.Response:
@@ -140,13 +140,13 @@ async def queue_wait(request: Request) -> web.Response:
     return web.json_response(await request.services.inbound.on_queue_wait(call_id))
 
 
-@endpoint(
+@Endpoint(
     "POST",
     "/livekit-api/queue-action",
     "Action hook of an `enqueue`: the caller has left the queue",
     authentication=JAMBONZ,
-    body=QueueHookSchema,
-    query=CallIdQuerySchema,
+    body=QueueHookSchema(),
+    query=CallIdQuerySchema(),
     answers={200: VERBS},
 )
 async def queue_action(request: Request) -> web.Response:

@@ -7,7 +7,7 @@ import structlog
 from aiohttp import web
 
 from gateway.api.auth import JAMBONZ
-from gateway.api.endpoints import Request, endpoint
+from gateway.api.endpoints import Endpoint, Request
 from gateway.api.limits import Workload
 from gateway.api.schemas.hooks import CallHookSchema
 from gateway.api.schemas.responses import VerbSchema
@@ -24,12 +24,12 @@ log = structlog.get_logger()
 DEPRECATED = datetime(2026, 11, 21, tzinfo=UTC)
 
 
-@endpoint(
+@Endpoint(
     "POST",
     "/livekit-simple",
     "The old route: a `dial` to the static trunk",
     authentication=JAMBONZ,
-    body=CallHookSchema,
+    body=CallHookSchema(),
     answers={200: VerbSchema(many=True)},
     response_headers={
         "Deprecation": "since when applications are asked to move (RFC 9745)",

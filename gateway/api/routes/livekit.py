@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from gateway.api.auth import LIVEKIT
-from gateway.api.endpoints import Request, endpoint
+from gateway.api.endpoints import Endpoint, Request
 from gateway.api.schemas.hooks import AgentReport, AgentReportSchema
 from gateway.api.schemas.webhook import WEBHOOK_EVENT
 from gateway.calls.call import Event
@@ -11,14 +11,14 @@ from gateway.errors import ApiError, ErrorCode
 from gateway.livekit.webhooks import MalformedEvent, read_webhook
 
 
-@endpoint(
+@Endpoint(
     "POST",
     "/livekit/webhook",
     "A webhook event of LiveKit",
     authentication=LIVEKIT,
     raw_body=WEBHOOK_EVENT,
     answers={204: None},
-    errors=(ErrorCode.NOT_AN_EVENT,),
+    raises=(ErrorCode.NOT_AN_EVENT,),
 )
 async def webhook(request: Request) -> web.Response:
     services, now = request.services, request.services.clock()
@@ -31,14 +31,14 @@ async def webhook(request: Request) -> web.Response:
     return web.Response(status=204)
 
 
-@endpoint(
+@Endpoint(
     "POST",
     "/livekit-api/calls/{call_id}/report",
     "The agent worker reports on a call",
     authentication=LIVEKIT,
-    body=AgentReportSchema,
+    body=AgentReportSchema(),
     answers={204: None},
-    errors=(ErrorCode.STORAGE_UNAVAILABLE,),
+    raises=(ErrorCode.STORAGE_UNAVAILABLE,),
 )
 async def report(request: Request) -> web.Response:
     content: AgentReport = request.body

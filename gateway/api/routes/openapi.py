@@ -7,14 +7,14 @@ from functools import cache
 from aiohttp import web
 
 from gateway.api.auth import READ
-from gateway.api.endpoints import Endpoint, Request, endpoint
+from gateway.api.endpoints import Endpoint, Request
 from gateway.api.openapi import document
 
 
 def with_openapi(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
     """`endpoints`, and the one that describes all of them, itself included."""
 
-    @endpoint(
+    @Endpoint(
         "GET",
         "/openapi.json",
         "This document",
