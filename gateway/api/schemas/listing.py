@@ -11,12 +11,12 @@ from marshmallow import RAISE, Schema, ValidationError, fields, post_load, valid
 from gateway.calls.call import CallStatus, Direction
 from gateway.storage.registry import CallFilter, Position
 
-#: In ms since epoch: the year 5138, and what every number type has room for.
+#: The latest time that a query may name, in ms since epoch: in the year 5138.
 LATEST = 99_999_999_999_999
 
 
 class Cursor(fields.Field[Position]):
-    """Where the previous page ended. Opaque to its users: base64url of JSON."""
+    """Where the previous page ended; base64url of JSON, opaque to clients."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Position:
         try:
@@ -24,14 +24,14 @@ class Cursor(fields.Field[Position]):
             _moment(start)
             call_id.encode()
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise ValidationError("Must be a next_cursor that was given out here.") from error
+            raise ValidationError("Must be a next_cursor of an earlier page.") from error
         return start, call_id
 
 
 def _moment(value: int) -> int:
     """`value` in ms since epoch. Raises ValueError."""
     if not isinstance(value, int) or not 0 <= value <= LATEST:
-        raise ValueError(f"{value} is no moment")
+        raise ValueError(f"{value} is not a time")
     return value
 
 
@@ -81,5 +81,5 @@ class ListQuerySchema(Schema):
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> ListQuery:
         limit, after = data.pop("limit"), data.pop("cursor")
-        wanted = CallFilter(include_ended=data.pop("include") == "ended", **data)
-        return ListQuery(wanted, limit, after)
+        call_filter = CallFilter(include_ended=data.pop("include") == "ended", **data)
+        return ListQuery(call_filter, limit, after)
