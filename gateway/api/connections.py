@@ -40,7 +40,7 @@ class Connection(web.RequestHandler):
 
     This one also bounds the number of connections, the time that a request's headers take (from
     the connection, or from their first byte on an idle one) and their total size while they
-    arrive. It reads aiohttp's private `_waiter`, hence `aiohttp ~=3.14` in setup.cfg.
+    arrive. It reads aiohttp's private `_waiter`, hence `aiohttp ~=3.14.4` in setup.cfg.
     """
 
     __slots__ = ("_connections", "_header_bytes", "_timer")
