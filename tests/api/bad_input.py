@@ -1,16 +1,18 @@
-"""Bad input for every door, and what answers it: a table for each kind of visitor."""
+"""Bad input for every endpoint and the error it gets: a table for each client group."""
 
 import base64
 from collections.abc import Mapping
 
+from gateway.api.routes import ENDPOINTS
+from gateway.errors import ErrorCode
 from tests.conftest import READ_KEY
 
 JSON = {"Content-Type": "application/json"}
 LEG = {"call_sid": "1", "call_status": "trying"}
-ORDER = {"destination": "61491570156", "account_code": "em-tech-01"}
+DISPATCH_BODY = {"destination": "61491570156", "account_code": "em-tech-01"}
 
 CALL_HOOK = "POST /livekit-api"
-SIMPLE = "POST /livekit-simple"
+LEGACY = "POST /livekit-simple"
 DIAL = "POST /livekit-api/dial-action"
 STATUS = "POST /livekit-api/call-status"
 REFER = "POST /livekit-api/refer"
@@ -25,14 +27,11 @@ TRANSFER = "POST /livekit-api/calls/{call_id}/transfer"
 RETRY = "POST /livekit-api/calls/{call_id}/deliveries/{delivery_id}/retry"
 REPORT = "POST /livekit-api/calls/{call_id}/report"
 WEBHOOK = "POST /livekit/webhook"
-LISTEN = "GET /livekit-api/events"
-DIAGNOSTICS = "GET /livekit-api/diagnostics"
-OPENAPI = "GET /openapi.json"
 
 OF_CALL = "?call_id=call-1"
-#: Every door that reads JSON, with the query it wants.
+#: Every endpoint that reads JSON, with the query it requires.
 READS_JSON = {
-    **dict.fromkeys((CALL_HOOK, SIMPLE, DIAL, STATUS, REFER, DISPATCH, TRANSFER, REPORT), ""),
+    **dict.fromkeys((CALL_HOOK, LEGACY, DIAL, STATUS, REFER, DISPATCH, TRANSFER, REPORT), ""),
     **dict.fromkeys((TRANSFERRED, WAIT, QUEUE), OF_CALL),
 }
 
@@ -63,8 +62,8 @@ NO_JSON: dict[str, tuple[bytes, Mapping[str, str], int, str]] = {
 
 #: Jambonz: its fields that are missing or of the wrong kind. All are 422 `invalid`.
 HOOKS: list[tuple[str, object, str]] = [
-    *((door, {}, "call_sid") for door in (CALL_HOOK, SIMPLE, DIAL, STATUS, REFER)),
-    *((door + OF_CALL, {}, "call_sid") for door in (TRANSFERRED, QUEUE)),
+    *((endpoint, {}, "call_sid") for endpoint in (CALL_HOOK, LEGACY, DIAL, STATUS, REFER)),
+    *((endpoint + OF_CALL, {}, "call_sid") for endpoint in (TRANSFERRED, QUEUE)),
     (CALL_HOOK, {"call_sid": ""}, "call_sid"),
     (CALL_HOOK, {"call_sid": "1" * 129}, "call_sid"),
     (CALL_HOOK, {"call_sid": {"a": 1}}, "call_sid"),
@@ -73,7 +72,7 @@ HOOKS: list[tuple[str, object, str]] = [
     (CALL_HOOK, {"call_sid": "1", "sip": "INVITE"}, "sip"),
     (CALL_HOOK, {"call_sid": "1", "sip": {"headers": [1]}}, "sip"),
     (CALL_HOOK, {"call_sid": "1", "env_vars": [1]}, "env_vars"),
-    (SIMPLE, {"call_sid": "1", "to": {}}, "to"),
+    (LEGACY, {"call_sid": "1", "to": {}}, "to"),
     (DIAL, {**LEG, "call_status": {}}, "call_status"),
     (DIAL, {**LEG, "dial_call_status": 1}, "dial_call_status"),
     (DIAL + "?fallback=x", LEG, "fallback"),
@@ -94,38 +93,38 @@ HOOKS: list[tuple[str, object, str]] = [
 ]
 
 #: n8n: the fields of a dispatch. All are 422 `invalid`.
-ORDERS: list[tuple[object, str]] = [
+DISPATCHES: list[tuple[object, str]] = [
     ({"account_code": "1"}, "destination"),
     ({"destination": "61491570156"}, "account_code"),
-    ({**ORDER, "destination": 61491570156}, "destination"),
-    ({**ORDER, "destination": "+1 555 0100"}, "destination"),
-    ({**ORDER, "destination": "sip:a@b;transport=tcp"}, "destination"),
-    ({**ORDER, "destination": "tel:٣٣٣"}, "destination"),
-    ({**ORDER, "account_code": "a\r\nX-Injected: 1"}, "account_code"),
-    ({**ORDER, "account_code": "a\x00"}, "account_code"),
-    ({**ORDER, "account_code": "a" * 129}, "account_code"),
-    ({**ORDER, "transfer_target": "the boss"}, "transfer_target"),
-    ({**ORDER, "caller_id": '"><sip:x>'}, "caller_id"),
-    ({**ORDER, "caller_number": ""}, "caller_number"),
-    ({**ORDER, "caller_name": None}, "caller_name"),
-    ({**ORDER, "metadata": []}, "metadata"),
-    ({**ORDER, "metadata": {"gateway": 1}}, "metadata"),
-    ({**ORDER, "metadata": {"caller_id": 1}}, "metadata"),
-    ({**ORDER, "agent_name": "a" * 129}, "agent_name"),
-    ({**ORDER, "session_options": "fast"}, "session_options"),
-    ({**ORDER, "max_call_duration": 9}, "max_call_duration"),
-    ({**ORDER, "max_call_duration": 10**300}, "max_call_duration"),
-    ({**ORDER, "ringing_timeout": 121}, "ringing_timeout"),
-    ({**ORDER, "ringing_timeout": True}, "ringing_timeout"),
-    ({**ORDER, "record_call": "perhaps"}, "record_call"),
-    ({**ORDER, "wait": "for ever"}, "wait"),
-    ({**ORDER, "callback_url": "ftp://example.com/"}, "callback_url"),
-    ({**ORDER, "callback_url": "http://[::1"}, "callback_url"),
-    ({**ORDER, "callback_url": "http://127.0.0.1/"}, "callback_url"),
-    ({**ORDER, "callback_url": "http://a:99999/"}, "callback_url"),
-    ({**ORDER, "callback_events": ["call_lost"]}, "callback_events"),
-    ({**ORDER, "idempotency_key": "k" * 256}, "idempotency_key"),
-    ({**ORDER, "destnation": "61491570156"}, "destnation"),
+    ({**DISPATCH_BODY, "destination": 61491570156}, "destination"),
+    ({**DISPATCH_BODY, "destination": "+1 555 0100"}, "destination"),
+    ({**DISPATCH_BODY, "destination": "sip:a@b;transport=tcp"}, "destination"),
+    ({**DISPATCH_BODY, "destination": "tel:٣٣٣"}, "destination"),
+    ({**DISPATCH_BODY, "account_code": "a\r\nX-Injected: 1"}, "account_code"),
+    ({**DISPATCH_BODY, "account_code": "a\x00"}, "account_code"),
+    ({**DISPATCH_BODY, "account_code": "a" * 129}, "account_code"),
+    ({**DISPATCH_BODY, "transfer_target": "the boss"}, "transfer_target"),
+    ({**DISPATCH_BODY, "caller_id": '"><sip:x>'}, "caller_id"),
+    ({**DISPATCH_BODY, "caller_number": ""}, "caller_number"),
+    ({**DISPATCH_BODY, "caller_name": None}, "caller_name"),
+    ({**DISPATCH_BODY, "metadata": []}, "metadata"),
+    ({**DISPATCH_BODY, "metadata": {"gateway": 1}}, "metadata"),
+    ({**DISPATCH_BODY, "metadata": {"caller_id": 1}}, "metadata"),
+    ({**DISPATCH_BODY, "agent_name": "a" * 129}, "agent_name"),
+    ({**DISPATCH_BODY, "session_options": "fast"}, "session_options"),
+    ({**DISPATCH_BODY, "max_call_duration": 9}, "max_call_duration"),
+    ({**DISPATCH_BODY, "max_call_duration": 10**300}, "max_call_duration"),
+    ({**DISPATCH_BODY, "ringing_timeout": 121}, "ringing_timeout"),
+    ({**DISPATCH_BODY, "ringing_timeout": True}, "ringing_timeout"),
+    ({**DISPATCH_BODY, "record_call": "perhaps"}, "record_call"),
+    ({**DISPATCH_BODY, "wait": "for ever"}, "wait"),
+    ({**DISPATCH_BODY, "callback_url": "ftp://example.com/"}, "callback_url"),
+    ({**DISPATCH_BODY, "callback_url": "http://[::1"}, "callback_url"),
+    ({**DISPATCH_BODY, "callback_url": "http://127.0.0.1/"}, "callback_url"),
+    ({**DISPATCH_BODY, "callback_url": "http://a:99999/"}, "callback_url"),
+    ({**DISPATCH_BODY, "callback_events": ["call_lost"]}, "callback_events"),
+    ({**DISPATCH_BODY, "idempotency_key": "k" * 256}, "idempotency_key"),
+    ({**DISPATCH_BODY, "destnation": "61491570156"}, "destnation"),
 ]
 
 #: What is no position in a list; the last one has half a surrogate pair in it.
@@ -138,7 +137,7 @@ CURSORS = [
     base64.urlsafe_b64encode(rb'[1, "\ud800"]').decode(),
 ]
 #: Ops: queries, ids and bodies.
-ASKED: list[tuple[str, object, int, str, str]] = [
+OPS_REQUESTS: list[tuple[str, object, int, str, str]] = [
     (CALLS + "?limit=0", None, 422, "invalid", "limit"),
     (CALLS + "?limit=201", None, 422, "invalid", "limit"),
     (CALLS + "?limit=many", None, 422, "invalid", "limit"),
@@ -205,16 +204,16 @@ EVENTS = [
     b'{"event": "x", "y": ' + b"[" * 100_000,
 ]
 
-#: Who is asked for a proof, and with what code wrong ones are refused. All are 401.
-UNPROVEN = {
-    "unauthorized": (
-        *(CALLS, CALL, LISTEN, HANG_UP, TRANSFER, RETRY),
-        *(DISPATCH, DIAGNOSTICS, OPENAPI),
-    ),
-    "bad_signature": (CALL_HOOK, SIMPLE, DIAL, STATUS, REFER, TRANSFERRED, WAIT, QUEUE),
-    "bad_token": (REPORT, WEBHOOK),
+#: The endpoints by the code that wrong credentials are refused with. All are 401.
+UNAUTHENTICATED = {
+    code: tuple(
+        f"{endpoint.method} {endpoint.path}"
+        for endpoint in ENDPOINTS
+        if endpoint.authentication and code in endpoint.authentication.errors
+    )
+    for code in (ErrorCode.UNAUTHORIZED, ErrorCode.BAD_SIGNATURE, ErrorCode.BAD_TOKEN)
 }
-WRONG_PROOFS: dict[str, list[dict[str, str]]] = {
+WRONG_CREDENTIALS: dict[str, list[dict[str, str]]] = {
     "unauthorized": [
         {},
         {"X-API-Key": ""},
@@ -239,5 +238,5 @@ WRONG_PROOFS: dict[str, list[dict[str, str]]] = {
     ],
 }
 
-#: Doors that read nothing, and so answer as ever.
-READS_NOTHING = ["GET /healthz", "GET /readyz", "OPTIONS /livekit-api"]
+#: Endpoints that are open to everyone: they read nothing of a request.
+OPEN = [f"{each.method} {each.path}" for each in ENDPOINTS if each.authentication is None]

@@ -1,4 +1,4 @@
-"""What each kind of visitor proves itself with."""
+"""The credentials of each client group."""
 
 import base64
 import hashlib
@@ -11,8 +11,8 @@ from tests.conftest import DISPATCH_KEY, WEBHOOK_SECRET
 from tests.fakes.livekit import KEY, SECRET
 
 
-def proof_for(path: str, body: bytes) -> dict[str, str]:
-    """Headers that let `body` in at `path`, whoever's door that is."""
+def credentials_for(path: str, body: bytes) -> dict[str, str]:
+    """Headers that authenticate a request with `body` to the endpoint at `path`."""
     if path.startswith("/livekit/") or path.endswith("/report"):
         digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
         return {"Authorization": api.AccessToken(KEY, SECRET).with_sha256(digest).to_jwt()}

@@ -1,4 +1,4 @@
-"""Bad input gets a clear answer: never a 500, never a call that is only half there."""
+"""Bad input gets a clear error: never a 500, never half a call."""
 
 import asyncio
 import io
@@ -11,50 +11,50 @@ from yarl import URL
 
 from gateway.app import create_app
 from tests.api.bad_input import (
-    ASKED,
     CALL_HOOK,
     DIAL,
     DISPATCH,
+    DISPATCH_BODY,
+    DISPATCHES,
     EVENTS,
     HANG_UP,
     HOOKS,
     JSON,
     LEG,
     NO_JSON,
-    ORDER,
-    ORDERS,
+    OPEN,
+    OPS_REQUESTS,
     READS_JSON,
-    READS_NOTHING,
     REFER,
     REPORT,
     REPORTS,
     RETRY,
     TRANSFER,
-    UNPROVEN,
+    UNAUTHENTICATED,
     WEBHOOK,
-    WRONG_PROOFS,
+    WRONG_CREDENTIALS,
 )
-from tests.api.clients import proof_for
+from tests.api.clients import credentials_for
 from tests.conftest import READ_KEY, Client, GatewayStarter, config_for, jambonz_for, listed, shown
 from tests.fakes.livekit import FakeLiveKit
 
 
 @pytest.fixture
 async def gateway(start_gateway: GatewayStarter) -> Client:
-    """Its watch stands still, so that nobody but the visitor asks LiveKit."""
+    """A gateway whose deadline loop sends no requests to LiveKit during a test."""
     return await start_gateway(monitor={"interval": 60}, transfer={"allowed": ["+1555*"]})
 
 
 @pytest.fixture
 async def call_id(gateway: Client) -> str:
-    """A call that is there, for bad input to leave alone."""
+    """An active call, which bad input must not change."""
     (dial,) = await jambonz_for(gateway).call_arrives()
     registered: str = dial["headers"]["X-Call-Id"]
     return registered
 
 
-class Visitor:
-    """Knocks at doors, `proven` or not, and sees that nothing came of it."""
+class Sender:
+    """Sends bad requests, `authenticated` or not, and checks that they change nothing."""
 
     def __init__(self, gateway: Client, livekit: FakeLiveKit, call_id: str) -> None:
         self._gateway = gateway
@@ -62,26 +62,26 @@ class Visitor:
         self._call_id = call_id
 
     async def refused(
-        self, door: str, body: bytes, headers: Mapping[str, str], *, proven: bool = True
+        self, endpoint: str, body: bytes, headers: Mapping[str, str], *, authenticated: bool = True
     ) -> tuple[int, str, list[str]]:
-        """The status, the code and the fields it names."""
+        """The status, the error code and the fields that `details` names."""
         before = await self._state()
-        status, error = await self.knock(door, body, headers, proven=proven)
+        status, error = await self.send(endpoint, body, headers, authenticated=authenticated)
         assert await self._state() == before
         assert error["message"]
         return status, error["error"], list(error.get("details", {}))
 
-    async def knock(
-        self, door: str, body: bytes, headers: Mapping[str, str], *, proven: bool = True
+    async def send(
+        self, endpoint: str, body: bytes, headers: Mapping[str, str], *, authenticated: bool = True
     ) -> tuple[int, Any]:
-        method, _, path = door.partition(" ")
+        method, _, path = endpoint.partition(" ")
         path = path.replace("{call_id}", self._call_id).replace("{delivery_id}", "dlv_x")
-        proof = proof_for(path.partition("?")[0], body) if proven else {}
+        credentials = credentials_for(path.partition("?")[0], body) if authenticated else {}
         async with self._gateway.session.request(
             method,
             URL(str(self._gateway.make_url("/")).rstrip("/") + path, encoded=True),
             data=io.BytesIO(body),
-            headers={**proof, **headers},
+            headers={**credentials, **headers},
         ) as answer:
             return answer.status, await answer.json()
 
@@ -91,97 +91,107 @@ class Visitor:
 
 
 @pytest.fixture
-def client(gateway: Client, fake_livekit: FakeLiveKit, call_id: str) -> Visitor:
-    return Visitor(gateway, fake_livekit, call_id)
+def client(gateway: Client, fake_livekit: FakeLiveKit, call_id: str) -> Sender:
+    return Sender(gateway, fake_livekit, call_id)
 
 
 @pytest.mark.parametrize("case", NO_JSON)
-@pytest.mark.parametrize("door", READS_JSON)
-async def test_what_is_no_json_object(client: Visitor, door: str, case: str) -> None:
+@pytest.mark.parametrize("endpoint", READS_JSON)
+async def test_a_body_that_is_no_json_object_is_refused(
+    client: Sender, endpoint: str, case: str
+) -> None:
     body, headers, status, code = NO_JSON[case]
-    answered = await client.refused(door + READS_JSON[door], body, headers)
+    answered = await client.refused(endpoint + READS_JSON[endpoint], body, headers)
     assert answered[:2] == (status, code)
 
 
-@pytest.mark.parametrize("door", [door for door in READS_JSON if door != TRANSFER])
-async def test_no_body(client: Visitor, door: str) -> None:
-    answered = await client.refused(door + READS_JSON[door], b"", JSON)
+@pytest.mark.parametrize("endpoint", [endpoint for endpoint in READS_JSON if endpoint != TRANSFER])
+async def test_a_missing_body_is_refused(client: Sender, endpoint: str) -> None:
+    answered = await client.refused(endpoint + READS_JSON[endpoint], b"", JSON)
     assert answered == (400, "not_json", [])
 
 
-@pytest.mark.parametrize(("door", "content", "field"), HOOKS)
-async def test_hooks(client: Visitor, door: str, content: object, field: str) -> None:
-    answered = await client.refused(door, _json(content), JSON)
+@pytest.mark.parametrize(("endpoint", "content", "field"), HOOKS)
+async def test_a_bad_hook_is_refused(
+    client: Sender, endpoint: str, content: object, field: str
+) -> None:
+    answered = await client.refused(endpoint, _json(content), JSON)
     assert answered[:2] == (422, "invalid")
     assert field in answered[2]
 
 
-@pytest.mark.parametrize(("content", "field"), ORDERS)
-async def test_dispatches(client: Visitor, content: object, field: str) -> None:
+@pytest.mark.parametrize(("content", "field"), DISPATCHES)
+async def test_a_bad_dispatch_is_refused(client: Sender, content: object, field: str) -> None:
     answered = await client.refused(DISPATCH, _json(content), JSON)
     assert answered == (422, "invalid", [field])
 
 
-async def test_an_idempotency_key_that_is_too_long(client: Visitor) -> None:
-    answered = await client.refused(DISPATCH, _json(ORDER), {**JSON, "Idempotency-Key": "k" * 256})
+async def test_an_idempotency_key_that_is_too_long_is_refused(client: Sender) -> None:
+    answered = await client.refused(
+        DISPATCH, _json(DISPATCH_BODY), {**JSON, "Idempotency-Key": "k" * 256}
+    )
     assert answered[:2] == (422, "invalid")
 
 
-@pytest.mark.parametrize("asked", ASKED)
-async def test_what_ops_ask(client: Visitor, asked: tuple[str, object, int, str, str]) -> None:
-    door, content, status, code, field = asked
+@pytest.mark.parametrize("case", OPS_REQUESTS)
+async def test_a_bad_ops_request_is_refused(
+    client: Sender, case: tuple[str, object, int, str, str]
+) -> None:
+    endpoint, content, status, code, field = case
     body = b"" if content is None else _json(content)
-    answered = await client.refused(door, body, JSON)
+    answered = await client.refused(endpoint, body, JSON)
     assert answered == (status, code, [field] if field else [])
 
 
 @pytest.mark.parametrize(("content", "field"), REPORTS)
-async def test_reports(client: Visitor, content: object, field: str) -> None:
+async def test_a_bad_report_is_refused(client: Sender, content: object, field: str) -> None:
     answered = await client.refused(REPORT, _json(content), JSON)
     assert answered == (422, "invalid", [field])
 
 
 @pytest.mark.parametrize("body", EVENTS, ids=range(len(EVENTS)))
-async def test_webhooks(client: Visitor, body: bytes) -> None:
+async def test_a_bad_webhook_is_refused(client: Sender, body: bytes) -> None:
     headers = {"Content-Type": "application/webhook+json"}
     assert await client.refused(WEBHOOK, body, headers) == (400, "not_an_event", [])
 
 
 @pytest.mark.parametrize(
-    ("code", "door", "headers"),
+    ("code", "endpoint", "headers"),
     [
-        (code, door, headers)
-        for code, doors in UNPROVEN.items()
-        for door in doors
-        for headers in WRONG_PROOFS[code]
+        (code, endpoint, headers)
+        for code, endpoints in UNAUTHENTICATED.items()
+        for endpoint in endpoints
+        for headers in WRONG_CREDENTIALS[code]
     ],
 )
-async def test_proofs(client: Visitor, code: str, door: str, headers: dict[str, str]) -> None:
-    answered = await client.refused(door, b"{}", {**JSON, **headers}, proven=False)
+async def test_wrong_credentials_are_refused(
+    client: Sender, code: str, endpoint: str, headers: dict[str, str]
+) -> None:
+    answered = await client.refused(endpoint, b"{}", {**JSON, **headers}, authenticated=False)
     assert answered == (401, code, [])
 
 
-@pytest.mark.parametrize("door", [DISPATCH, HANG_UP, TRANSFER, RETRY])
-async def test_a_key_that_may_only_read(client: Visitor, door: str) -> None:
+@pytest.mark.parametrize("endpoint", [DISPATCH, HANG_UP, TRANSFER, RETRY])
+async def test_a_key_that_may_only_read_is_refused(client: Sender, endpoint: str) -> None:
     headers = {**JSON, "X-API-Key": READ_KEY}
-    answered = await client.refused(door, _json(ORDER), headers, proven=False)
+    answered = await client.refused(endpoint, _json(DISPATCH_BODY), headers, authenticated=False)
     assert answered == (403, "forbidden", [])
 
 
-@pytest.mark.parametrize("door", READS_NOTHING)
-async def test_doors_that_read_nothing(client: Visitor, door: str) -> None:
+@pytest.mark.parametrize("endpoint", OPEN)
+async def test_open_endpoints_ignore_what_they_get(client: Sender, endpoint: str) -> None:
     headers = {"Content-Type": ";;;", "Authorization": "ü", "X-API-Key": "ü"}
-    status, _ = await client.knock(f"{door}?%ff=%00", b"\xff{", headers, proven=False)
+    status, _ = await client.send(f"{endpoint}?%ff=%00", b"\xff{", headers, authenticated=False)
     assert status == 200
 
 
 def test_every_door_is_in_a_table() -> None:
     tabled = {
-        *(door for door in READS_JSON),
-        *(door.partition("?")[0] for door, *_ in HOOKS),
-        *(door.partition("?")[0] for door, *_ in ASKED),
-        *(door for doors in UNPROVEN.values() for door in doors),
-        *READS_NOTHING,
+        *(endpoint for endpoint in READS_JSON),
+        *(endpoint.partition("?")[0] for endpoint, *_ in HOOKS),
+        *(endpoint.partition("?")[0] for endpoint, *_ in OPS_REQUESTS),
+        *(endpoint for endpoints in UNAUTHENTICATED.values() for endpoint in endpoints),
+        *OPEN,
     }
     there = {
         f"{route.method} {route.resource.canonical}"
@@ -192,7 +202,7 @@ def test_every_door_is_in_a_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("door", "status", "code"),
+    ("endpoint", "status", "code"),
     [
         ("GET /nowhere", 404, "not_found"),
         ("GET /livekit-api/calls/{x}", 404, "not_found"),
@@ -201,8 +211,10 @@ def test_every_door_is_in_a_table() -> None:
         ("GET /dispatch", 405, "method_not_allowed"),
     ],
 )
-async def test_doors_that_are_not_there(client: Visitor, door: str, status: int, code: str) -> None:
-    assert await client.refused(door, b"", {}) == (status, code, [])
+async def test_unknown_paths_and_methods_are_refused(
+    client: Sender, endpoint: str, status: int, code: str
+) -> None:
+    assert await client.refused(endpoint, b"", {}) == (status, code, [])
 
 
 @pytest.mark.parametrize(
@@ -228,37 +240,37 @@ async def test_headers_that_no_client_sends(
 
 
 @pytest.mark.parametrize("value", ["two", None, -1, 99, 1000, [], {"a": 1}, 486.5, "1" * 5000])
-async def test_an_odd_sip_status_does_not_lose_the_hook(client: Visitor, value: object) -> None:
+async def test_an_odd_sip_status_does_not_lose_the_hook(client: Sender, value: object) -> None:
     content = {**LEG, "dial_sip_status": value}
-    status, verbs = await client.knock(DIAL, _json(content), JSON)
+    status, verbs = await client.send(DIAL, _json(content), JSON)
     assert status == 200
     assert verbs[0]["status"] == 503
 
 
 @pytest.mark.parametrize("text", [r"\ud800", r"\udfff and more", r"\uDC00\ud800", r"\u0000"])
-async def test_an_odd_text_does_not_lose_the_call(client: Visitor, text: str) -> None:
+async def test_an_odd_text_does_not_lose_the_call(client: Sender, text: str) -> None:
     """Half a surrogate pair is what is left of a character where a text was cut."""
     fields = ("call_sid", "from", "to", "caller_name")
     hook = {**dict.fromkeys(fields, "TEXT"), "env_vars": {"AGENT_NAME": "TEXT", "TEXT": "TEXT"}}
     body = json.dumps(hook).replace("TEXT", text).encode()
-    status, verbs = await client.knock(CALL_HOOK, body, JSON)
+    status, verbs = await client.send(CALL_HOOK, body, JSON)
     assert status == 200
     assert verbs[0]["verb"] == "dial"
 
 
-async def test_a_whole_surrogate_pair_is_a_character(client: Visitor, gateway: Client) -> None:
+async def test_a_whole_surrogate_pair_is_a_character(client: Sender, gateway: Client) -> None:
     body = rb'{"call_sid": "2", "from": "\ud83d\ude00 \ud800"}'
-    _, verbs = await client.knock(CALL_HOOK, body, JSON)
+    _, verbs = await client.send(CALL_HOOK, body, JSON)
     assert (await shown(gateway, verbs[0]["headers"]["X-Call-Id"]))["from_number"] == "😀 ?"
 
 
-async def test_a_byte_order_mark_does_no_harm(client: Visitor) -> None:
-    status, _ = await client.knock(CALL_HOOK, b"\xef\xbb\xbf" + _json({"call_sid": "2"}), JSON)
+async def test_a_byte_order_mark_does_no_harm(client: Sender) -> None:
+    status, _ = await client.send(CALL_HOOK, b"\xef\xbb\xbf" + _json({"call_sid": "2"}), JSON)
     assert status == 200
 
 
 @pytest.mark.parametrize("details", [{}, {"sip_refer_to": ""}, {"sip_refer_to": "the boss"}])
-async def test_a_refer_hook_without_a_target(client: Visitor, details: object) -> None:
+async def test_a_refer_hook_without_a_target_is_refused(client: Sender, details: object) -> None:
     # Never an empty 200: LiveKit would wait for its REFER to its time-out.
     answered = await client.refused(REFER, _json({**LEG, "refer_details": details}), JSON)
     assert answered[:2] == (404, "not_found")

@@ -1,4 +1,4 @@
-"""Ops' doors: filters, pages, keys, health."""
+"""Listing and showing calls: filters, pages, API keys, health."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Allow-lists by door, behind a proxy and without one, and basic auth for hooks."""
+"""Address lists of each client group, with and without a proxy; basic auth for hooks."""
 
 import json
 
@@ -15,8 +15,8 @@ HOOK = json.dumps({"call_sid": "1", "call_status": "trying"}).encode()
 
 async def ask(gateway: Client, **headers: str) -> int:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    asked = {"X-API-Key": READ_KEY, **named}
-    async with gateway.get("/livekit-api/calls", headers=asked) as answer:
+    headers = {"X-API-Key": READ_KEY, **named}
+    async with gateway.get("/livekit-api/calls", headers=headers) as answer:
         return answer.status
 
 

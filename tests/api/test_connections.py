@@ -1,4 +1,4 @@
-"""Visitors who are slow, or too many, on real sockets."""
+"""Slow clients and too many of them, on real sockets."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,7 +18,7 @@ LIMIT = 20.0
 
 
 class Gateway:
-    """One that listens; `connect()` is a visitor of it."""
+    """One that listens; `connect()` opens a connection to it."""
 
     def __init__(self, app: web.Application, port: int) -> None:
         self.app = app
@@ -133,9 +133,9 @@ async def test_a_body_that_does_not_arrive_is_a_408(start: Starter) -> None:
     reader, writer = await gateway.connect()
     head = "POST /dispatch HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
     writer.write(f"{head}X-API-Key: {DISPATCH_KEY}\r\nContent-Length: 100\r\n\r\n{{".encode())
-    told = await to_the_end(reader)
-    assert told.startswith(b"HTTP/1.1 408 ")
-    assert b'"too_slow"' in told
+    response = await to_the_end(reader)
+    assert response.startswith(b"HTTP/1.1 408 ")
+    assert b'"too_slow"' in response
 
 
 async def test_headers_without_an_end_are_not_collected(start: Starter) -> None:
@@ -154,9 +154,9 @@ async def test_one_header_that_is_too_long_is_a_431(
     gateway = await start(max_header_bytes=2048)
     reader, writer = await gateway.connect()
     writer.write(b"GET / HTTP/1.1\r\nAuthorization: Bearer hush-%s\r\n\r\n" % (b"a" * 4096))
-    told = await to_the_end(reader)
-    assert told.startswith(b"HTTP/1.0 431 ")
-    assert b"hush" not in told
+    response = await to_the_end(reader)
+    assert response.startswith(b"HTTP/1.0 431 ")
+    assert b"hush" not in response
     assert "hush" not in caplog.text
 
 
@@ -164,9 +164,9 @@ async def test_what_is_no_http_gets_an_error_like_all_others(start: Starter) -> 
     gateway = await start()
     reader, writer = await gateway.connect()
     writer.write(b"\x16\x03\x01 hello\r\n\r\n")
-    told = await to_the_end(reader)
-    assert told.startswith(b"HTTP/1.0 400 ")
-    assert b'"bad_request"' in told
+    response = await to_the_end(reader)
+    assert response.startswith(b"HTTP/1.0 400 ")
+    assert b'"bad_request"' in response
 
 
 async def test_connections_beyond_the_limit_are_closed_until_one_leaves(start: Starter) -> None:

@@ -1,4 +1,4 @@
-"""`POST /dispatch` as the n8n guide has it, and what happens when something refuses."""
+"""`POST /dispatch` from the request to the dial, and what it answers when something refuses."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from livekit.protocol.sip import CreateSIPParticipantRequest
 from tests.conftest import DISPATCH_KEY, Client, GatewayStarter, listed, shown
 from tests.fakes.livekit import Callee, Drop, FakeLiveKit, Hang, Refusal
 
-#: The n8n guide's example.
+#: A request with every field that reaches the agent.
 GUIDE = {
     "destination": "61402012298",
     "account_code": "em-tech-01",
@@ -79,8 +79,8 @@ async def test_what_livekit_is_asked_for(gateway: Client, fake_livekit: FakeLive
         gateway, max_call_duration=60, ringing_timeout=20, session_options={"voice": "a"}
     )
     (agent,) = fake_livekit.requested(CreateAgentDispatchRequest)
-    told = json.loads(agent.metadata)
-    assert told.pop("gateway") == {
+    job = json.loads(agent.metadata)
+    assert job.pop("gateway") == {
         "call_id": answer["call_id"],
         "direction": "outbound",
         "from_number": "+61123456789",
@@ -90,7 +90,7 @@ async def test_what_livekit_is_asked_for(gateway: Client, fake_livekit: FakeLive
         "session_options": {"voice": "a"},
         "record_call": False,
     }
-    assert told == answer["metadata"]
+    assert job == answer["metadata"]
     (leg,) = fake_livekit.requested(CreateSIPParticipantRequest)
     assert leg.room_name == answer["room"]
     assert leg.sip_trunk_id == "ST_1"

@@ -47,15 +47,15 @@ async def test_a_calls_life_is_told_as_it_happens(gateway: Client) -> None:
     async with listening(gateway) as listener:
         jambonz = jambonz_for(gateway)
         await jambonz.call_arrives()
-        _, told = await listener.event()
-        assert told["event"] == "call_registered"
-        assert told["call"]["from_number"] == "+15550100"
+        _, content = await listener.event()
+        assert content["event"] == "call_registered"
+        assert content["call"]["from_number"] == "+15550100"
         await jambonz.status("in-progress")
         assert (await listener.event())[1]["event"] == "call_ongoing"
         await jambonz.status("completed", call_termination_by="caller")
-        _, told = await listener.event()
-        assert told["event"] == "call_ended"
-        assert told["call"]["disconnection_reason"] == "user_hangup"
+        _, content = await listener.event()
+        assert content["event"] == "call_ended"
+        assert content["call"]["disconnection_reason"] == "user_hangup"
 
 
 async def test_who_comes_back_hears_what_they_missed(gateway: Client) -> None:

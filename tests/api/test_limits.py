@@ -46,7 +46,7 @@ async def test_overload_sheds_new_calls_and_leaves_those_that_run(
     assert {content["error"] for _, _, content in surplus} == {"overloaded"}
     async with gateway.get("/livekit-api/calls", headers={"X-API-Key": READ_KEY}) as answer:
         assert answer.status == 503
-    # Of the call that runs everything is heard, and nobody of those above is waiting for it.
+    # Hooks of the active call are still answered, while none of the requests above has ended.
     await running.far_status("in-progress")
     await running.status("completed")
     assert await running.dial_ends("/livekit-api/dial-action", "completed", "completed", 200) == []

@@ -1,4 +1,4 @@
-"""What schemathesis makes of the OpenAPI document, at every door: only answers it tells of."""
+"""schemathesis sends requests to every endpoint; only answers that are declared may come."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ from schemathesis.specs.openapi import checks
 from gateway.api.openapi import document
 from gateway.api.routes import ENDPOINTS
 from gateway.app import create_app
-from tests.api.clients import proof_for
+from tests.api.clients import credentials_for
 from tests.conftest import config_for
 from tests.fakes.livekit import FakeLiveKit
 from tests.fakes.receiver import Receiver
@@ -40,36 +40,36 @@ CHECKS = [
     checks.unsupported_method,
 ]
 CONFIG = SchemathesisConfig.from_dict({"seed": 1, "phases": {"stateful": {"enabled": False}}})
-# Who listens to events does so for ever; see test_events.py.
+# A client of the live feed listens until it disconnects; see test_events.py.
 SCHEMA = schemathesis.openapi.from_dict(document(ENDPOINTS), config=CONFIG).exclude(
     path="/livekit-api/events"
 )
 
 
-class Proof(AuthBase):
-    """What each door wants, over the very bytes that are sent."""
+class Credentials(AuthBase):
+    """Authenticates each request, over the very bytes that are sent."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         body = request.body or b""
         assert isinstance(body, bytes | str)
         body = body.encode() if isinstance(body, str) else body
         request.headers.pop("Authorization", None)
-        request.headers.update(proof_for(request.path_url.partition("?")[0], body))
+        request.headers.update(credentials_for(request.path_url.partition("?")[0], body))
         return request
 
 
 @dataclass
 class Running:
-    """A gateway, and for each door a call in progress that it can be asked about."""
+    """A gateway, and for each endpoint an ongoing call that requests can name."""
 
     url: str
     calls: dict[str, str] = field(default_factory=dict)
 
-    def speak_of_a_call(self, case: Any) -> None:
-        """Have half of the cases name one that is there: made up ids lead nowhere."""
+    def name_a_call(self, case: Any) -> None:
+        """Have half of the cases name an existing call: generated ids name none."""
         call_sid = case.operation.label
         if call_sid not in self.calls:
-            self.calls[call_sid] = self._answered(call_sid)
+            self.calls[call_sid] = self._ongoing_call(call_sid)
         call_id = self.calls[call_sid]
         delivery_id = self._delivery(call_id)
         known = {"call_id": call_id, "call_sid": call_sid, "delivery_id": delivery_id}
@@ -78,7 +78,7 @@ class Running:
                 given = known.keys() & {name for name, value in part.items() if _is_odd(value)}
                 part.update({name: known[name] for name in given})
 
-    def _answered(self, call_sid: str) -> str:
+    def _ongoing_call(self, call_sid: str) -> str:
         leg = {"call_sid": call_sid, "call_status": "in-progress"}
         (dial,) = self._post("/livekit-api", leg).json()
         self._post("/livekit-api/call-status", leg)
@@ -88,12 +88,12 @@ class Running:
     def _delivery(self, call_id: str) -> str:
         """The call's one delivery, of `call_started`."""
         url = f"{self.url}/livekit-api/calls/{call_id}"
-        content = requests.get(url, auth=Proof(), timeout=10).json()
+        content = requests.get(url, auth=Credentials(), timeout=10).json()
         delivery_id: str = content["deliveries"][0]["delivery_id"]
         return delivery_id
 
     def _post(self, path: str, content: dict[str, str]) -> requests.Response:
-        return requests.post(self.url + path, json=content, auth=Proof(), timeout=10)
+        return requests.post(self.url + path, json=content, auth=Credentials(), timeout=10)
 
 
 def _is_odd(value: object) -> bool:
@@ -109,8 +109,8 @@ def running() -> Iterator[Running]:
 @SCHEMA.parametrize()
 @EXAMPLES
 def test_doors_answer_as_they_say(case: Any, running: Running) -> None:
-    running.speak_of_a_call(case)
-    case.call_and_validate(base_url=running.url, auth=Proof(), checks=CHECKS)
+    running.name_a_call(case)
+    case.call_and_validate(base_url=running.url, auth=Credentials(), checks=CHECKS)
 
 
 @contextmanager
