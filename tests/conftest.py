@@ -1,11 +1,7 @@
-"""What all tests share: a fake LiveKit, a gateway in front of it, the vendor's verb check."""
+"""What all tests share: a fake LiveKit, and a gateway in front of it."""
 
-import json
 import os
-import shutil
-import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn
 
 import pytest
@@ -19,7 +15,6 @@ from gateway.tools.simulate.jambonz import Jambonz
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit
 from tests.fakes.receiver import Receiver
 
-VALIDATOR = Path(__file__).parent / "jambonz"
 WEBHOOK_SECRET = "wh_secret_for_tests"
 READ_KEY = "read-secret"
 DISPATCH_KEY = "dispatch-secret"
@@ -28,7 +23,6 @@ CALLBACK_SECRET = "whsec_" + "c2VjcmV0" * 5
 Client = TestClient[Request, Application]
 ConfigMaker = Callable[..., Config]
 GatewayStarter = Callable[..., Awaitable[Client]]
-VerbCheck = Callable[[Any], str]
 
 
 def lacking(what: str) -> NoReturn:
@@ -118,29 +112,3 @@ async def _ask(client: Client, path: str) -> dict[str, Any]:
         assert answer.status == 200, await answer.text()
         content: dict[str, Any] = await answer.json()
         return content
-
-
-@pytest.fixture(scope="session")
-def vendor_says() -> Iterator[VerbCheck]:
-    """Jambonz's own validator: "ok" for verbs that it takes, else its complaint."""
-    node = shutil.which("node")
-    if not node or not (VALIDATOR / "node_modules").is_dir():
-        lacking("the Jambonz verb validator needs Node and npm: install them, then `make test`")
-    with subprocess.Popen(
-        [node, "validate.js"],
-        cwd=VALIDATOR,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        stdin, stdout = process.stdin, process.stdout
-        assert stdin
-        assert stdout
-
-        def check(verbs: Any) -> str:
-            stdin.write(json.dumps(verbs) + "\n")
-            stdin.flush()
-            return stdout.readline().strip()
-
-        yield check
-        stdin.close()

@@ -9,7 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.jambonz.signature import sign
-from tests.conftest import READ_KEY, WEBHOOK_SECRET, Client, GatewayStarter, VerbCheck
+from tests.conftest import READ_KEY, WEBHOOK_SECRET, Client, GatewayStarter
+from tests.jambonz.schemas import assert_valid_verbs
 
 
 async def simple(gateway: Client, to: str = "+4991874350352", **more: Any) -> Any:
@@ -22,9 +23,9 @@ async def simple(gateway: Client, to: str = "+4991874350352", **more: Any) -> An
         return await answer.json(), answer.headers
 
 
-async def test_it_dials_the_static_trunk(gateway: Client, vendor_says: VerbCheck) -> None:
+async def test_it_dials_the_static_trunk(gateway: Client) -> None:
     verbs, _ = await simple(gateway)
-    assert vendor_says(verbs) == "ok"
+    assert_valid_verbs(verbs)
     uri = "sip:+4991874350352@sip.example.com;transport=tcp"
     assert verbs[0]["target"] == [{"type": "sip", "sipUri": uri}]
     assert verbs[0]["answerOnBridge"] is True
@@ -53,9 +54,7 @@ async def test_it_is_counted_and_the_log_says_how_to_move(start_gateway: Gateway
 
 
 @pytest.mark.parametrize("number", ["", "a@evil.example", "x;y=z", "x" * 200])
-async def test_a_number_that_is_none_is_declined(
-    gateway: Client, vendor_says: VerbCheck, number: str
-) -> None:
+async def test_a_number_that_is_none_is_declined(gateway: Client, number: str) -> None:
     verbs, _ = await simple(gateway, number)
-    assert vendor_says(verbs) == "ok"
+    assert_valid_verbs(verbs)
     assert (verbs[0]["verb"], verbs[0]["status"]) == ("sip:decline", 484)

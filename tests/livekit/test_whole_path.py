@@ -20,7 +20,7 @@ from gateway.tools.simulate.caller import SAMPLE_RATE, Caller
 from gateway.tools.simulate.inbound import Script, play
 from gateway.tools.simulate.jambonz import Jambonz
 from gateway.tools.simulate.steps import StepFailed, Steps
-from tests.conftest import READ_KEY, WEBHOOK_SECRET, VerbCheck
+from tests.conftest import READ_KEY, WEBHOOK_SECRET
 from tests.livekit.conftest import Real, call_once, real_parts
 
 DEADLINE = 30.0
@@ -74,7 +74,7 @@ async def room_is_gone(real: Real, room: str) -> bool:
 
 
 async def test_a_call_from_its_hook_to_its_end(
-    real: Real, http: aiohttp.ClientSession, tmp_path: Path, vendor_says: VerbCheck
+    real: Real, http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     recording = tmp_path / "heard.wav"
     steps = Steps()
