@@ -104,7 +104,7 @@ class Capture:
         if not call_id:
             return
         if "agent_timeout" in INBOUND.get(self.name, {}):
-            if answer != ["play"]:
+            if answer and answer != ["play"]:
                 await until(self.gateway, call_id, "error")
         elif answer == ["dequeue"] or request.uri.endswith("/transfer"):
             await until(self.gateway, call_id, "ongoing")
