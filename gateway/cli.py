@@ -109,15 +109,12 @@ def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def _serve(arguments: argparse.Namespace) -> int:
     import uvloop
 
-    from gateway.logs import configure_logs
+    from gateway.logs import logs_configured
     from gateway.server import serve
 
     config = load_config(arguments.config)
-    output = configure_logs(config.logging, config.secret_values)
-    try:
+    with logs_configured(config.logging, config.secret_values):
         uvloop.run(serve(config))
-    finally:
-        output.write_now()
     return 0
 
 

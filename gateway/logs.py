@@ -1,11 +1,17 @@
-"""Logs: event names with fields, one JSON object a line, or colours on a terminal."""
+"""Logs: event names with fields, one JSON object a line, or text for people on a terminal.
 
-import asyncio
+The event loop only renders a line and puts it into a queue; a thread writes it.
+"""
+
 import json
 import logging
+import queue
 import sys
-from collections.abc import Collection
-from typing import TextIO
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from logging.handlers import QueueHandler, QueueListener
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -13,50 +19,69 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from gateway.config.settings import LoggingSettings
 from gateway.security.redaction import mask_fields, without_secrets
 
-#: How long a line may wait for others to be written with it, in s.
-BATCH = 0.05
+#: How long a line waits for more to be written with it, in s: waking the thread for each line would
+#: cost as much CPU as rendering it.
+BATCH_TIME = 0.02
+#: Lines that may wait; more are dropped and counted, the event loop never waits for the disk.
+MAX_WAITING = 10_000
 
 
-def configure_logs(settings: LoggingSettings, secrets: Collection[str]) -> "BatchedOutput":
-    """Set up structlog, and pass what libraries log through the same renderer.
+@contextmanager
+def logs_configured(
+    settings: LoggingSettings, secrets: Collection[str], stream: TextIO | None = None
+) -> Iterator[None]:
+    """Log to `stream` (stderr) while in the context: by structlog, and what libraries log.
 
-    No line has one of `secrets`, whatever is logged. Whoever calls it lets the output `write_now`
-    at the end.
+    No line holds one of `secrets`, whoever logs it. All lines are written when the context ends.
     """
+    output = stream or sys.stderr
     level = logging.getLevelNamesMapping()[settings.level.upper()]
+    lines = LineHandler()
+    listener = LineListener(lines, output)
+    rendering = _rendering(settings, secrets, is_terminal=output.isatty())
     shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last = _rendering(settings, secrets)
-    output = BatchedOutput(sys.stderr)
     structlog.configure(
-        processors=[*shared, *last],
+        processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: output,
+        logger_factory=lambda *_: LineLogger(lines.enqueue),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    handler.setFormatter(
+    lines.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared, processors=[remove_meta, *last]
+            foreign_pre_chain=[
+                structlog.stdlib.add_logger_name,
+                structlog.stdlib.ExtraAdder(allow={"lines"}),
+                *shared,
+            ],
+            processors=[remove_meta, *rendering],
         )
     )
-    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
-    return output
+    logging.basicConfig(handlers=[lines], level=max(level, logging.WARNING), force=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        listener.stop()
 
 
-def _rendering(settings: LoggingSettings, secrets: Collection[str]) -> list[Processor]:
+def _rendering(
+    settings: LoggingSettings, secrets: Collection[str], *, is_terminal: bool
+) -> list[Processor]:
     """From fields to a line: exceptions become text before either is searched."""
-    console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
+    console = settings.format == "console" or (settings.format == "auto" and is_terminal)
     renderer: Processor = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        structlog.dev.ConsoleRenderer(
+            colors=is_terminal, exception_formatter=structlog.dev.plain_traceback
+        )
         if console
         else structlog.processors.JSONRenderer(_json)
     )
     hide = without_secrets(secrets)
-    masking: list[Processor] = [_masked] if settings.redact else []
+    masking: list[Processor] = [_mask] if settings.redact else []
     return [
         structlog.processors.format_exc_info,
         *masking,
@@ -65,11 +90,11 @@ def _rendering(settings: LoggingSettings, secrets: Collection[str]) -> list[Proc
     ]
 
 
-def _masked(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def _mask(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return mask_fields(event)
 
 
-# json.dumps would make an encoder a line.
+# json.dumps would make an encoder for each line.
 _encode = json.JSONEncoder(default=repr).encode
 
 
@@ -77,41 +102,68 @@ def _json(event: object, **_: object) -> str:
     return _encode(event)
 
 
-class BatchedOutput:
-    """Writes lines in batches: a write a line would be a tenth of what a call hook costs.
+class LineLogger:
+    """What structlog hands its rendered lines to."""
 
-    Outside a running loop, and for warnings and worse, lines are written at once.
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self.debug = self.info = self.warning = write
+        self.error = self.critical = self.exception = write
+
+
+class LineHandler(QueueHandler):
+    """Queues lines: structlog's, and the records of libraries once they are rendered.
+
+    Making a LogRecord of each line, as QueueHandler does, would cost more than all the rest.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self) -> None:
+        self.waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.dropped = 0
+        super().__init__(self.waiting)
+
+    def prepare(self, record: logging.LogRecord) -> Any:
+        return self.format(record)
+
+    def enqueue(self, record: Any) -> None:
+        if self.waiting.qsize() < MAX_WAITING:
+            self.waiting.put(record)
+        else:
+            self.dropped += 1
+
+
+class LineListener(QueueListener):
+    """Writes the lines that wait, together."""
+
+    def __init__(self, lines: LineHandler, stream: TextIO) -> None:
+        super().__init__(lines.waiting)
+        self._lines = lines
         self._stream = stream
-        self._lines: list[str] = []
-        self._timer: asyncio.TimerHandle | None = None
 
-    def info(self, line: str) -> None:
-        self._lines.append(line)
-        if self._timer is None:
-            try:
-                loop = asyncio.get_running_loop()
-            except RuntimeError:
-                self.write_now()
-            else:
-                self._timer = loop.call_later(BATCH, self.write_now)
-
-    debug = info
-
-    def warning(self, line: str) -> None:
-        self._lines.append(line)
-        self.write_now()
-
-    error = critical = exception = warning
-
-    def write_now(self) -> None:
-        """Write what waits."""
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
-        if self._lines:
-            self._stream.write("\n".join(self._lines) + "\n")
+    def handle(self, record: Any) -> None:
+        """A line that cannot be written counts as dropped: a full disk does not end the thread."""
+        time.sleep(BATCH_TIME)
+        batch = [record, *self._waiting()]
+        if dropped := self._lines.dropped:
+            batch.append(self._lines.format(_lines_dropped(dropped)))
+        try:
+            self._stream.write("\n".join(batch) + "\n")
             self._stream.flush()
-            self._lines.clear()
+        except (OSError, ValueError):
+            self._lines.dropped += len(batch)
+        else:
+            self._lines.dropped -= dropped
+
+    def _waiting(self) -> Iterator[str]:
+        """The lines that wait; the mark of the queue's end stays in it, for the listener's loop."""
+        waiting = self._lines.waiting
+        for _ in range(waiting.qsize()):
+            line = waiting.get()
+            if not isinstance(line, str):
+                waiting.put(line)
+                return
+            yield line
+
+
+def _lines_dropped(number: int) -> logging.LogRecord:
+    fields = {"msg": "log.lines_dropped", "lines": number, "name": __name__}
+    return logging.makeLogRecord({**fields, "levelno": logging.ERROR, "levelname": "ERROR"})

@@ -1,73 +1,164 @@
-"""Log lines wait for each other, but not for long and never to be lost."""
+"""Log lines are written by a thread: soon, together, and all of them before the process ends."""
 
-import asyncio
 import io
+import json
+import logging
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 
 import pytest
+import structlog
 
-from gateway.logs import BATCH, BatchedOutput
-
-
-async def test_lines_are_written_together_within_the_batch_time() -> None:
-    stream = io.StringIO()
-    output = BatchedOutput(stream)
-    output.info("one")
-    output.info("two")
-    assert stream.getvalue() == ""
-    await asyncio.sleep(2 * BATCH)
-    assert stream.getvalue() == "one\ntwo\n"
-
-
-async def test_a_warning_is_written_at_once_behind_what_came_before() -> None:
-    stream = io.StringIO()
-    output = BatchedOutput(stream)
-    output.info("one")
-    output.warning("two")
-    assert stream.getvalue() == "one\ntwo\n"
-
-
-def test_outside_a_loop_lines_are_written_at_once() -> None:
-    stream = io.StringIO()
-    BatchedOutput(stream).info("one")
-    assert stream.getvalue() == "one\n"
-
-
-async def test_what_waits_at_the_end_is_written() -> None:
-    stream = io.StringIO()
-    output = BatchedOutput(stream)
-    output.info("last")
-    output.write_now()
-    output.write_now()
-    assert stream.getvalue() == "last\n"
-
-
-LIBRARIES = """
-import logging, structlog
-from gateway.logs import configure_logs
+from gateway import logs
 from gateway.config.settings import LoggingSettings
-output = configure_logs(LoggingSettings(format={form!r}), ["the-secret"])
-logging.getLogger("aiohttp.server").error("%s said %s", "+15550100", "the-secret")
-try:
-    raise ValueError("no +15550100 with the-secret") from KeyError("the-secret")
-except ValueError:
-    logging.getLogger("asyncio").exception("Task exception was never retrieved")
-    structlog.get_logger().exception("request.failed", headers={{"X-API-Key": "the-secret"}})
-output.write_now()
+from gateway.logs import LineHandler, LineListener, logs_configured
+
+DEADLINE = 10.0
+
+
+class Output(io.StringIO):
+    """Counts writes; the first one waits for `released`, and fails while `broken`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+        self.written = threading.Event()
+        self.released = threading.Event()
+        self.released.set()
+        self.broken = False
+
+    def write(self, text: str) -> int:
+        assert self.released.wait(DEADLINE)
+        if self.broken:
+            raise OSError("no space left on device")
+        self.writes.append(text)
+        self.written.set()
+        return len(text)
+
+
+@pytest.fixture
+def output() -> Output:
+    return Output()
+
+
+@pytest.fixture
+def lines(output: Output) -> Iterator[LineHandler]:
+    handler = LineHandler()
+    listener = LineListener(handler, output)
+    listener.start()
+    yield handler
+    output.released.set()
+    listener.stop()
+
+
+def test_a_line_is_written_soon_after_it_was_logged(lines: LineHandler, output: Output) -> None:
+    lines.enqueue("first")
+    assert output.written.wait(DEADLINE)
+    assert output.writes == ["first\n"]
+
+
+def test_lines_that_wait_are_written_together(lines: LineHandler, output: Output) -> None:
+    output.released.clear()
+    for number in range(500):
+        lines.enqueue(str(number))
+    output.released.set()
+    lines.enqueue("last")
+    while "last" not in "".join(output.writes):
+        assert output.written.wait(DEADLINE)
+    assert "".join(output.writes).split() == [*map(str, range(500)), "last"]
+    assert len(output.writes) < 10
+
+
+def test_the_event_loop_never_waits_and_dropped_lines_are_counted(
+    lines: LineHandler, output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "MAX_WAITING", 10)
+    lines.setFormatter(logging.Formatter("%(message)s %(lines)s"))
+    output.released.clear()
+    for number in range(100):
+        lines.enqueue(str(number))
+    assert lines.dropped >= 100 - 2 * 10
+    output.released.set()
+    assert output.written.wait(DEADLINE)
+    written = "".join(output.writes).splitlines()
+    reported = int(written.pop().removeprefix("log.lines_dropped "))
+    assert reported == 100 - len(written)
+
+
+def test_a_line_that_cannot_be_written_is_counted_and_later_ones_are_written(
+    lines: LineHandler, output: Output
+) -> None:
+    lines.setFormatter(logging.Formatter("%(message)s %(lines)s"))
+    output.broken = True
+    lines.enqueue("lost")
+    while not lines.dropped:
+        assert threading.Event().wait(0.001) is False
+    output.broken = False
+    lines.enqueue("next")
+    assert output.written.wait(DEADLINE)
+    assert "".join(output.writes) == "next\nlog.lines_dropped 1\n"
+
+
+IN_A_PROCESS = """
+import logging, structlog
+from gateway.logs import logs_configured
+from gateway.config.settings import LoggingSettings
+with logs_configured(LoggingSettings(format={form!r}), ["the-secret"]):
+    {script}
+"""
+LIBRARIES = """
+    logging.getLogger("aiohttp.server").error("%s said %s", "+15550100", "the-secret")
+    try:
+        raise ValueError("no +15550100 with the-secret") from KeyError("the-secret")
+    except ValueError:
+        logging.getLogger("asyncio").exception("Task exception was never retrieved")
+        structlog.get_logger().exception("request.failed", headers={"X-API-Key": "the-secret"})
 """
 
 
-@pytest.mark.parametrize("form", ["json", "console"])
-def test_what_libraries_log_and_exceptions_say_is_looked_at_too(form: str) -> None:
-    """In a process of its own: what is set up here is for the whole process."""
-    script = LIBRARIES.format(form=form)
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+def stderr_of(script: str, form: str) -> str:
+    """In a process of its own: logging is configured for the whole process."""
+    program = IN_A_PROCESS.format(form=form, script=script.strip())
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
     )
-    assert "[number] said [secret]" in done.stderr
-    assert done.stderr.count("no [number] with [secret]") >= 2
-    assert done.stderr.count("Traceback") >= 2
-    assert "15550100" not in done.stderr
-    assert "the-secret" not in done.stderr
-    assert "X-API-Key" in done.stderr
+    return ended.stderr
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_libraries_and_exceptions_are_redacted_too(form: str) -> None:
+    text = stderr_of(LIBRARIES, form)
+    assert "[number] said [secret]" in text
+    assert text.count("no [number] with [secret]") >= 2
+    assert text.count("Traceback") >= 2
+    assert "15550100" not in text
+    assert "the-secret" not in text
+    assert "X-API-Key" in text
+
+
+def test_lines_before_a_crash_are_written() -> None:
+    text = stderr_of("structlog.get_logger().info('last.line'); raise SystemExit(3)", "json")
+    assert json.loads(text)["event"] == "last.line"
+
+
+@pytest.mark.parametrize("form", ["auto", "console"])
+def test_there_are_no_colours_in_a_file(form: str) -> None:
+    assert "\x1b" not in stderr_of("structlog.get_logger().warning('a.warning', a=1)", form)
+
+
+def test_every_line_has_the_same_first_fields() -> None:
+    stream = io.StringIO()
+    before = logging.root.handlers[:]
+    try:
+        with logs_configured(LoggingSettings(format="json"), [], stream):
+            structlog.get_logger().warning("call.ended", call_id="call-1")
+            logging.getLogger("aiohttp").warning("a library's")
+    finally:
+        logging.root.handlers[:] = before
+        structlog.reset_defaults()
+    ours, foreign = map(json.loads, stream.getvalue().splitlines())
+    assert {"timestamp", "level", "event", "call_id"} == ours.keys()
+    assert {"timestamp", "level", "event", "logger"} == foreign.keys()
+    assert ours["timestamp"].endswith("Z")
