@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from gateway.calls.call import Call, DisconnectionReason, Event, EventKind, sip_reason
+from gateway.calls.call import Call, DisconnectionReason, Event, EventKind, dial_failure_reason
 from gateway.errors import LiveKitError, LiveKitRefused, LiveKitUnreachable
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.livekit.sip import DIAL_MARGIN, DialOrder, SipLegs
@@ -89,7 +89,9 @@ class Dialer:
 
     async def _not_connected(self, call: Call, refusal: LiveKitRefused) -> None:
         timed_out = refusal.code in {"deadline_exceeded", "canceled"} and not refusal.sip
-        reason = DisconnectionReason.DIAL_NO_ANSWER if timed_out else sip_reason(refusal.sip)
+        reason = (
+            DisconnectionReason.DIAL_NO_ANSWER if timed_out else dial_failure_reason(refusal.sip)
+        )
         event = Event(
             EventKind.DIAL_FAILED,
             self._clock(),

@@ -78,7 +78,10 @@ class Transfers:
             # Jambonz answers the REFER with our number, and 422 means something else in SIP.
             raise ApiError(ErrorCode.BAD_REFER_TO, error.message, error.details) from error
         pending = call.transfer if call.is_transferring else None
-        if pending and (pending.asked_by_sid, pending.target) != (hook.call_sid, destination.named):
+        if pending and (pending.refer_sid, pending.target) != (
+            hook.call_sid,
+            destination.number_or_uri,
+        ):
             raise _pending()
         if not pending:  # else Jambonz repeats a hook whose answer was lost
             call = await self._start(call, destination, sid=hook.call_sid, detail="REFER")
@@ -122,7 +125,7 @@ class Transfers:
         transfer = call.transfer
         if transfer is None or not call.is_transferring:
             return False
-        return hook.is_far_leg and hook.call_sid != transfer.asked_by_sid
+        return hook.is_far_leg and hook.call_sid != transfer.refer_sid
 
     def completed_event(self, at: int) -> Event:
         """The target has answered: that ends the agent's part."""
@@ -151,11 +154,13 @@ class Transfers:
             details = {"target": [f"It {error}."]}
             raise ApiError(ErrorCode.INVALID, "cannot use: target", details) from error
         own = target == call.metadata.get("transfer_target")
-        if own or any(fnmatchcase(destination.named, p) for p in self._config.transfer.allowed):
+        if own or any(
+            fnmatchcase(destination.number_or_uri, p) for p in self._config.transfer.allowed
+        ):
             return destination
         raise ApiError(
             ErrorCode.TRANSFER_NOT_ALLOWED,
-            f"transfer.allowed has no pattern that {destination.named} fits",
+            f"transfer.allowed has no pattern that {destination.number_or_uri} fits",
         )
 
     async def _start(
@@ -165,8 +170,8 @@ class Transfers:
         event = Event(
             EventKind.TRANSFER_STARTED,
             now,
-            transfer=Transfer(destination.named, now, asked_by_sid=sid),
-            detail=f"to {destination.named}, {detail}",
+            transfer=Transfer(destination.number_or_uri, now, refer_sid=sid),
+            detail=f"to {destination.number_or_uri}, {detail}",
         )
         # While the registry is away it is as it will be.
         return await self._lifecycle.apply(call.call_id, event) or transition(call, event)

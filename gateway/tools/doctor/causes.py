@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from gateway.calls.call import TERMINAL_STATUSES
 from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.sip_causes import OTHER, TO_CARRIER, TO_LIVEKIT
 
@@ -68,7 +69,7 @@ class Facts:
 
     @property
     def is_active(self) -> bool:
-        return self.call_status in {"registered", "ringing", "ongoing"}
+        return self.call_status not in TERMINAL_STATUSES
 
     @property
     def had_agent(self) -> bool:

@@ -16,7 +16,7 @@ from gateway.calls.call import (
     Transfer,
 )
 from gateway.calls.transitions import transition
-from gateway.calls.views import whole
+from gateway.calls.views import details
 from gateway.tools.doctor.causes import Facts, cause_of
 from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.explain import WORDS, Explanation, explain, unknown
@@ -53,7 +53,7 @@ def told_of(direction: Direction, story: Story, *, after: float = 60) -> Explana
     for part in story:
         event = happened(EventKind(part)) if isinstance(part, str) else part
         call = transition(call, event)
-    return explain({**whole(call), "deliveries": []}, now=START + round(after * 1000))
+    return explain({**details(call), "deliveries": []}, now=START + round(after * 1000))
 
 
 def inbound(*story: str | Event, after: float = 60) -> Explanation:
@@ -257,7 +257,7 @@ def test_every_event_has_words(kind: EventKind) -> None:
 
 def test_an_event_that_is_not_known_here_has_its_name() -> None:
     call: dict[str, Any] = {
-        **whole(Call("call-1", Direction.INBOUND, "nehos", START)),
+        **details(Call("call-1", Direction.INBOUND, "nehos", START)),
         "timeline": [{"at": START, "event": "voicemail_reached", "detail": "a beep"}],
     }
     assert explain(call, now=START).happened[0].what == "voicemail reached: a beep"
@@ -265,7 +265,7 @@ def test_an_event_that_is_not_known_here_has_its_name() -> None:
 
 def test_a_reason_that_is_not_known_here() -> None:
     call = {
-        **whole(Call("call-1", Direction.INBOUND, "nehos", START)),
+        **details(Call("call-1", Direction.INBOUND, "nehos", START)),
         "call_status": "ended",
         "disconnection_reason": "voicemail_reached",
         "end_timestamp": START,
@@ -281,7 +281,7 @@ def test_callbacks_that_wait_are_told_of() -> None:
         "last_error": "",
         "last_status": 500,
     }
-    call = whole(Call("call-1", Direction.INBOUND, "nehos", START))
+    call = details(Call("call-1", Direction.INBOUND, "nehos", START))
     told = explain({**call, "deliveries": [delivery]}, now=START)
     assert "callback call_ended to https://n8n.example.com/hook waits: 500" in told.next
 
