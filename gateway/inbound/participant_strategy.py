@@ -10,7 +10,7 @@ import structlog
 
 from gateway.calls.call import Call, Event, EventKind
 from gateway.calls.destinations import plain_name, plain_user
-from gateway.config.settings import LIMIT_MARGIN, Config
+from gateway.config.settings import DURATION_MARGIN, Config
 from gateway.errors import LiveKitError
 from gateway.inbound.room_strategy import RoomStrategy, call_headers
 from gateway.jambonz import verbs
@@ -102,7 +102,7 @@ class ParticipantStrategy:
             display_name=plain_name(call.caller_name),
             headers=call_headers(call),
             ringing_timeout=call.ringing_timeout,
-            max_call_duration=call.max_call_duration + LIMIT_MARGIN,
+            max_call_duration=call.max_call_duration + DURATION_MARGIN,
         )
 
     async def _failed(self, call: Call, why: str) -> None:

@@ -56,7 +56,7 @@ class RoomStrategy:
             action_hook=self._fallback.action_hook(0),
             refer_hook=hook_url(self._config.server.public_url, "/livekit-api/refer"),
             headers=call_headers(call),
-            limits=self._config.inbound.limits,
+            limits=self._config.inbound.dial_limits,
             credentials=self._config.trunks.inbound_credentials,
         )
         return [dial]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from gateway.calls.call import Call, Direction, Event, EventKind, TimelineEntry
 from gateway.calls.destinations import Destination
-from gateway.config.settings import LIMIT_MARGIN, Config
+from gateway.config.settings import DURATION_MARGIN, Config
 from gateway.errors import ApiError, ErrorCode, LiveKitError, LiveKitUnreachable
 from gateway.lifecycle.dialing import Dialer
 from gateway.lifecycle.lifecycle import Lifecycle
@@ -15,7 +15,7 @@ from gateway.livekit.metadata import job_metadata, room_metadata
 from gateway.livekit.rooms import RoomRequest
 from gateway.livekit.sip import DialOrder
 from gateway.livekit.trunks import OutboundTrunk
-from gateway.security.callback_urls import CallbackUrlRejected, check_target
+from gateway.security.callback_urls import CallbackUrlRejected, check_callback_url
 from gateway.storage.registry import CallRegistry
 
 #: Between two looks whether a worker has taken the job, in s.
@@ -87,7 +87,7 @@ class OutboundCalls:
         settings = self._config.outbound
         if order.callback_url:
             try:
-                check_target(order.callback_url, self._config.callbacks.allowed_hosts)
+                check_callback_url(order.callback_url, self._config.callbacks.allowed_hosts)
             except CallbackUrlRejected as refusal:
                 details = {"callback_url": [str(refusal)]}
                 raise ApiError(ErrorCode.INVALID, "cannot use: callback_url", details) from refusal
@@ -192,7 +192,7 @@ class OutboundCalls:
             display_name=order.caller_name,
             headers=headers,
             ringing_timeout=call.ringing_timeout,
-            max_call_duration=call.max_call_duration + LIMIT_MARGIN,
+            max_call_duration=call.max_call_duration + DURATION_MARGIN,
         )
 
     async def _apply(

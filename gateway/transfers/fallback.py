@@ -38,7 +38,9 @@ class Fallback:
             await self._lifecycle.apply(call.call_id, event)
         if target:
             return verbs.fallback(
-                target, action_hook=self.action_hook(index + 1), limits=self._config.inbound.limits
+                target,
+                action_hook=self.action_hook(index + 1),
+                limits=self._config.inbound.dial_limits,
             )
         if answered:
             return verbs.hang_up()

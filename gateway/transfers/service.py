@@ -14,7 +14,7 @@ from gateway.calls.call import (
 )
 from gateway.calls.destinations import Destination, DialLimits, FallbackTarget, parse_destination
 from gateway.calls.transitions import transition
-from gateway.config.settings import LIMIT_MARGIN, Config
+from gateway.config.settings import DURATION_MARGIN, Config
 from gateway.errors import ApiError, ErrorCode, LiveKitError, LiveKitRefused
 from gateway.jambonz import verbs
 from gateway.jambonz.hooks import DialHook, ReferHook, StatusHook
@@ -99,7 +99,7 @@ class Transfers:
             if destination.hostname
             else FallbackTarget(phone=destination.user, trunk=settings.trunk)
         )
-        longest = self._config.inbound.max_call_duration + LIMIT_MARGIN
+        longest = self._config.inbound.max_call_duration + DURATION_MARGIN
         return verbs.transfer_to(
             target,
             action_hook=hook_url(
