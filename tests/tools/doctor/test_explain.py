@@ -66,7 +66,7 @@ def outbound(*story: str | Event, after: float = 60) -> Explanation:
 
 B_RINGS = happened(EventKind.RINGING, detail="B leg ringing")
 A_TRIES = happened(EventKind.LEG_STATUS, after=2, detail="A leg trying")
-EXPIRED = happened(EventKind.EXPIRED, after=60, detail="nobody answered in 60 s")
+EXPIRED = happened(EventKind.EXPIRED, after=60, detail="not answered within 60 s")
 GAVE_UP = happened(EventKind.HUNG_UP, after=20, detail="A leg no-answer", sip=487)
 
 
@@ -206,7 +206,7 @@ def test_how_an_active_call_stands(
     ("detail", "words"),
     [
         ("+15550107", "the caller was handed to the fallback: +15550107"),
-        ("none left, SIP 503", "the caller was refused, for inbound.fallback has no target"),
+        ("no target left, SIP 503", "the caller was refused, for inbound.fallback has no target"),
     ],
 )
 def test_where_a_caller_went_then(detail: str, words: str) -> None:
@@ -298,12 +298,12 @@ def test_it_is_shown_as_text_and_as_json() -> None:
     assert lines[0] == (
         "fail    call-1: inbound, +15550100 to +15550199, not_connected (registered_call_timeout)"
     )
-    assert "    60.0 s  given up: nobody answered in 60 s" in lines
+    assert "    60.0 s  given up: not answered within 60 s" in lines
     assert [line.split()[0] for line in lines if line[0] != " "] == ["fail", "cause", "next"]
     assert max(map(len, lines)) <= 100
     content = told.as_json()
     assert content["status"] == "fail"
     assert content["happened"][-1] == {
         "after_s": 60.0,
-        "what": "given up: nobody answered in 60 s",
+        "what": "given up: not answered within 60 s",
     }
