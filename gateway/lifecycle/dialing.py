@@ -74,7 +74,7 @@ class Dialer:
                 break
             was_seen = was_seen or bool(status)
             await asyncio.sleep(POLL_INTERVAL)
-        error = LiveKitUnreachable("the callee did not answer, and LiveKit did not say why")
+        error = LiveKitUnreachable("the callee did not answer, and LiveKit gave no reason")
         await self._apply(call, EventKind.DIAL_FAILED, detail=str(error))
         return error
 

@@ -29,7 +29,7 @@ class Lifecycle:
         self._deferred = deferred
 
     async def register(self, call: Call) -> Added:
-        """Store `call`, unless a call with its Jambonz `call_sid` is stored: then that one counts.
+        """Store `call`; if one with its Jambonz `call_sid` is stored already, that one is returned.
 
         Raises StorageUnavailable.
         """
@@ -102,7 +102,8 @@ class Lifecycle:
     async def _apply(self, call_id: str, event: Event, *, is_retry: bool) -> Call | None:
         change = await self._registry.apply(call_id, event)
         if change is None:
-            log.info("call.not_found", call_id=call_id, kind=event.kind)
+            # Usual: LiveKit's webhooks are also about rooms of other applications.
+            log.debug("call.not_found", call_id=call_id, kind=event.kind)
             return None
         log.debug("call.event", call_id=call_id, kind=event.kind, detail=event.detail)
         if change.ended:

@@ -149,9 +149,9 @@ class Reconciler:
             self._room_cleanup.schedule(call.call_id, grace_ms=0)
 
     async def _restore(self, room: str, metadata: str, room_sid: str) -> bool:
-        """Store the call of a room again that this gateway created; whether there is such a call.
+        """Store the lost call of a room that this gateway created; returns whether it has one.
 
-        A call that began after `registry.since()` was stored, has ended and expired: no restoring.
+        A call that began after `registry.since()` is not lost: it was stored, ended and expired.
         """
         call = restore_call(metadata, room=room, own_url=self._own_url)
         if call is None or call.start_timestamp >= await self._registry.since():
