@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from gateway import __version__
 from gateway.config.loader import load_config
+from gateway.config.secret_values import secret_values
 from gateway.errors import ConfigError, GatewayError
-from gateway.security.api_keys import NotAKey, Role, new_key
+from gateway.security.api_keys import MalformedApiKey, Role, new_key
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -113,7 +114,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from gateway.server import serve
 
     config = load_config(arguments.config)
-    with logs_configured(config.logging, config.secret_values):
+    with logs_configured(config.logging, secret_values(config)):
         uvloop.run(serve(config))
     return 0
 
@@ -139,7 +140,7 @@ def _simulate_outbound(arguments: argparse.Namespace) -> int:
 def _key(arguments: argparse.Namespace) -> int:
     try:
         secret, entry = new_key(arguments.name, Role(arguments.role))
-    except NotAKey as error:
+    except MalformedApiKey as error:
         raise ConfigError([str(error)]) from error
     print(f"the secret, for {arguments.name}; it is not shown again:\n  {secret}")
     print(f"the entry, for GATEWAY_API_KEYS or security.hashed_keys in config.yaml:\n  {entry}")

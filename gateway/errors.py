@@ -11,14 +11,14 @@ from gateway.calls.call import SipOutcome
 class ErrorCode(StrEnum):
     """The `error` of an error response: its HTTP `status`, and when it is sent (`description`)."""
 
-    status: HTTPStatus
+    status: int
     description: str
 
     def __new__(cls, code: str, status: int = 0, description: str = "") -> "ErrorCode":
         """`ErrorCode("not_found")` looks a code up; only members give status and description."""
         member = str.__new__(cls, code)
         member._value_ = code
-        member.status = HTTPStatus(status)
+        member.status = status
         member.description = description
         return member
 

@@ -93,7 +93,7 @@ def _log_refusal(request: web.Request, code: ErrorCode, message: str) -> None:
         "request.refused",
         method=request.method,
         path=request.path,
-        status=code.status.value,
+        status=code.status,
         code=code,
         message=message,
         remote=str(address_of(request) or "unknown"),
@@ -101,4 +101,4 @@ def _log_refusal(request: web.Request, code: ErrorCode, message: str) -> None:
 
 
 def _response(code: ErrorCode, message: str, **extra: Any) -> web.Response:
-    return web.json_response({"error": code, "message": message, **extra}, status=code.status.value)
+    return web.json_response({"error": code, "message": message, **extra}, status=code.status)

@@ -185,7 +185,7 @@ def _errors(codes: Iterable[ErrorCode]) -> dict[str, Any]:
     """By HTTP status: the error's shape, and which codes it comes with."""
     by_status: dict[int, list[ErrorCode]] = {}
     for code in codes:
-        by_status.setdefault(code.status.value, []).append(code)
+        by_status.setdefault(code.status, []).append(code)
     retry = {"Retry-After": {"description": "in s", "schema": {"type": "string"}}}
     return {
         str(status): {

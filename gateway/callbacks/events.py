@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gateway.callbacks.delivery import Delivery
 from gateway.calls.call import Call, Change
-from gateway.calls.views import reported, summary
+from gateway.calls.views import summary, with_report
 from gateway.config.settings import CallbackSettings
 
 
@@ -26,7 +26,7 @@ class CallbackEvents:
         ]
 
     def _deliveries(self, call: Call, event: str, event_id: str, now: int) -> Iterator[Delivery]:
-        told = reported(call) if event == "call_analyzed" else summary(call)
+        told = with_report(call) if event == "call_analyzed" else summary(call)
         body = json.dumps({"event": event, "event_id": event_id, "call": told})
         for url in self._receivers(call, event):
             # The id tells apart who is told, and is the same however often it is worked out.

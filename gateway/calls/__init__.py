@@ -1,1 +1,1 @@
-"""Calls and what events make of them. Pure: no I/O, no clock, no randomness, no imports of ours."""
+"""Calls, and the state machine that events drive. Pure: imports nothing from outside the folder."""

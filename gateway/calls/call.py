@@ -1,13 +1,14 @@
-"""A call, and what can happen to it; what becomes of it then is advance.py's. Pure."""
+"""A call, the events that can happen to it, and why it ended. Pure; see also transitions.py."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-#: How many timeline entries a call keeps: the first ones tell how it began, the last how it ended.
+#: A timeline has at most TIMELINE_LIMIT entries: beyond, the oldest after the first TIMELINE_HEAD
+#: are dropped, so that it always shows how the call began and how it ended.
 TIMELINE_HEAD = 24
 TIMELINE_LIMIT = 64
-#: Longest text kept of anything that somebody else wrote, in characters.
+#: Longest text that is stored from hooks, webhooks and reports, in characters.
 TEXT_LIMIT = 300
 
 
@@ -22,11 +23,12 @@ class CallStatus(StrEnum):
     ERROR = "error"
 
     @property
-    def is_end(self) -> bool:
-        return self in ENDS
+    def is_terminal(self) -> bool:
+        return self in TERMINAL_STATUSES
 
 
-ENDS = frozenset({CallStatus.ENDED, CallStatus.NOT_CONNECTED, CallStatus.ERROR})
+#: The statuses of a call that is over.
+TERMINAL_STATUSES = frozenset({CallStatus.ENDED, CallStatus.NOT_CONNECTED, CallStatus.ERROR})
 
 
 class Direction(StrEnum):
@@ -35,7 +37,7 @@ class Direction(StrEnum):
 
 
 class DisconnectionReason(StrEnum):
-    """Why a call ended, in Retell's words where Retell has one."""
+    """Why a call ended: Retell's reasons, and the gateway's own where Retell has none."""
 
     USER_HANGUP = "user_hangup"
     AGENT_HANGUP = "agent_hangup"
@@ -55,7 +57,11 @@ class DisconnectionReason(StrEnum):
 
 
 class EventKind(StrEnum):
-    """What can happen to a call; the value is the timeline's name for it."""
+    """What can happen to a call; the value is the event's name in the timeline.
+
+    AGENT_LEFT is LiveKit's event about the agent's participant; AGENT_GONE is reported by the
+    agent worker when the process of the agent's job ends.
+    """
 
     REGISTERED = "registered"
     ROOM_CREATED = "room_created"
@@ -91,7 +97,7 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SipOutcome:
-    """A final SIP answer (RFC 3261 §21): `status` such as 486 and its reason phrase."""
+    """A final SIP response (RFC 3261 §21): `status` such as 486, and its reason phrase."""
 
     status: int
     reason: str = ""
@@ -99,24 +105,24 @@ class SipOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A call that is handed on to `target`; moments in ms since epoch.
+    """The transfer of a call to `target`; timestamps in ms since epoch.
 
-    `sip` is how the target answered (200 is a success), None while that is open or if it was never
-    known. `number` counts a call's transfers. `asked_by_sid` is the Jambonz leg whose REFER asked
-    for it, if one did.
+    `sip` is the target's final response (200: it succeeded), None until it is known. `number`
+    counts the call's transfers from 1. `refer_sid` is the call_sid of the Jambonz leg whose REFER
+    requested the transfer, "" if the request came over HTTP.
     """
 
     target: str
     started_at: int
     number: int = 1
-    asked_by_sid: str = ""
+    refer_sid: str = ""
     ended_at: int | None = None
     sip: SipOutcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AgentAbsence:
-    """The agent left the call `at` (ms since epoch): its job's id, why, and who said so."""
+    """The agent left the call `at` (ms since epoch): its job's id, why it left, and details."""
 
     at: int
     job_id: str = ""
@@ -126,13 +132,13 @@ class AgentAbsence:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened `at` (ms since epoch).
+    """Something that happened to a call `at` (ms since epoch).
 
-    `id` is its sender's, where there is one: such an event happens once. `reason` is why, where the
-    event ends a call and knows better than its kind tells; `ids` are LiveKit's names for the call's
-    parts (`room_sid`, `dispatch_id`, `job_id`); `report` is the agent's; `transfer` the one that
-    starts; `answered_at` is when the call that ends had been answered, for which its own event may
-    have been lost; `detail` is for the reader of the timeline only.
+    `reason`: why the call ends, where the event says more than its kind. `ids`: LiveKit's ids of
+    the call (`room_sid`, `dispatch_id`, `job_id`, `sip_call_id`). `report`: the agent's report.
+    `transfer`: the transfer that starts. `detail`: text for the timeline. `id`: the sender's id of
+    the event, "" if it has none; an event with an id is applied once. `answered_at` (ms since
+    epoch): when a call that ends was answered, in case the answer's own event was lost.
     """
 
     kind: EventKind
@@ -156,12 +162,13 @@ class TimelineEntry:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One telephone call. `call_id` is also the LiveKit room, the SIP user and the log key.
+    """One telephone call. `call_id` is also its LiveKit room's name and its SIP URI's user part.
 
-    Timestamps are ms since epoch, limits s. `metadata` is what the agent is told. `jambonz` holds
-    its ids (`call_sid`, `account_sid`, …), `livekit` ours there (`room_sid`, `dispatch_id`,
-    `job_id`). `agent_came` once one was there, `absence` while none is any more. `is_analyzed` once
-    its report is there after its end, or is not waited for any more.
+    Timestamps are ms since epoch, timeouts and durations s. `metadata` is what the agent receives.
+    `jambonz` has Jambonz's ids of the call (`call_sid`, `account_sid`, …), `livekit` LiveKit's (see
+    `Event.ids`). `agent_came`: an agent has been in the room; `agent_absence`: it has left, and no
+    other one has joined. `report_settled`: the call has ended, and its report has arrived or is not
+    waited for any more.
     """
 
     call_id: str
@@ -193,27 +200,27 @@ class Call:
 
     @property
     def is_active(self) -> bool:
-        return not self.call_status.is_end
+        return not self.call_status.is_terminal
 
     @property
     def is_enqueued(self) -> bool:
-        """Whether the caller waits, or waited, in a Jambonz queue for LiveKit's leg."""
+        """Whether the caller waits or waited in a Jambonz queue for LiveKit's leg."""
         return any(entry.event is EventKind.ENQUEUED for entry in self.timeline)
 
     @property
     def needs_recovery(self) -> bool:
-        """Whether the gateway lost it, and has found nobody in its room since."""
-        restore_call = any(entry.event is EventKind.RESTORED for entry in self.timeline)
-        return restore_call and self.call_status is CallStatus.REGISTERED
+        """Whether it was restored from its room's metadata, and no caller was seen there since."""
+        is_restored = any(entry.event is EventKind.RESTORED for entry in self.timeline)
+        return is_restored and self.call_status is CallStatus.REGISTERED
 
     @property
     def is_transferring(self) -> bool:
-        """Whether it is being handed on, and nobody knows yet how that ends."""
+        """Whether a transfer has started and has not ended."""
         return self.transfer is not None and self.transfer.ended_at is None
 
     @property
     def duration_ms(self) -> int | None:
-        """From the answer to the end; None while it lasts, 0 for a call never answered."""
+        """From the answer to the end; None before the end, 0 for a call never answered."""
         if self.end_timestamp is None:
             return None
         return self.end_timestamp - (self.answer_timestamp or self.end_timestamp)
@@ -221,39 +228,39 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A call before and after one event; `before` is None for one that is new."""
+    """A call before and after one event; `before` is None for a new call."""
 
     before: Call | None
     after: Call
 
     @property
     def answered(self) -> bool:
-        was = self.before is not None and self.before.answer_timestamp is not None
-        return not was and self.after.answer_timestamp is not None
+        return self._became(lambda call: call.answer_timestamp is not None)
 
     @property
     def ended(self) -> bool:
-        was = self.before is not None and not self.before.is_active
-        return not was and not self.after.is_active
+        return self._became(lambda call: not call.is_active)
 
     @property
     def report_settled(self) -> bool:
-        was = self.before is not None and self.before.report_settled
-        return not was and self.after.report_settled
+        return self._became(lambda call: call.report_settled)
 
     @property
     def transfer_started(self) -> bool:
-        was = self.before is not None and self.before.is_transferring
-        return not was and self.after.is_transferring
+        return self._became(lambda call: call.is_transferring)
 
     @property
     def transfer_ended(self) -> bool:
-        was = self.before is not None and self.before.is_transferring
-        return was and not self.after.is_transferring
+        was_transferring = self.before is not None and self.before.is_transferring
+        return was_transferring and not self.after.is_transferring
+
+    def _became(self, holds: Callable[[Call], bool]) -> bool:
+        """Whether `holds` is true of the call after the event, and was not before."""
+        return holds(self.after) and not (self.before is not None and holds(self.before))
 
 
-#: RFC 3261 §21: the SIP statuses that say more than "failed".
-_SIP_REASONS = {
+#: Reasons by the SIP status of a leg that was never answered (RFC 3261 §21).
+_REASONS_BY_SIP_STATUS = {
     404: DisconnectionReason.INVALID_DESTINATION,
     408: DisconnectionReason.DIAL_NO_ANSWER,
     480: DisconnectionReason.DIAL_NO_ANSWER,
@@ -266,8 +273,8 @@ _SIP_REASONS = {
 }
 
 
-def sip_reason(sip: SipOutcome | None) -> DisconnectionReason:
-    """Why a leg that was never answered failed, as far as its SIP status tells."""
+def dial_failure_reason(sip: SipOutcome | None) -> DisconnectionReason:
+    """Why a leg that was never answered failed; DIAL_FAILED where its SIP status says no more."""
     if sip is None:
         return DisconnectionReason.DIAL_FAILED
-    return _SIP_REASONS.get(sip.status, DisconnectionReason.DIAL_FAILED)
+    return _REASONS_BY_SIP_STATUS.get(sip.status, DisconnectionReason.DIAL_FAILED)

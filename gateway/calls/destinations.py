@@ -1,42 +1,41 @@
-"""Where a call may go: bare digits, +E.164, `tel:` or `sip:`. Pure."""
+"""Where a call or a transfer goes: a telephone number, or a `tel:` or `sip:` URI. Pure."""
 
 import re
 from dataclasses import dataclass, field
 
-ALLOWED = "must be digits (61402012298), E.164 (+61402012298), tel:+61402012298 or sip:user@host"
+_FORMS = "must be digits (61491570156), E.164 (+61491570156), tel:+61491570156 or sip:user@host"
 
 _DIGITS = re.compile(r"\+?[0-9]{2,20}")
-# RFC 3261 §25.1, less passwords, parameters and headers: those are the trunk's business.
+# RFC 3261 §25.1, without passwords, parameters and headers: those are configured at the trunk.
 _SIP = re.compile(
     r"sip:(?P<user>[A-Za-z0-9._~+*#-]{1,64})@(?P<host>[A-Za-z0-9.-]{1,253}(:\d{1,5})?)"
 )
 
-
-#: What is taken into a From header of somebody else's number or name without a second thought.
+#: What a caller's number may consist of to be the user part of a From header.
 _PLAIN_USER = re.compile(r"[A-Za-z0-9+._~-]{1,64}")
 _SPECIAL = re.compile(r'["<>\\\x00-\x1f\x7f]')
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """`text` as given; `user` is dialed, through the trunk or, if given, straight to `hostname`."""
+    """`text` is what was given. `user` is dialed at `hostname`, or through a trunk without one."""
 
     text: str
     user: str
     hostname: str = ""
 
     @property
-    def named(self) -> str:
-        """The number, or the SIP URI: without `tel:`."""
+    def number_or_uri(self) -> str:
+        """The telephone number without `tel:`, or the SIP URI."""
         return self.text if self.hostname else self.user
 
 
 @dataclass(frozen=True, slots=True)
 class FallbackTarget:
-    """Where a caller goes when no agent can be had: exactly one of `sip`, `phone`, `say`.
+    """Where Jambonz sends a caller instead of the agent: exactly one of `sip`, `phone`, `say`.
 
-    `trunk` is the Jambonz carrier for `phone`; without it Jambonz picks one. A call is also handed
-    on to one of these.
+    `sip` is a URI, `say` a text to speak. `trunk` is the Jambonz carrier for `phone`; without it
+    Jambonz picks one. Fallbacks and transfers use it.
     """
 
     sip: str = ""
@@ -50,7 +49,7 @@ class FallbackTarget:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user and a password: for SIP digest (RFC 3261 §22), or for basic auth (RFC 7617)."""
+    """A user name and a password, for SIP digest (RFC 3261 §22) or HTTP basic auth (RFC 7617)."""
 
     username: str
     password: str = field(repr=False)
@@ -58,28 +57,28 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class DialLimits:
-    """`ring_timeout`: how long the far end may ring; `max_duration`: the longest call (both s)."""
+    """How long the callee may ring, and how long the call may last (both in s)."""
 
     ringing_timeout: int
     max_duration: int
 
 
 def parse_destination(text: str) -> Destination:
-    """Digits are sent as given, without adding or dropping a `+`. Raises ValueError."""
+    """`text` as a destination; a number keeps its `+` or its lack of one. Raises ValueError."""
     number = text.removeprefix("tel:")
     if _DIGITS.fullmatch(number):
         return Destination(text, number)
     match = _SIP.fullmatch(text)
     if match:
         return Destination(text, match["user"], match["host"])
-    raise ValueError(ALLOWED)
+    raise ValueError(_FORMS)
 
 
 def plain_user(number: str) -> str:
-    """`number` if it can stand as the user of a SIP URI as it is, else ""."""
+    """`number` if it needs no escaping as the user part of a SIP URI, else ""."""
     return number if _PLAIN_USER.fullmatch(number) else ""
 
 
 def plain_name(name: str) -> str:
-    """`name` without what has a meaning in a SIP display name (RFC 3261 §25.1)."""
+    """`name` without characters that are special in a SIP display name (RFC 3261 §25.1)."""
     return _SPECIAL.sub("", name).strip()

@@ -1,4 +1,4 @@
-"""Calls as JSON, for ops and for callbacks. Pure."""
+"""A call as JSON, for the HTTP API and for callbacks. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from gateway.calls.call import Call, SipOutcome, Transfer
 
 
 def summary(call: Call) -> dict[str, Any]:
-    """A call as the list shows it."""
+    """A call as `GET /livekit-api/calls` lists it; timestamps in ms since epoch."""
     return {
         "call_id": call.call_id,
         "direction": call.direction,
@@ -42,15 +42,15 @@ def _transfer(transfer: Transfer | None) -> dict[str, Any] | None:
     }
 
 
-def reported(call: Call) -> dict[str, Any]:
-    """A call with its agent's report, null where none came."""
+def with_report(call: Call) -> dict[str, Any]:
+    """The summary and the agent's report, null if none arrived."""
     return {**summary(call), "report": call.report}
 
 
-def whole(call: Call) -> Mapping[str, Any]:
-    """A call with all that is known of it."""
+def details(call: Call) -> Mapping[str, Any]:
+    """Everything about a call: the summary, the report, ids and the timeline."""
     return {
-        **reported(call),
+        **with_report(call),
         "caller_name": call.caller_name,
         "jambonz": call.jambonz,
         "livekit": call.livekit,

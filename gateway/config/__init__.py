@@ -1,1 +1,1 @@
-"""Settings: their types and defaults, where they are read, and what is wrong with them."""
+"""Settings: types and defaults, reading them, checking them. See config.yaml."""

@@ -1,9 +1,7 @@
-"""Every setting: its type, its default, its bounds. Pure; where values come from is config.py's."""
+"""Every setting: its type, its default and its bounds. Pure; loader.py reads the values."""
 
-import base64
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,9 +14,9 @@ from gateway.security.api_keys import ApiKey, HashedKey
 
 LOOPBACK = "127.0.0.1"
 
-#: How much longer than we Jambonz and LiveKit let a call last, in s: they end it if we are gone,
-#: and would call it a hang-up.
-LIMIT_MARGIN = 5
+#: Jambonz and LiveKit get this much more than max_call_duration, in s. The gateway ends a call
+#: first, as `max_duration_reached`; they end it as a hang-up, and only if the gateway is down.
+DURATION_MARGIN = 5
 
 
 def setting(
@@ -27,14 +25,15 @@ def setting(
     *,
     env: str = "",
     secret: bool = False,
-    shown: bool = True,
+    sensitive: bool = False,
 ) -> Any:
-    """A setting. `env` names its own environment variable; a `secret` is accepted only there.
+    """A dataclass field with a default and a marshmallow validator `check`.
 
-    What is not `shown` may hold a secret, and is in no repr.
+    `env` is the setting's own environment variable; a `secret` may be set only there. A `sensitive`
+    setting may contain a secret: neither is in a repr.
     """
     metadata = {"check": check, "env": env, "secret": secret}
-    return field(default=default, repr=shown and not secret, metadata=metadata)
+    return field(default=default, repr=not (secret or sensitive), metadata=metadata)
 
 
 def _check_date(text: str) -> None:
@@ -96,7 +95,7 @@ class SecuritySettings:
 
     @property
     def keys(self) -> tuple[ApiKey, ...]:
-        """All API keys, wherever they are written."""
+        """All API keys, from the environment and from the file."""
         return (*self.api_keys, *self.hashed_keys)
 
     @property
@@ -117,7 +116,7 @@ class LiveKitSettings:
 
     @property
     def accepted_keys(self) -> tuple[KeyPair, ...]:
-        """Those that prove webhooks and reports: ours, and others while it is rotated."""
+        """Webhooks and reports may be signed with these: the key in use and those it replaced."""
         return (KeyPair(self.api_key, self.api_secret), *self.previous_keys)
 
     @property
@@ -126,7 +125,7 @@ class LiveKitSettings:
 
     @property
     def sip_address(self) -> str:
-        """Where INVITEs go. A server of one's own takes SIP under its own name unless told else."""
+        """The host that INVITEs are sent to; a self-hosted server's SIP service has its host."""
         return self.sip_host or (urlsplit(self.url).hostname or "")
 
 
@@ -172,8 +171,8 @@ class InboundSettings:
     wait_music: str = setting("tone_stream://%(1000,2000,425)", validate.Length(1, 2000))
 
     @property
-    def limits(self) -> DialLimits:
-        return DialLimits(self.ringing_timeout, self.max_call_duration + LIMIT_MARGIN)
+    def dial_limits(self) -> DialLimits:
+        return DialLimits(self.ringing_timeout, self.max_call_duration + DURATION_MARGIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +215,7 @@ class CallbackSettings:
 
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
-    url: str = setting("", env="REDIS_URL", shown=False)
+    url: str = setting("", env="REDIS_URL", sensitive=True)
     prefix: str = setting("gateway", validate.Regexp(r"[A-Za-z0-9_.:-]{1,64}\Z"))
     timeout: float = setting(1.0, validate.Range(0.6, 8))
     ended_ttl: float = setting(3600.0, validate.Range(0, 604_800))
@@ -231,7 +230,7 @@ class MonitorSettings:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All there is to set, in sections named as in config.yaml."""
+    """All settings, in the sections of config.yaml."""
 
     server: ServerSettings = field(default_factory=ServerSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
@@ -251,12 +250,12 @@ class Config:
 
     @property
     def own_url(self) -> str:
-        """Where others reach this gateway; on one machine that is loopback."""
+        """The base URL of this gateway for LiveKit and the workers; loopback on one machine."""
         return self.server.public_url.rstrip("/") or f"http://{LOOPBACK}:{self.server.port}"
 
     @property
     def unauthenticated_endpoints(self) -> tuple[str, ...]:
-        """The environment variables whose absence leaves a door without a proof."""
+        """The environment variables without which some endpoints have no authentication."""
         missing = []
         if not self.security.has_webhook_auth:
             missing.append("JAMBONZ_WEBHOOK_SECRET")
@@ -265,40 +264,8 @@ class Config:
         return tuple(missing)
 
     @property
-    def secret_values(self) -> frozenset[str]:
-        """Every secret there is, for logs to leave out. Of API keys there are only hashes."""
-        return frozenset(
-            text
-            for section in fields(self)
-            for item in fields(getattr(self, section.name))
-            if not item.repr
-            for text in _texts(getattr(getattr(self, section.name), item.name))
-            if text
-        )
-
-    @property
     def listen_host(self) -> str:
-        """Loopback unless every door has a proof, or its absence was written down as a choice."""
+        """Loopback, unless all endpoints are authenticated or security.allow_unauthenticated."""
         if self.unauthenticated_endpoints and not self.security.allow_unauthenticated:
             return LOOPBACK
         return self.server.host
-
-
-#: What is secret of a URL: `redis://user:password@host/?sentinel_password=…`.
-_PASSWORDS = re.compile(r"(?<=:)[^:@/]+(?=@)|(?<=password=)[^&#]+")
-
-
-def _texts(value: Any) -> Iterator[str]:
-    match value:
-        case str() if value.startswith("redis") and "://" in value:
-            yield from _PASSWORDS.findall(value)
-        case str():
-            yield value
-        case Credentials():
-            yield value.password
-            yield base64.b64encode(f"{value.username}:{value.password}".encode()).decode()
-        case KeyPair():
-            yield value.secret
-        case tuple():
-            for entry in value:
-                yield from _texts(entry)

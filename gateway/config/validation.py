@@ -1,4 +1,4 @@
-"""What keeps a configuration from being used, a line each that says what to change. Pure."""
+"""Checks across settings: one line for each problem, which says what to change. Pure."""
 
 import base64
 import re
@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 from gateway.config.settings import Config, LiveKitSettings, ServerSettings, TrunkSettings
 from gateway.security.callback_urls import CallbackUrlRejected, host_of
 
-#: `Name: value`, as RFC 9110 §5 has it.
+#: `Name: value` (RFC 9110 §5).
 FIXED_HEADER = re.compile(
     r"[A-Za-z0-9!#$%&'*+.^_`|~-]+:[ \t]*[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?"
 )
 
 
 def _is_webhook_secret(secret: str) -> bool:
-    """Whether Standard Webhooks can sign with it."""
+    """Whether `secret` is long enough and encoded as Standard Webhooks requires."""
     try:
         return len(base64.b64decode(secret.removeprefix("whsec_") + "==")) >= 24
     except ValueError:
@@ -22,7 +22,7 @@ def _is_webhook_secret(secret: str) -> bool:
 
 
 def livekit_problems(livekit: LiveKitSettings) -> list[str]:
-    """What LiveKit cannot be asked without, a line each."""
+    """What is missing for requests to LiveKit."""
     problems = [
         f"{name} is not set: put it into the environment or .env.local"
         for name, value in (
@@ -38,7 +38,7 @@ def livekit_problems(livekit: LiveKitSettings) -> list[str]:
 
 
 def public_url_problems(server: ServerSettings) -> list[str]:
-    """What is wrong with an address that is set."""
+    """What is wrong with server.public_url, if it is set."""
     url = server.public_url
     if not url or urlsplit(url).scheme in {"http", "https"}:
         return []
@@ -46,7 +46,7 @@ def public_url_problems(server: ServerSettings) -> list[str]:
 
 
 def credential_problems(trunks: TrunkSettings) -> list[str]:
-    """A name without its password, or the other way round."""
+    """SIP user names without a password, and passwords without a user name."""
     pairs = {
         "INBOUND": (trunks.inbound_username, trunks.inbound_password),
         "OUTBOUND": (trunks.outbound_username, trunks.outbound_password),
@@ -59,7 +59,7 @@ def credential_problems(trunks: TrunkSettings) -> list[str]:
 
 
 def validate_for_serve(config: Config) -> list[str]:
-    """What a gateway cannot start without, a line each; empty when it can."""
+    """Everything that keeps `serve` from starting; empty if nothing does."""
     livekit = config.livekit
     problems = livekit_problems(livekit) + credential_problems(config.trunks)
     if livekit.is_cloud and not livekit.sip_host:
@@ -70,8 +70,8 @@ def validate_for_serve(config: Config) -> list[str]:
     for url in config.callbacks.urls:
         try:
             host_of(url)
-        except CallbackUrlRejected as refusal:
-            problems.append(f"callbacks.urls: {url!r} {refusal}")
+        except CallbackUrlRejected as error:
+            problems.append(f"callbacks.urls: {url!r} {error}")
     if config.callbacks.header and not FIXED_HEADER.fullmatch(config.callbacks.header):
         problems.append("CALLBACK_HEADER must be of the form Name: value")
     if not all(map(_is_webhook_secret, config.callbacks.secrets)):

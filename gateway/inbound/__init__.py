@@ -1,1 +1,1 @@
-"""Calls that Jambonz brings: registered, connected to their agent, followed by hooks."""
+"""Calls that arrive at Jambonz: registered, connected with an agent, followed by hooks."""

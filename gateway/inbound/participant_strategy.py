@@ -1,6 +1,6 @@
-"""The `participant` strategy: the caller waits at Jambonz, LiveKit calls in, both legs meet there.
+"""The `participant` strategy: Jambonz enqueues the caller, and LiveKit dials Jambonz.
 
-For LiveKit projects without an inbound trunk: all they need is an outbound one towards Jambonz.
+For LiveKit projects without an inbound trunk: they need only an outbound trunk towards Jambonz.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import structlog
 
 from gateway.calls.call import Call, Event, EventKind
 from gateway.calls.destinations import plain_name, plain_user
-from gateway.config.settings import LIMIT_MARGIN, Config
+from gateway.config.settings import DURATION_MARGIN, Config
 from gateway.errors import LiveKitError
 from gateway.inbound.room_strategy import RoomStrategy, call_headers
 from gateway.jambonz import verbs
@@ -24,15 +24,17 @@ from gateway.livekit.trunks import OutboundTrunk
 
 log = structlog.get_logger()
 
-#: Between two looks whether the agent is in the room, in s.
-LOOK_EVERY = 0.1
-#: How long after LiveKit's leg was answered its caller hears it, in s: Jambonz answers it first
+#: Between two checks whether the agent is in the room, in s.
+POLL_INTERVAL = 0.1
+#: How long after LiveKit's leg was answered the caller hears it, in s: Jambonz answers it first
 #: and looks into the queue 1 s later (jambonz-feature-server 0.9.8, `dequeue`).
 AUDIBLE_AFTER = 1.5
-NO_TRUNK = "there is no outbound trunk towards Jambonz: `python -m gateway setup` makes one"
+NO_TRUNK = "there is no outbound trunk towards Jambonz: `python -m gateway setup` creates one"
 
 
 class ParticipantStrategy:
+    """inbound.strategy: participant. `clock` in ms since epoch."""
+
     def __init__(
         self,
         config: Config,
@@ -53,12 +55,12 @@ class ParticipantStrategy:
         self._clock = clock
 
     async def prepare(self, call: Call) -> Event:
-        """Room and agent as ever, then LiveKit's leg, which takes its time: beside us."""
-        told = {"audible_after": AUDIBLE_AFTER}
-        event = await self._rooms.prepare(call, told=told, enqueues=True)
+        """As the room strategy; then LiveKit's leg is dialed in the background."""
+        extras = {"audible_after": AUDIBLE_AFTER}
+        event = await self._rooms.prepare(call, extras=extras, enqueues=True)
         if event.kind is not EventKind.ROOM_CREATED:
             return event
-        self._dialer.spawn(self._call_in(call), name=f"call in {call.call_id}")
+        self._dialer.spawn(self._dial_jambonz(call), name=f"dial Jambonz {call.call_id}")
         return Event(EventKind.ENQUEUED, event.at, ids=event.ids)
 
     def connect(self, call: Call) -> Verbs:
@@ -69,10 +71,10 @@ class ParticipantStrategy:
             action_hook=hook_url(public_url, "/livekit-api/queue-action", call_id=call.call_id),
         )
 
-    async def _call_in(self, call: Call) -> None:
-        """LiveKit's leg, once the agent is there: Jambonz connects it with the caller at once."""
+    async def _dial_jambonz(self, call: Call) -> None:
+        """Wait for the agent, then dial: Jambonz bridges the leg with the caller at once."""
         try:
-            if not await self._agent_came(call):
+            if not await self._agent_joins(call):
                 return
             trunk_id = await self._trunk.to_jambonz()
         except LiveKitError as error:
@@ -82,17 +84,17 @@ class ParticipantStrategy:
             await self._failed(call, NO_TRUNK)
             return
         await self._lifecycle.apply(call.call_id, Event(EventKind.DIALING, self._clock()))
-        await self._dialer.dial(call, self._order(call, trunk_id))
+        await self._dialer.dial(call, self._dial_request(call, trunk_id))
 
-    async def _agent_came(self, call: Call) -> bool:
-        """Wait for the agent; False when the call has ended meanwhile, see watch.py."""
+    async def _agent_joins(self, call: Call) -> bool:
+        """Wait for the agent; False if the call ends first, as it does at inbound.agent_timeout."""
         while (await self._lifecycle.refreshed(call)).is_active:
             if await self._livekit.has_agent(call.call_id):
                 return True
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_INTERVAL)
         return False
 
-    def _order(self, call: Call, trunk_id: str) -> DialOrder:
+    def _dial_request(self, call: Call, trunk_id: str) -> DialOrder:
         return DialOrder(
             room=call.call_id,
             to=call.call_id,
@@ -102,10 +104,10 @@ class ParticipantStrategy:
             display_name=plain_name(call.caller_name),
             headers=call_headers(call),
             ringing_timeout=call.ringing_timeout,
-            max_call_duration=call.max_call_duration + LIMIT_MARGIN,
+            max_call_duration=call.max_call_duration + DURATION_MARGIN,
         )
 
-    async def _failed(self, call: Call, why: str) -> None:
-        log.error("call.livekit_failed", call_id=call.call_id, error=why)
-        event = Event(EventKind.LIVEKIT_FAILED, self._clock(), detail=why)
+    async def _failed(self, call: Call, detail: str) -> None:
+        log.error("call.livekit_failed", call_id=call.call_id, error=detail)
+        event = Event(EventKind.LIVEKIT_FAILED, self._clock(), detail=detail)
         await self._lifecycle.apply(call.call_id, event)

@@ -1,4 +1,4 @@
-"""The `room` strategy: the LiveKit room and its agent first, then Jambonz dials into it."""
+"""The `room` strategy: LiveKit creates the room with its agent, then Jambonz dials into it."""
 
 from collections.abc import Callable, Mapping
 
@@ -19,6 +19,8 @@ log = structlog.get_logger()
 
 
 class RoomStrategy:
+    """inbound.strategy: room. `clock` in ms since epoch."""
+
     def __init__(
         self, config: Config, *, livekit: LiveKit, fallback: Fallback, clock: Callable[[], int]
     ) -> None:
@@ -28,21 +30,22 @@ class RoomStrategy:
         self._clock = clock
 
     async def prepare(
-        self, call: Call, *, told: Mapping[str, object] | None = None, enqueues: bool = False
+        self, call: Call, *, extras: Mapping[str, object] | None = None, enqueues: bool = False
     ) -> Event:
-        """Have LiveKit make the room and send the agent, who is `told` this besides.
+        """Have LiveKit create the room and dispatch the agent.
 
-        `parks` where the caller is to wait at Jambonz meanwhile.
+        `extras` are added to the agent's job metadata. `enqueues`: the caller waits in a Jambonz
+        queue meanwhile.
         """
-        order = RoomRequest(
+        request = RoomRequest(
             name=call.call_id,
             agent_name=call.agent_name,
             metadata=room_metadata(call, own_url=self._config.own_url, enqueues=enqueues),
-            job_metadata=job_metadata(call, own_url=self._config.own_url, extras=told),
+            job_metadata=job_metadata(call, own_url=self._config.own_url, extras=extras),
             empty_timeout=round(self._config.inbound.registered_timeout),
         )
         try:
-            room_sid = await self._livekit.create_room(order)
+            room_sid = await self._livekit.create_room(request)
         except LiveKitError as error:
             log.error("call.livekit_failed", call_id=call.call_id, error=str(error))
             at = self._clock()
@@ -56,13 +59,13 @@ class RoomStrategy:
             action_hook=self._fallback.action_hook(0),
             refer_hook=hook_url(self._config.server.public_url, "/livekit-api/refer"),
             headers=call_headers(call),
-            limits=self._config.inbound.limits,
+            limits=self._config.inbound.dial_limits,
             credentials=self._config.trunks.inbound_credentials,
         )
         return [dial]
 
 
 def call_headers(call: Call) -> dict[str, str]:
-    """What LiveKit's leg tells of the call; `setup` makes participant attributes of them."""
+    """SIP headers for LiveKit's leg; the trunk that `setup` created maps them to attributes."""
     headers = {"X-Call-Id": call.call_id}
     return {**headers, "X-Account-Code": call.account_code} if call.account_code else headers

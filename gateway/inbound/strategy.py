@@ -1,4 +1,4 @@
-"""How a caller is brought to the agent: the interface of both ways. No I/O here."""
+"""The interface of the two strategies that connect a caller with an agent. No I/O."""
 
 from typing import Protocol
 
@@ -7,8 +7,10 @@ from gateway.jambonz.verbs import Verbs
 
 
 class Strategy(Protocol):
+    """inbound.strategy: RoomStrategy or ParticipantStrategy."""
+
     async def prepare(self, call: Call) -> Event:
-        """Have LiveKit get ready for the call; what came of that. Raises nothing."""
+        """Have LiveKit create the room and dispatch the agent; failures are returned too."""
 
     def connect(self, call: Call) -> Verbs:
-        """What Jambonz is to do with the caller. The same again for a repeated hook."""
+        """The verbs that connect the caller; the same for a repeated hook."""

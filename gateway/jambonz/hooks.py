@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gateway.calls.call import DisconnectionReason, Event, EventKind, SipOutcome, sip_reason
+from gateway.calls.call import (
+    DisconnectionReason,
+    Event,
+    EventKind,
+    SipOutcome,
+    dial_failure_reason,
+)
 
 #: How an A leg stands whose caller is no longer there.
 _GONE = frozenset({"completed", "no-answer"})
@@ -140,7 +146,7 @@ def status_event(hook: StatusHook, at: int) -> Event:
         case False, "no-answer":
             return Event(EventKind.HUNG_UP, at, sip=hook.sip, detail=detail)
         case False, "failed" | "busy":
-            reason = sip_reason(hook.sip)
+            reason = dial_failure_reason(hook.sip)
             return Event(EventKind.DIAL_FAILED, at, reason=reason, sip=hook.sip, detail=detail)
     # A far leg that failed is not yet the end: the dial's action hook may find a fallback.
     return Event(EventKind.LEG_STATUS, at, detail=detail)
@@ -169,7 +175,7 @@ def dial_event(hook: DialHook, at: int) -> Event:
         return Event(EventKind.HUNG_UP, at, reason=reason, detail=detail, answered_at=at)
     if hook.caller_gone:
         return Event(EventKind.HUNG_UP, at, sip=hook.dial_sip, detail=detail)
-    reason = sip_reason(hook.dial_sip)
+    reason = dial_failure_reason(hook.dial_sip)
     return Event(EventKind.DIAL_FAILED, at, reason=reason, sip=hook.dial_sip, detail=detail)
 
 

@@ -1,1 +1,1 @@
-"""What every kind of call needs: events applied, deadlines, dialing, rooms deleted."""
+"""What all calls share: applying events, deadlines, dialing, deleting rooms."""

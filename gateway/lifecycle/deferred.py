@@ -1,4 +1,4 @@
-"""What happened while the registry was away: kept in order, made up for when it is back."""
+"""Writes that storage could not take: queued in order, replayed once storage answers again."""
 
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -10,76 +10,77 @@ from gateway.errors import StorageUnavailable
 
 log = structlog.get_logger()
 
-#: How much is kept; beyond it the newest is dropped, and what LiveKit has makes up for it.
-LIMIT = 50_000
-#: Calls that are made up for at once: one after the other, more might happen than is done.
-AT_ONCE = 16
+#: At most so many writes are queued. Beyond, the newest are dropped, and reconciling with LiveKit
+#: finds out what they would have recorded.
+MAX_WRITES = 50_000
+#: Calls whose writes are replayed concurrently: one by one, replaying might never finish.
+MAX_CONCURRENT_REPLAYS = 16
 
 Write = Callable[[], Awaitable[object]]
 
 
 class DeferredWrites:
-    """Deeds that may raise RegistryUnavailable, by the call's name that they were told with.
+    """A queue of writes that may raise StorageUnavailable, for each key (a call_id or call_sid).
 
-    While some wait, later ones queue up behind; those of one name are done in their order.
+    Writes of one key are executed in order: while any are queued, new ones are queued too.
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, deque[Write]] = {}
+        self._queues: dict[str, deque[Write]] = {}
         self._number = 0
         self._dropped = 0
 
     def __len__(self) -> int:
         return self._number
 
-    async def write(self, name: str, write: Write) -> None:
-        """Do it now, or as soon as it can be done."""
-        if self._waiting:
-            self.defer(name, write)
+    async def write(self, key: str, write: Write) -> None:
+        """Execute `write` now or, if storage is unavailable, when it answers again."""
+        if self._queues:
+            self.defer(key, write)
             return
         try:
             await write()
         except StorageUnavailable as error:
             log.warning("storage.unavailable", error=str(error))
-            self.defer(name, write)
+            self.defer(key, write)
 
-    def defer(self, name: str, write: Write) -> None:
-        """Do it when the registry is back: the next time that this catches up."""
-        if self._number >= LIMIT:
+    def defer(self, key: str, write: Write) -> None:
+        """Queue `write` for the next replay."""
+        if self._number >= MAX_WRITES:
             self._dropped += 1
             return
-        self._waiting.setdefault(name, deque()).append(write)
+        self._queues.setdefault(key, deque()).append(write)
         self._number += 1
 
     async def replay(self) -> None:
-        """Do what waits, as far as the registry lets us. One at a time may call this."""
-        if not self._waiting:
+        """Execute queued writes until none are left or storage is unavailable. Not reentrant."""
+        if not self._queues:
             return
-        waited = self._number
-        while self._waiting:
+        queued = self._number
+        while self._queues:
             try:
-                await for_each(list(self._waiting), self._replay_for, limit=AT_ONCE)
+                await for_each(list(self._queues), self._replay_key, limit=MAX_CONCURRENT_REPLAYS)
             except StorageUnavailable:
                 return
-        log.info("storage.replayed", writes=waited, dropped=self._dropped)
+        log.info("storage.replayed", writes=queued, dropped=self._dropped)
         self._dropped = 0
 
     async def close(self) -> None:
-        """The last try; what cannot be done is found out from what LiveKit has."""
+        """Replay a last time. Writes that fail are lost; reconciling corrects their calls."""
         await self.replay()
-        if self._waiting:
+        if self._queues:
             log.error("storage.writes_lost", writes=self._number)
 
-    async def _replay_for(self, name: str) -> None:
-        writes = self._waiting[name]
-        while writes:
+    async def _replay_key(self, key: str) -> None:
+        queue = self._queues[key]
+        while queue:
             try:
-                await writes[0]()
+                await queue[0]()
             except StorageUnavailable:
                 raise
             except Exception:
-                # It would fail again and again, and nothing behind it would ever be done.
+                # Retrying would fail again, and block the writes behind it for ever.
                 log.exception("storage.replay_failed")
-            writes.popleft()
+            queue.popleft()
             self._number -= 1
-        del self._waiting[name]
+        del self._queues[key]

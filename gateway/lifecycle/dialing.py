@@ -1,4 +1,4 @@
-"""A SIP leg that LiveKit makes into a call's room: dialed, waited for, followed where need be."""
+"""Dials a SIP leg into a call's room and records the outcome, also if LiveKit's answer is lost."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 import structlog
 
-from gateway.calls.call import Call, DisconnectionReason, Event, EventKind, sip_reason
+from gateway.aio import BackgroundTasks
+from gateway.calls.call import Call, DisconnectionReason, Event, EventKind, dial_failure_reason
 from gateway.errors import LiveKitError, LiveKitRefused, LiveKitUnreachable
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.livekit.sip import DIAL_MARGIN, DialOrder, SipLegs
@@ -15,12 +16,12 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-#: Between two looks at what became of a leg, in s.
-FOLLOW_EVERY = 0.5
+#: Between two checks of a leg's status, in s.
+POLL_INTERVAL = 0.5
 
 
 class Dialer:
-    """Dials; what comes of it is the call's state. Nothing is raised, failures are returned."""
+    """Dials for calls of both directions. Errors are returned, not raised. `clock` in ms."""
 
     def __init__(
         self,
@@ -32,41 +33,36 @@ class Dialer:
         self._lifecycle = lifecycle
         self._sip = sip
         self._clock = clock
-        self._underway: set[asyncio.Task[Any]] = set()
+        self._tasks = BackgroundTasks()
 
     def spawn(self, dialing: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Run it beside the doors: a failure nobody thought of is logged, `close()` ends it."""
-        task = asyncio.create_task(dialing, name=name)
-        self._underway.add(task)
-        task.add_done_callback(self._done)
-        return task
+        """Run `dialing` in the background until it ends or `close()` cancels it."""
+        return self._tasks.spawn(dialing, name=name)
 
     async def close(self) -> None:
-        """Stop following the legs under way; LiveKit holds the calls."""
-        for task in self._underway:
-            task.cancel()
-        await asyncio.gather(*self._underway, return_exceptions=True)
+        """Stop following the legs; they and their calls go on at LiveKit."""
+        await self._tasks.close()
 
     async def dial(self, call: Call, order: DialOrder) -> LiveKitError | None:
-        """Ring the far end until the call is answered or not; what went wrong, if anything."""
+        """Ring the callee until the call is answered or has failed; returns why it failed."""
         try:
             await self._sip.dial(order)
-        except LiveKitRefused as refusal:
-            await self._not_connected(call, refusal)
-            return refusal
+        except LiveKitRefused as error:
+            await self._dial_failed(call, error)
+            return error
         except LiveKitUnreachable as error:
             log.warning("call.dial_outcome_unknown", call_id=call.call_id, error=str(error))
-            return await self.follow(call, patience=order.ringing_timeout + DIAL_MARGIN)
+            return await self.follow(call, max_wait=order.ringing_timeout + DIAL_MARGIN)
         await self._apply(call, EventKind.ANSWERED)
         return None
 
-    async def follow(self, call: Call, *, patience: float) -> LiveKitError | None:
-        """The leg is not ours to wait for, or its outcome was lost: see what LiveKit has of it.
+    async def follow(self, call: Call, *, max_wait: float) -> LiveKitError | None:
+        """Poll LiveKit for the outcome of a leg that this gateway does not wait for itself.
 
-        One that has not been answered after `patience` s has failed.
+        The dial has failed if the leg is gone, or is not answered within `max_wait` s.
         """
-        deadline = self._clock() + patience * 1000
-        was_there = False
+        deadline = self._clock() + max_wait * 1000
+        was_seen = False
         while self._clock() < deadline:
             if not (await self._lifecycle.refreshed(call)).is_active:
                 return None
@@ -74,33 +70,28 @@ class Dialer:
             if status == "active":
                 await self._apply(call, EventKind.ANSWERED)
                 return None
-            if was_there and status is None:
+            if was_seen and status is None:
                 break
-            was_there = was_there or bool(status)
-            await asyncio.sleep(FOLLOW_EVERY)
-        failure = LiveKitUnreachable("the far end did not answer, LiveKit did not say why")
-        await self._apply(call, EventKind.DIAL_FAILED, detail=str(failure))
-        return failure
+            was_seen = was_seen or bool(status)
+            await asyncio.sleep(POLL_INTERVAL)
+        error = LiveKitUnreachable("the callee did not answer, and LiveKit gave no reason")
+        await self._apply(call, EventKind.DIAL_FAILED, detail=str(error))
+        return error
 
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._underway.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("call.dial_failed", task=task.get_name(), exc_info=error)
-
-    async def _not_connected(self, call: Call, refusal: LiveKitRefused) -> None:
-        timed_out = refusal.code in {"deadline_exceeded", "canceled"} and not refusal.sip
-        reason = DisconnectionReason.DIAL_NO_ANSWER if timed_out else sip_reason(refusal.sip)
+    async def _dial_failed(self, call: Call, error: LiveKitRefused) -> None:
+        timed_out = error.code in {"deadline_exceeded", "canceled"} and not error.sip
+        reason = DisconnectionReason.DIAL_NO_ANSWER if timed_out else dial_failure_reason(error.sip)
         event = Event(
             EventKind.DIAL_FAILED,
             self._clock(),
             reason=reason,
-            sip=refusal.sip,
-            detail=refusal.reason,
+            sip=error.sip,
+            detail=error.reason,
         )
         await self._lifecycle.apply(call.call_id, event)
 
     async def _status(self, call: Call) -> str | None:
-        """The SIP leg's status, None where there is no leg, "" while LiveKit is away."""
+        """The leg's `sip.callStatus`; None if there is no leg, "" if LiveKit does not answer."""
         try:
             return await self._sip.status(call.call_id)
         except LiveKitError as error:

@@ -1,11 +1,11 @@
-"""The one way a call changes: advanced in the registry, logged, cleaned up behind when it ends."""
+"""The only way a call changes: an event is applied in the registry, logged, and acted on."""
 
 from collections.abc import Awaitable, Callable
 from itertools import count
 
 import structlog
 
-from gateway.calls.call import Call, Change, DisconnectionReason, Event
+from gateway.calls.call import Call, DisconnectionReason, Event
 from gateway.errors import StorageUnavailable
 from gateway.lifecycle.deferred import DeferredWrites
 from gateway.lifecycle.room_cleanup import RoomCleanup
@@ -13,12 +13,14 @@ from gateway.storage.registry import Added, CallRegistry
 
 log = structlog.get_logger()
 
-#: Time for an agent to say goodbye to its room after the caller has left, in ms.
-GOODBYE_MS = 5_000
-_CALLER_WENT = {DisconnectionReason.USER_HANGUP, DisconnectionReason.CALL_TRANSFER}
+#: How long the room stays after the caller has left, in ms: agents finish their work in it.
+AGENT_EXIT_GRACE_MS = 5_000
+_CALLER_LEFT = {DisconnectionReason.USER_HANGUP, DisconnectionReason.CALL_TRANSFER}
 
 
 class Lifecycle:
+    """Registers calls and applies events to them."""
+
     def __init__(
         self, registry: CallRegistry, room_cleanup: RoomCleanup, deferred: DeferredWrites
     ) -> None:
@@ -27,9 +29,9 @@ class Lifecycle:
         self._deferred = deferred
 
     async def register(self, call: Call) -> Added:
-        """Keep a new call; one with the same Jambonz `call_sid` is kept in its place.
+        """Store `call`; if one with its Jambonz `call_sid` is stored already, that one is returned.
 
-        Raises RegistryUnavailable.
+        Raises StorageUnavailable.
         """
         added = await self._registry.add(call)
         if added.is_new:
@@ -43,83 +45,84 @@ class Lifecycle:
         return added
 
     async def apply(self, call_id: str, event: Event) -> Call | None:
-        """Let `event` happen to the call.
+        """Apply `event`; returns the call after it.
 
-        None, and a log line, when there is no such call; None too while the registry is away: then
-        it happens as soon as that is back.
+        None if there is no such call, or if storage is unavailable: then the event is applied when
+        storage answers again.
         """
-        after: list[Call] = []
-        tries = count()
+        results: list[Call] = []
+        attempts = count()
 
         async def write() -> None:
-            if call := await self._apply(call_id, event, is_repeated=next(tries) > 0):
-                after.append(call)
+            if call := await self._apply(call_id, event, is_retry=next(attempts) > 0):
+                results.append(call)
 
         await self._deferred.write(call_id, write)
-        return after[0] if after else None
+        return results[0] if results else None
 
     async def apply_to(
         self,
-        name: str,
+        key: str,
         find: Callable[[str], Awaitable[Call | None]],
         event_of: Callable[[Call], Event],
     ) -> Call | None:
-        """Let what `event_of` makes of it happen to the call that `find(name)` finds.
+        """Apply `event_of(call)` to the call that `find(key)` returns; returns it as it was before.
 
-        Returns that call as it was before. None when there is none, and while the registry is away:
-        then it is told later, after what was told by that name before.
+        None if there is no such call, or if storage is unavailable: then the event is applied when
+        storage answers again, after earlier events with this `key`.
         """
-        found: list[Call] = []
-        tries = count()
+        results: list[Call] = []
+        attempts = count()
 
         async def write() -> None:
-            is_repeated = next(tries) > 0
-            if call := await find(name):
-                found.append(call)
-                await self._apply(call.call_id, event_of(call), is_repeated=is_repeated)
+            is_retry = next(attempts) > 0
+            if call := await find(key):
+                results.append(call)
+                await self._apply(call.call_id, event_of(call), is_retry=is_retry)
 
-        await self._deferred.write(name, write)
-        return found[0] if found else None
+        await self._deferred.write(key, write)
+        return results[0] if results else None
 
     def defer(self, call_id: str, event_of: Callable[[Call], Event]) -> None:
-        """As `apply_to()`, but not now: the registry has just been away."""
+        """As `apply_to()`, but with the next replay, because storage has just been unavailable."""
 
         async def write() -> None:
             if call := await self._registry.get(call_id):
-                await self._apply(call_id, event_of(call), is_repeated=True)
+                await self._apply(call_id, event_of(call), is_retry=True)
 
         self._deferred.defer(call_id, write)
 
     async def refreshed(self, call: Call) -> Call:
-        """The call as it stands; as it was when it was looked at, while the registry is away."""
+        """The call as it is stored now; `call` itself while storage is unavailable."""
         try:
             return await self._registry.get(call.call_id) or call
         except StorageUnavailable:
             return call
 
-    async def _apply(self, call_id: str, event: Event, *, is_repeated: bool) -> Call | None:
+    async def _apply(self, call_id: str, event: Event, *, is_retry: bool) -> Call | None:
         change = await self._registry.apply(call_id, event)
         if change is None:
-            log.info("call.not_found", call_id=call_id, kind=event.kind)
+            # Usual: LiveKit's webhooks are also about rooms of other applications.
+            log.debug("call.not_found", call_id=call_id, kind=event.kind)
             return None
         log.debug("call.event", call_id=call_id, kind=event.kind, detail=event.detail)
         if change.ended:
-            self._conclude(change, event)
+            self._call_ended(change.after, event)
         elif change.answered:
             log.info("call.ongoing", call_id=call_id)
-        elif is_repeated and not change.after.is_active:
-            # The first try may have ended it, and only its answer was lost.
-            self._clean_up_behind(change.after)
+        elif is_retry and not change.after.is_active:
+            # An earlier attempt may have ended the call although its response was lost.
+            self._schedule_room_deletion(change.after)
         return change.after
 
-    def _clean_up_behind(self, call: Call) -> None:
-        talked = call.answer_timestamp is not None
-        agent_alone = talked and call.disconnection_reason in _CALLER_WENT
-        self._room_cleanup.schedule(call.call_id, grace_ms=GOODBYE_MS if agent_alone else 0)
+    def _schedule_room_deletion(self, call: Call) -> None:
+        answered = call.answer_timestamp is not None
+        agent_finishes = answered and call.disconnection_reason in _CALLER_LEFT
+        grace_ms = AGENT_EXIT_GRACE_MS if agent_finishes else 0
+        self._room_cleanup.schedule(call.call_id, grace_ms=grace_ms)
 
-    def _conclude(self, change: Change, event: Event) -> None:
-        call = change.after
-        self._clean_up_behind(call)
+    def _call_ended(self, call: Call, event: Event) -> None:
+        self._schedule_room_deletion(call)
         log.info(
             "call.ended",
             call_id=call.call_id,

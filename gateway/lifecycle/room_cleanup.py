@@ -1,4 +1,4 @@
-"""Rooms that are to go: deleted when due, tried again while LiveKit is away."""
+"""Deletes the LiveKit rooms of ended calls, and retries while LiveKit is unavailable."""
 
 from collections.abc import Callable
 
@@ -10,13 +10,16 @@ from gateway.livekit.client import LiveKit
 
 log = structlog.get_logger()
 
-#: How long a deletion is tried, in ms; LiveKit's own time-outs have emptied the room by then.
+#: How long a deletion is retried, in ms; by then LiveKit's own timeouts have emptied the room.
 GIVE_UP_AFTER = 300_000
-AT_ONCE = 16
+MAX_CONCURRENT_DELETIONS = 16
 
 
 class RoomCleanup:
-    """Deletes rooms of ended calls: no caller is left in silence, no agent waits in vain."""
+    """Rooms to delete, with the time (`clock`, in ms) at which each is due.
+
+    Without its room a caller who is still connected hears the call end, and the agent's job ends.
+    """
 
     def __init__(self, livekit: LiveKit, clock: Callable[[], int]) -> None:
         self._livekit = livekit
@@ -24,23 +27,23 @@ class RoomCleanup:
         self._due: dict[str, int] = {}
 
     def schedule(self, room: str, *, grace_ms: int) -> None:
-        """Delete `room` after `grace_ms`, unless it was to go even sooner."""
+        """Delete `room` after `grace_ms`, or earlier if it is scheduled already."""
         due = self._clock() + grace_ms
         self._due[room] = min(due, self._due.get(room, due))
 
     async def delete_due(self) -> None:
-        """Delete what is due; what LiveKit does not take now stays for the next time."""
+        """Delete the rooms that are due; those that LiveKit cannot delete now stay scheduled."""
         now = self._clock()
-        due = [room for room, moment in self._due.items() if moment <= now]
+        due = [room for room, due_at in self._due.items() if due_at <= now]
         try:
-            await for_each(due, self._delete, limit=AT_ONCE)
+            await for_each(due, self._delete, limit=MAX_CONCURRENT_DELETIONS)
         except LiveKitError:
-            return  # the others would only wait for the same deadline
+            return  # logged; the other requests would only time out too
 
     async def _delete(self, room: str) -> None:
         due = self._due.get(room)
         if due is None:
-            return  # gone meanwhile, by another sweep
+            return  # deleted meanwhile by a concurrent `delete_due()`
         try:
             await self._livekit.delete_room(room)
         except LiveKitError as error:

@@ -1,1 +1,1 @@
-"""Every call ends: deadlines, LiveKit's webhooks, LiveKit's rooms."""
+"""Background checks by which every call ends, also if a webhook or a hook is lost."""

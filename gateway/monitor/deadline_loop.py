@@ -1,4 +1,7 @@
-"""Every call ends: deadlines are applied, rooms deleted, calls compared with what LiveKit has."""
+"""The background loops that end overdue calls, and start the reconciling with LiveKit's rooms.
+
+No call outlives a LiveKit, a gateway or a Jambonz that does not answer: see `_end_overdue()`.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,18 +17,21 @@ from gateway.lifecycle.deferred import DeferredWrites
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.lifecycle.room_cleanup import RoomCleanup
 from gateway.livekit.client import LiveKit
-from gateway.monitor.reconciler import SEEN, Reconciler, answer_seen
+from gateway.monitor.reconciler import SEEN_IN_ROOM, Reconciler, answered_event
 from gateway.storage.leader import LeaderLock
 from gateway.storage.outbox import Outbox
 from gateway.storage.registry import CallRegistry
 
 log = structlog.get_logger()
 
-AT_ONCE = 16
+MAX_CONCURRENT_CHECKS = 16
 
 
 class DeadlineLoop:
-    """Runs beside the doors for as long as the gateway does. `clock` in ms since epoch."""
+    """`run()` never returns; only the gateway that holds the leader lock ends overdue calls.
+
+    `clock` in ms since epoch.
+    """
 
     def __init__(
         self,
@@ -53,17 +59,17 @@ class DeadlineLoop:
         self._deadlines = deadlines
         self._leader = leader
         self._clock = clock
-        self._compare_every = round(config.monitor.reconcile_interval * 1000)
-        self._reconcile_at = clock() + self._compare_every
+        self._reconcile_interval = round(config.monitor.reconcile_interval * 1000)
+        self._reconcile_at = clock() + self._reconcile_interval
 
     async def run(self) -> None:
-        """Tick and compare for ever, beside each other: no deadline waits for a slow LiveKit."""
-        async with asyncio.TaskGroup() as both:
-            both.create_task(self._again_and_again(self.tick), name="watch deadlines")
-            both.create_task(self._again_and_again(self._compare_if_due), name="watch rooms")
+        """Check deadlines and reconcile in two loops: a slow LiveKit delays no deadline."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._repeat(self.tick), name="monitor deadlines")
+            loops.create_task(self._repeat(self._reconcile_if_due), name="monitor rooms")
 
-    async def _again_and_again(self, step: Callable[[], Awaitable[None]]) -> None:
-        """One that fails is logged, and the next one comes all the same."""
+    async def _repeat(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Run `step` every `monitor.interval`; a failure is logged and ends nothing."""
         while True:
             await asyncio.sleep(self._config.monitor.interval)
             try:
@@ -71,10 +77,10 @@ class DeadlineLoop:
             except StorageUnavailable as error:
                 log.warning("monitor.storage_unavailable", error=str(error))
             except Exception:
-                log.exception("watch.failed")
+                log.exception("monitor.step_failed", step=step.__name__)
 
     async def tick(self) -> None:
-        """Make up for what was missed, end what is overdue, delete rooms that are to go."""
+        """Replay deferred writes, end overdue calls, delete rooms that are due."""
         try:
             await self._deferred.replay()
             if await self._leader.acquire():
@@ -84,8 +90,8 @@ class DeadlineLoop:
         finally:
             await self._room_cleanup.delete_due()
 
-    async def _compare_if_due(self) -> None:
-        # Who has yet to catch up leaves the turn to others.
+    async def _reconcile_if_due(self) -> None:
+        # A gateway that still replays deferred writes does not acquire the leader lock.
         if (
             self._clock() >= self._reconcile_at
             and not self._deferred
@@ -94,10 +100,9 @@ class DeadlineLoop:
             await self.reconcile()
 
     async def reconcile(self) -> None:
-        """Compare all calls with LiveKit's rooms, and say when to do so again.
+        """Compare all calls with LiveKit's rooms, and schedule the next comparison.
 
-        While LiveKit or the registry is away it is tried again and again: nothing can be told from
-        their not answering.
+        While LiveKit or storage is unavailable it is retried with every tick.
         """
         try:
             await self._reconciler.reconcile()
@@ -105,25 +110,31 @@ class DeadlineLoop:
             log.warning("monitor.reconcile_failed", error=str(error))
             self._reconcile_at = 0
         else:
-            self._reconcile_at = self._clock() + self._compare_every
+            self._reconcile_at = self._clock() + self._reconcile_interval
 
     async def _end_overdue(self, now: int) -> None:
-        unsure: list[tuple[Call, Due]] = []
+        """End what is overdue. Calls that LiveKit may know more about are checked there first.
+
+        While LiveKit is unavailable these calls stay as they are: its silence proves nothing.
+        """
+        to_check: list[tuple[Call, Due]] = []
         for call in await self._registry.due(now):
             due = self._deadlines.due(call, now)
-            if due in _SURE:
-                await self._lifecycle.apply(call.call_id, _SURE[due](now))
+            if due in _EVENTS_WITHOUT_CHECK:
+                await self._lifecycle.apply(call.call_id, _EVENTS_WITHOUT_CHECK[due](now))
             elif due:
-                unsure.append((call, due))
+                to_check.append((call, due))
         try:
-            await for_each(unsure, lambda item: self._ask(*item), limit=AT_ONCE)
+            await for_each(
+                to_check, lambda item: self._check_and_apply(*item), limit=MAX_CONCURRENT_CHECKS
+            )
         except LiveKitError as error:
-            log.warning("monitor.livekit_unavailable", error=str(error), calls=len(unsure))
+            log.warning("monitor.livekit_unavailable", error=str(error), calls=len(to_check))
 
-    async def _ask(self, call: Call, due: Due) -> None:
-        """What is due may look different to LiveKit: what it has counts."""
+    async def _check_and_apply(self, call: Call, due: Due) -> None:
+        """Apply what is due, unless the call's room shows that something else happened."""
         try:
-            event = await self._answer(call, due)
+            event = await self._event_after_check(call, due)
         except LiveKitError as error:
             if error.is_unavailable:
                 raise
@@ -131,43 +142,40 @@ class DeadlineLoop:
             return
         await self._lifecycle.apply(call.call_id, event)
 
-    async def _answer(self, call: Call, due: Due) -> Event:
+    async def _event_after_check(self, call: Call, due: Due) -> Event:
         now = self._clock()
-        match due:
-            case Due.AGENT_GONE:
-                return await self._without_agent(call, now)
-            case Due.NO_AGENT:
-                if (await self._livekit.room_participants(call.call_id)).has_agent:
-                    return Event(EventKind.AGENT_JOINED, now, detail=SEEN)
-                waited = f"no agent came in {self._config.inbound.agent_timeout:g} s"
-                return Event(EventKind.NO_AGENT, now, detail=waited)
-            case _:
-                leg = (await self._livekit.room_participants(call.call_id)).answered
-                if leg:
-                    return answer_seen(call, leg, now)
-                waited = f"nobody answered in {(now - call.start_timestamp) / 1000:.0f} s"
-                return Event(EventKind.EXPIRED, now, detail=waited)
+        if due is Due.AGENT_ABSENT:
+            return await self._agent_absent(call, now)
+        participants = await self._livekit.room_participants(call.call_id)
+        if due is Due.NO_AGENT:
+            if participants.has_agent:
+                return Event(EventKind.AGENT_JOINED, now, detail=SEEN_IN_ROOM)
+            detail = f"no agent joined within {self._config.inbound.agent_timeout:g} s"
+            return Event(EventKind.NO_AGENT, now, detail=detail)
+        if participants.answered:
+            return answered_event(call, participants.answered, now)
+        detail = f"not answered within {(now - call.start_timestamp) / 1000:.0f} s"
+        return Event(EventKind.EXPIRED, now, detail=detail)
 
-    async def _without_agent(self, call: Call, now: int) -> Event:
-        """The agent left while the caller is still there: an end, instead of silence."""
-        left = call.agent_absence
-        assert left  # noqa: S101 - that is what is due
-        if await self._livekit.has_agent(call.call_id, besides_job=left.job_id):
-            return Event(EventKind.AGENT_JOINED, now, detail="another one is in the room")
-        on_purpose = left.reason is DisconnectionReason.AGENT_HANGUP
-        kind = EventKind.HUNG_UP if on_purpose else EventKind.AGENT_FAILED
-        return Event(kind, now, reason=left.reason, detail=left.detail)
+    async def _agent_absent(self, call: Call, now: int) -> Event:
+        """The agent left and the caller is still connected: end the call instead of silence."""
+        absence = call.agent_absence
+        assert absence  # noqa: S101 - else it would not be due
+        if await self._livekit.has_agent(call.call_id, besides_job=absence.job_id):
+            return Event(EventKind.AGENT_JOINED, now, detail="another agent is in the room")
+        hung_up = absence.reason is DisconnectionReason.AGENT_HANGUP
+        kind = EventKind.HUNG_UP if hung_up else EventKind.AGENT_FAILED
+        return Event(kind, now, reason=absence.reason, detail=absence.detail)
 
 
-def _transfer_unknown(now: int) -> Event:
+def _transfer_outcome_unknown(now: int) -> Event:
     reason = DisconnectionReason.CALL_TRANSFER
-    detail = "nobody said how it went on"
+    detail = "the outcome was not reported"
     return Event(EventKind.TRANSFER_ENDED, now, reason=reason, detail=detail)
 
 
-#: What needs nobody's confirmation.
-_SURE: dict[Due | None, Callable[[int], Event]] = {
+_EVENTS_WITHOUT_CHECK: dict[Due | None, Callable[[int], Event]] = {
     Due.REPORT: lambda now: Event(EventKind.REPORT_MISSED, now),
-    Due.TRANSFER: _transfer_unknown,
+    Due.TRANSFER: _transfer_outcome_unknown,
     Due.MAX_DURATION_REACHED: lambda now: Event(EventKind.MAX_DURATION_REACHED, now),
 }

@@ -1,43 +1,44 @@
-"""What this process has seen since it started: for `doctor`, and for those who are to move."""
+"""Counters of this process since its start, for `GET /livekit-api/diagnostics` and `doctor`."""
 
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-#: How many rooms are remembered that webhooks were about.
-REMEMBERED_ROOMS = 50
+#: Of how many rooms that webhooks were about the names are stored.
+MAX_ROOMS = 50
 
 
 @dataclass
 class Counters:
-    """Counts, and moments in ms since epoch."""
+    """Counts, and timestamps in ms since epoch."""
 
     webhooks: int = 0
     last_webhook_at: int | None = None
-    rooms: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED_ROOMS))
+    rooms: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_ROOMS))
     legacy_calls: int = 0
     last_legacy_call_at: int | None = None
     stray_rooms: int = 0
     last_stray_room_at: int | None = None
 
     def webhook(self, room: str, at: int) -> None:
-        """A LiveKit webhook came that was about `room`."""
+        """Count a LiveKit webhook; `room` is "" if it is not about a room."""
         self.webhooks += 1
         self.last_webhook_at = at
         if room and room not in self.rooms:
             self.rooms.append(room)
 
     def legacy_call(self, at: int) -> None:
-        """A call came by the old route."""
+        """Count a call to the legacy endpoint."""
         self.legacy_calls += 1
         self.last_legacy_call_at = at
 
     def stray_room(self, at: int) -> None:
-        """A stranger's INVITE made a room, which is deleted."""
+        """Count a room that an unsolicited INVITE created."""
         self.stray_rooms += 1
         self.last_stray_room_at = at
 
     def view(self) -> Mapping[str, object]:
+        """The counters as JSON."""
         return {
             "livekit_webhooks": {
                 "received": self.webhooks,

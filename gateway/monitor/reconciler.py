@@ -1,8 +1,8 @@
-"""What LiveKit has and tells of rooms, and the calls there are: brought together again.
+"""Reconciles calls with LiveKit: applies webhooks, and compares all calls with LiveKit's rooms.
 
-Webhooks may be lost, and gateways may be killed. What a call lacks then is read off its room:
-calls without a room have ended, rooms without a call are calls that were forgotten, and rooms that
-a stranger's INVITE made are deleted.
+Webhooks may be lost, and gateways may be killed; then a call's state is read from its room. A call
+without a room has ended, a room of a call that is not stored restores the call, and a room that an
+unsolicited INVITE created is deleted.
 """
 
 from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from gateway.aio import for_each
 from gateway.calls.call import Call, CallStatus, Direction, DisconnectionReason, Event, EventKind
 from gateway.config.settings import Config
 from gateway.errors import LiveKitError, StorageUnavailable
-from gateway.lifecycle.lifecycle import GOODBYE_MS, Lifecycle
+from gateway.lifecycle.lifecycle import AGENT_EXIT_GRACE_MS, Lifecycle
 from gateway.lifecycle.room_cleanup import RoomCleanup
 from gateway.livekit.client import LiveKit
 from gateway.livekit.metadata import restore_call
@@ -25,17 +25,19 @@ from gateway.storage.registry import CallRegistry, Position
 
 log = structlog.get_logger()
 
-#: A room younger than this may not be in LiveKit's list yet, and nobody in it yet, in ms.
-SETTLED_MS = 10_000
-#: How many calls' rooms are looked into each time, and how many of them at once.
-LOOKED_INTO = 200
-AT_ONCE = 8
-#: How many calls' rooms are listed each time where there are more, and how often all are, in ms.
-SOME = 1_000
-SEE_ALL_EVERY_MS = 600_000
-#: What the timeline says of events that nobody told.
-SEEN = "seen in the room"
-NOT_SEEN = "not in the room"
+#: For so long after a call began or was answered, LiveKit may not show its room or all of its
+#: participants yet, in ms.
+SETTLING_MS = 10_000
+#: The participants of how many calls' rooms are checked each time, and how many concurrently.
+MAX_ROOMS_CHECKED = 200
+MAX_CONCURRENT_CHECKS = 8
+#: Above this many active calls only so many of their rooms are listed each time, and all rooms only
+#: once in FULL_LISTING_INTERVAL_MS.
+MAX_ROOMS_LISTED = 1_000
+FULL_LISTING_INTERVAL_MS = 600_000
+#: Timeline details of events that were read from a room.
+SEEN_IN_ROOM = "seen in the room"
+NOT_IN_ROOM = "not in the room"
 
 
 class Reconciler:
@@ -59,180 +61,189 @@ class Reconciler:
         self._room_cleanup = room_cleanup
         self._stray_rooms = stray_rooms
         self._clock = clock
-        self._looked_up_to: Position = (0, "")
-        self._asked_up_to: Position = (0, "")
-        self._saw_all_at = 0
+        self._last_checked: Position = (0, "")
+        self._last_listed: Position = (0, "")
+        self._listed_all_at = 0
 
-    async def on_webhook(self, signal: RoomEvent) -> None:
-        """A LiveKit webhook, delivered at least once and in any order."""
-        event = signal.event
-        if event is None or await self._lifecycle.apply(signal.room, event):
+    async def on_webhook(self, webhook: RoomEvent) -> None:
+        """Apply a LiveKit webhook; these are delivered at least once, and in any order."""
+        event = webhook.event
+        if event is None or await self._lifecycle.apply(webhook.room, event):
             return
         try:
-            known = await self._registry.get(signal.room)
-            if known or await self._restore(signal.room, signal.metadata, signal.room_sid):
-                # Events have ids: one that waits in the backlog does not happen twice.
-                await self._lifecycle.apply(signal.room, event)
+            is_call = await self._registry.get(webhook.room) or await self._restore(
+                webhook.room, webhook.metadata, webhook.room_sid
+            )
+            if is_call:
+                # If the event was deferred above it is still applied once, because it has an id.
+                await self._lifecycle.apply(webhook.room, event)
             elif event.kind is EventKind.CALLER_JOINED:
-                await self._stray_rooms.came(signal.room, signal.rule_id)
+                await self._stray_rooms.on_caller_joined(webhook.room, webhook.rule_id)
         except (StorageUnavailable, LiveKitError) as error:
-            log.warning("reconcile.lookup_failed", call_id=signal.room, error=str(error))
+            log.warning("reconcile.lookup_failed", call_id=webhook.room, error=str(error))
 
     async def reconcile(self) -> None:
-        """One comparison of calls with rooms. Raises LiveKitError, RegistryUnavailable."""
+        """Compare calls with rooms once. Raises LiveKitError, StorageUnavailable."""
         now = self._clock()
-        saw_all = now - self._saw_all_at < SEE_ALL_EVERY_MS
-        if saw_all and await self._registry.count_active() > SOME:
+        listed_all = now - self._listed_all_at < FULL_LISTING_INTERVAL_MS
+        if listed_all and await self._registry.count_active() > MAX_ROOMS_LISTED:
             await self._reconcile_some()
         else:
             await self._reconcile_all()
-            self._saw_all_at = now
+            self._listed_all_at = now
 
     async def _reconcile_some(self) -> None:
-        """Of very many calls some, in turn: all rooms at once would hold up the doors."""
+        """Reconcile the next MAX_ROOMS_LISTED calls: all at once would delay requests."""
         active = await self._registry.active()
-        some = ([place for place in active if place > self._asked_up_to] or active)[:SOME]
-        self._asked_up_to = some[-1]
-        asked = await self._livekit.rooms(*(call_id for _, call_id in some))
-        rooms = {room.name: room for room in asked}
-        await self._end_roomless(some, rooms)
-        await self._look_into(some, rooms)
+        not_listed = [position for position in active if position > self._last_listed]
+        calls = (not_listed or active)[:MAX_ROOMS_LISTED]
+        self._last_listed = calls[-1]
+        listing = await self._livekit.rooms(*(call_id for _, call_id in calls))
+        rooms = {room.name: room for room in listing}
+        await self._end_calls_without_room(calls, rooms)
+        await self._check_participants(calls, rooms)
 
     async def _reconcile_all(self) -> None:
         rooms = {room.name: room for room in await self._livekit.rooms()}
         active = await self._registry.active()
-        await self._end_roomless(active, rooms)
-        known = {call_id for _, call_id in active}
-        strange = [room for name, room in rooms.items() if name not in known]
-        unknown = await self._account_for(strange)
-        # Some of those rooms may be calls now.
-        await self._look_into(await self._registry.active(), rooms, strangers=unknown)
+        await self._end_calls_without_room(active, rooms)
+        active_ids = {call_id for _, call_id in active}
+        inactive = [room for name, room in rooms.items() if name not in active_ids]
+        no_calls = await self._restore_or_delete(inactive)
+        # Calls that were restored are active now.
+        await self._check_participants(await self._registry.active(), rooms, no_calls=no_calls)
 
-    async def _look_into(
-        self,
-        active: Sequence[Position],
-        rooms: Mapping[str, RoomState],
-        *,
-        strangers: Sequence[RoomState] = (),
+    async def _end_calls_without_room(
+        self, active: Sequence[Position], rooms: Container[str]
     ) -> None:
-        """Ask who is there in a few of the rooms: of calls that are active, and of strangers."""
-        there = [place for place in active if place[1] in rooms]
-        todo = [
-            *(partial(self._look_at, call_id) for call_id in self._next_few(there, rooms)),
-            *(
-                partial(self._stray_rooms.look_at, room)
-                for room in self._stray_rooms.unseen(strangers)
-            ),
-        ]
-        await for_each(todo, _unless_refused, limit=AT_ONCE)
-
-    async def _end_roomless(self, active: Sequence[Position], rooms: Container[str]) -> None:
-        settled = self._clock() - SETTLED_MS
+        settled_before = self._clock() - SETTLING_MS
         for start, call_id in active:
-            if call_id in rooms or start >= settled:
+            if call_id in rooms or start >= settled_before:
                 continue
             call = await self._registry.get(call_id)
-            if call and not call.is_transferring:  # who is on the way to somebody has left the room
-                await self._happens(call_id, EventKind.ROOM_FINISHED, "LiveKit has no such room")
+            if call and not call.is_transferring:  # a transferred caller has left the room
+                detail = "LiveKit has no such room"
+                event = Event(EventKind.ROOM_FINISHED, self._clock(), detail=detail)
+                await self._lifecycle.apply(call_id, event)
 
-    async def _account_for(self, strange: Iterable[RoomState]) -> list[RoomState]:
-        """Rooms without an active call; those of them that were never a call's."""
-        unknown: list[RoomState] = []
+    async def _restore_or_delete(self, rooms: Iterable[RoomState]) -> list[RoomState]:
+        """Restore the calls of `rooms` that are not stored, and delete the rooms of ended calls.
 
-        async def look_up(room: RoomState) -> None:
+        Returns the rooms that belong to no call of this gateway.
+        """
+        no_calls: list[RoomState] = []
+
+        async def restore_or_delete(room: RoomState) -> None:
             call = await self._registry.get(room.name)
             if call:
                 self._delete_leftover_room(call)
             elif not await self._restore(room.name, room.metadata, room.sid):
-                unknown.append(room)
+                no_calls.append(room)
 
-        await for_each(strange, look_up, limit=AT_ONCE)
-        return unknown
+        await for_each(rooms, restore_or_delete, limit=MAX_CONCURRENT_CHECKS)
+        return no_calls
 
     def _delete_leftover_room(self, call: Call) -> None:
-        """A call whose room is there; if it has ended, that has been deleted in vain."""
-        if call.end_timestamp and self._clock() - call.end_timestamp > 2 * GOODBYE_MS:
+        """Delete the room of a call that ended a while ago: deleting it at the end has failed."""
+        if call.end_timestamp and self._clock() - call.end_timestamp > 2 * AGENT_EXIT_GRACE_MS:
             self._room_cleanup.schedule(call.call_id, grace_ms=0)
 
     async def _restore(self, room: str, metadata: str, room_sid: str) -> bool:
-        """Take up a call that this gateway made and does not know any more.
+        """Store the lost call of a room that this gateway created; returns whether it has one.
 
-        One that began since every call is known has ended, and was kept long enough.
+        A call that began after `registry.since()` is not lost: it was stored, ended and expired.
         """
         call = restore_call(metadata, room=room, own_url=self._own_url)
         if call is None or call.start_timestamp >= await self._registry.since():
             return False
         added = await self._lifecycle.register(call)
         if added.is_new:
-            detail = "the gateway had lost it, LiveKit had not"
+            detail = "from the room's metadata"
             ids = {"room_sid": room_sid}
             event = Event(EventKind.RESTORED, self._clock(), ids=ids, detail=detail)
             await self._lifecycle.apply(room, event)
         elif added.call.call_id != room:
-            # Jambonz has asked again meanwhile: its caller is sent to the newer room.
+            # Jambonz has repeated the call hook meanwhile, and the caller is in the newer room.
             self._room_cleanup.schedule(room, grace_ms=0)
         return True
 
-    async def _look_at(self, call_id: str) -> None:
-        """What the call has not been told of those who are in its room, or are not any more."""
+    async def _check_participants(
+        self,
+        active: Sequence[Position],
+        rooms: Mapping[str, RoomState],
+        *,
+        no_calls: Sequence[RoomState] = (),
+    ) -> None:
+        """Check who is in some of the rooms of `active` calls, and in some without a call."""
+        with_room = [position for position in active if position[1] in rooms]
+        checks = [
+            *(partial(self._check_call, call_id) for call_id in self._to_check(with_room, rooms)),
+            *(
+                partial(self._stray_rooms.check, room)
+                for room in self._stray_rooms.unchecked(no_calls)
+            ),
+        ]
+        await for_each(checks, _log_if_refused, limit=MAX_CONCURRENT_CHECKS)
+
+    def _to_check(self, calls: Sequence[Position], rooms: Mapping[str, RoomState]) -> Sequence[str]:
+        """The calls to check now: some whose caller seems to have left, then the next in turn.
+
+        With many calls, several rounds are needed to check them all.
+        """
+        settled_before = self._clock() - SETTLING_MS
+        empty = [
+            call_id
+            for start, call_id in calls
+            if start < settled_before and not rooms[call_id].present
+        ]
+        empty = empty[: MAX_ROOMS_CHECKED // 2]
+        not_checked = [position for position in calls if position > self._last_checked]
+        in_turn = (not_checked or calls)[: MAX_ROOMS_CHECKED - len(empty)]
+        self._last_checked = in_turn[-1] if in_turn else (0, "")
+        return list(dict.fromkeys([*empty, *(call_id for _, call_id in in_turn)]))
+
+    async def _check_call(self, call_id: str) -> None:
+        """Apply the events that the call missed, as far as its room's participants show them."""
         call = await self._registry.get(call_id)
         if call is None or not call.is_active or call.is_transferring:
             return
-        there = await self._livekit.room_participants(call_id)
-        for event in self._missed(call, there):
+        participants = await self._livekit.room_participants(call_id)
+        for event in self._missed_events(call, participants):
             await self._lifecycle.apply(call_id, event)
 
-    def _missed(self, call: Call, there: RoomParticipants) -> Iterator[Event]:
+    def _missed_events(self, call: Call, participants: RoomParticipants) -> Iterator[Event]:
         now = self._clock()
-        if there.has_agent and not call.agent_came:
-            yield Event(EventKind.AGENT_JOINED, now, detail=SEEN)
+        if participants.has_agent and not call.agent_came:
+            yield Event(EventKind.AGENT_JOINED, now, detail=SEEN_IN_ROOM)
         if call.call_status is not CallStatus.ONGOING:
-            if there.answered:
-                yield answer_seen(call, there.answered, now)
-            elif there.legs and call.call_status is CallStatus.REGISTERED:
-                yield Event(EventKind.CALLER_JOINED, now, detail=SEEN)
-        elif now - (call.answer_timestamp or call.start_timestamp) > SETTLED_MS:
-            if not there.legs:
+            if participants.answered:
+                yield answered_event(call, participants.answered, now)
+            elif participants.legs and call.call_status is CallStatus.REGISTERED:
+                yield Event(EventKind.CALLER_JOINED, now, detail=SEEN_IN_ROOM)
+        elif now - (call.answer_timestamp or call.start_timestamp) > SETTLING_MS:
+            if not participants.legs:
                 reason = DisconnectionReason.USER_HANGUP
-                yield Event(EventKind.CALLER_LEFT, now, reason=reason, detail=NOT_SEEN)
-            elif not there.has_agent and call.agent_absence is None:
+                yield Event(EventKind.CALLER_LEFT, now, reason=reason, detail=NOT_IN_ROOM)
+            elif not participants.has_agent and call.agent_absence is None:
                 reason = DisconnectionReason.AGENT_ERROR
-                yield Event(EventKind.AGENT_LEFT, now, reason=reason, detail=NOT_SEEN)
-
-    async def _happens(self, call_id: str, kind: EventKind, detail: str) -> None:
-        await self._lifecycle.apply(call_id, Event(kind, self._clock(), detail=detail))
-
-    def _next_few(self, there: Sequence[Position], rooms: Mapping[str, RoomState]) -> Sequence[str]:
-        """Calls to look into now: some whose caller seems to be gone, others in turn.
-
-        With many calls it takes a while to see all.
-        """
-        settled = self._clock() - SETTLED_MS
-        alone = [
-            call_id for start, call_id in there if start < settled and not rooms[call_id].present
-        ]
-        alone = alone[: LOOKED_INTO // 2]
-        later = [place for place in there if place > self._looked_up_to] or there
-        few = later[: LOOKED_INTO - len(alone)]
-        self._looked_up_to = few[-1] if few else (0, "")
-        return list(dict.fromkeys([*alone, *(call_id for _, call_id in few)]))
+                yield Event(EventKind.AGENT_LEFT, now, reason=reason, detail=NOT_IN_ROOM)
 
 
-def answer_seen(call: Call, leg: Leg, now: int) -> Event:
-    """Nobody told that the call was answered, but `leg` talks (`now` in ms since epoch).
+def answered_event(call: Call, leg: Leg, now: int) -> Event:
+    """The missed answer of a call whose room has an active `leg` (`now` in ms since epoch).
 
-    Inbound legs are answered soon after they join; dialed ones ring in the room, and only where
-    nobody knows better that is taken for the answer.
+    Inbound legs are answered soon after they join. Dialed legs ring in the room first, so their
+    time of joining counts as the answer only if the call was restored and no better is known.
     """
-    soon = call.direction is Direction.INBOUND or call.needs_recovery
-    at = min(leg.joined_at or now, now) if soon else now
-    return Event(EventKind.ANSWERED, at, detail=SEEN)
+    joined_when_answered = call.direction is Direction.INBOUND or call.needs_recovery
+    at = min(leg.joined_at or now, now) if joined_when_answered else now
+    return Event(EventKind.ANSWERED, at, detail=SEEN_IN_ROOM)
 
 
-async def _unless_refused(look: Callable[[], Awaitable[None]]) -> None:
-    """What LiveKit will not tell of one room keeps nobody from the others."""
+async def _log_if_refused(check: Callable[[], Awaitable[None]]) -> None:
+    """Run `check`; an error about one room does not keep the others from being checked."""
     try:
-        await look()
+        await check()
     except LiveKitError as error:
         if error.is_unavailable:
             raise

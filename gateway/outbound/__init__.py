@@ -1,1 +1,1 @@
-"""Calls that n8n asks for with POST /dispatch."""
+"""Calls that n8n requests with `POST /dispatch`."""

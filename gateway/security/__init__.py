@@ -1,1 +1,1 @@
-"""API keys, addresses, callback URLs, redaction and rate limits. No I/O."""
+"""API keys, client addresses, callback URLs, redaction and rate limits. Pure."""

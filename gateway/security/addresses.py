@@ -1,7 +1,7 @@
-"""Which address a request really comes from, and whether it is on a list. Pure.
+"""The client's address behind trusted proxies, and whether it is on a list. Pure.
 
-A proxy appends the address it saw to X-Forwarded-For; whatever stands left of what our own proxies
-wrote, anybody can have written.
+Each proxy appends the address of its peer to X-Forwarded-For. What stands left of the entries that
+trusted proxies added may have been forged by the client.
 """
 
 import re
@@ -14,12 +14,12 @@ Network = IPv4Network | IPv6Network
 _MAPPED = IPv6Network("::ffff:0:0/96")
 #: `192.0.2.1:5060`, `[2001:db8::1]:443`, `[2001:db8::1]`.
 _WITH_PORT = re.compile(r"(?:\[(?P<six>[^\[\]]+)\]|(?P<four>[0-9.]+))(?::[0-9]{1,5})?")
-#: No address is longer; whatever is need not be looked at.
-_LONGEST = 64
+#: Longer text is not parsed: no address is that long.
+_MAX_LENGTH = 64
 
 
 def read_network(text: str) -> Network:
-    """An address or a network such as 192.0.2.0/24. Raises ValueError that says what is wrong."""
+    """An address, or a network such as 192.0.2.0/24. Raises ValueError with a readable text."""
     network = ip_network(text.strip())
     if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
         address = int(network.network_address) & 0xFFFF_FFFF
@@ -28,15 +28,15 @@ def read_network(text: str) -> Network:
 
 
 def read_address(text: str) -> Address | None:
-    """An address as a peer or a proxy has it, with or without a port; None for anything else.
+    """`text`, an address with or without a port, as peers and proxies write it; else None.
 
-    An IPv4 address mapped into IPv6 (RFC 4291 §2.5.5.2) is the IPv4 address.
+    An IPv4 address mapped into IPv6 (RFC 4291 §2.5.5.2) is returned as the IPv4 address.
     """
-    if len(text) > _LONGEST:
+    if len(text) > _MAX_LENGTH:
         return None
     text = text.strip()
-    if found := _WITH_PORT.fullmatch(text):
-        text = found["six"] or found["four"]
+    if match := _WITH_PORT.fullmatch(text):
+        text = match["six"] or match["four"]
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
@@ -45,18 +45,18 @@ def read_address(text: str) -> Address | None:
 
 
 def is_among(address: Address | None, networks: Collection[Network]) -> bool:
-    """Whether one of `networks` has the address; none has one that is not known."""
+    """Whether the address is in one of `networks`; an unknown address (None) is in none."""
     return address is not None and any(address in network for network in networks)
 
 
 def client_address(
     peer: str | None, forwarded: Sequence[str], trusted: Collection[Network]
 ) -> Address | None:
-    """Who asks: the peer, or, where that is a trusted proxy, whom it asks for.
+    """The client's address: the peer's, or, if the peer is a trusted proxy, the forwarded one.
 
     `forwarded` are the X-Forwarded-For headers in their order. Read from the right, the first
-    address that is not a trusted proxy's is the client; if all are, the left-most is. None, which
-    is on no list, where the chain breaks off at something that is no address.
+    address that is not a trusted proxy's is the client's; if all are proxies', the leftmost is.
+    None if the peer or the entry reached this way is not an address.
     """
     client = read_address(peer or "")
     if not forwarded or not is_among(client, trusted):

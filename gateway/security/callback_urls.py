@@ -1,4 +1,4 @@
-"""Where callbacks may go. Pure: names are resolved elsewhere."""
+"""Which URLs callbacks may be sent to. Pure: host names are resolved by callbacks/sender.py."""
 
 import ipaddress
 import re
@@ -7,29 +7,29 @@ from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from urllib.parse import urlsplit
 
-#: Every other IPv6 address is none of the public Internet (RFC 4291 §2.4).
+#: The public IPv6 Internet (RFC 4291 §2.4).
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
-#: Prefixes behind which an IPv4 address is reached: mapped (RFC 4291), NAT64 (RFC 6052).
+#: Prefixes of IPv6 addresses that contain an IPv4 address: mapped (RFC 4291), NAT64 (RFC 6052).
 _CARRIES_IPV4 = (IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96"))
-#: Without what parsers drop or take differently: white space, controls, backslashes.
+#: No white space, control characters or backslashes: URL parsers disagree about these.
 _URL = re.compile(r"[\x21-\x5b\x5d-\x7e]{1,2048}")
 _NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
     r"(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*"
 )
-#: What inet_aton takes for an address though it is no dotted quad: 127.1, 0x7f000001, 2130706433.
+#: Addresses to inet_aton() that are not four decimal numbers: 127.1, 0x7f000001, 2130706433.
 _NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 
 
 class CallbackUrlRejected(Exception):
-    """A callback URL that will not be used; the text says why and what would do."""
+    """Callbacks may not be sent to a URL; the text says why, and what to change."""
 
 
-def check_target(url: str, allowed_hosts: Sequence[str]) -> None:
-    """Refuse what is no usable URL, or points where this gateway must not send.
+def check_callback_url(url: str, allowed_hosts: Sequence[str]) -> None:
+    """Raise CallbackUrlRejected unless `url` is usable and its host is allowed.
 
-    With `allowed_hosts` (names, addresses, `*.example.com`) only those; without, any host that is
-    not an address of a private network. Raises TargetRefused.
+    `allowed_hosts` are names, addresses or patterns (`*.example.com`); if there are none, every
+    host is allowed but a private address.
     """
     host = host_of(url)
     if is_allowed(host, allowed_hosts):
@@ -43,9 +43,9 @@ def check_target(url: str, allowed_hosts: Sequence[str]) -> None:
 
 
 def host_of(url: str) -> str:
-    """The host of an absolute http(s) URL without credentials, in lower case, without a last dot.
+    """The host of an absolute http(s) URL without credentials: lower case, no trailing dot.
 
-    Raises TargetRefused, also for an IPv4 address that is written otherwise than as four numbers.
+    Raises CallbackUrlRejected, also for an IPv4 address that is not four decimal numbers.
     """
     try:
         parts = urlsplit(url)
@@ -61,12 +61,12 @@ def host_of(url: str) -> str:
 
 
 def is_allowed(host: str, allowed_hosts: Sequence[str]) -> bool:
-    """Whether a pattern of `allowed_hosts` fits a host as `host_of()` has it."""
+    """Whether a pattern of `allowed_hosts` matches `host`, which `host_of()` returned."""
     return any(fnmatchcase(host.lower(), pattern.lower()) for pattern in allowed_hosts)
 
 
 def is_private(host: str) -> bool:
-    """Whether `host` is an address outside the public Internet, or this machine's own name."""
+    """Whether `host` is localhost, or an address outside the public Internet."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -81,7 +81,7 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
         return address.is_global and not address.is_multicast
     if any(address in network for network in _CARRIES_IPV4):
         return _is_public(IPv4Address(int(address) & 0xFFFF_FFFF))
-    if address.sixtofour is not None:  # versions of Python differ about these
+    if address.sixtofour is not None:  # 6to4: Pythons differ about is_global
         return _is_public(address.sixtofour)
     return address.is_global and address in _GLOBAL_UNICAST
 
@@ -95,5 +95,5 @@ def _is_host(host: str, *, in_brackets: bool) -> bool:
 
 
 def without_query(url: str) -> str:
-    """`url` for logs and eyes: a resume URL carries its secret in the query."""
+    """`url` for logs and views: the query of an n8n resume URL is a secret."""
     return url.partition("?")[0]

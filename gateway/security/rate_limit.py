@@ -1,17 +1,17 @@
-"""How often somebody may ask: a token bucket for each name, kept as one moment. Pure."""
+"""Rate limits: a token bucket for each client, stored as one timestamp. Pure."""
 
 from collections import OrderedDict
 
 SECOND = 1_000_000_000
-#: Names remembered at most; who asked longest ago is forgotten first, and has a full bucket again.
+#: At most so many buckets are stored; the least recently used is dropped, that is: refilled.
 LIMIT = 10_000
 
 
 class RateLimiter:
-    """`rate` requests a second for each name, up to `burst` of them at once.
+    """Allows each client `rate` requests a second on average, and up to `burst` at once.
 
-    The generic cell rate algorithm (ITU-T I.371): of a bucket only the moment is kept at which it
-    will be full again. Moments are ns of a clock that does not go back.
+    The generic cell rate algorithm (ITU-T I.371): a bucket is stored as the time at which it will
+    be full again, in ns of a monotonic clock.
     """
 
     def __init__(self, rate: float, burst: int, *, limit: int = LIMIT) -> None:
@@ -20,14 +20,17 @@ class RateLimiter:
         self._limit = limit
         self._full_at: OrderedDict[str, int] = OrderedDict()
 
-    def acquire(self, name: str, now: int) -> int:
-        """Take one request: 0 if `name` may ask, else the whole seconds after which it may."""
-        full_at = max(self._full_at.get(name, now), now)
-        early = full_at - now - self._tolerance
-        if early > 0:
-            return -(-early // SECOND)
-        self._full_at[name] = full_at + self._interval
-        self._full_at.move_to_end(name)
+    def acquire(self, client: str, now: int) -> int:
+        """Count a request of `client` and return 0; if it is over the limit, the seconds to wait.
+
+        `now` is in ns. A request over the limit is not counted.
+        """
+        full_at = max(self._full_at.get(client, now), now)
+        excess = full_at - now - self._tolerance
+        if excess > 0:
+            return -(-excess // SECOND)
+        self._full_at[client] = full_at + self._interval
+        self._full_at.move_to_end(client)
         if len(self._full_at) > self._limit:
             self._full_at.popitem(last=False)
         return 0

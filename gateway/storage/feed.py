@@ -6,7 +6,7 @@ from json import JSONEncoder
 from typing import Protocol
 
 from gateway.calls.call import Change
-from gateway.calls.views import reported
+from gateway.calls.views import with_report
 
 _compact = JSONEncoder(separators=(",", ":")).encode
 
@@ -30,7 +30,7 @@ class Feed(Protocol):
 def feed_entry(change: Change) -> str:
     """What there is to tell of a change, as JSON; "" if nobody would see a difference."""
     event = event_of(change)
-    return _compact({"event": event, "call": reported(change.after)}) if event else ""
+    return _compact({"event": event, "call": with_report(change.after)}) if event else ""
 
 
 def event_of(change: Change) -> str:

@@ -25,7 +25,7 @@ class CallFilter:
 
     @property
     def wants_ended(self) -> bool:
-        return self.include_ended or (self.status is not None and self.status.is_end)
+        return self.include_ended or (self.status is not None and self.status.is_terminal)
 
     def matches(self, call: Call) -> bool:
         """Whether `call` is asked for; `since` is left to the store, which knows the order."""

@@ -138,7 +138,7 @@ def _errors() -> Iterator[str]:
     yield "| code | status | when |"
     yield "|---|---|---|"
     for code in ErrorCode:
-        yield f"| `{code}` | {code.status.value} | {code.description} |"
+        yield f"| `{code}` | {code.status} | {code.description} |"
 
 
 def _resolved(content: Schema, schema: Schema) -> Schema:

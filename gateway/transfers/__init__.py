@@ -1,1 +1,1 @@
-"""Calls that are transferred, and where callers go when no agent can take them."""
+"""Transfers of calls, also by REFER, and the fallback for callers without an agent."""

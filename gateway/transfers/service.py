@@ -1,4 +1,4 @@
-"""A call is handed on: asked for by the agent's REFER or from outside, allowed, followed."""
+"""Transfers of calls: requested by the agent's REFER or over HTTP, checked, carried out."""
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -14,7 +14,7 @@ from gateway.calls.call import (
 )
 from gateway.calls.destinations import Destination, DialLimits, FallbackTarget, parse_destination
 from gateway.calls.transitions import transition
-from gateway.config.settings import LIMIT_MARGIN, Config
+from gateway.config.settings import DURATION_MARGIN, Config
 from gateway.errors import ApiError, ErrorCode, LiveKitError, LiveKitRefused
 from gateway.jambonz import verbs
 from gateway.jambonz.hooks import DialHook, ReferHook, StatusHook
@@ -29,7 +29,7 @@ OK = SipOutcome(200, "OK")
 
 
 class Transfers:
-    """Raises ApiError, LiveKitRefused, LiveKitUnreachable."""
+    """Raises ApiError and LiveKitError. `clock` in ms since epoch."""
 
     def __init__(
         self,
@@ -49,54 +49,63 @@ class Transfers:
         self._clock = clock
 
     async def request(self, call: Call, target: str, *, by: str) -> Call:
-        """Somebody outside wants the call handed on, to its own `transfer_target` by default."""
+        """Transfer the call to `target`, by default its metadata's `transfer_target`.
+
+        `by` is the API client, for the timeline. Returns the call as it is then.
+        """
         target = target or str(call.metadata.get("transfer_target", ""))
         if not target:
             details = {"target": ["Missing, and the call has no transfer_target."]}
             raise ApiError(ErrorCode.INVALID, "cannot use: target", details)
-        destination = self._allowed(call, target)
-        _check_state(call)
+        destination = self._allowed_destination(call, target)
+        _check_transferable(call)
         if call.direction is Direction.INBOUND and not call.is_enqueued:
-            # The REFER comes back to us as Jambonz's refer hook, where the transfer starts.
+            # Jambonz posts this REFER to the refer hook: `on_refer()` starts the transfer.
             await self._refer(call, destination)
         else:
-            started = await self._start(call, destination, detail=f"asked for by {by}")
+            started = await self._start(call, destination, detail=f"requested by {by}")
             _check_started(started)
-            await self._carry_out(call, destination)
+            await self._transfer_by_livekit(call, destination)
         return await self._lifecycle.refreshed(call)
 
     async def on_refer(self, hook: ReferHook) -> Verbs:
-        """Answer the refer hook of a call's dial: LiveKit's leg wants the caller handed on."""
+        """Answer Jambonz's refer hook: LiveKit's leg sent a REFER that transfers the caller.
+
+        Raises ApiError, whose status Jambonz answers the REFER with.
+        """
         call = await self._registry.find_by_call_sid(hook.registered_sid)
         if call is None or not call.is_active:
-            raise _gone()
+            raise _not_found()
         try:
-            destination = self._allowed(call, hook.target)
+            destination = self._allowed_destination(call, hook.target)
         except ApiError as error:
-            if error.status != 422:
+            if error.code is not ErrorCode.INVALID:
                 raise
-            # Jambonz answers the REFER with our number, and 422 means something else in SIP.
+            # Its status 422 means something else in SIP (RFC 4028 §6).
             raise ApiError(ErrorCode.BAD_REFER_TO, error.message, error.details) from error
-        pending = call.transfer if call.is_transferring else None
-        if pending and (pending.asked_by_sid, pending.target) != (hook.call_sid, destination.named):
-            raise _pending()
-        if not pending:  # else Jambonz repeats a hook whose answer was lost
-            call = await self._start(call, destination, sid=hook.call_sid, detail="REFER")
+        current = call.transfer if call.is_transferring else None
+        if current and (current.refer_sid, current.target) != (
+            hook.call_sid,
+            destination.number_or_uri,
+        ):
+            raise _already_transferring()
+        if not current:  # else Jambonz repeats a hook whose response was lost
+            call = await self._start(call, destination, refer_sid=hook.call_sid, detail="REFER")
         if not call.is_transferring:
-            raise _gone()  # it ended while we looked
+            raise _not_found()  # it has ended meanwhile
         return self.dial(call)
 
     def dial(self, call: Call) -> Verbs:
-        """The verbs that connect an answered caller with the one their call is handed on to."""
+        """The verbs that connect the caller of a call that is being transferred to its target."""
         transfer, settings = call.transfer, self._config.transfer
-        assert transfer  # noqa: S101 - dialed only for calls that are being handed on
+        assert transfer  # noqa: S101 - callers have checked `is_transferring`
         destination = parse_destination(transfer.target)
         target = (
             FallbackTarget(sip=destination.text)
             if destination.hostname
             else FallbackTarget(phone=destination.user, trunk=settings.trunk)
         )
-        longest = self._config.inbound.max_call_duration + LIMIT_MARGIN
+        max_duration = self._config.inbound.max_call_duration + DURATION_MARGIN
         return verbs.transfer_to(
             target,
             action_hook=hook_url(
@@ -104,11 +113,11 @@ class Transfers:
                 "/livekit-api/transfer-action",
                 call_id=call.call_id,
             ),
-            limits=DialLimits(settings.ringing_timeout, longest),
+            limits=DialLimits(settings.ringing_timeout, max_duration),
         )
 
     async def on_transfer_action(self, hook: DialHook, call_id: str) -> Verbs:
-        """Answer that dial's action hook. A caller who was not put through gets the fallback."""
+        """Answer the action hook of that dial; if it failed, the caller gets the fallback."""
         outcome = self._outcome(hook)
         call = await self._lifecycle.apply_to(call_id, self._registry.get, lambda _: outcome)
         if hook.answered or hook.caller_gone:
@@ -118,14 +127,14 @@ class Transfers:
         )
 
     def is_target_leg(self, call: Call, hook: StatusHook) -> bool:
-        """Whether this is the leg towards the target of a transfer, and not the one it began on."""
+        """Whether `hook` is about the leg towards a transfer's target, not the agent's leg."""
         transfer = call.transfer
         if transfer is None or not call.is_transferring:
             return False
-        return hook.is_far_leg and hook.call_sid != transfer.asked_by_sid
+        return hook.is_far_leg and hook.call_sid != transfer.refer_sid
 
     def completed_event(self, at: int) -> Event:
-        """The target has answered: that ends the agent's part."""
+        """The target has answered: for the agent and the gateway the call ends."""
         reason = DisconnectionReason.CALL_TRANSFER
         return Event(EventKind.TRANSFER_ENDED, at, reason=reason, sip=OK, detail="answered")
 
@@ -133,54 +142,58 @@ class Transfers:
         if hook.answered:
             return self.completed_event(self._clock())
         detail = f"dial {hook.dial_call_status or 'ended without a status'}"
-        # Whatever came of it, the agent's leg ended when the REFER was accepted.
-        gone = DisconnectionReason.USER_HANGUP
+        # The agent's leg ended when its REFER was accepted, so the call ends in any case.
+        caller_gone = DisconnectionReason.USER_HANGUP
         return Event(
             EventKind.TRANSFER_ENDED,
             self._clock(),
-            reason=gone if hook.caller_gone else DisconnectionReason.CALL_TRANSFER,
+            reason=caller_gone if hook.caller_gone else DisconnectionReason.CALL_TRANSFER,
             sip=hook.dial_sip,
             detail=detail,
         )
 
-    def _allowed(self, call: Call, target: str) -> Destination:
-        """`target` as somewhere to call. Raises ApiError where calls may not be handed on to."""
+    def _allowed_destination(self, call: Call, target: str) -> Destination:
+        """`target` parsed. Raises ApiError if it is malformed or not allowed."""
         try:
             destination = parse_destination(target)
         except ValueError as error:
             details = {"target": [f"It {error}."]}
             raise ApiError(ErrorCode.INVALID, "cannot use: target", details) from error
-        own = target == call.metadata.get("transfer_target")
-        if own or any(fnmatchcase(destination.named, p) for p in self._config.transfer.allowed):
+        is_calls_own = target == call.metadata.get("transfer_target")
+        if is_calls_own or any(
+            fnmatchcase(destination.number_or_uri, pattern)
+            for pattern in self._config.transfer.allowed
+        ):
             return destination
         raise ApiError(
             ErrorCode.TRANSFER_NOT_ALLOWED,
-            f"transfer.allowed has no pattern that {destination.named} fits",
+            f"no pattern of transfer.allowed matches {destination.number_or_uri}",
         )
 
     async def _start(
-        self, call: Call, destination: Destination, *, detail: str, sid: str = ""
+        self, call: Call, destination: Destination, *, detail: str, refer_sid: str = ""
     ) -> Call:
         now = self._clock()
         event = Event(
             EventKind.TRANSFER_STARTED,
             now,
-            transfer=Transfer(destination.named, now, asked_by_sid=sid),
-            detail=f"to {destination.named}, {detail}",
+            transfer=Transfer(destination.number_or_uri, now, refer_sid=refer_sid),
+            detail=f"to {destination.number_or_uri}, {detail}",
         )
-        # While the registry is away it is as it will be.
+        # While storage is unavailable: the call as it will be once the event is applied.
         return await self._lifecycle.apply(call.call_id, event) or transition(call, event)
 
     async def _refer(self, call: Call, destination: Destination) -> None:
-        named = destination.text if destination.hostname else f"tel:{destination.user}"
+        uri = destination.text if destination.hostname else f"tel:{destination.user}"
         await self._sip.transfer(
-            call.call_id, named, ringing_timeout=self._config.transfer.ringing_timeout
+            call.call_id, uri, ringing_timeout=self._config.transfer.ringing_timeout
         )
 
-    async def _carry_out(self, call: Call, destination: Destination) -> None:
-        """Where the far end of a trunk does it, what that says is all there is to know.
+    async def _transfer_by_livekit(self, call: Call, destination: Destination) -> None:
+        """Have LiveKit send a REFER to the trunk, whose response is the transfer's outcome.
 
-        A parked caller is ours to dial for, as soon as LiveKit's leg is gone.
+        An enqueued caller is dialed for by Jambonz instead: once LiveKit's leg is removed, the
+        queue's action hook is answered with `dial()`.
         """
         try:
             if call.is_enqueued:
@@ -188,20 +201,20 @@ class Transfers:
                 return
             await self._refer(call, destination)
         except LiveKitError as error:
-            sip, told = None, str(error)
+            sip, detail = None, str(error)
             if isinstance(error, LiveKitRefused):
-                sip, told = error.sip, error.reason
-            event = Event(EventKind.TRANSFER_ENDED, self._clock(), sip=sip, detail=told)
+                sip, detail = error.sip, error.reason
+            event = Event(EventKind.TRANSFER_ENDED, self._clock(), sip=sip, detail=detail)
             await self._lifecycle.apply(call.call_id, event)
             raise
         await self._lifecycle.apply(call.call_id, self.completed_event(self._clock()))
 
 
-def _check_state(call: Call) -> None:
+def _check_transferable(call: Call) -> None:
     if not call.is_active or call.answer_timestamp is None:
         raise ApiError(ErrorCode.NOT_ONGOING, f"the call is {call.call_status}, not ongoing")
     if call.is_transferring:
-        raise _pending()
+        raise _already_transferring()
 
 
 def _check_started(call: Call) -> None:
@@ -209,9 +222,9 @@ def _check_started(call: Call) -> None:
         raise ApiError(ErrorCode.NOT_ONGOING, f"the call is {call.call_status}, not ongoing")
 
 
-def _gone() -> ApiError:
-    return ApiError(ErrorCode.NOT_FOUND, "there is no such call to be handed on, or not any more")
+def _not_found() -> ApiError:
+    return ApiError(ErrorCode.NOT_FOUND, "there is no such active call")
 
 
-def _pending() -> ApiError:
-    return ApiError(ErrorCode.TRANSFER_PENDING, "the call is being handed on already")
+def _already_transferring() -> ApiError:
+    return ApiError(ErrorCode.TRANSFER_PENDING, "the call is being transferred already")

@@ -1,4 +1,4 @@
-"""`advance()`: total, ends are final, any order of events."""
+"""`transition()`: any order of events, and terminal statuses are final."""
 
 from dataclasses import replace
 
@@ -55,7 +55,7 @@ def test_any_events_in_any_order(events: list[Event]) -> None:
     for event in events:
         before, current = current, transition(current, event)
         if not before.is_active:
-            assert _but_timeline(current) == _but_timeline(before)
+            assert _without_timeline(current) == _without_timeline(before)
             assert current.report_settled >= before.report_settled
         elif current.is_active:
             assert ORDER.index(current.call_status) >= ORDER.index(before.call_status)
@@ -70,11 +70,11 @@ def test_any_events_in_any_order(events: list[Event]) -> None:
             assert current.answer_timestamp is not None
 
 
-def _but_timeline(of: Call) -> Call:
+def _without_timeline(of: Call) -> Call:
     return replace(of, timeline=(), report_settled=False)
 
 
-def test_the_usual_call() -> None:
+def test_an_answered_call_ends_with_its_hangup() -> None:
     ended = after(
         EventKind.ROOM_CREATED,
         EventKind.CALLER_JOINED,
@@ -93,19 +93,19 @@ def test_the_first_answer_counts() -> None:
     assert after(EventKind.ANSWERED, EventKind.ANSWERED).answer_timestamp == START + 1000
 
 
-def test_a_caller_who_gives_up_while_it_rings_was_not_connected() -> None:
-    gone = after(EventKind.RINGING, EventKind.HUNG_UP)
-    assert gone.call_status is CallStatus.NOT_CONNECTED
-    assert gone.disconnection_reason is DisconnectionReason.USER_HANGUP
-    assert gone.duration_ms == 0
+def test_a_caller_who_hangs_up_while_it_rings_was_not_connected() -> None:
+    ended = after(EventKind.RINGING, EventKind.HUNG_UP)
+    assert ended.call_status is CallStatus.NOT_CONNECTED
+    assert ended.disconnection_reason is DisconnectionReason.USER_HANGUP
+    assert ended.duration_ms == 0
 
 
-def test_leaving_the_room_ends_only_a_conversation() -> None:
+def test_leaving_the_room_ends_only_an_answered_call() -> None:
     assert after(EventKind.RINGING, EventKind.CALLER_LEFT).is_active
     assert after(EventKind.ANSWERED, EventKind.CALLER_LEFT).call_status is CallStatus.ENDED
 
 
-def test_a_call_that_is_handed_on_outlives_its_agent() -> None:
+def test_a_call_that_is_transferred_outlives_its_agent() -> None:
     started = Event(EventKind.TRANSFER_STARTED, START, transfer=Transfer("+61491570156", START))
     current = transition(after(EventKind.ANSWERED), started)
     for kind in (EventKind.CALLER_LEFT, EventKind.AGENT_FAILED, EventKind.ROOM_FINISHED):
@@ -119,20 +119,20 @@ def test_a_call_that_is_handed_on_outlives_its_agent() -> None:
     again = transition(back, started)
     assert again.transfer
     assert again.transfer.number == 2
-    gone = transition(again, Event(EventKind.HUNG_UP, START + 3))
-    assert gone.disconnection_reason is DisconnectionReason.USER_HANGUP
-    assert gone.transfer
-    assert gone.transfer.ended_at == START + 3
+    ended = transition(again, Event(EventKind.HUNG_UP, START + 3))
+    assert ended.disconnection_reason is DisconnectionReason.USER_HANGUP
+    assert ended.transfer
+    assert ended.transfer.ended_at == START + 3
 
 
-def test_an_agents_failure_is_an_error_at_any_time() -> None:
+def test_a_failed_agent_is_an_error_in_any_status() -> None:
     for earlier in ([], [EventKind.RINGING], [EventKind.ANSWERED]):
         failed = after(*earlier, EventKind.AGENT_FAILED)
         assert failed.call_status is CallStatus.ERROR
         assert failed.disconnection_reason is DisconnectionReason.AGENT_ERROR
 
 
-def test_the_reason_an_event_knows_is_better_than_its_kinds() -> None:
+def test_an_events_own_reason_overrides_that_of_its_kind() -> None:
     busy = Event(
         EventKind.DIAL_FAILED,
         START,
@@ -144,7 +144,7 @@ def test_the_reason_an_event_knows_is_better_than_its_kinds() -> None:
     assert failed.sip == SipOutcome(486, "Busy Here")
 
 
-def test_a_long_timeline_keeps_how_it_began_and_how_it_ended() -> None:
+def test_a_long_timeline_keeps_its_first_and_last_entries() -> None:
     current = transition(call(), Event(EventKind.ROOM_CREATED, START, detail="first"))
     for number in range(500):
         current = transition(current, Event(EventKind.LEG_STATUS, START, detail=str(number)))
@@ -153,10 +153,10 @@ def test_a_long_timeline_keeps_how_it_began_and_how_it_ended() -> None:
     assert current.timeline[-1].detail == "499"
 
 
-def test_a_call_whose_answer_was_lost_was_answered_all_the_same() -> None:
-    gone = Event(EventKind.HUNG_UP, START + 9_000, answered_at=START + 4_000)
-    ended = transition(call(), gone)
+def test_a_hangup_can_bring_the_answer_that_was_lost() -> None:
+    hung_up = Event(EventKind.HUNG_UP, START + 9_000, answered_at=START + 4_000)
+    ended = transition(call(), hung_up)
     assert ended.call_status is CallStatus.ENDED
     assert ended.duration_ms == 5_000
-    known = transition(after(EventKind.ANSWERED), gone)
-    assert known.answer_timestamp == START + 1_000
+    ended = transition(after(EventKind.ANSWERED), hung_up)
+    assert ended.answer_timestamp == START + 1_000

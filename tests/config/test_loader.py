@@ -1,10 +1,11 @@
-"""config.yaml and the environment: what is read, what wins, what is said about mistakes."""
+"""config.yaml and the environment: what is read, what takes precedence, and error messages."""
 
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
+from dotenv import dotenv_values
 
 from gateway.calls.destinations import Credentials, FallbackTarget
 from gateway.config.loader import build_config, load_config
@@ -25,7 +26,7 @@ LIVEKIT = {
 }
 
 
-def problems(content: dict[str, object], env: dict[str, str] | None = None) -> str:
+def problems_of(content: dict[str, object], env: dict[str, str] | None = None) -> str:
     with pytest.raises(ConfigError) as caught:
         build_config(content, env or {})
     return "\n".join(caught.value.problems)
@@ -36,17 +37,31 @@ def test_config_yaml_has_every_setting_with_its_default() -> None:
     assert build_config(shipped, {}) == Config()
     for section in fields(Config):
         settings = fields(getattr(Config(), section.name))
-        wanted = {item.name for item in settings if not item.metadata["secret"]}
-        assert shipped[section.name].keys() == wanted
+        names = {item.name for item in settings if not item.metadata["secret"]}
+        assert shipped[section.name].keys() == names
 
 
-def test_every_setting_is_explained() -> None:
+def test_every_setting_in_config_yaml_has_a_comment() -> None:
     lines = (ROOT / "config.yaml").read_text().splitlines()
-    unexplained = [line for line in lines if line.startswith("  ") and "#" not in line]
-    assert unexplained == []
+    without_comment = [line for line in lines if line.startswith("  ") and "#" not in line]
+    assert without_comment == []
 
 
-def test_the_environment_wins_over_the_file() -> None:
+def test_env_example_has_every_variable_and_no_other_default() -> None:
+    shipped = dotenv_values(ROOT / ".env.example")
+    variables = {name for name in shipped if not name.startswith("AGENT_")}
+    sections = [getattr(Config(), section.name) for section in fields(Config)]
+    assert variables == {
+        item.metadata["env"]
+        for section in sections
+        for item in fields(section)
+        if item.metadata["env"]
+    }
+    env = {name: value for name, value in shipped.items() if value and name in variables}
+    assert build_config({}, env) == Config()
+
+
+def test_the_environment_overrides_the_file() -> None:
     config = build_config(
         {"inbound": {"ringing_timeout": 10}, "server": {"port": 1}},
         {"GATEWAY__INBOUND__RINGING_TIMEOUT": "20", "PORT": "9000"},
@@ -55,7 +70,7 @@ def test_the_environment_wins_over_the_file() -> None:
     assert config.server.port == 9000
 
 
-def test_the_env_file_fills_in_what_the_environment_lacks(
+def test_the_environment_overrides_the_env_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -67,7 +82,7 @@ def test_the_env_file_fills_in_what_the_environment_lacks(
     assert config.livekit.api_key == "file"
 
 
-def test_lists_in_the_environment() -> None:
+def test_the_environment_can_hold_lists() -> None:
     config = build_config(
         {},
         {
@@ -87,8 +102,8 @@ def test_lists_in_the_environment() -> None:
     )
 
 
-def test_each_mistake_has_a_line_that_names_it() -> None:
-    said = problems(
+def test_each_mistake_has_a_line_that_names_the_setting() -> None:
+    problems = problems_of(
         {
             "inbound": {"ringing_timeout": 0, "ringtimeout": 5, "fallback": [{"fax": "1"}]},
             "outbond": {},
@@ -104,19 +119,19 @@ def test_each_mistake_has_a_line_that_names_it() -> None:
         "inbound.ringtimeout: Unknown field.",
         "inbound.fallback: Each entry must be one of",
     ):
-        assert start in said
-    assert "hush" not in said
+        assert start in problems
+    assert "hush" not in problems
 
 
-def test_secrets_are_refused_outside_the_environment_and_kept_out_of_reprs() -> None:
-    assert "set it as LIVEKIT_API_SECRET" in problems({"livekit": {"api_secret": "x"}})
+def test_secrets_are_rejected_in_the_file_and_left_out_of_reprs() -> None:
+    assert "set it as LIVEKIT_API_SECRET" in problems_of({"livekit": {"api_secret": "x"}})
     env = {"GATEWAY_API_KEYS": "n8n:read:hush", "JAMBONZ_WEBHOOK_SECRET": "hush2"}
     shown = repr(build_config({}, LIVEKIT | env))
     assert "the-secret" not in shown
     assert "hush" not in shown
 
 
-def test_several_secrets_at_each_door_while_they_are_rotated() -> None:
+def test_each_secret_can_have_several_values_while_it_is_rotated() -> None:
     config = build_config(
         {},
         {
@@ -137,38 +152,43 @@ def test_several_secrets_at_each_door_while_they_are_rotated() -> None:
 
 @pytest.mark.parametrize("name", ["JAMBONZ_WEBHOOK_AUTH", "LIVEKIT_PREVIOUS_KEYS"])
 @pytest.mark.parametrize("value", ["hush", "hush:", ":hush", "a:b,hush"])
-def test_half_a_pair_is_not_repeated(name: str, value: str) -> None:
-    said = problems({}, {name: value})
-    assert "Each must be " in said
-    assert "hush" not in said
+def test_the_error_about_an_incomplete_pair_does_not_repeat_it(name: str, value: str) -> None:
+    problems = problems_of({}, {name: value})
+    assert "Each must be " in problems
+    assert "hush" not in problems
 
 
-def test_keys_in_the_file_are_hashes() -> None:
+def test_api_keys_in_the_file_must_be_hashes() -> None:
     entry = f"n8n:dispatch:sha256={digest_of('hush').hex()}"
     config = build_config({"security": {"hashed_keys": [entry]}}, {"GATEWAY_API_KEYS": "a:read:b"})
     assert [key.name for key in config.security.keys] == ["a", "n8n"]
-    said = problems({"security": {"hashed_keys": ["n8n:dispatch:hush"]}})
-    assert "GATEWAY_API_KEYS" in said
-    assert "hush" not in said
+    problems = problems_of({"security": {"hashed_keys": ["n8n:dispatch:hush"]}})
+    assert "GATEWAY_API_KEYS" in problems
+    assert "hush" not in problems
 
 
-def test_addresses_and_networks() -> None:
-    given = ["192.0.2.1", "198.51.100.0/24", "2001:db8::/32"]
-    config = build_config({"security": {"jambonz_addresses": given}}, {})
-    assert [str(one) for one in config.security.jambonz_addresses] == ["192.0.2.1/32", *given[1:]]
-    said = problems({"security": {"api_addresses": ["192.0.2.1/24"], "trusted_proxies": ["nginx"]}})
-    assert "security.api_addresses: Must be addresses or networks" in said
-    assert "security.trusted_proxies: Must be" in said
+def test_address_lists_take_addresses_and_networks() -> None:
+    entries = ["192.0.2.1", "198.51.100.0/24", "2001:db8::/32"]
+    config = build_config({"security": {"jambonz_addresses": entries}}, {})
+    assert [str(network) for network in config.security.jambonz_addresses] == [
+        "192.0.2.1/32",
+        *entries[1:],
+    ]
+    problems = problems_of(
+        {"security": {"api_addresses": ["192.0.2.1/24"], "trusted_proxies": ["nginx"]}}
+    )
+    assert "security.api_addresses: Must be addresses or networks" in problems
+    assert "security.trusted_proxies: Must be" in problems
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [("a: [", "not valid YAML"), ("- a", "must be sections"), ("server: 5", "must be sections")],
 )
-def test_a_file_that_is_no_configuration(tmp_path: Path, content: str, said: str) -> None:
+def test_a_malformed_file_is_rejected(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(content)
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         load_config(str(path))
 
 
@@ -177,7 +197,7 @@ def test_a_named_file_must_exist() -> None:
         load_config("/nowhere/config.yaml")
 
 
-def test_what_serving_needs() -> None:
+def test_serve_needs_livekit_settings() -> None:
     assert validate_for_serve(build_config({}, LIVEKIT)) == []
     assert len(validate_for_serve(Config())) == 3
     no_sip_host = {k: v for k, v in LIVEKIT.items() if k != "LIVEKIT_SIP_HOST"}
@@ -201,7 +221,7 @@ def test_what_serving_needs() -> None:
         ({"GATEWAY__SECURITY__HASHED_KEYS": HASHED, **HOOKS}, False, "0.0.0.0"),
     ],
 )
-def test_a_door_without_a_proof_is_open_on_loopback_only(
+def test_without_full_authentication_only_loopback_is_served(
     env: dict[str, str], allow: bool, host: str
 ) -> None:
     config = build_config({"security": {"allow_unauthenticated": allow}}, env)

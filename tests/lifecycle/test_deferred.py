@@ -1,4 +1,4 @@
-"""What is told while the registry is away: in order, and what fails holds up no other."""
+"""Deferred writes: replayed in order, and one that fails does not block the others."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,17 +14,17 @@ from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.storage.memory.registry import MemoryRegistry
 
 
-class Away:
-    """Deeds that are noted, while Redis is not away."""
+class Storage:
+    """Its writes succeed while it is available."""
 
     def __init__(self) -> None:
-        self.away = True
+        self.available = False
         self.done: list[int] = []
 
     def write(self, number: int) -> Callable[[], Awaitable[object]]:
         async def do() -> None:
-            if self.away:
-                raise StorageUnavailable("away")
+            if not self.available:
+                raise StorageUnavailable("no answer")
             if number < 0:
                 raise KeyError(number)
             self.done.append(number)
@@ -32,41 +32,43 @@ class Away:
         return do
 
 
-async def test_in_order_though_it_is_back_in_between() -> None:
-    redis, deferred = Away(), DeferredWrites()
-    await deferred.write("call-1", redis.write(1))
-    redis.away = False
-    await deferred.write("call-1", redis.write(2))
-    assert redis.done == []
+async def test_writes_stay_in_order_when_storage_answers_again_in_between() -> None:
+    storage, deferred = Storage(), DeferredWrites()
+    await deferred.write("call-1", storage.write(1))
+    storage.available = True
+    await deferred.write("call-1", storage.write(2))
+    assert storage.done == []
     await deferred.replay()
-    await deferred.write("call-1", redis.write(3))
-    assert redis.done == [1, 2, 3]
+    await deferred.write("call-1", storage.write(3))
+    assert storage.done == [1, 2, 3]
 
 
-async def test_one_that_fails_holds_up_no_other(capsys: pytest.CaptureFixture[str]) -> None:
-    redis, deferred = Away(), DeferredWrites()
+async def test_a_write_that_fails_does_not_block_the_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    storage, deferred = Storage(), DeferredWrites()
     for number in (1, -1, 2):
-        await deferred.write("call-1", redis.write(number))
+        await deferred.write("call-1", storage.write(number))
     await deferred.replay()
     assert len(deferred) == 3
-    redis.away = False
+    storage.available = True
     await deferred.replay()
-    assert redis.done == [1, 2]
+    assert storage.done == [1, 2]
     assert "storage.replay_failed" in capsys.readouterr().out
 
 
-async def test_a_bounded_number_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LIMIT", 2)
-    redis, deferred = Away(), DeferredWrites()
+async def test_the_number_of_queued_writes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_WRITES", 2)
+    storage, deferred = Storage(), DeferredWrites()
     for number in (1, 2, 3):
-        await deferred.write(f"call-{number}", redis.write(number))
-    redis.away = False
+        await deferred.write(f"call-{number}", storage.write(number))
+    storage.available = True
     await deferred.replay()
-    assert redis.done == [1, 2]
+    assert storage.done == [1, 2]
 
 
-async def test_calls_are_made_up_for_at_once_each_in_its_order() -> None:
-    """One after the other, they would be behind for ever where more happens than is done."""
+async def test_calls_are_replayed_concurrently_each_in_its_order() -> None:
+    """One by one, replaying would never finish where writes are queued faster than replayed."""
     deferred, done, go_on = DeferredWrites(), list[str](), asyncio.Event()
 
     def write(name: str, *, waits: bool = False) -> Callable[[], Awaitable[object]]:
@@ -81,20 +83,20 @@ async def test_calls_are_made_up_for_at_once_each_in_its_order() -> None:
     deferred.defer("call-1", write("1b"))
     deferred.defer("call-2", write("2a"))
     deferred.defer("call-2", write("2b"))
-    catching_up = asyncio.create_task(deferred.replay())
+    replaying = asyncio.create_task(deferred.replay())
     async with asyncio.timeout(5):
         while len(done) < 2:
             await asyncio.sleep(0)
         await deferred.write("call-2", write("2c"))
         assert done == ["2a", "2b"]
         go_on.set()
-        await catching_up
+        await replaying
     assert done == ["2a", "2b", "1a", "1b", "2c"]
     assert not deferred
 
 
-class Forgetful(MemoryRegistry):
-    """Its first answer to a change is lost, the change is not."""
+class LossyRegistry(MemoryRegistry):
+    """Its first change is stored, but the response is lost."""
 
     lost = False
 
@@ -106,24 +108,24 @@ class Forgetful(MemoryRegistry):
         return change
 
 
-class Rooms:
+class Cleanup:
     def __init__(self) -> None:
-        self.doomed: list[str] = []
+        self.scheduled: list[str] = []
 
     def schedule(self, room: str, *, grace_ms: int) -> None:
-        self.doomed.append(room)
+        self.scheduled.append(room)
 
 
-async def test_the_room_goes_though_the_answer_to_the_end_was_lost() -> None:
-    registry, rooms, deferred = (
-        Forgetful(StorageSettings(), since=0),
-        Rooms(),
+async def test_the_room_is_deleted_if_the_response_to_the_end_was_lost() -> None:
+    registry, cleanup, deferred = (
+        LossyRegistry(StorageSettings(), since=0),
+        Cleanup(),
         DeferredWrites(),
     )
-    lifecycle = Lifecycle(registry, rooms, deferred)  # type: ignore[arg-type]
+    lifecycle = Lifecycle(registry, cleanup, deferred)  # type: ignore[arg-type]
     await registry.add(Call("call-1", Direction.INBOUND, "agent", 0))
     assert await lifecycle.apply("call-1", Event(EventKind.AGENT_FAILED, 1)) is None
     await deferred.replay()
-    assert rooms.doomed == ["call-1"]
+    assert cleanup.scheduled == ["call-1"]
     await lifecycle.apply("call-1", Event(EventKind.LEG_STATUS, 2))
-    assert rooms.doomed == ["call-1"]
+    assert cleanup.scheduled == ["call-1"]

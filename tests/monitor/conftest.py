@@ -7,11 +7,11 @@ from gateway.livekit.client import LiveKit
 from gateway.livekit.trunks import mark
 from tests.conftest import ConfigMaker
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit
-from tests.monitor.stage import OUR_RULE, THEIR_RULE, URL, Stage
+from tests.monitor.harness import OUR_RULE, THEIR_RULE, URL, Harness
 
 
 @pytest.fixture
-async def stage(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncIterator[Stage]:
+async def harness(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncIterator[Harness]:
     config = make_config({"GATEWAY_PUBLIC_URL": URL}, inbound={"registered_timeout": 60})
     rules = ((OUR_RULE, mark()), (THEIR_RULE, ""))
     fake_livekit.dispatch_rules = [
@@ -19,6 +19,6 @@ async def stage(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncIte
         for name, metadata in rules
     ]
     async with LiveKit.connected(fake_livekit.url, KEY, SECRET, deadline=1) as livekit:
-        here = Stage(config, fake_livekit, livekit)
-        yield here
-        await here.services.close()
+        harness = Harness(config, fake_livekit, livekit)
+        yield harness
+        await harness.services.close()

@@ -1,4 +1,4 @@
-"""Every call ends: deadlines, lost agents, lost webhooks, rooms that cannot be deleted yet."""
+"""Every call ends: deadlines, agents that leave, lost webhooks, rooms that are deleted late."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,9 +15,10 @@ from gateway.calls.call import Call, Direction, DisconnectionReason, Event, Even
 from gateway.errors import StorageUnavailable
 from gateway.jambonz.hooks import CallHook
 from gateway.lifecycle.deferred import DeferredWrites
+from gateway.lifecycle.room_cleanup import MAX_CONCURRENT_DELETIONS
 from gateway.livekit.client import LiveKit
 from gateway.livekit.webhooks import RoomEvent
-from gateway.monitor.deadline_loop import AT_ONCE
+from gateway.monitor.deadline_loop import MAX_CONCURRENT_CHECKS
 from gateway.storage.memory.leader import SingleNode
 from gateway.wiring import build_services
 from tests.conftest import ConfigMaker
@@ -27,16 +28,16 @@ START = 1_700_000_000_000
 ROOM = "call-1"
 
 
-class Unsent:
-    """No callback leaves these tests."""
+class NoCallbacks:
+    """A transport that fails: none of these calls has a callback."""
 
     async def send(self, url: str, body: str, event_id: str) -> Answer:
         raise AssertionError(f"{event_id} for {url}")
 
 
 @dataclass
-class Stage:
-    """One registered call with its room, and a clock that the test moves."""
+class SingleCall:
+    """A gateway with one registered call and its room, and a clock that the test sets."""
 
     fake: FakeLiveKit
     services: Services = field(init=False)
@@ -46,17 +47,17 @@ class Stage:
         self.now += round(seconds * 1000)
         await self.services.deadline_loop.tick()
 
-    async def happens(self, kind: EventKind, reason: DisconnectionReason | None = None) -> None:
+    async def apply(self, kind: EventKind, reason: DisconnectionReason | None = None) -> None:
         await self.services.lifecycle.apply(ROOM, Event(kind, self.now, reason=reason))
 
-    async def transfers(self) -> None:
-        """The call is answered, and is being handed on."""
+    async def start_transfer(self) -> None:
+        """The call is answered, and its transfer starts."""
         transfer = Transfer("+61491570156", self.now)
-        await self.happens(EventKind.ANSWERED)
+        await self.apply(EventKind.ANSWERED)
         event = Event(EventKind.TRANSFER_STARTED, self.now, transfer=transfer)
         await self.services.lifecycle.apply(ROOM, event)
 
-    async def livekit_says(
+    async def webhook(
         self, kind: EventKind, reason: DisconnectionReason | None = None, event_id: str = ""
     ) -> None:
         event = Event(kind, self.now, reason=reason, id=event_id or f"EV_{kind}")
@@ -70,13 +71,13 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncIterator[Stage]:
+async def harness(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncIterator[SingleCall]:
     config = make_config(inbound={"registered_timeout": 60}, monitor={"interval": 0.05})
     fake_livekit.rooms[ROOM] = Room(name=ROOM)
     async with LiveKit.connected(fake_livekit.url, KEY, SECRET, deadline=1.0) as livekit:
-        here = Stage(fake_livekit)
-        here.services = build_services(config, livekit, Unsent(), clock=lambda: here.now)
-        await here.services.lifecycle.register(
+        harness = SingleCall(fake_livekit)
+        harness.services = build_services(config, livekit, NoCallbacks(), clock=lambda: harness.now)
+        await harness.services.lifecycle.register(
             Call(
                 ROOM,
                 Direction.INBOUND,
@@ -86,317 +87,325 @@ async def stage(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncIte
                 max_call_duration=100,
             )
         )
-        yield here
+        yield harness
 
 
-async def test_a_call_that_no_caller_joins_expires_and_its_room_goes(stage: Stage) -> None:
-    await stage.happens(EventKind.AGENT_JOINED)
-    await stage.pass_time(60)
-    assert (await stage.call).is_active
-    await stage.pass_time(0.1)
-    assert (await stage.call).disconnection_reason is DisconnectionReason.REGISTERED_CALL_TIMEOUT
-    assert ROOM not in stage.fake.rooms
+async def test_a_call_that_no_caller_joins_expires_and_its_room_is_deleted(
+    harness: SingleCall,
+) -> None:
+    await harness.apply(EventKind.AGENT_JOINED)
+    await harness.pass_time(60)
+    assert (await harness.call).is_active
+    await harness.pass_time(0.1)
+    assert (await harness.call).disconnection_reason is DisconnectionReason.REGISTERED_CALL_TIMEOUT
+    assert ROOM not in harness.fake.rooms
 
 
-async def test_a_call_that_rings_has_the_time_to_ring(stage: Stage) -> None:
-    await stage.happens(EventKind.AGENT_JOINED)
-    await stage.happens(EventKind.RINGING)
-    await stage.pass_time(90)
-    assert (await stage.call).is_active
-    await stage.pass_time(0.1)
-    assert not (await stage.call).is_active
+async def test_a_ringing_call_expires_after_its_ringing_time(harness: SingleCall) -> None:
+    await harness.apply(EventKind.AGENT_JOINED)
+    await harness.apply(EventKind.RINGING)
+    await harness.pass_time(90)
+    assert (await harness.call).is_active
+    await harness.pass_time(0.1)
+    assert not (await harness.call).is_active
 
 
-async def test_a_caller_who_gives_up_leaves_no_agent_waiting(stage: Stage) -> None:
-    await stage.happens(EventKind.RINGING)
-    await stage.happens(EventKind.HUNG_UP)
-    await stage.pass_time(0)
-    assert ROOM not in stage.fake.rooms
+async def test_the_room_is_deleted_when_the_caller_hangs_up_while_it_rings(
+    harness: SingleCall,
+) -> None:
+    await harness.apply(EventKind.RINGING)
+    await harness.apply(EventKind.HUNG_UP)
+    await harness.pass_time(0)
+    assert ROOM not in harness.fake.rooms
 
 
-async def test_a_call_that_no_agent_joins_ends_and_its_room_goes(stage: Stage) -> None:
-    await stage.happens(EventKind.RINGING)
-    await stage.pass_time(10)
-    assert (await stage.call).is_active
-    await stage.pass_time(0.1)
-    assert (await stage.call).disconnection_reason is DisconnectionReason.NO_AGENT
-    # That is what has LiveKit answer the caller's INVITE with 486.
-    assert ROOM not in stage.fake.rooms
+async def test_a_call_that_no_agent_joins_ends_and_its_room_is_deleted(harness: SingleCall) -> None:
+    await harness.apply(EventKind.RINGING)
+    await harness.pass_time(10)
+    assert (await harness.call).is_active
+    await harness.pass_time(0.1)
+    assert (await harness.call).disconnection_reason is DisconnectionReason.NO_AGENT
+    # Without the room LiveKit answers the caller's INVITE with 486.
+    assert ROOM not in harness.fake.rooms
 
 
-async def test_an_agent_whose_joining_nobody_told_is_seen_in_the_room(stage: Stage) -> None:
-    stage.fake.present(ROOM, ParticipantInfo.Kind.AGENT, "agent-AJ_1")
-    await stage.pass_time(10.1)
-    await stage.pass_time(1)
-    call = await stage.call
+async def test_an_agent_whose_webhook_was_lost_is_seen_in_the_room(harness: SingleCall) -> None:
+    harness.fake.present(ROOM, ParticipantInfo.Kind.AGENT, "agent-AJ_1")
+    await harness.pass_time(10.1)
+    await harness.pass_time(1)
+    call = await harness.call
     assert call.is_active
     assert [entry.event for entry in call.timeline].count(EventKind.AGENT_JOINED) == 1
-    assert len(stage.fake.requested(ListParticipantsRequest)) == 1
+    assert len(harness.fake.requested(ListParticipantsRequest)) == 1
 
 
-async def test_while_livekit_is_away_nobody_is_taken_for_missing(stage: Stage) -> None:
-    stage.fake.failures.extend([Refusal(503, "unavailable", "no nodes")] * 50)
-    await stage.pass_time(10.1)
-    assert (await stage.call).is_active
-    stage.fake.failures.clear()
-    await stage.pass_time(1)
-    assert (await stage.call).disconnection_reason is DisconnectionReason.NO_AGENT
+async def test_while_livekit_is_unavailable_no_agent_counts_as_missing(harness: SingleCall) -> None:
+    harness.fake.failures.extend([Refusal(503, "unavailable", "no nodes")] * 50)
+    await harness.pass_time(10.1)
+    assert (await harness.call).is_active
+    harness.fake.failures.clear()
+    await harness.pass_time(1)
+    assert (await harness.call).disconnection_reason is DisconnectionReason.NO_AGENT
 
 
-async def test_an_answered_call_has_had_its_agent(stage: Stage) -> None:
-    await stage.happens(EventKind.ANSWERED)
-    await stage.pass_time(10.1)
-    assert (await stage.call).is_active
+async def test_an_answered_call_has_no_deadline_for_its_agent(harness: SingleCall) -> None:
+    await harness.apply(EventKind.ANSWERED)
+    await harness.pass_time(10.1)
+    assert (await harness.call).is_active
 
 
-async def test_a_transfer_that_nobody_tells_the_outcome_of_ends_the_call(stage: Stage) -> None:
-    await stage.transfers()
-    await stage.pass_time(40)
-    assert (await stage.call).is_active
-    await stage.pass_time(0.1)
-    call = await stage.call
+async def test_a_transfer_without_a_reported_outcome_ends_the_call(harness: SingleCall) -> None:
+    await harness.start_transfer()
+    await harness.pass_time(40)
+    assert (await harness.call).is_active
+    await harness.pass_time(0.1)
+    call = await harness.call
     assert call.disconnection_reason is DisconnectionReason.CALL_TRANSFER
     assert call.transfer
     assert call.transfer.sip is None
 
 
-async def test_an_agent_that_leaves_during_a_transfer_does_not_end_the_call(stage: Stage) -> None:
-    await stage.transfers()
-    await stage.livekit_says(EventKind.CALLER_LEFT, DisconnectionReason.USER_HANGUP)
-    await stage.livekit_says(EventKind.AGENT_LEFT, DisconnectionReason.AGENT_HANGUP)
-    await stage.pass_time(10)
-    await stage.livekit_says(EventKind.ROOM_FINISHED)
-    assert (await stage.call).is_active
-    refused = Event(EventKind.TRANSFER_ENDED, stage.now)
-    await stage.services.lifecycle.apply(ROOM, refused)
-    await stage.pass_time(1)
-    # Nobody is left to talk to.
-    assert not (await stage.call).is_active
+async def test_an_agent_that_leaves_during_a_transfer_does_not_end_the_call(
+    harness: SingleCall,
+) -> None:
+    await harness.start_transfer()
+    await harness.webhook(EventKind.CALLER_LEFT, DisconnectionReason.USER_HANGUP)
+    await harness.webhook(EventKind.AGENT_LEFT, DisconnectionReason.AGENT_HANGUP)
+    await harness.pass_time(10)
+    await harness.webhook(EventKind.ROOM_FINISHED)
+    assert (await harness.call).is_active
+    failed = Event(EventKind.TRANSFER_ENDED, harness.now)
+    await harness.services.lifecycle.apply(ROOM, failed)
+    await harness.pass_time(1)
+    # The agent has left too.
+    assert not (await harness.call).is_active
 
 
-async def test_a_call_beyond_its_longest_duration_ends(stage: Stage) -> None:
-    await stage.happens(EventKind.ANSWERED)
-    await stage.pass_time(100)
-    assert (await stage.call).is_active
-    await stage.pass_time(0.1)
-    assert (await stage.call).disconnection_reason is DisconnectionReason.MAX_DURATION_REACHED
-    assert ROOM not in stage.fake.rooms
+async def test_a_call_ends_at_its_maximum_duration(harness: SingleCall) -> None:
+    await harness.apply(EventKind.ANSWERED)
+    await harness.pass_time(100)
+    assert (await harness.call).is_active
+    await harness.pass_time(0.1)
+    assert (await harness.call).disconnection_reason is DisconnectionReason.MAX_DURATION_REACHED
+    assert ROOM not in harness.fake.rooms
 
 
 @pytest.mark.parametrize(
-    ("why", "reason"),
-    [
-        (DisconnectionReason.AGENT_ERROR, DisconnectionReason.AGENT_ERROR),
-        (DisconnectionReason.AGENT_HANGUP, DisconnectionReason.AGENT_HANGUP),
-    ],
+    "reason", [DisconnectionReason.AGENT_ERROR, DisconnectionReason.AGENT_HANGUP]
 )
-async def test_a_caller_whose_agent_left_is_let_go(
-    stage: Stage, why: DisconnectionReason, reason: DisconnectionReason
+async def test_a_call_ends_when_its_agent_has_left(
+    harness: SingleCall, reason: DisconnectionReason
 ) -> None:
-    await stage.happens(EventKind.ANSWERED)
-    await stage.livekit_says(EventKind.AGENT_LEFT, why)
-    await stage.pass_time(1)
-    assert (await stage.call).is_active
-    await stage.pass_time(1)
-    assert (await stage.call).disconnection_reason is reason
-    assert ROOM not in stage.fake.rooms
+    await harness.apply(EventKind.ANSWERED)
+    await harness.webhook(EventKind.AGENT_LEFT, reason)
+    await harness.pass_time(1)
+    assert (await harness.call).is_active
+    await harness.pass_time(1)
+    assert (await harness.call).disconnection_reason is reason
+    assert ROOM not in harness.fake.rooms
 
 
-async def test_an_agent_whose_process_died_is_still_shown_in_the_room(stage: Stage) -> None:
+async def test_an_agent_whose_process_died_does_not_count_though_it_is_in_the_room(
+    harness: SingleCall,
+) -> None:
     agent = ParticipantInfo(kind=ParticipantInfo.Kind.AGENT, identity="agent-AJ_1")
-    stage.fake.participants[ROOM] = [agent]
-    await stage.happens(EventKind.ANSWERED)
-    gone = Event(EventKind.AGENT_GONE, stage.now, ids={"job_id": "AJ_1"})
-    await stage.services.lifecycle.apply(ROOM, gone)
-    await stage.pass_time(2)
-    assert (await stage.call).disconnection_reason is DisconnectionReason.AGENT_ERROR
+    harness.fake.participants[ROOM] = [agent]
+    await harness.apply(EventKind.ANSWERED)
+    gone = Event(EventKind.AGENT_GONE, harness.now, ids={"job_id": "AJ_1"})
+    await harness.services.lifecycle.apply(ROOM, gone)
+    await harness.pass_time(2)
+    assert (await harness.call).disconnection_reason is DisconnectionReason.AGENT_ERROR
 
 
-async def test_an_agent_who_comes_back_keeps_the_call(stage: Stage) -> None:
-    await stage.livekit_says(EventKind.AGENT_LEFT, DisconnectionReason.AGENT_ERROR)
-    await stage.livekit_says(EventKind.AGENT_JOINED)
-    await stage.pass_time(5)
-    assert (await stage.call).is_active
+async def test_a_call_goes_on_when_its_agent_rejoins(harness: SingleCall) -> None:
+    await harness.webhook(EventKind.AGENT_LEFT, DisconnectionReason.AGENT_ERROR)
+    await harness.webhook(EventKind.AGENT_JOINED)
+    await harness.pass_time(5)
+    assert (await harness.call).is_active
 
 
-async def test_another_agent_in_the_room_keeps_the_call(stage: Stage) -> None:
-    stage.fake.participants[ROOM] = [ParticipantInfo(kind=ParticipantInfo.Kind.AGENT)]
-    await stage.livekit_says(EventKind.AGENT_LEFT, DisconnectionReason.AGENT_HANGUP)
-    await stage.pass_time(5)
-    assert (await stage.call).is_active
+async def test_a_call_goes_on_with_another_agent_in_the_room(harness: SingleCall) -> None:
+    harness.fake.participants[ROOM] = [ParticipantInfo(kind=ParticipantInfo.Kind.AGENT)]
+    await harness.webhook(EventKind.AGENT_LEFT, DisconnectionReason.AGENT_HANGUP)
+    await harness.pass_time(5)
+    assert (await harness.call).is_active
 
 
-async def test_an_agent_who_leaves_after_the_caller_changes_nothing(stage: Stage) -> None:
-    await stage.happens(EventKind.ANSWERED)
-    await stage.livekit_says(EventKind.AGENT_LEFT, DisconnectionReason.AGENT_HANGUP)
-    await stage.livekit_says(EventKind.CALLER_LEFT, DisconnectionReason.USER_HANGUP)
-    await stage.pass_time(5)
-    assert (await stage.call).disconnection_reason is DisconnectionReason.USER_HANGUP
+async def test_the_reason_of_a_caller_who_hangs_up_with_the_agent_is_user_hangup(
+    harness: SingleCall,
+) -> None:
+    await harness.apply(EventKind.ANSWERED)
+    await harness.webhook(EventKind.AGENT_LEFT, DisconnectionReason.AGENT_HANGUP)
+    await harness.webhook(EventKind.CALLER_LEFT, DisconnectionReason.USER_HANGUP)
+    await harness.pass_time(5)
+    assert (await harness.call).disconnection_reason is DisconnectionReason.USER_HANGUP
 
 
-async def test_a_repeated_webhook_counts_once(stage: Stage) -> None:
+async def test_a_repeated_webhook_is_applied_once(harness: SingleCall) -> None:
     for _ in range(3):
-        await stage.livekit_says(EventKind.CALLER_JOINED, event_id="EV_1")
-    assert [e.event for e in (await stage.call).timeline] == [EventKind.CALLER_JOINED]
+        await harness.webhook(EventKind.CALLER_JOINED, event_id="EV_1")
+    assert [e.event for e in (await harness.call).timeline] == [EventKind.CALLER_JOINED]
 
 
-async def test_a_call_whose_room_is_gone_ends_though_no_webhook_said_so(stage: Stage) -> None:
-    await stage.happens(EventKind.ANSWERED)
-    del stage.fake.rooms[ROOM]
-    await stage.services.deadline_loop.reconcile()
-    assert (await stage.call).is_active, "a room may take a moment to be listed"
-    stage.now += 10_001
-    await stage.services.deadline_loop.reconcile()
-    assert not (await stage.call).is_active
+async def test_a_call_without_a_room_ends_also_without_a_webhook(harness: SingleCall) -> None:
+    await harness.apply(EventKind.ANSWERED)
+    del harness.fake.rooms[ROOM]
+    await harness.services.deadline_loop.reconcile()
+    assert (await harness.call).is_active, "a room may take a moment to be listed"
+    harness.now += 10_001
+    await harness.services.deadline_loop.reconcile()
+    assert not (await harness.call).is_active
 
 
-async def test_a_call_whose_room_is_there_goes_on(stage: Stage) -> None:
-    stage.now += 20_000
-    await stage.services.deadline_loop.reconcile()
-    assert (await stage.call).is_active
+async def test_a_call_whose_room_exists_goes_on(harness: SingleCall) -> None:
+    harness.now += 20_000
+    await harness.services.deadline_loop.reconcile()
+    assert (await harness.call).is_active
 
 
-async def test_reconciling_while_livekit_is_away_ends_nothing(stage: Stage) -> None:
-    stage.now += 20_000
-    stage.fake.failures.extend([Refusal(400, "malformed", "no")])
-    await stage.services.deadline_loop.reconcile()
-    assert (await stage.call).is_active
+async def test_reconciling_ends_nothing_when_livekit_refuses(harness: SingleCall) -> None:
+    harness.now += 20_000
+    harness.fake.failures.extend([Refusal(400, "malformed", "no")])
+    await harness.services.deadline_loop.reconcile()
+    assert (await harness.call).is_active
 
 
-async def test_a_room_that_cannot_be_deleted_is_tried_again(stage: Stage) -> None:
-    await stage.happens(EventKind.AGENT_FAILED)
-    stage.fake.failures.append(Refusal(400, "malformed", "no"))
-    await stage.pass_time(1)
-    assert ROOM in stage.fake.rooms
-    await stage.pass_time(1)
-    assert ROOM not in stage.fake.rooms
+async def test_deleting_a_room_is_retried(harness: SingleCall) -> None:
+    await harness.apply(EventKind.AGENT_FAILED)
+    harness.fake.failures.append(Refusal(400, "malformed", "no"))
+    await harness.pass_time(1)
+    assert ROOM in harness.fake.rooms
+    await harness.pass_time(1)
+    assert ROOM not in harness.fake.rooms
 
 
-async def test_after_a_hang_up_the_agent_has_a_moment_before_the_room_goes(stage: Stage) -> None:
-    await stage.happens(EventKind.ANSWERED)
-    await stage.happens(EventKind.HUNG_UP)
-    await stage.pass_time(1)
-    assert ROOM in stage.fake.rooms
-    await stage.pass_time(5)
-    assert ROOM not in stage.fake.rooms
+async def test_after_a_hangup_the_room_stays_for_the_agent_for_a_moment(
+    harness: SingleCall,
+) -> None:
+    await harness.apply(EventKind.ANSWERED)
+    await harness.apply(EventKind.HUNG_UP)
+    await harness.pass_time(1)
+    assert ROOM in harness.fake.rooms
+    await harness.pass_time(5)
+    assert ROOM not in harness.fake.rooms
 
 
-async def test_while_livekit_is_away_no_call_waits_for_all_the_others(stage: Stage) -> None:
+async def test_while_livekit_is_unavailable_few_calls_are_checked(harness: SingleCall) -> None:
     for number in range(100):
         call = Call(f"call-due-{number}", Direction.INBOUND, "agent", START)
-        await stage.services.lifecycle.register(call)
-    stage.fake.failures.extend([Refusal(503, "unavailable", "no nodes")] * 2000)
-    await stage.pass_time(10.1)
-    asked = {request.room for request in stage.fake.requested(ListParticipantsRequest)}
-    assert len(asked) == AT_ONCE, "each of them took the whole deadline"
+        await harness.services.lifecycle.register(call)
+    harness.fake.failures.extend([Refusal(503, "unavailable", "no nodes")] * 2000)
+    await harness.pass_time(10.1)
+    checked = {request.room for request in harness.fake.requested(ListParticipantsRequest)}
+    assert len(checked) == MAX_CONCURRENT_CHECKS, "each of them took the whole timeout"
 
 
-async def test_while_livekit_is_away_not_each_room_is_tried(stage: Stage) -> None:
+async def test_while_livekit_is_unavailable_few_rooms_are_tried(harness: SingleCall) -> None:
     for number in range(100):
-        stage.services.room_cleanup.schedule(f"room-{number}", grace_ms=0)
-    stage.fake.failures.extend([Refusal(503, "unavailable", "no nodes")] * 2000)
-    await stage.pass_time(0)
-    asked = {request.room for request in stage.fake.requested(DeleteRoomRequest)}
-    assert len(asked) == AT_ONCE
-    stage.fake.failures.clear()
-    await stage.pass_time(0)
-    asked = {request.room for request in stage.fake.requested(DeleteRoomRequest)}
-    assert len(asked) == 100
+        harness.services.room_cleanup.schedule(f"room-{number}", grace_ms=0)
+    harness.fake.failures.extend([Refusal(503, "unavailable", "no nodes")] * 2000)
+    await harness.pass_time(0)
+    tried = {request.room for request in harness.fake.requested(DeleteRoomRequest)}
+    assert len(tried) == MAX_CONCURRENT_DELETIONS
+    harness.fake.failures.clear()
+    await harness.pass_time(0)
+    tried = {request.room for request in harness.fake.requested(DeleteRoomRequest)}
+    assert len(tried) == 100
 
 
-async def test_rooms_go_also_while_the_registry_is_away(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+async def test_rooms_are_deleted_also_while_storage_is_unavailable(
+    harness: SingleCall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(now: int) -> NoReturn:
-        raise StorageUnavailable("away")
+    async def unavailable(now: int) -> NoReturn:
+        raise StorageUnavailable("no answer")
 
-    monkeypatch.setattr(stage.services.storage.registry, "due", away)
-    stage.services.room_cleanup.schedule(ROOM, grace_ms=0)
+    monkeypatch.setattr(harness.services.storage.registry, "due", unavailable)
+    harness.services.room_cleanup.schedule(ROOM, grace_ms=0)
     with pytest.raises(StorageUnavailable):
-        await stage.pass_time(1)
-    assert ROOM not in stage.fake.rooms
+        await harness.pass_time(1)
+    assert ROOM not in harness.fake.rooms
 
 
-async def test_a_deed_that_always_fails_holds_up_none_behind_it() -> None:
+async def test_a_write_that_always_fails_does_not_block_those_behind_it() -> None:
     deferred = DeferredWrites()
     done: list[str] = []
 
-    async def away() -> None:
+    async def unavailable_at_first() -> None:
         if not done:
-            done.append("away")
-            raise StorageUnavailable("away")
-        done.append("back")
+            done.append("unavailable")
+            raise StorageUnavailable("no answer")
+        done.append("retried")
 
     async def defective() -> NoReturn:
         raise KeyError("a defect")
 
-    async def fine() -> None:
-        done.append("fine")
+    async def next_write() -> None:
+        done.append("next")
 
-    for write in (away, defective, fine):
+    for write in (unavailable_at_first, defective, next_write):
         await deferred.write(ROOM, write)
     await deferred.replay()
-    assert done == ["away", "back", "fine"]
+    assert done == ["unavailable", "retried", "next"]
     assert not deferred
 
 
-async def test_a_slow_comparison_holds_up_no_deadline(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+async def test_slow_reconciling_delays_no_deadline(
+    harness: SingleCall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compares, ended = asyncio.Event(), asyncio.Event()
+    reconciling, ended = asyncio.Event(), asyncio.Event()
 
     async def reconcile() -> NoReturn:
-        compares.set()
+        reconciling.set()
         await ended.wait()
         raise KeyError("a defect")
 
-    monkeypatch.setattr(stage.services.reconciler, "reconcile", reconcile)
-    await stage.happens(EventKind.ANSWERED)
-    running = asyncio.create_task(stage.services.deadline_loop.run())
+    monkeypatch.setattr(harness.services.reconciler, "reconcile", reconcile)
+    await harness.apply(EventKind.ANSWERED)
+    running = asyncio.create_task(harness.services.deadline_loop.run())
     try:
         async with asyncio.timeout(10):
-            stage.now += 50_000
-            await compares.wait()
-            stage.now += 60_000
-            while ROOM in stage.fake.rooms:
+            harness.now += 50_000
+            await reconciling.wait()
+            harness.now += 60_000
+            while ROOM in harness.fake.rooms:
                 await asyncio.sleep(0.01)
-            compares.clear()
+            reconciling.clear()
             ended.set()
-            await compares.wait()  # neither does a defect end it
+            await reconciling.wait()  # a defect does not end the loop
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    assert (await stage.call).disconnection_reason is DisconnectionReason.MAX_DURATION_REACHED
+    assert (await harness.call).disconnection_reason is DisconnectionReason.MAX_DURATION_REACHED
 
 
-async def test_who_is_still_catching_up_leaves_the_turn_to_others(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+async def test_a_gateway_that_replays_deferred_writes_does_not_acquire_the_leader_lock(
+    harness: SingleCall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
-    goes_on, acquire = asyncio.Event(), SingleNode.acquire
+    attempts: list[str] = []
+    go_on, acquire = asyncio.Event(), SingleNode.acquire
 
-    async def asks(turn: SingleNode) -> bool:
-        asked.append("is it ours?")
-        return await acquire(turn)
+    async def recorded_acquire(lock: SingleNode) -> bool:
+        attempts.append("acquire")
+        return await acquire(lock)
 
-    monkeypatch.setattr(SingleNode, "acquire", asks)
-    stage.services.lifecycle.defer("call-2", lambda _: pytest.fail("there is no such call"))
-    get = stage.services.storage.registry.get
+    monkeypatch.setattr(SingleNode, "acquire", recorded_acquire)
+    harness.services.lifecycle.defer("call-2", lambda _: pytest.fail("there is no such call"))
+    get = harness.services.storage.registry.get
 
-    async def takes_long(call_id: str) -> Call | None:
-        await goes_on.wait()
+    async def slow_get(call_id: str) -> Call | None:
+        await go_on.wait()
         return await get(call_id)
 
-    monkeypatch.setattr(stage.services.storage.registry, "get", takes_long)
-    running = asyncio.create_task(stage.services.deadline_loop.run())
+    monkeypatch.setattr(harness.services.storage.registry, "get", slow_get)
+    running = asyncio.create_task(harness.services.deadline_loop.run())
     try:
         async with asyncio.timeout(10):
-            stage.now += 3_600_000
+            harness.now += 3_600_000
             for _ in range(6):
-                await asyncio.sleep(0.05)  # as often as it looks whether to compare
-            assert not asked
-            goes_on.set()
-            while not asked:
+                await asyncio.sleep(0.05)  # monitor.interval: it checks whether to reconcile
+            assert not attempts
+            go_on.set()
+            while not attempts:
                 await asyncio.sleep(0.01)
     finally:
         running.cancel()
@@ -404,25 +413,27 @@ async def test_who_is_still_catching_up_leaves_the_turn_to_others(
 
 
 @pytest.mark.parametrize("prepared", [False, True])
-async def test_a_call_whose_registration_lost_its_answer_is_the_fallbacks(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, prepared: bool
+async def test_a_call_whose_registration_was_not_confirmed_gets_the_fallback(
+    harness: SingleCall, monkeypatch: pytest.MonkeyPatch, prepared: bool
 ) -> None:
-    registry = stage.services.storage.registry
+    registry = harness.services.storage.registry
     add = registry.add
 
-    async def loses_the_answer(call: Call) -> NoReturn:
+    async def add_without_response(call: Call) -> NoReturn:
         await add(call)
         raise StorageUnavailable("no answer in time")
 
-    monkeypatch.setattr(registry, "add", loses_the_answer)
-    (verb,) = await stage.services.inbound.on_call(CallHook("sid-2", "+15550100", "+15550199", ""))
+    monkeypatch.setattr(registry, "add", add_without_response)
+    (verb,) = await harness.services.inbound.on_call(
+        CallHook("sid-2", "+15550100", "+15550199", "")
+    )
     assert (verb["verb"], verb["status"]) == ("sip:decline", 503)
     call = await registry.find_by_call_sid("sid-2")
     assert call
-    if prepared:  # by another gateway, which was asked too
-        room = Event(EventKind.ROOM_CREATED, stage.now, ids={"room_sid": "RM_2"})
+    if prepared:  # by another gateway, which got the repeated hook
+        room = Event(EventKind.ROOM_CREATED, harness.now, ids={"room_sid": "RM_2"})
         await registry.apply(call.call_id, room)
-    await stage.pass_time(1)
+    await harness.pass_time(1)
     call = await registry.find_by_call_sid("sid-2")
     assert call
     assert call.is_active == prepared

@@ -1,4 +1,4 @@
-"""Strangers are turned away, and other people's rooms left alone."""
+"""Rooms of unsolicited callers are deleted, and those of other applications are not changed."""
 
 import pytest
 import structlog
@@ -11,129 +11,133 @@ from livekit.protocol.sip import ListSIPDispatchRuleRequest, SIPDispatchRuleInfo
 
 from gateway.calls.call import EventKind
 from gateway.livekit.trunks import mark
-from gateway.monitor.stray_rooms import LOOKED_INTO as STRANGERS_LOOKED_INTO
+from gateway.monitor.stray_rooms import MAX_ROOMS_CHECKED as MAX_STRAY_ROOMS_CHECKED
 from tests.fakes.livekit import Refusal
-from tests.monitor.stage import AWAY, OUR_RULE, START, THEIR_RULE, Stage
+from tests.monitor.harness import OUR_RULE, START, THEIR_RULE, UNAVAILABLE, Harness
 
 
-async def test_a_strangers_room_is_deleted_at_once(stage: Stage) -> None:
-    stage.room("1001")
-    stage.leg("ringing", room="1001", rule=OUR_RULE)
+async def test_the_room_of_an_unsolicited_caller_is_deleted_at_once(harness: Harness) -> None:
+    harness.add_room("1001")
+    harness.add_leg("ringing", room="1001", rule=OUR_RULE)
     with structlog.testing.capture_logs() as lines:
-        await stage.livekit_says(EventKind.CALLER_JOINED, "1001", rule=OUR_RULE)
-    assert "1001" not in stage.fake.rooms
+        await harness.webhook(EventKind.CALLER_JOINED, "1001", rule=OUR_RULE)
+    assert "1001" not in harness.fake.rooms
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == [
         "room.stray_deleted"
     ]
-    assert stage.services.counters.view()["stray_rooms"] == {"count": 1, "last_at": START}
-    assert not await stage.is_known("1001")
+    assert harness.services.counters.view()["stray_rooms"] == {"count": 1, "last_at": START}
+    assert not await harness.is_stored("1001")
 
 
-async def test_a_strangers_room_that_no_webhook_told_of_is_found(stage: Stage) -> None:
-    stage.room("1001")
-    await stage.reconcile(after=0)
-    stage.leg("ringing", room="1001", rule=OUR_RULE)
-    stage.agent("1001")  # dispatched to every room, as unnamed agents are
-    await stage.reconcile()
-    assert "1001" not in stage.fake.rooms
-    assert stage.services.counters.stray_rooms == 1
+async def test_a_stray_room_is_found_without_a_webhook(harness: Harness) -> None:
+    harness.add_room("1001")
+    await harness.reconcile(after=0)
+    harness.add_leg("ringing", room="1001", rule=OUR_RULE)
+    harness.add_agent("1001")  # dispatched to every room, as unnamed agents are
+    await harness.reconcile()
+    assert "1001" not in harness.fake.rooms
+    assert harness.services.counters.stray_rooms == 1
 
 
 @pytest.mark.parametrize("rule", [THEIR_RULE, "SDR_unknown", ""])
-async def test_callers_of_other_applications_are_left_alone(stage: Stage, rule: str) -> None:
-    stage.room("theirs")
-    stage.leg(room="theirs", rule=rule)
-    await stage.livekit_says(EventKind.CALLER_JOINED, "theirs", rule=rule)
+async def test_callers_of_other_applications_are_not_removed(harness: Harness, rule: str) -> None:
+    harness.add_room("theirs")
+    harness.add_leg(room="theirs", rule=rule)
+    await harness.webhook(EventKind.CALLER_JOINED, "theirs", rule=rule)
     for _ in range(3):
-        await stage.reconcile()
-    await stage.pass_time(1)
-    assert "theirs" in stage.fake.rooms
-    assert stage.looks("theirs") == 1, "once is enough"
-    assert stage.services.counters.stray_rooms == 0
+        await harness.reconcile()
+    await harness.pass_time(1)
+    assert "theirs" in harness.fake.rooms
+    assert harness.participant_requests("theirs") == 1, "one check is enough"
+    assert harness.services.counters.stray_rooms == 0
 
 
-async def test_a_room_without_telephones_is_looked_into_only_while_it_is_young(
-    stage: Stage,
+async def test_a_room_without_sip_legs_is_checked_only_while_it_is_new(
+    harness: Harness,
 ) -> None:
-    stage.room("meeting")
-    stage.fake.present("meeting", ParticipantInfo.Kind.STANDARD, "ann")
+    harness.add_room("meeting")
+    harness.fake.present("meeting", ParticipantInfo.Kind.STANDARD, "ann")
     for _ in range(5):
-        await stage.reconcile(after=5)
-    assert stage.looks("meeting") == 3
+        await harness.reconcile(after=5)
+    assert harness.participant_requests("meeting") == 3
 
 
-async def test_a_stranger_in_somebody_elses_room_is_put_out_of_it(stage: Stage) -> None:
-    stage.room("meeting")
-    stage.fake.present("meeting", ParticipantInfo.Kind.STANDARD, "ann")
-    stage.leg(room="meeting", rule=OUR_RULE)
-    await stage.livekit_says(EventKind.CALLER_JOINED, "meeting", rule=OUR_RULE)
-    assert [who.identity for who in stage.fake.participants["meeting"]] == ["ann"]
-    assert stage.services.counters.stray_rooms == 1
+async def test_an_unsolicited_caller_is_removed_from_a_room_of_others(harness: Harness) -> None:
+    harness.add_room("meeting")
+    harness.fake.present("meeting", ParticipantInfo.Kind.STANDARD, "ann")
+    harness.add_leg(room="meeting", rule=OUR_RULE)
+    await harness.webhook(EventKind.CALLER_JOINED, "meeting", rule=OUR_RULE)
+    assert [p.identity for p in harness.fake.participants["meeting"]] == ["ann"]
+    assert harness.services.counters.stray_rooms == 1
 
 
-async def test_somebody_elses_caller_is_not_put_out_with_a_stranger(stage: Stage) -> None:
-    stage.room("theirs")
-    stage.leg("active", room="theirs", rule=THEIR_RULE)
-    stage.leg("ringing", room="theirs", rule=OUR_RULE)
-    await stage.reconcile()
-    assert [who.identity for who in stage.fake.participants["theirs"]] == ["sip_active"]
+async def test_a_caller_of_others_stays_when_an_unsolicited_one_is_removed(
+    harness: Harness,
+) -> None:
+    harness.add_room("theirs")
+    harness.add_leg("active", room="theirs", rule=THEIR_RULE)
+    harness.add_leg("ringing", room="theirs", rule=OUR_RULE)
+    await harness.reconcile()
+    assert [p.identity for p in harness.fake.participants["theirs"]] == ["sip_active"]
 
 
-async def test_a_rule_that_setup_has_just_made_is_known(stage: Stage) -> None:
-    stage.room("theirs")
-    stage.leg(room="theirs", rule=THEIR_RULE)
-    await stage.reconcile(after=0)
+async def test_a_dispatch_rule_that_setup_has_just_created_is_known(harness: Harness) -> None:
+    harness.add_room("theirs")
+    harness.add_leg(room="theirs", rule=THEIR_RULE)
+    await harness.reconcile(after=0)
     new = SIPDispatchRuleInfo(sip_dispatch_rule_id="SDR_new", metadata=mark())
-    stage.fake.dispatch_rules.append(new)
-    stage.room("1001")
-    stage.leg(room="1001", rule="SDR_new")
-    await stage.reconcile(after=0)
-    assert set(stage.fake.rooms) == {"theirs"}
-    assert len(stage.fake.requested(ListSIPDispatchRuleRequest)) == 2
+    harness.fake.dispatch_rules.append(new)
+    harness.add_room("1001")
+    harness.add_leg(room="1001", rule="SDR_new")
+    await harness.reconcile(after=0)
+    assert set(harness.fake.rooms) == {"theirs"}
+    assert len(harness.fake.requested(ListSIPDispatchRuleRequest)) == 2
 
 
-async def test_while_livekit_does_not_tell_its_rules_nothing_is_deleted(stage: Stage) -> None:
-    stage.room("1001")
-    stage.leg(room="1001", rule=OUR_RULE)
-    stage.fake.failures.extend([AWAY] * 200)
-    await stage.livekit_says(EventKind.CALLER_JOINED, "1001", rule=OUR_RULE)
-    stage.fake.failures.clear()
-    stage.fake.failures.extend([None, None, *[AWAY] * 200])  # rooms, who is there, rules
-    await stage.reconcile()
-    stage.fake.failures.clear()
-    assert "1001" in stage.fake.rooms
-    assert not stage.fake.requested(DeleteRoomRequest)
-    await stage.reconcile(after=0)
-    assert "1001" not in stage.fake.rooms
-    assert stage.services.counters.stray_rooms == 1
+async def test_while_livekit_does_not_list_its_rules_nothing_is_deleted(harness: Harness) -> None:
+    harness.add_room("1001")
+    harness.add_leg(room="1001", rule=OUR_RULE)
+    harness.fake.failures.extend([UNAVAILABLE] * 200)
+    await harness.webhook(EventKind.CALLER_JOINED, "1001", rule=OUR_RULE)
+    harness.fake.failures.clear()
+    harness.fake.failures.extend([None, None, *[UNAVAILABLE] * 200])  # rooms, participants, rules
+    await harness.reconcile()
+    harness.fake.failures.clear()
+    assert "1001" in harness.fake.rooms
+    assert not harness.fake.requested(DeleteRoomRequest)
+    await harness.reconcile(after=0)
+    assert "1001" not in harness.fake.rooms
+    assert harness.services.counters.stray_rooms == 1
 
 
-async def test_a_stranger_whom_livekit_does_not_delete_is_counted_once(stage: Stage) -> None:
-    stage.room("1001")
-    stage.leg(room="1001", rule=OUR_RULE)
-    # rules, the room, who is there; then the deletion fails
-    stage.fake.failures.extend([None, None, None, Refusal(400, "malformed", "no")])
-    await stage.livekit_says(EventKind.CALLER_JOINED, "1001", rule=OUR_RULE)
-    assert "1001" in stage.fake.rooms
-    await stage.reconcile()
-    await stage.livekit_says(EventKind.CALLER_JOINED, "1001", rule=OUR_RULE)
-    assert "1001" not in stage.fake.rooms
-    assert stage.services.counters.stray_rooms == 1
+async def test_a_stray_room_that_cannot_be_deleted_is_counted_once(harness: Harness) -> None:
+    harness.add_room("1001")
+    harness.add_leg(room="1001", rule=OUR_RULE)
+    # rules, the room, its participants; then the deletion fails
+    harness.fake.failures.extend([None, None, None, Refusal(400, "malformed", "no")])
+    await harness.webhook(EventKind.CALLER_JOINED, "1001", rule=OUR_RULE)
+    assert "1001" in harness.fake.rooms
+    await harness.reconcile()
+    await harness.webhook(EventKind.CALLER_JOINED, "1001", rule=OUR_RULE)
+    assert "1001" not in harness.fake.rooms
+    assert harness.services.counters.stray_rooms == 1
 
 
-async def test_many_rooms_of_others_are_looked_into_a_few_at_a_time(stage: Stage) -> None:
+async def test_many_rooms_of_others_are_checked_a_few_at_a_time(harness: Harness) -> None:
     for number in range(450):
-        stage.room(f"meeting-{number}", age=60)
-    for expected in (STRANGERS_LOOKED_INTO, STRANGERS_LOOKED_INTO, 50, 0):
-        stage.fake.requests.clear()
-        await stage.reconcile()
-        assert len(stage.fake.requested(ListParticipantsRequest)) == expected
+        harness.add_room(f"meeting-{number}", age=60)
+    for expected in (MAX_STRAY_ROOMS_CHECKED, MAX_STRAY_ROOMS_CHECKED, 50, 0):
+        harness.fake.requests.clear()
+        await harness.reconcile()
+        assert len(harness.fake.requested(ListParticipantsRequest)) == expected
 
 
 @pytest.mark.parametrize("metadata", ["[" * 60_000, "5", '"gateway"', "{", '{"gateway": 1e999}'])
-async def test_no_metadata_of_others_stops_the_comparison(stage: Stage, metadata: str) -> None:
-    stage.room("theirs", metadata)
-    await stage.begins()
-    await stage.happens(EventKind.ANSWERED)
-    await stage.reconcile()
-    assert await stage.state() == ("ended", "user_hangup")
+async def test_malformed_metadata_of_others_does_not_stop_reconciling(
+    harness: Harness, metadata: str
+) -> None:
+    harness.add_room("theirs", metadata)
+    await harness.register_with_room()
+    await harness.apply(EventKind.ANSWERED)
+    await harness.reconcile()
+    assert await harness.state() == ("ended", "user_hangup")

@@ -179,7 +179,7 @@ async def test_waiting_for_a_call_that_no_agent_takes(
     run = await user.executes(await user.sets_up(DISPATCH_AND_WAIT, gateway_url(gateway)))
     said = run.output("Outcome")
     assert said["outcome"] == "not dispatched"
-    assert "no worker took the job" in said["message"]
+    assert "no worker accepted the job" in said["message"]
 
 
 async def test_all_events_of_a_call(

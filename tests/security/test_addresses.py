@@ -1,4 +1,4 @@
-"""Who asks, past proxies: nobody can make themselves another than they are."""
+"""The client's address behind proxies: a client cannot forge it."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
@@ -21,14 +21,14 @@ junk = st.one_of(
 
 
 def written(address: Address, form: int) -> str:
-    """An address in one of the forms that proxies write."""
+    """An address in one of the notations of proxies."""
     if isinstance(address, IPv6Address):
         return [str(address), f"[{address}]", f"[{address}]:443", address.exploded][form]
     return [str(address), f"{address}:5060", f"::ffff:{address}", f" {address} "][form]
 
 
 @given(addresses, st.integers(0, 3))
-def test_an_address_is_read_in_every_form(address: Address, form: int) -> None:
+def test_addresses_are_read_in_every_notation(address: Address, form: int) -> None:
     plain = getattr(address, "ipv4_mapped", None) or address
     assert read_address(written(address, form)) == plain
 
@@ -41,13 +41,11 @@ def test_reading_never_raises(text: str) -> None:
 
 
 @given(addresses, st.lists(st.one_of(addresses.map(str), junk), max_size=5))
-def test_a_peer_that_is_no_proxy_is_the_client_whatever_it_says(
-    peer: Address, said: list[str]
-) -> None:
+def test_the_header_of_an_untrusted_peer_is_ignored(peer: Address, headers: list[str]) -> None:
     if is_among(read_address(str(peer)), PROXIES):
         return
-    assert client_address(str(peer), said, PROXIES) == read_address(str(peer))
-    assert client_address(PROXY, said, ()) == IPv4Address(PROXY)
+    assert client_address(str(peer), headers, PROXIES) == read_address(str(peer))
+    assert client_address(PROXY, headers, ()) == IPv4Address(PROXY)
 
 
 @given(
@@ -56,10 +54,10 @@ def test_a_peer_that_is_no_proxy_is_the_client_whatever_it_says(
     st.lists(st.ip_addresses(network="10.0.0.0/8").map(str), max_size=3),
     st.booleans(),
 )
-def test_what_a_client_writes_itself_does_not_count(
+def test_entries_that_the_client_forged_are_ignored(
     client: Address, forged: list[str], proxies: list[str], split: bool
 ) -> None:
-    """The right-most hop that is not ours is the client, in one header or in several."""
+    """The rightmost hop that is no trusted proxy is the client, in one header or in several."""
     real = read_address(str(client))
     if is_among(real, PROXIES):
         return
@@ -69,14 +67,16 @@ def test_what_a_client_writes_itself_does_not_count(
 
 
 @given(st.lists(addresses.map(str), max_size=3), junk)
-def test_a_chain_that_breaks_off_leads_to_nobody(before: list[str], broken: str) -> None:
-    found = client_address(PROXY, [", ".join([*before, broken, "10.1.1.1"])], PROXIES)
-    assert found is None
-    assert not is_among(found, [read_network("0.0.0.0/0"), read_network("::/0")])
+def test_a_hop_that_is_not_an_address_leaves_the_client_unknown(
+    before: list[str], broken: str
+) -> None:
+    client = client_address(PROXY, [", ".join([*before, broken, "10.1.1.1"])], PROXIES)
+    assert client is None
+    assert not is_among(client, [read_network("0.0.0.0/0"), read_network("::/0")])
 
 
 @pytest.mark.parametrize(
-    ("peer", "said", "client"),
+    ("peer", "headers", "client"),
     [
         (PROXY, ["192.0.2.1, 10.9.9.9"], "192.0.2.1"),
         (PROXY, ["198.51.100.1, 192.0.2.1"], "192.0.2.1"),
@@ -93,11 +93,11 @@ def test_a_chain_that_breaks_off_leads_to_nobody(before: list[str], broken: str)
         (None, ["192.0.2.1"], None),
     ],
 )
-def test_examples(peer: str | None, said: list[str], client: str | None) -> None:
-    assert str(client_address(peer, said, PROXIES)) == str(client)
+def test_client_address_examples(peer: str | None, headers: list[str], client: str | None) -> None:
+    assert str(client_address(peer, headers, PROXIES)) == str(client)
 
 
-def test_networks() -> None:
+def test_networks_are_read_and_mistakes_rejected() -> None:
     assert read_network("192.0.2.7") == IPv4Network("192.0.2.7/32")
     assert read_network("2001:db8::/32") == IPv6Network("2001:db8::/32")
     assert read_network("::ffff:192.0.2.0/120") == IPv4Network("192.0.2.0/24")

@@ -1,13 +1,18 @@
-"""Callback URLs: what is no plain one is refused, and what leads inside, however it is written."""
+"""Callback URLs: malformed ones and private addresses are rejected, in every notation."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from gateway.security.callback_urls import CallbackUrlRejected, check_target, host_of, is_private
+from gateway.security.callback_urls import (
+    CallbackUrlRejected,
+    check_callback_url,
+    host_of,
+    is_private,
+)
 
-INSIDE = [
+PRIVATE = [
     "127.0.0.1",
     "10.1.2.3",
     "192.168.1.1",
@@ -32,26 +37,26 @@ INSIDE = [
     "2002:a00:1::1",
     "2001:db8::1",
 ]
-OUTSIDE = ["1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1", "2002:101:101::1"]
+PUBLIC = ["1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1", "2002:101:101::1"]
 
 
 def url_to(host: str, rest: str = "/") -> str:
     return f"http://[{host}]{rest}" if ":" in host else f"http://{host}{rest}"
 
 
-@pytest.mark.parametrize("host", INSIDE)
-def test_addresses_that_lead_inside(host: str) -> None:
+@pytest.mark.parametrize("host", PRIVATE)
+def test_private_addresses_are_rejected(host: str) -> None:
     assert is_private(host)
     for rest in ("/", ":8080/x", "?a=b"):
         with pytest.raises(CallbackUrlRejected, match="private address"):
-            check_target(url_to(host, rest), ())
-    check_target(url_to(host), [host])
+            check_callback_url(url_to(host, rest), ())
+    check_callback_url(url_to(host), [host])
 
 
-@pytest.mark.parametrize("host", OUTSIDE)
-def test_addresses_of_the_internet(host: str) -> None:
+@pytest.mark.parametrize("host", PUBLIC)
+def test_public_addresses_are_accepted(host: str) -> None:
     assert not is_private(host)
-    check_target(url_to(host), ())
+    check_callback_url(url_to(host), ())
 
 
 @pytest.mark.parametrize(
@@ -66,15 +71,15 @@ def test_addresses_of_the_internet(host: str) -> None:
         "10.0.0.1.",
     ],
 )
-def test_names_of_this_machine(host: str) -> None:
+def test_localhost_is_rejected_in_every_notation(host: str) -> None:
     with pytest.raises(CallbackUrlRejected, match="private address"):
-        check_target(f"http://{host}/", ())
+        check_callback_url(f"http://{host}/", ())
 
 
 @pytest.mark.parametrize(
     "url",
     [
-        # What inet_aton would take for 127.0.0.1, or for some other address.
+        # Addresses to inet_aton(): 127.0.0.1, and others.
         "http://2130706433/",
         "http://0x7f000001/",
         "http://0x7f.1/",
@@ -84,7 +89,7 @@ def test_names_of_this_machine(host: str) -> None:
         "http://127.0.0.1../",
         "http://example.1/",
         "http://1.2.3.256/",
-        # Credentials, and what would look like a host but is none.
+        # Credentials, and text that looks like a host.
         "http://user@example.com/",
         "http://user:pass@example.com/",
         "http://:pass@example.com/",
@@ -92,7 +97,7 @@ def test_names_of_this_machine(host: str) -> None:
         "http://example.com\\@127.0.0.1/",
         "http://127.0.0.1\\.example.com/",
         "http://example.com#@127.0.0.1:x/ y",
-        # Not ASCII, or not after decoding; controls that parsers drop.
+        # Not ASCII, also after decoding; control characters that parsers drop.
         "http://exämple.com/",
         "http://①②⑦.⓪.⓪.①/",
         "http://%31%32%37.0.0.1/",
@@ -105,7 +110,7 @@ def test_names_of_this_machine(host: str) -> None:
         "http://example.com:65536/",
         "http://example.com:x/",
         "http://example.com:80:80/",
-        # No absolute http(s) URL, no host, no end.
+        # Not an absolute http(s) URL, no host, too long.
         "",
         "example.com",
         "//example.com/",
@@ -121,9 +126,9 @@ def test_names_of_this_machine(host: str) -> None:
         "http://example.com/" + "a" * 2048,
     ],
 )
-def test_urls_that_are_not_used(url: str) -> None:
+def test_malformed_urls_are_rejected(url: str) -> None:
     with pytest.raises(CallbackUrlRejected, match="absolute http"):
-        check_target(url, ["*"])
+        check_callback_url(url, ["*"])
 
 
 @pytest.mark.parametrize(
@@ -137,17 +142,17 @@ def test_urls_that_are_not_used(url: str) -> None:
         ("http://[2606:4700::1111]:80/", "2606:4700::1111"),
     ],
 )
-def test_urls_that_are_used(url: str, host: str) -> None:
+def test_usable_urls_are_accepted(url: str, host: str) -> None:
     assert host_of(url) == host
-    check_target(url, ())
+    check_callback_url(url, ())
 
 
-def test_a_pattern_fits_names_not_their_lookalikes() -> None:
+def test_a_pattern_matches_subdomains_and_no_lookalikes() -> None:
     for host in ("a.example.com", "A.B.EXAMPLE.COM."):
-        check_target(f"https://{host}/", ["*.example.com"])
+        check_callback_url(f"https://{host}/", ["*.example.com"])
     for host in ("example.com", "a.example.com.evil.test", "aexample.com"):
         with pytest.raises(CallbackUrlRejected, match="allowed_hosts"):
-            check_target(f"https://{host}/", ["*.example.com"])
+            check_callback_url(f"https://{host}/", ["*.example.com"])
 
 
 HOSTS = ("127.0.0.1", "::1", "example.com", "localhost")
@@ -157,22 +162,22 @@ _PIECES = st.sampled_from(
 
 
 @given(st.one_of(st.text(), st.lists(_PIECES, max_size=12).map("".join)))
-def test_any_text_is_taken_or_refused_and_read_as_the_client_reads_it(text: str) -> None:
+def test_an_accepted_url_has_the_same_host_for_the_http_client(text: str) -> None:
     try:
         host = host_of(text)
     except CallbackUrlRejected:
         return
-    asked = URL(text, encoded=True)
-    assert (asked.host or "").lower().removesuffix(".") == host
-    assert asked.scheme in {"http", "https"}
-    assert asked.user is None
-    assert asked.password is None
+    url = URL(text, encoded=True)
+    assert (url.host or "").lower().removesuffix(".") == host
+    assert url.scheme in {"http", "https"}
+    assert url.user is None
+    assert url.password is None
 
 
 @given(st.ip_addresses())
-def test_an_address_is_judged_the_same_in_a_url(address: object) -> None:
+def test_an_address_is_private_in_a_url_if_it_is_private_alone(address: object) -> None:
     try:
-        check_target(url_to(str(address)), ())
+        check_callback_url(url_to(str(address)), ())
     except CallbackUrlRejected:
         assert is_private(str(address))
     else:

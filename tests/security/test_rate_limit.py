@@ -1,4 +1,4 @@
-"""How often somebody may ask: never more than said, never less."""
+"""The rate limiter allows neither more nor less than its rate and its burst."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +10,7 @@ PAUSES = st.lists(st.integers(0, 20 * SECOND), max_size=200)
 
 
 @given(RATE, BURST, PAUSES)
-def test_no_stretch_of_time_sees_more_than_its_share(
+def test_no_interval_has_more_requests_than_rate_and_burst_allow(
     rate: float, burst: int, pauses: list[int]
 ) -> None:
     limiter, now = RateLimiter(rate, burst), 0
@@ -27,7 +27,9 @@ def test_no_stretch_of_time_sees_more_than_its_share(
 
 
 @given(RATE, BURST, PAUSES)
-def test_who_comes_back_when_told_is_let_in(rate: float, burst: int, pauses: list[int]) -> None:
+def test_a_client_that_waits_as_long_as_required_is_accepted(
+    rate: float, burst: int, pauses: list[int]
+) -> None:
     limiter, now = RateLimiter(rate, burst), 0
     for pause in pauses:
         now += pause
@@ -37,7 +39,7 @@ def test_who_comes_back_when_told_is_let_in(rate: float, burst: int, pauses: lis
 
 
 @given(st.integers(1, 1000), BURST)
-def test_a_steady_pace_is_never_refused_and_a_burst_is_let_in(rate: int, burst: int) -> None:
+def test_a_burst_and_then_a_steady_rate_are_accepted(rate: int, burst: int) -> None:
     limiter, now = RateLimiter(rate, burst), 0
     assert [limiter.acquire("n8n", now) for _ in range(burst)] == [0] * burst
     assert limiter.acquire("n8n", now) >= 1
@@ -47,16 +49,16 @@ def test_a_steady_pace_is_never_refused_and_a_burst_is_let_in(rate: int, burst: 
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), max_size=100))
-def test_names_do_not_meet(names: list[str]) -> None:
+def test_clients_do_not_affect_each_other(clients: list[str]) -> None:
     shared = RateLimiter(1, 3)
-    alone = {name: RateLimiter(1, 3) for name in "abc"}
-    for now, name in enumerate(names):
-        assert shared.acquire(name, now) == alone[name].acquire(name, now)
+    alone = {client: RateLimiter(1, 3) for client in "abc"}
+    for now, client in enumerate(clients):
+        assert shared.acquire(client, now) == alone[client].acquire(client, now)
 
 
-def test_no_more_names_are_remembered_than_said() -> None:
+def test_the_least_recently_used_bucket_is_dropped_at_the_limit() -> None:
     limiter = RateLimiter(1, 1, limit=2)
-    assert [limiter.acquire(name, 0) for name in "ab"] == [0, 0]
+    assert [limiter.acquire(client, 0) for client in "ab"] == [0, 0]
     assert limiter.acquire("b", 0) == 1
     assert limiter.acquire("c", 0) == 0
     assert limiter.acquire("b", 0) == 1

@@ -173,7 +173,7 @@ async def test_everything_about_a_call_is_kept(registry: CallRegistry) -> None:
         timeline=(TimelineEntry(START, EventKind.REGISTERED),),
     )
     await registry.add(whole)
-    transfer = Transfer("+15550101", START + 3, asked_by_sid="sid-2")
+    transfer = Transfer("+15550101", START + 3, refer_sid="sid-2")
     history = (
         Event(EventKind.DISPATCHED, START + 1, ids={"room_sid": "RM_1", "job_id": "AJ_1"}),
         Event(EventKind.ANSWERED, START + 2),

@@ -9,7 +9,7 @@ from gateway.api.schemas.hooks import TransferSchema
 from gateway.api.schemas.listing import ListQuery, ListQuerySchema, write_cursor
 from gateway.api.schemas.responses import CallSchema, CallsSchema, DeliverySchema
 from gateway.calls.call import Call, DisconnectionReason, Event, EventKind
-from gateway.calls.views import summary, whole
+from gateway.calls.views import details, summary
 from gateway.errors import ApiError, ErrorCode
 
 #: The client's name in a call's timeline where no API keys are configured.
@@ -126,5 +126,5 @@ async def _call(request: Request) -> Call:
 
 async def _call_response(request: Request, call: Call) -> web.Response:
     deliveries = await request.services.storage.outbox.of(call.call_id)
-    content = {**whole(call), "deliveries": [delivery.view() for delivery in deliveries]}
+    content = {**details(call), "deliveries": [delivery.view() for delivery in deliveries]}
     return web.json_response(content)

@@ -45,7 +45,7 @@ async def dispatch(request: Request) -> web.Response:
     call = await request.services.storage.idempotency.run(
         f"{request.client}:{key}" if key else "",
         _fingerprint(request.raw) if key else "",
-        lambda call_id: outbound.dispatch(dispatched.order, call_id),
+        lambda call_id: outbound.dispatch(dispatched.call, call_id),
     )
     return web.json_response(dispatched_view(call))
 

@@ -61,7 +61,7 @@ def _dial(number: str, config: Config) -> Verbs:
         return verbs.decline(484, "Address Incomplete")
     host = config.legacy.sip_host or config.livekit.sip_address
     uri = f"sip:{user}@{host};transport={config.livekit.sip_transport}"
-    return verbs.dial_static(uri, limits=config.inbound.limits)
+    return verbs.dial_static(uri, limits=config.inbound.dial_limits)
 
 
 def _deprecation_headers(config: Config) -> dict[str, str]:

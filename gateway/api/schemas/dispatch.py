@@ -7,7 +7,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, post_load, valid
 
 from gateway.calls.destinations import Destination, parse_destination
 from gateway.livekit.metadata import GATEWAY_KEY
-from gateway.outbound.service import CallOrder
+from gateway.outbound.service import OutboundCallRequest
 
 #: What a callback may be about; see docs/n8n.md.
 CALLBACK_EVENTS = (
@@ -49,7 +49,7 @@ def _about(description: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class DispatchRequest:
-    order: CallOrder
+    call: OutboundCallRequest
     idempotency_key: str
 
 
@@ -131,4 +131,6 @@ class DispatchSchema(Schema):
         data.pop("transfer_target", None)
         key = data.pop("idempotency_key")
         events = tuple(data.pop("callback_events"))
-        return DispatchRequest(CallOrder(metadata=metadata, callback_events=events, **data), key)
+        return DispatchRequest(
+            OutboundCallRequest(metadata=metadata, callback_events=events, **data), key
+        )

@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from gateway.calls.call import TERMINAL_STATUSES
 from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.sip_causes import OTHER, TO_CARRIER, TO_LIVEKIT
+from gateway.transfers.fallback import NO_TARGET_LEFT
 
 #: A call that waits for longer than this for what takes a second is told as waiting, in s.
 PATIENCE = 5.0
@@ -68,7 +70,7 @@ class Facts:
 
     @property
     def is_active(self) -> bool:
-        return self.call_status in {"registered", "ringing", "ongoing"}
+        return self.call_status not in TERMINAL_STATUSES
 
     @property
     def had_agent(self) -> bool:
@@ -114,7 +116,7 @@ def _fallen_back(facts: Facts) -> str:
     target = facts.events.get("fallback")
     if target is None:
         return ""
-    if target.startswith("none left"):
+    if target.startswith(NO_TARGET_LEFT):
         return "the caller was refused, for inbound.fallback has no target (left)"
     return f"the caller was handed to the fallback: {target}"
 

@@ -12,14 +12,13 @@ from typing import Any
 
 import aiohttp
 
+from gateway.calls.call import TERMINAL_STATUSES
 from gateway.config.loader import DEV_ENV, ENV_FILE, environment, load_config, own_keys
 from gateway.config.settings import Config
 from gateway.security.api_keys import OwnKeys, Role
 from gateway.tools.simulate import caller
 from gateway.tools.simulate.ops import AnswerRefused, Ops, check_livekit, reason, sip_token
 from gateway.tools.simulate.steps import Steps
-
-ENDS = ("ended", "not_connected", "error")
 
 
 @dataclass(frozen=True)
@@ -66,12 +65,12 @@ async def play(config: Config, keys: OwnKeys, url: str, order: Order, steps: Ste
         else:
             limit = config.outbound.ringing_timeout + 10.0
             call = await steps.run(
-                "call answered", ops.shows("ongoing", *ENDS), limit=limit, show=_status
+                "call answered", ops.shows("ongoing", *TERMINAL_STATUSES), limit=limit, show=_status
             )
             if call["call_status"] == "ongoing":
                 await steps.run("talked", asyncio.sleep(order.hold), limit=order.hold + 5)
                 await steps.run("hung up", _hang_up(session, url, keys, ops.call_id))
-        await steps.run("call shown as ended", ops.shows(*ENDS), limit=10, show=reason)
+        await steps.run("call shown as ended", ops.shows(*TERMINAL_STATUSES), limit=10, show=reason)
 
 
 async def _be_called(config: Config, ops: Ops, order: Order, steps: Steps) -> None:

@@ -16,7 +16,7 @@ from gateway.calls.call import (
     Transfer,
 )
 from gateway.calls.transitions import transition
-from gateway.calls.views import whole
+from gateway.calls.views import details
 from gateway.tools.doctor.causes import Facts, cause_of
 from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.explain import WORDS, Explanation, explain, unknown
@@ -53,7 +53,7 @@ def told_of(direction: Direction, story: Story, *, after: float = 60) -> Explana
     for part in story:
         event = happened(EventKind(part)) if isinstance(part, str) else part
         call = transition(call, event)
-    return explain({**whole(call), "deliveries": []}, now=START + round(after * 1000))
+    return explain({**details(call), "deliveries": []}, now=START + round(after * 1000))
 
 
 def inbound(*story: str | Event, after: float = 60) -> Explanation:
@@ -66,7 +66,7 @@ def outbound(*story: str | Event, after: float = 60) -> Explanation:
 
 B_RINGS = happened(EventKind.RINGING, detail="B leg ringing")
 A_TRIES = happened(EventKind.LEG_STATUS, after=2, detail="A leg trying")
-EXPIRED = happened(EventKind.EXPIRED, after=60, detail="nobody answered in 60 s")
+EXPIRED = happened(EventKind.EXPIRED, after=60, detail="not answered within 60 s")
 GAVE_UP = happened(EventKind.HUNG_UP, after=20, detail="A leg no-answer", sip=487)
 
 
@@ -206,7 +206,7 @@ def test_how_an_active_call_stands(
     ("detail", "words"),
     [
         ("+15550107", "the caller was handed to the fallback: +15550107"),
-        ("none left, SIP 503", "the caller was refused, for inbound.fallback has no target"),
+        ("no target left, SIP 503", "the caller was refused, for inbound.fallback has no target"),
     ],
 )
 def test_where_a_caller_went_then(detail: str, words: str) -> None:
@@ -257,7 +257,7 @@ def test_every_event_has_words(kind: EventKind) -> None:
 
 def test_an_event_that_is_not_known_here_has_its_name() -> None:
     call: dict[str, Any] = {
-        **whole(Call("call-1", Direction.INBOUND, "nehos", START)),
+        **details(Call("call-1", Direction.INBOUND, "nehos", START)),
         "timeline": [{"at": START, "event": "voicemail_reached", "detail": "a beep"}],
     }
     assert explain(call, now=START).happened[0].what == "voicemail reached: a beep"
@@ -265,7 +265,7 @@ def test_an_event_that_is_not_known_here_has_its_name() -> None:
 
 def test_a_reason_that_is_not_known_here() -> None:
     call = {
-        **whole(Call("call-1", Direction.INBOUND, "nehos", START)),
+        **details(Call("call-1", Direction.INBOUND, "nehos", START)),
         "call_status": "ended",
         "disconnection_reason": "voicemail_reached",
         "end_timestamp": START,
@@ -281,7 +281,7 @@ def test_callbacks_that_wait_are_told_of() -> None:
         "last_error": "",
         "last_status": 500,
     }
-    call = whole(Call("call-1", Direction.INBOUND, "nehos", START))
+    call = details(Call("call-1", Direction.INBOUND, "nehos", START))
     told = explain({**call, "deliveries": [delivery]}, now=START)
     assert "callback call_ended to https://n8n.example.com/hook waits: 500" in told.next
 
@@ -298,12 +298,12 @@ def test_it_is_shown_as_text_and_as_json() -> None:
     assert lines[0] == (
         "fail    call-1: inbound, +15550100 to +15550199, not_connected (registered_call_timeout)"
     )
-    assert "    60.0 s  given up: nobody answered in 60 s" in lines
+    assert "    60.0 s  given up: not answered within 60 s" in lines
     assert [line.split()[0] for line in lines if line[0] != " "] == ["fail", "cause", "next"]
     assert max(map(len, lines)) <= 100
     content = told.as_json()
     assert content["status"] == "fail"
     assert content["happened"][-1] == {
         "after_s": 60.0,
-        "what": "given up: nobody answered in 60 s",
+        "what": "given up: not answered within 60 s",
     }

@@ -122,7 +122,7 @@ async def test_an_address_that_may_not_ask(
     gateway = await start_gateway(security={"api_addresses": ["192.0.2.1"]})
     told = await look(make_config(), "gateway", url=url_of(gateway))
     assert told.status is Status.WARN
-    assert "127.0.0.1 is not one of" in told.saw
+    assert "127.0.0.1 is not listed in" in told.saw
     assert "security.api_addresses" in told.next
 
 

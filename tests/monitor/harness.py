@@ -1,4 +1,4 @@
-"""A gateway without its doors, its LiveKit, and a clock that the test moves."""
+"""A gateway without its HTTP server, a fake LiveKit, and a clock that the test sets."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ URL = "https://gateway.example.com"
 CALLBACK = "https://n8n.example.com/webhook?signature=x"
 OUR_RULE = "SDR_ours"
 THEIR_RULE = "SDR_theirs"
-AWAY = Refusal(503, "unavailable", "no nodes")
+UNAVAILABLE = Refusal(503, "unavailable", "no nodes")
 AGENT = ParticipantInfo.Kind.AGENT
 SIP = ParticipantInfo.Kind.SIP
 
@@ -49,71 +49,75 @@ OUTBOUND = replace(
 
 
 @dataclass
-class Sent:
-    """Takes every callback."""
+class CallbackRecorder:
+    """A transport that records callbacks: URL, event and disconnection reason."""
 
-    calls: list[tuple[str, str, str]] = field(default_factory=list)
+    sent: list[tuple[str, str, str]] = field(default_factory=list)
 
     async def send(self, url: str, body: str, event_id: str) -> Answer:
-        told = json.loads(body)
-        self.calls.append((url, told["event"], told["call"]["disconnection_reason"]))
+        payload = json.loads(body)
+        reason = payload["call"]["disconnection_reason"]
+        self.sent.append((url, payload["event"], reason))
         return Answer(204)
 
-    async def heard(self, number: int) -> list[tuple[str, str, str]]:
+    async def received(self, number: int) -> list[tuple[str, str, str]]:
+        """All callbacks, once there are at least `number`."""
         async with asyncio.timeout(5):
-            while len(self.calls) < number:
+            while len(self.sent) < number:
                 await asyncio.sleep(0)
-        return self.calls
+        return self.sent
 
 
 @dataclass
-class Stage:
-    """A gateway without its doors, and a clock that the test moves."""
+class Harness:
+    """The gateway; `now` in ms since epoch, durations in s."""
 
     config: Config
     fake: FakeLiveKit
     livekit: LiveKit
-    sent: Sent = field(default_factory=Sent)
+    callbacks: CallbackRecorder = field(default_factory=CallbackRecorder)
     now: int = START
 
     def __post_init__(self) -> None:
         self.start()
 
     def start(self) -> None:
-        """A gateway that knows of nothing; the one before is as good as killed."""
-        self.services = build_services(self.config, self.livekit, self.sent, clock=lambda: self.now)
+        """Replace the gateway by a new one without any stored calls, as if it had been killed."""
+        self.services = build_services(
+            self.config, self.livekit, self.callbacks, clock=lambda: self.now
+        )
 
     def restart(self, *, after: float) -> None:
         self.now += round(after * 1000)
         self.start()
 
-    async def begins(self, call: Call = INBOUND) -> None:
-        """A call with its room, as the strategies make it."""
+    async def register_with_room(self, call: Call = INBOUND) -> None:
+        """A registered call with its room, as the strategies create them."""
         await self.services.lifecycle.register(call)
-        self.has_room(call)
+        self.add_room_of(call)
 
-    def has_room(self, call: Call, *, own_url: str = URL, enqueues: bool = False) -> None:
+    def add_room_of(self, call: Call, *, own_url: str = URL, enqueues: bool = False) -> None:
         metadata = room_metadata(call, own_url=own_url, enqueues=enqueues)
-        self.room(call.call_id, metadata)
+        self.add_room(call.call_id, metadata)
 
-    def room(self, name: str, metadata: str = "", *, age: float = 0) -> None:
-        made = self.now - round(age * 1000)
-        room = Room(name=name, sid=f"RM_{name}", metadata=metadata, creation_time_ms=made)
+    def add_room(self, name: str, metadata: str = "", *, age: float = 0) -> None:
+        created_at = self.now - round(age * 1000)
+        room = Room(name=name, sid=f"RM_{name}", metadata=metadata, creation_time_ms=created_at)
         self.fake.rooms[name] = room
 
-    def leg(self, status: str = "active", *, room: str = ROOM, rule: str = "") -> None:
+    def add_leg(self, status: str = "active", *, room: str = ROOM, rule: str = "") -> None:
         attributes = {"sip.callStatus": status} | ({"sip.ruleID": rule} if rule else {})
         self.fake.present(room, SIP, f"sip_{status}", attributes, joined_at=self.now)
 
-    def agent(self, room: str = ROOM) -> None:
+    def add_agent(self, room: str = ROOM) -> None:
         self.fake.present(room, AGENT, "agent-AJ_1")
 
-    def leaves(self, kind: ParticipantInfo.Kind, room: str = ROOM) -> None:
+    def remove(self, kind: ParticipantInfo.Kind, room: str = ROOM) -> None:
         self.fake.participants[room] = [
-            who for who in self.fake.participants[room] if who.kind != kind
+            participant for participant in self.fake.participants[room] if participant.kind != kind
         ]
 
-    async def happens(self, *kinds: EventKind, room: str = ROOM) -> None:
+    async def apply(self, *kinds: EventKind, room: str = ROOM) -> None:
         for kind in kinds:
             await self.services.lifecycle.apply(room, Event(kind, self.now))
 
@@ -125,7 +129,7 @@ class Stage:
         self.now += round(seconds * 1000)
         await self.services.deadline_loop.tick()
 
-    async def livekit_says(
+    async def webhook(
         self, kind: EventKind, room: str = ROOM, *, metadata: str = "", rule: str = ""
     ) -> None:
         event = Event(kind, self.now, id=f"EV_{kind}_{room}")
@@ -135,16 +139,17 @@ class Stage:
 
     async def call(self, room: str = ROOM) -> Call:
         call = await self.services.storage.registry.get(room)
-        assert call, "it is not known"
+        assert call, "it is not stored"
         return call
 
     async def state(self, room: str = ROOM) -> tuple[str, str | None]:
         call = await self.call(room)
         return call.call_status, call.disconnection_reason
 
-    async def is_known(self, room: str = ROOM) -> bool:
+    async def is_stored(self, room: str = ROOM) -> bool:
         return await self.services.storage.registry.get(room) is not None
 
-    def looks(self, room: str) -> int:
-        asked = self.fake.requested(ListParticipantsRequest)
-        return sum(1 for request in asked if request.room == room)
+    def participant_requests(self, room: str) -> int:
+        """How often LiveKit was asked for the participants of `room`."""
+        requests = self.fake.requested(ListParticipantsRequest)
+        return sum(1 for request in requests if request.room == room)

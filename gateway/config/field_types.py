@@ -1,0 +1,120 @@
+"""marshmallow fields, one for each type that a setting may have. No I/O."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import yaml
+from marshmallow import ValidationError, fields
+
+from gateway.calls.destinations import Credentials, FallbackTarget
+from gateway.config.settings import KeyPair
+from gateway.security.addresses import Network, read_network
+from gateway.security.api_keys import ApiKey, HashedKey, MalformedApiKey, read_hashed_key, read_key
+
+
+class _List(fields.Field[tuple[Any, ...]]):
+    """A list in YAML; in an environment variable, comma-separated text."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        if isinstance(value, str):
+            value = self.split(value)
+        if not isinstance(value, list):
+            raise ValidationError("Must be a list.")
+        return tuple(self.item(entry) for entry in value)
+
+    def split(self, text: str) -> Any:
+        return [part.strip() for part in text.split(",") if part.strip()]
+
+    def item(self, entry: Any) -> Any:
+        return str(entry)
+
+
+class _ApiKeys(_List):
+    def item(self, entry: Any) -> ApiKey:
+        try:
+            return read_key(str(entry))
+        except MalformedApiKey as error:
+            raise ValidationError(str(error)) from None
+
+
+class _HashedKeys(_List):
+    def item(self, entry: Any) -> HashedKey:
+        try:
+            return read_hashed_key(str(entry))
+        except MalformedApiKey as error:
+            raise ValidationError(str(error)) from None
+
+
+class _Pairs(_List):
+    """Entries `left:right`. Messages do not repeat them, because the right side is a secret."""
+
+    form: str
+    pair: Callable[[str, str], Any]
+
+    def item(self, entry: Any) -> Any:
+        left, _, right = str(entry).partition(":")
+        if not (left and right):
+            raise ValidationError(f"Each must be {self.form}.")
+        return self.pair(left, right)
+
+
+class _BasicAuth(_Pairs):
+    form = "user:password"
+    pair = Credentials
+
+
+class _KeyPairs(_Pairs):
+    form = "key:secret"
+    pair = KeyPair
+
+
+class _Networks(_List):
+    def item(self, entry: Any) -> Network:
+        try:
+            return read_network(str(entry))
+        except ValueError as error:
+            raise ValidationError(
+                f"Must be addresses or networks such as 192.0.2.0/24: {error}."
+            ) from None
+
+
+class _FallbackTargets(_List):
+    """In an environment variable the list is YAML: its entries are mappings."""
+
+    def split(self, text: str) -> Any:
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValidationError("Must be a list in YAML.") from error
+
+    def item(self, entry: Any) -> FallbackTarget:
+        kinds = {"sip", "phone", "say"}
+        is_valid = (
+            isinstance(entry, dict)
+            and len(kinds & entry.keys()) == 1
+            and entry.keys() <= kinds | ({"trunk"} if "phone" in entry else set())
+            and all(isinstance(value, str) and value for value in entry.values())
+            and str(entry.get("sip", "sip:")).startswith(("sip:", "sips:"))
+        )
+        if not is_valid:
+            raise ValidationError(
+                "Each entry must be one of {sip: 'sip:…'}, {phone: '+…', trunk: '…'}, {say: '…'}; "
+                "quote numbers."
+            )
+        return FallbackTarget(**entry)
+
+
+#: The field for each type that is used in settings.py.
+FIELD_TYPES: Mapping[Any, type[fields.Field[Any]]] = {
+    str: fields.String,
+    int: fields.Integer,
+    float: fields.Float,
+    bool: fields.Boolean,
+    tuple[str, ...]: _List,
+    tuple[ApiKey, ...]: _ApiKeys,
+    tuple[HashedKey, ...]: _HashedKeys,
+    tuple[Credentials, ...]: _BasicAuth,
+    tuple[KeyPair, ...]: _KeyPairs,
+    tuple[Network, ...]: _Networks,
+    tuple[FallbackTarget, ...]: _FallbackTargets,
+}

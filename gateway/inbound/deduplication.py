@@ -1,0 +1,108 @@
+"""Recognises repeated call hooks: one call for each Jambonz `call_sid`, however often it is posted.
+
+Jambonz repeats a hook whose response was late or lost, also at another gateway. Two requests at
+once share the first one's outcome here; later ones find the call in the registry.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from gateway.calls.call import Call, CallStatus, Direction, Event, EventKind, TimelineEntry
+from gateway.config.settings import Config
+from gateway.errors import StorageUnavailable
+from gateway.inbound.strategy import Strategy
+from gateway.jambonz.hooks import CallHook
+from gateway.lifecycle.lifecycle import Lifecycle
+from gateway.transfers.fallback import BUSY, UNAVAILABLE
+
+
+class CallsByHook:
+    """Registers and prepares the call of a call hook, once. `clock` in ms since epoch."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        lifecycle: Lifecycle,
+        strategy: Strategy,
+        new_call_id: Callable[[], str],
+        clock: Callable[[], int],
+    ) -> None:
+        self._config = config
+        self._lifecycle = lifecycle
+        self._strategy = strategy
+        self._new_call_id = new_call_id
+        self._clock = clock
+        self._in_progress: dict[str, asyncio.Future[Call]] = {}
+
+    async def get_or_create(self, hook: CallHook) -> Call:
+        """The call of `hook`; a repeated hook gets the same. Raises StorageUnavailable."""
+        first = self._in_progress.get(hook.call_sid)
+        if first:
+            return await asyncio.shield(first)
+        outcome = asyncio.get_running_loop().create_future()
+        self._in_progress[hook.call_sid] = outcome
+        try:
+            call = await self._register_and_prepare(hook)
+        except BaseException:
+            outcome.cancel()
+            raise
+        finally:
+            del self._in_progress[hook.call_sid]
+        outcome.set_result(call)
+        return call
+
+    async def _register_and_prepare(self, hook: CallHook) -> Call:
+        new = self._new_call(hook)
+        try:
+            added = await self._lifecycle.register(new)
+        except StorageUnavailable:
+            # The call may be stored although the response was lost; its caller gets the fallback.
+            self._lifecycle.defer(new.call_id, partial(_sent_to_fallback, at=self._clock()))
+            raise
+        call = added.call
+        if not added.is_new and not _is_unprepared(call):
+            return call
+        if added.is_new and added.active > self._config.limits.max_active_calls:
+            event = Event(EventKind.REJECTED, self._clock(), sip=BUSY, detail="too many calls")
+        else:
+            event = await self._strategy.prepare(call)
+        return await self._lifecycle.apply(call.call_id, event) or call
+
+    def _new_call(self, hook: CallHook) -> Call:
+        now = self._clock()
+        account_code = hook.setting("ACCOUNT_CODE")
+        metadata = {
+            "destination": hook.to_number,
+            "account_code": account_code,
+            "caller_number": hook.from_number,
+            "caller_name": hook.caller_name,
+        }
+        return Call(
+            call_id=self._new_call_id(),
+            direction=Direction.INBOUND,
+            agent_name=hook.setting("AGENT_NAME") or self._config.agent.name,
+            start_timestamp=now,
+            from_number=hook.from_number,
+            to_number=hook.to_number,
+            caller_name=hook.caller_name,
+            account_code=account_code,
+            ringing_timeout=self._config.inbound.ringing_timeout,
+            max_call_duration=self._config.inbound.max_call_duration,
+            metadata={key: value for key, value in metadata.items() if value},
+            jambonz={"call_sid": hook.call_sid, **hook.ids},
+            timeline=(TimelineEntry(now, EventKind.REGISTERED),),
+        )
+
+
+def _is_unprepared(call: Call) -> bool:
+    """Whether the gateway that registered the call stopped before LiveKit had its room."""
+    return call.call_status is CallStatus.REGISTERED and "room_sid" not in call.livekit
+
+
+def _sent_to_fallback(call: Call, *, at: int) -> Event:
+    """Ends the call of a caller who got the fallback, unless another gateway has prepared it."""
+    detail = "storage was unavailable: the call hook was answered with the fallback"
+    kind = EventKind.LIVEKIT_FAILED if _is_unprepared(call) else EventKind.LEG_STATUS
+    return Event(kind, at, sip=UNAVAILABLE, detail=detail)
