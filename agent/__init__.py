@@ -1,1 +1,1 @@
-"""The agent worker: takes LiveKit jobs and talks to callers. It never imports the gateway."""
+"""The agent worker: accepts LiveKit jobs and talks to callers. It never imports the gateway."""

@@ -1,11 +1,11 @@
-"""Job metadata → what the agent knows about its call. Pure; `gateway/metadata.py` writes it."""
+"""Job metadata, written by `gateway/livekit/metadata.py`, to a CallContext. Pure."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-#: The gateway's own key in the job metadata; all other keys are the user's and the n8n guide's.
+#: The gateway's own key in the job metadata; all other keys are the dispatch request's.
 GATEWAY_KEY = "gateway"
 
 
@@ -13,10 +13,10 @@ GATEWAY_KEY = "gateway"
 class CallContext:
     """One call, as the job metadata has it. `max_call_duration` in s, 0 for no limit.
 
-    `audible_after`: how long after the answer the caller hears us, in s.
+    `audible_after`: how long after the answer the caller hears the agent, in s.
 
-    A job that another program dispatched has no `gateway` key: then `report_url` is "" and
-    nothing is reported.
+    A job that another program dispatched has no `gateway` key: its `report_url` is "", and the
+    agent reports nothing.
     """
 
     call_id: str = ""
@@ -39,7 +39,7 @@ def read_context(metadata: str) -> CallContext:
         return CallContext()
     if not isinstance(loaded, dict):
         return CallContext()
-    ours = loaded.pop(GATEWAY_KEY, None)
-    known = CallContext.__dataclass_fields__.keys() - {"metadata"}
-    facts = {k: v for k, v in ours.items() if k in known} if isinstance(ours, dict) else {}
-    return CallContext(**facts, metadata=loaded)
+    gateway = loaded.pop(GATEWAY_KEY, None)
+    names = CallContext.__dataclass_fields__.keys() - {"metadata"}
+    known = {k: v for k, v in gateway.items() if k in names} if isinstance(gateway, dict) else {}
+    return CallContext(**known, metadata=loaded)

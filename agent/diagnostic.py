@@ -16,11 +16,11 @@ from agent.room import answered_caller, audio_of, departure, publish
 
 logger = logging.getLogger("agent.diagnostic")
 
-#: In Hz: what telephone lines carry at best (G.722), and what our clips are recorded at.
+#: In Hz: the best that telephone lines carry (G.722), and the rate of the clips.
 SAMPLE_RATE = 16_000
 FRAME_MS = 20
-#: Keys waiting to be spoken; a caller who presses faster loses the rest.
-PENDING_KEYS = 16
+#: Keys that may wait to be spoken; more are dropped.
+MAX_PENDING_KEYS = 16
 
 #: What greeting.wav says.
 GREETING = "Hello. This line works. I repeat what you say."
@@ -35,7 +35,7 @@ async def converse(
 ) -> str:
     """Talk until the caller leaves or the room ends; returns which of them it was.
 
-    `on_ready` is awaited beside the conversation once our audio is in the room: that is when
+    `on_ready` runs during the conversation, once the agent's audio is in the room: that is when
     LiveKit answers the caller.
     """
     async with Voice.published_in(room) as voice, asyncio.TaskGroup() as tasks:
@@ -47,10 +47,10 @@ async def converse(
 
 
 async def _talk(room: rtc.Room, call: CallContext, voice: "Voice", record: Record) -> None:
-    keys: asyncio.Queue[str] = asyncio.Queue(PENDING_KEYS)
-    room.on("sip_dtmf_received", lambda press: _remember(keys, press.digit))
+    keys: asyncio.Queue[str] = asyncio.Queue(MAX_PENDING_KEYS)
+    room.on("sip_dtmf_received", lambda press: _queue(keys, press.digit))
     caller = await answered_caller(room)
-    logger.info("caller is there")
+    logger.info("caller.answered")
     await asyncio.sleep(call.audible_after)
     record.said("agent", GREETING)
     await voice.play("greeting.wav")
@@ -60,33 +60,33 @@ async def _talk(room: rtc.Room, call: CallContext, voice: "Voice", record: Recor
 
 
 async def _repeat(track: rtc.Track, voice: "Voice") -> None:
-    heard = rtc.AudioStream(
+    audio = rtc.AudioStream(
         track, sample_rate=SAMPLE_RATE, num_channels=1, frame_size_ms=FRAME_MS, capacity=50
     )
     try:
-        async for event in heard:
-            await voice.pass_on(event.frame)
+        async for event in audio:
+            await voice.say(event.frame)
     finally:
-        await heard.aclose()
+        await audio.aclose()
 
 
 async def _speak_keys(keys: asyncio.Queue[str], voice: "Voice", record: Record) -> None:
     while True:
         key = await keys.get()
-        # Which one stays out of the log: it may be part of a PIN.
-        logger.info("key pressed")
+        # The key stays out of the log: it may be part of a PIN.
+        logger.info("key.pressed")
         record.said("user", f"[key {key}]")
         if key in CLIPS:
             await voice.play(CLIPS[key])
 
 
-def _remember(keys: asyncio.Queue[str], key: str) -> None:
+def _queue(keys: asyncio.Queue[str], key: str) -> None:
     with contextlib.suppress(asyncio.QueueFull):
         keys.put_nowait(key)
 
 
 class Voice:
-    """Our audio track: a clip while one plays, else whatever is passed on."""
+    """The agent's audio track: a clip while one plays, else the frames it is given."""
 
     def __init__(self, source: rtc.AudioSource) -> None:
         self._source = source
@@ -95,7 +95,7 @@ class Voice:
     @classmethod
     @contextlib.asynccontextmanager
     async def published_in(cls, room: rtc.Room) -> AsyncIterator[Self]:
-        """A voice whose track is in the room."""
+        """A voice whose track is published in `room`."""
         source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=200)
         track = rtc.LocalAudioTrack.create_audio_track("diagnostic", source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
@@ -106,14 +106,14 @@ class Voice:
             await source.aclose()
 
     async def play(self, clip: str) -> None:
-        """Play one of our recordings to its end."""
+        """Play a recording to its end."""
         async with self._playing:
             for frame in _frames(clip):
                 await self._source.capture_frame(frame)
             await self._source.wait_for_playout()
 
-    async def pass_on(self, frame: rtc.AudioFrame) -> None:
-        """Say `frame`, unless a clip is playing: callers should hear one thing at a time."""
+    async def say(self, frame: rtc.AudioFrame) -> None:
+        """Say `frame`, unless a clip is playing."""
         if not self._playing.locked():
             await self._source.capture_frame(frame)
 

@@ -1,10 +1,10 @@
-"""What is remembered of a conversation, to be reported at its end."""
+"""The record of a conversation, for the report at its end."""
 
 import time
 from dataclasses import dataclass, field
 from typing import Literal
 
-#: Entries of a transcript kept at most; a report has to fit the gateway's largest body.
+#: Entries of a transcript at most: the report has to fit `limits.max_body_bytes`.
 TRANSCRIPT_LIMIT = 2_000
 
 
@@ -15,7 +15,7 @@ class Record:
     transcript: list[dict[str, object]] = field(default_factory=list)
     usage: dict[str, object] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
-    _began: float = field(default_factory=time.monotonic)
+    _started: float = field(default_factory=time.monotonic)
 
     def said(self, role: Literal["agent", "user"], text: str) -> None:
         if len(self.transcript) < TRANSCRIPT_LIMIT:
@@ -23,10 +23,10 @@ class Record:
             self.transcript.append({"at": at, "role": role, "text": text})
 
     def report(self) -> dict[str, object]:
-        """As JSON; `duration_ms` is that of the agent's part, ringing included."""
+        """As JSON; `duration_ms` counts from the agent's start, ringing included."""
         return {
             "transcript": self.transcript,
             "usage": self.usage,
-            "duration_ms": round((time.monotonic() - self._began) * 1000),
+            "duration_ms": round((time.monotonic() - self._started) * 1000),
             "errors": self.errors,
         }

@@ -1,4 +1,4 @@
-"""What happened in the job, told to the gateway: POSTed, proven by the LiveKit key, repeated."""
+"""Reports of a job to the gateway: POSTed, signed with the LiveKit key, retried."""
 
 import base64
 import hashlib
@@ -17,17 +17,20 @@ from agent.spool import Spool
 
 logger = logging.getLogger("agent.report")
 
-FAILURES = (aiohttp.ClientError, TimeoutError)
-#: How long a job tries to report, in s: less than the framework gives it to shut down. What is not
-#: accepted by then is left to the worker.
-TRY_FOR = 12.0
-ATTEMPT = aiohttp.ClientTimeout(total=3)
+# stamina's own hooks would log the report, and with it what the caller said.
+stamina.instrumentation.set_on_retry_hooks([])
 
-Happening = Literal["agent_ready", "agent_ended", "agent_failed", "agent_gone"]
+FAILURES = (aiohttp.ClientError, TimeoutError)
+#: How long a job retries a report, in s: less than the framework gives it to shut down. After that
+#: the worker delivers it.
+RETRY_TIMEOUT = 12.0
+REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=3)
+
+ReportEvent = Literal["agent_ready", "agent_ended", "agent_failed", "agent_gone"]
 
 
 class Reporter:
-    """Reports to `url`; without one (a job that the gateway did not dispatch) it keeps silent."""
+    """Reports to `url`; without one (the gateway did not dispatch the job) it does nothing."""
 
     def __init__(self, url: str, *, job_id: str, settings: WorkerSettings) -> None:
         self._url = url
@@ -35,35 +38,35 @@ class Reporter:
         self._settings = settings
         self._spool = Spool(settings.spool)
 
-    async def tell(
-        self, event: Happening, detail: str = "", report: Mapping[str, object] | None = None
+    async def report(
+        self, event: ReportEvent, detail: str = "", report: Mapping[str, object] | None = None
     ) -> None:
-        """Never raises: a gateway that is away must not end a conversation, or lose its report.
+        """Never raises: a gateway that does not answer ends no conversation and loses no report.
 
-        `report` is what the gateway passes on in `call_analyzed`.
+        `report` is what the gateway sends on with `call_analyzed`.
         """
         if not self._url:
             return
         content = {"event": event, "job_id": self._job_id, "detail": detail, "report": report}
         body = json.dumps(content).encode()
         try:
-            await self._retry(body)
+            await self._post_with_retries(body)
         except FAILURES as error:
-            logger.warning("report is left to the worker", extra={"error": repr(error)})
-            self._spool.keep(self._url, body)
+            logger.warning("report.deferred", extra={"error": repr(error)})
+            self._spool.store(self._url, body)
 
-    @stamina.retry(on=FAILURES, attempts=None, timeout=TRY_FOR, wait_max=2.0)
-    async def _retry(self, body: bytes) -> None:
+    @stamina.retry(on=FAILURES, attempts=None, timeout=RETRY_TIMEOUT, wait_max=2.0)
+    async def _post_with_retries(self, body: bytes) -> None:
         await self.post(body)
 
     async def post(self, body: bytes) -> None:
-        """One try. Raises what FAILURES has."""
+        """One attempt. Raises FAILURES."""
         headers = {
             "Authorization": f"Bearer {self._token(body)}",
             "Content-Type": "application/json",
         }
         async with (
-            aiohttp.ClientSession(timeout=ATTEMPT, raise_for_status=True) as session,
+            aiohttp.ClientSession(timeout=REQUEST_TIMEOUT, raise_for_status=True) as session,
             session.post(self._url, data=body, headers=headers),
         ):
             pass

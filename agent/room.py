@@ -1,4 +1,4 @@
-"""The room: joining it, waiting for the caller, for their audio, for their leaving."""
+"""The room: joins it, and waits for the caller, for their audio, and until they leave."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,10 +10,10 @@ from livekit.rtc.room import EventTypes
 
 T = TypeVar("T")
 
-#: How long joining a room and publishing in it may take, in s: some 0.3 together, usually.
-JOIN_LIMIT = 10.0
-PUBLISH_LIMIT = 5.0
-#: What livekit-server answers to somebody who would join a room that is gone.
+#: How long joining a room and publishing in it may take, in s: usually 0.3 together.
+JOIN_TIMEOUT = 10.0
+PUBLISH_TIMEOUT = 5.0
+#: What livekit-server answers to a participant that joins a room that has ended.
 _NO_ROOM = "requested room does not exist"
 
 CALLER_LEFT = "caller left"
@@ -26,16 +26,16 @@ _NOT_CALLERS = {
 
 
 class RoomEnded(Exception):
-    """The room is gone before we were in it, or had said anything: the caller hung up at once."""
+    """The room ended before the agent was in it or could speak: the caller hung up at once."""
 
 
 async def join(ctx: JobContext) -> None:
-    """Be in the job's room. Raises RoomEnded; for anything else TimeoutError, rtc.ConnectError.
+    """Join the job's room. Raises RoomEnded, TimeoutError, rtc.ConnectError.
 
-    A room that is closed meanwhile may also leave livekit-rtc 1.1 connecting until the time is up.
+    If the room is closed meanwhile, livekit-rtc 1.1 may go on connecting until the timeout.
     """
     try:
-        async with asyncio.timeout(JOIN_LIMIT):
+        async with asyncio.timeout(JOIN_TIMEOUT):
             await ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
     except rtc.ConnectError as error:
         if _NO_ROOM in str(error):
@@ -46,12 +46,12 @@ async def join(ctx: JobContext) -> None:
 async def publish(
     room: rtc.Room, track: rtc.LocalAudioTrack, options: rtc.TrackPublishOptions
 ) -> None:
-    """Have our audio in the room. Raises RoomEnded, TimeoutError.
+    """Publish the agent's audio. Raises RoomEnded, TimeoutError.
 
-    A room that is closed meanwhile leaves livekit-rtc 1.1 waiting for an answer that never comes.
+    If the room is closed meanwhile, livekit-rtc 1.1 waits for an answer that never comes.
     """
     try:
-        async with asyncio.timeout(PUBLISH_LIMIT):
+        async with asyncio.timeout(PUBLISH_TIMEOUT):
             await room.local_participant.publish_track(track, options)
     except TimeoutError:
         if room.isconnected():
@@ -59,12 +59,12 @@ async def publish(
         raise RoomEnded from None
 
 
-async def until(room: rtc.Room, events: Sequence[EventTypes], look: Callable[[], T | None]) -> T:
-    """What `look` finds, now or after the first of `events` that lets it find something."""
+async def until(room: rtc.Room, events: Sequence[EventTypes], find: Callable[[], T | None]) -> T:
+    """What `find` returns, now or after one of `events`, once it is not None."""
     found: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
     def check(*_: object) -> None:
-        if not found.done() and (value := look()) is not None:
+        if not found.done() and (value := find()) is not None:
             found.set_result(value)
 
     for event in events:
@@ -78,16 +78,16 @@ async def until(room: rtc.Room, events: Sequence[EventTypes], look: Callable[[],
 
 
 async def answered_caller(room: rtc.Room) -> rtc.RemoteParticipant:
-    """The caller, once they can hear us: a SIP leg is in the room while it still rings."""
+    """The caller, once they can hear the agent: a SIP leg joins the room while it still rings."""
     return await until(
         room,
         ("participant_connected", "participant_attributes_changed"),
-        lambda: next((who for who in _callers(room) if _is_answered(who)), None),
+        lambda: next((caller for caller in _callers(room) if _is_answered(caller)), None),
     )
 
 
 async def audio_of(room: rtc.Room, caller: rtc.RemoteParticipant) -> rtc.Track:
-    """The caller's audio, once we are subscribed to it."""
+    """The caller's audio track, once it is subscribed."""
 
     def subscribed() -> rtc.Track | None:
         tracks = (publication.track for publication in caller.track_publications.values())
@@ -97,26 +97,27 @@ async def audio_of(room: rtc.Room, caller: rtc.RemoteParticipant) -> rtc.Track:
 
 
 async def departure(room: rtc.Room) -> str:
-    """CALLER_LEFT once a caller came and went, ROOM_ENDED if that came first."""
+    """CALLER_LEFT once a caller has joined and left, ROOM_ENDED if the room ended before."""
 
     def ended() -> str | None:
         return None if room.isconnected() else ROOM_ENDED
 
-    def came() -> str | None:
-        return "came" if _callers(room) else ended()
+    def joined() -> str | None:
+        return "joined" if _callers(room) else ended()
 
-    def went() -> str | None:
+    def left() -> str | None:
         return ended() or (None if _callers(room) else CALLER_LEFT)
 
-    outcome = await until(room, ("participant_connected", "disconnected"), came)
+    outcome = await until(room, ("participant_connected", "disconnected"), joined)
     if outcome == ROOM_ENDED:
         return outcome
-    return await until(room, ("participant_disconnected", "disconnected"), went)
+    return await until(room, ("participant_disconnected", "disconnected"), left)
 
 
 def _callers(room: rtc.Room) -> list[rtc.RemoteParticipant]:
-    return [who for who in room.remote_participants.values() if who.kind not in _NOT_CALLERS]
+    participants = room.remote_participants.values()
+    return [each for each in participants if each.kind not in _NOT_CALLERS]
 
 
-def _is_answered(who: rtc.RemoteParticipant) -> bool:
-    return who.attributes.get("sip.callStatus", "active") == "active"
+def _is_answered(participant: rtc.RemoteParticipant) -> bool:
+    return participant.attributes.get("sip.callStatus", "active") == "active"

@@ -1,4 +1,4 @@
-"""Reports that wait for the gateway, a file each: jobs leave them, the worker delivers them."""
+"""Reports that the gateway has not accepted: jobs store them as files, the worker sends them."""
 
 import json
 import logging
@@ -10,53 +10,55 @@ from pathlib import Path
 
 logger = logging.getLogger("agent.spool")
 
-#: How long a report is kept, in s, and how many at most: by then nobody asks for it any more.
-KEEP_FOR = 3600.0
-LIMIT = 1_000
+#: How long a report is stored, in s, and how many at most.
+MAX_AGE = 3600.0
+MAX_REPORTS = 1_000
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """A report that waits to be POSTed to `url`."""
+class StoredReport:
+    """A report for `url`."""
 
     url: str
     body: bytes
     _file: Path
 
-    def done(self) -> None:
-        """It was accepted."""
+    def delete(self) -> None:
+        """It was accepted or refused."""
         self._file.unlink(missing_ok=True)
 
 
 class Spool:
-    """The reports in `folder`, which is for their owner's eyes only: they hold conversations."""
+    """The reports in `folder`, which only its owner may read: they hold conversations."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, url: str, body: bytes) -> None:
-        """Never raises: a full disk must not end a call; the loss is logged."""
+    def store(self, url: str, body: bytes) -> None:
+        """Never raises: a full disk ends no call; the loss is logged."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if len(list(self._folder.iterdir())) >= LIMIT:
-                logger.error("report is lost", extra={"error": f"{LIMIT} wait already"})
+            if len(list(self._folder.iterdir())) >= MAX_REPORTS:
+                logger.error(
+                    "report.lost", extra={"error": f"{MAX_REPORTS} reports are stored already"}
+                )
                 return
             unfinished = self._folder / f"{uuid.uuid4()}.part"
             unfinished.touch(mode=0o600)
             unfinished.write_text(json.dumps({"url": url, "body": body.decode()}))
             unfinished.rename(unfinished.with_suffix(".json"))
         except OSError as error:
-            logger.error("report is lost", extra={"error": str(error)})
+            logger.error("report.lost", extra={"error": str(error)})
 
-    def waiting(self) -> Iterator[Waiting]:
-        """What waits; what has waited too long is dropped."""
+    def stored(self) -> Iterator[StoredReport]:
+        """All of them; those older than MAX_AGE are deleted."""
         for file in sorted(self._folder.glob("*.json")):
             try:
-                if time.time() - file.stat().st_mtime > KEEP_FOR:
+                if time.time() - file.stat().st_mtime > MAX_AGE:
                     file.unlink()
-                    logger.error("report is given up", extra={"file": file.name})
+                    logger.error("report.expired", extra={"file": file.name})
                     continue
                 content = json.loads(file.read_text())
-                yield Waiting(content["url"], content["body"].encode(), file)
+                yield StoredReport(content["url"], content["body"].encode(), file)
             except (OSError, ValueError, KeyError) as error:
-                logger.error("report cannot be read", extra={"error": str(error)})
+                logger.error("report.unreadable", extra={"error": str(error)})

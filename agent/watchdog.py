@@ -1,4 +1,4 @@
-"""What the worker tells the gateway: of jobs whose process is gone, and what jobs could not.
+"""The worker's own reports: jobs whose process has ended, and what jobs could not report.
 
 LiveKit itself takes some 20 s to notice a dead process.
 """
@@ -19,18 +19,18 @@ from agent.spool import Spool
 
 logger = logging.getLogger("agent.watchdog")
 
-#: Between two looks at the jobs there are, in s.
-INTERVAL = 0.1
-#: Between two tries to deliver what jobs could not, in s.
+#: Between two checks of the jobs' processes, in s.
+CHECK_INTERVAL = 0.1
+#: Between two attempts to deliver stored reports, in s.
 SPOOL_INTERVAL = 5.0
 
 
 async def watch_jobs(server: AgentServer, settings: WorkerSettings) -> None:
-    """Report each job that is no longer there, however it ended; runs as long as the worker."""
+    """Report each job whose process has ended; runs as long as the worker."""
     pool = server._proc_pool
     running: dict[str, tuple[Job, JobExecutor]] = {}
 
-    # Looking from time to time who is there would miss a job that dies while the worker is busy.
+    # The list of processes alone would miss a job that ends between two checks.
     @pool.on("process_job_launched")
     def launched(executor: JobExecutor) -> None:
         if executor.running_job:
@@ -38,20 +38,22 @@ async def watch_jobs(server: AgentServer, settings: WorkerSettings) -> None:
             running[job.id] = job, executor
 
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_deliver_spooled(settings))
+        tasks.create_task(_deliver_stored(settings))
         while True:
             for job, executor in list(running.values()):
-                if not (executor in pool.processes and _is_there(getattr(executor, "pid", None))):
+                if not (executor in pool.processes and _is_running(getattr(executor, "pid", None))):
                     del running[job.id]
-                    logger.info("job is gone", extra={"job_id": job.id, "room": job.room.name})
+                    logger.info(
+                        "job.process_ended", extra={"job_id": job.id, "room": job.room.name}
+                    )
                     tasks.create_task(_report(job, settings))
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(CHECK_INTERVAL)
 
 
-def _is_there(pid: int | None) -> bool:
-    """Whether the process is; a job without one of its own runs in ours.
+def _is_running(pid: int | None) -> bool:
+    """Whether the process runs; a job without one runs in the worker's.
 
-    The framework itself drops it only once its log has been read to the end (livekit-agents 1.8.9).
+    The framework drops a process only once its log has been read to the end (livekit-agents 1.8.9).
     """
     if pid is None:
         return True
@@ -66,28 +68,28 @@ async def _report(job: Job, settings: WorkerSettings) -> None:
     url = read_context(job.metadata).report_url
     reporter = Reporter(url, job_id=job.id, settings=settings)
     try:
-        await reporter.tell("agent_gone", "its process has ended")
+        await reporter.report("agent_gone", "its process has ended")
     except Exception:
-        # One job's report is no reason to lose sight of the others.
-        logger.exception("report failed", extra={"job_id": job.id})
+        # The other jobs still have to be watched.
+        logger.exception("report.failed", extra={"job_id": job.id})
 
 
-async def _deliver_spooled(settings: WorkerSettings) -> None:
-    """Deliver what jobs could not, until it is accepted or no longer worth it."""
+async def _deliver_stored(settings: WorkerSettings) -> None:
+    """Deliver what jobs could not, until the gateway accepts or refuses it."""
     spool = Spool(settings.spool)
     while True:
-        for waiting in spool.waiting():
+        for report in spool.stored():
             try:
-                await Reporter(waiting.url, job_id="", settings=settings).post(waiting.body)
+                await Reporter(report.url, job_id="", settings=settings).post(report.body)
             except FAILURES as error:
                 if not _is_final(error):
-                    logger.info("report still waits", extra={"error": repr(error)})
+                    logger.info("report.not_accepted", extra={"error": repr(error)})
                     continue
-                logger.error("report is refused", extra={"error": repr(error)})
-            waiting.done()
+                logger.error("report.refused", extra={"error": repr(error)})
+            report.delete()
         await asyncio.sleep(SPOOL_INTERVAL)
 
 
 def _is_final(error: Exception) -> bool:
-    """Whether the gateway looked at the report and will not have it."""
+    """Whether the gateway has read the report and refused it."""
     return isinstance(error, aiohttp.ClientResponseError) and 400 <= error.status < 500

@@ -1,4 +1,4 @@
-"""The LiveKit worker: registers under its agent name and takes jobs. `python -m agent` runs it."""
+"""The worker: registers at LiveKit under its agent name and accepts jobs."""
 
 import asyncio
 import logging
@@ -15,41 +15,41 @@ logger = logging.getLogger("agent.worker")
 
 
 def make_server(settings: WorkerSettings) -> AgentServer:
-    """A server that says when LiveKit knows it; what it does with jobs is for `rtc_session`."""
+    """A server that watches its jobs and logs `worker.ready`; `rtc_session` defines its jobs."""
     server = AgentServer(
         host=settings.http_host,
         port=settings.http_port,
         load_threshold=settings.load_threshold,
-        # LiveKit passes by a worker that says it is busy: one that takes every job never does.
+        # LiveKit sends no jobs to a worker that reports load: one without a threshold reports none.
         load_fnc=_no_load if math.isinf(settings.load_threshold) else None,
         num_idle_processes=settings.idle_processes,
     )
 
-    background: set[asyncio.Task[None]] = set()
+    watching: list[asyncio.Task[None]] = []
 
     @server.on("worker_started")
     def started(*_: object) -> None:
         task = asyncio.create_task(watch_jobs(server, settings), name="watch jobs")
-        background.add(task)
-        task.add_done_callback(_watch_ended)
+        watching.append(task)  # asyncio itself keeps no strong reference
+        task.add_done_callback(_log_crash)
 
     @server.on("worker_registered")
     def registered(*_: object) -> None:
-        logger.info("worker ready for calls", extra={"agent_name": settings.agent_name})
+        logger.info("worker.ready", extra={"agent_name": settings.agent_name})
 
     return server
 
 
-def _watch_ended(task: asyncio.Task[None]) -> None:
+def _log_crash(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
-        logger.error("jobs are no longer watched", exc_info=error)
+        logger.error("background_task.crashed", exc_info=error, extra={"task": task.get_name()})
 
 
 def _no_load() -> float:
     return 0.0
 
 
-# The framework looks for the server, and job processes for the entry point, in a module.
+# The framework looks for the server, and a job's process for its entry point, in this module.
 settings = read_settings()
 server = make_server(settings)
 

@@ -95,11 +95,11 @@ async def test_the_worker_delivers_what_a_job_could_not(
     app.router.add_post("/report", gateway.take)
     content = {"event": "agent_ended", "job_id": "AJ_1", "detail": "", "report": None}
     async with TestServer(app) as server:
-        spool.keep(str(server.make_url("/report")), json.dumps(content).encode())
+        spool.store(str(server.make_url("/report")), json.dumps(content).encode())
         settings = settings_for(tmp_path)
-        delivering = asyncio.create_task(watchdog._deliver_spooled(settings))
+        delivering = asyncio.create_task(watchdog._deliver_stored(settings))
         async with asyncio.timeout(5):
-            while list(spool.waiting()):
+            while list(spool.stored()):
                 await asyncio.sleep(0.01)
         delivering.cancel()
     assert len(gateway.reports) == 2
@@ -111,7 +111,7 @@ async def tell(gateway: Gateway) -> None:
     async with TestServer(app) as server:
         url = str(server.make_url("/report"))
         reporter = reporter_for(url)
-        await reporter.tell("agent_failed", "ValueError: no", Record().report())
+        await reporter.report("agent_failed", "ValueError: no", Record().report())
 
 
 async def test_the_gateway_accepts_what_the_agent_reports() -> None:
@@ -129,20 +129,23 @@ async def test_a_report_is_repeated_until_it_is_taken() -> None:
     assert len(gateway.reports) == 3
 
 
-async def test_a_report_to_a_gateway_that_is_away_is_kept(tmp_path: Path) -> None:
+async def test_a_report_is_stored_while_the_gateway_does_not_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "spool"
     spool = Spool(folder)
     with stamina.set_testing(True, attempts=2):
-        await reporter_for("http://127.0.0.1:9/", folder).tell("agent_ended", "caller left")
-    (waiting,) = spool.waiting()
+        await reporter_for("http://127.0.0.1:9/", folder).report("agent_ended", "caller left")
+    assert "caller left" not in capsys.readouterr().out  # what was said is in no log
+    (waiting,) = spool.stored()
     assert waiting.url == "http://127.0.0.1:9/"
     assert json.loads(waiting.body)["detail"] == "caller left"
-    waiting.done()
-    assert list(spool.waiting()) == []
+    waiting.delete()
+    assert list(spool.stored()) == []
 
 
 async def test_nothing_is_reported_without_an_address() -> None:
-    await reporter_for("").tell("agent_ready")
+    await reporter_for("").report("agent_ready")
 
 
 def bearer(key: str, secret: str, body: bytes) -> str:

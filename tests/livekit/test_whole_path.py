@@ -96,7 +96,7 @@ async def test_a_call_from_its_hook_to_its_end(
     assert pitch(recording, seconds=1.0) == pytest.approx(440, abs=10), "the caller's tone, echoed"
     real.worker.wait_for("job received", limit=1)
     real.worker.wait_for("Room name: call-", limit=1)
-    real.worker.wait_for("key pressed", limit=1)
+    real.worker.wait_for("key.pressed", limit=1)
 
 
 def pitch(recording: Path, *, seconds: float) -> float:

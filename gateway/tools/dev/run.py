@@ -14,7 +14,7 @@ from typing import NoReturn
 from gateway.config.loader import DEV_ENV, environment, load_config
 from gateway.config.settings import Config
 from gateway.errors import ConfigError
-from gateway.tools.dev.stack import WORKER, Stack, running
+from gateway.tools.dev.stack import Stack, running
 
 #: What `simulate` in another terminal must know to reach what runs here.
 SHARED = (
@@ -33,10 +33,9 @@ def run(config_file: str | None) -> int:
     _stop_on_signals()
     options = ["--config", config_file] if config_file else []
     env = {"GATEWAY__LOGGING__FORMAT": "console", **environment()}
-    worker = [*WORKER, "--log-format", "colored"]
     try:
         with (
-            running(config, env, say=_say, options=options, worker=worker) as stack,
+            running(config, env, say=_say, options=options) as stack,
             _shared(stack),
         ):
             print(_summary(config, stack), flush=True)

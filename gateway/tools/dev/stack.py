@@ -18,7 +18,7 @@ LIVEKIT_PORT = 7880
 #: How long a part may take to be ready, in s.
 READY_LIMIT = 60.0
 #: What the worker logs once LiveKit knows it (`agent/worker.py`).
-WORKER_SAYS = "worker ready for calls"
+WORKER_SAYS = "worker.ready"
 WORKER = tuple(python("-m", "agent"))
 
 #: Called with a child's name, or "", and what there is to say.
