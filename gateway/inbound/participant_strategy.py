@@ -14,7 +14,7 @@ from gateway.config.settings import DURATION_MARGIN, Config
 from gateway.errors import LiveKitError
 from gateway.inbound.room_strategy import RoomStrategy, call_headers
 from gateway.jambonz import verbs
-from gateway.jambonz.urls import hook_url
+from gateway.jambonz.urls import QUEUE_ACTION, QUEUE_WAIT, hook_url
 from gateway.jambonz.verbs import Verbs
 from gateway.lifecycle.dialing import Dialer
 from gateway.lifecycle.lifecycle import Lifecycle
@@ -67,8 +67,8 @@ class ParticipantStrategy:
         public_url = self._config.server.public_url
         return verbs.enqueue(
             call.call_id,
-            wait_hook=hook_url(public_url, "/livekit-api/queue-wait", call_id=call.call_id),
-            action_hook=hook_url(public_url, "/livekit-api/queue-action", call_id=call.call_id),
+            wait_hook=hook_url(public_url, QUEUE_WAIT, call_id=call.call_id),
+            action_hook=hook_url(public_url, QUEUE_ACTION, call_id=call.call_id),
         )
 
     async def _dial_jambonz(self, call: Call) -> None:

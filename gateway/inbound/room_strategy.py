@@ -8,7 +8,7 @@ from gateway.calls.call import Call, Event, EventKind
 from gateway.config.settings import Config
 from gateway.errors import LiveKitError
 from gateway.jambonz import verbs
-from gateway.jambonz.urls import hook_url
+from gateway.jambonz.urls import REFER_HOOK, hook_url
 from gateway.jambonz.verbs import Verbs
 from gateway.livekit.client import LiveKit
 from gateway.livekit.metadata import job_metadata, room_metadata
@@ -57,7 +57,7 @@ class RoomStrategy:
         dial = verbs.dial_room(
             f"sip:{call.call_id}@{livekit.sip_address};transport={livekit.sip_transport}",
             action_hook=self._fallback.action_hook(0),
-            refer_hook=hook_url(self._config.server.public_url, "/livekit-api/refer"),
+            refer_hook=hook_url(self._config.server.public_url, REFER_HOOK),
             headers=call_headers(call),
             limits=self._config.inbound.dial_limits,
             credentials=self._config.trunks.inbound_credentials,

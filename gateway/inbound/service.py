@@ -114,14 +114,14 @@ class InboundCalls:
         if hook.caller_gone:
             return []
         if hook.result == "bridged":
-            return verbs.hang_up()
+            return verbs.hangup()
         return await self._fallback.route_to_fallback(call, 0, UNAVAILABLE, answered=True)
 
     async def on_status(self, hook: StatusHook) -> None:
         """Record a call status hook."""
         at = self._clock()
         await self._lifecycle.apply_to(
-            hook.registered_sid,
+            hook.a_leg_sid,
             partial(self._call_of_status, hook),
             lambda call: self._status_event(call, hook, at),
         )
@@ -158,7 +158,7 @@ class InboundCalls:
         return event
 
     def _status_event(self, call: Call, hook: StatusHook, at: int) -> Event:
-        if hook.registered_sid != call.jambonz.get("call_sid"):
+        if hook.a_leg_sid != call.jambonz.get("call_sid"):
             # LiveKit's own leg to an enqueued caller: LiveKit reports more about it.
             return Event(EventKind.LEG_STATUS, at, detail=f"B leg {hook.call_status}")
         event = status_event(hook, at)
@@ -183,4 +183,4 @@ def _dequeue(enqueued: Call) -> Verbs:
     """Bridge LiveKit's leg with the caller who is enqueued for it."""
     if enqueued.is_active:
         return verbs.dequeue(enqueued.call_id, timeout=DEQUEUE_TIMEOUT)
-    return verbs.decline(480, "Caller Gone")
+    return verbs.sip_decline(480, "Caller Gone")

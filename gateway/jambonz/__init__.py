@@ -1,1 +1,1 @@
-"""Jambonz's side of the wire: what its hooks say and which verbs it takes. Pure, no I/O."""
+"""Jambonz's hooks and verbs: what hooks mean, how verbs are built, authentication. Pure."""

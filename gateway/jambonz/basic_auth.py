@@ -1,7 +1,8 @@
-"""Basic auth (RFC 7617), which Jambonz sends where a webhook has a user name and password. Pure.
+"""Basic auth (RFC 7617): Jambonz sends it if a webhook has a user name and a password. Pure.
 
-jambonz-feature-server posts all hooks of a call's verbs with the calling webhook's credentials, and
-its status hooks with the call status webhook's (`lib/utils/http-requestor.js`): both need them.
+jambonz-feature-server posts the call hook and the hooks of verbs with the credentials of the
+calling webhook, and status hooks with those of the call status webhook
+(`lib/utils/http-requestor.js`): set them on both webhooks.
 """
 
 import base64
@@ -13,30 +14,30 @@ from gateway.calls.destinations import Credentials
 
 
 class BasicAuthError(Exception):
-    """The header does not prove who sent it; the text says why, without what it holds."""
+    """The header does not authenticate the request; the text says why, without the header."""
 
 
 def encode(credentials: Credentials) -> str:
-    """The `Authorization` header's value."""
+    """The value of the `Authorization` header."""
     return f"Basic {base64.b64encode(_plain(credentials)).decode()}"
 
 
 def verify(header: str | None, accepted: Iterable[Credentials]) -> None:
-    """Check an `Authorization` header; several may be valid while one is rotated.
+    """Check the value of an `Authorization` header against the `accepted` credentials.
 
-    Raises BasicAuthError.
+    Several are accepted while credentials are rotated. Raises BasicAuthError.
     """
-    scheme, _, offered = (header or "").partition(" ")
+    scheme, _, encoded = (header or "").partition(" ")
     if scheme.lower() != "basic":
-        raise BasicAuthError("there is no basic auth")
+        raise BasicAuthError("the request has no basic auth")
     try:
-        digest = _digest(base64.b64decode(offered.strip(), validate=True))
+        digest = _digest(base64.b64decode(encoded.strip(), validate=True))
     except ValueError:
         raise BasicAuthError("the basic auth is not base64") from None
-    # No short cut: all are compared, so timing tells nothing about which one is close.
-    matches = [hmac.compare_digest(digest, _digest(_plain(one))) for one in accepted]
+    # All are compared, so that the time taken does not depend on which one matches.
+    matches = [hmac.compare_digest(digest, _digest(_plain(known))) for known in accepted]
     if not any(matches):
-        raise BasicAuthError("the basic auth is none of the configured ones")
+        raise BasicAuthError("user name and password are none of the configured ones")
 
 
 def _plain(credentials: Credentials) -> bytes:

@@ -1,4 +1,7 @@
-"""What Jambonz's hooks say, and which event of a call each of them is. Pure, no I/O."""
+"""Jambonz's hooks as dataclasses, and the event of a call that each of them means. Pure.
+
+The A leg of a call is the caller's; a B leg is dialed by Jambonz, to LiveKit or to another target.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,13 +14,17 @@ from gateway.calls.call import (
     dial_failure_reason,
 )
 
-#: How an A leg stands whose caller is no longer there.
-_GONE = frozenset({"completed", "no-answer"})
+#: `call_status` of an A leg that has ended.
+_A_LEG_ENDED = frozenset({"completed", "no-answer"})
 
 
 @dataclass(frozen=True, slots=True)
 class CallHook:
-    """The first hook of an inbound call: who calls whom, and the application's own settings."""
+    """The call hook: an inbound call arrives.
+
+    `ids` are Jambonz's ids of the call. `env_vars` are the application's settings in the Jambonz
+    portal, `headers` those of the caller's INVITE.
+    """
 
     call_sid: str
     from_number: str
@@ -28,9 +35,9 @@ class CallHook:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def setting(self, name: str) -> str:
-        """A value from the Jambonz portal (`ACCOUNT_CODE`) or a SIP header (`X-Account-Code`).
+        """The value from the portal (`ACCOUNT_CODE`), else from a SIP header (`X-Account-Code`).
 
-        Header names are compared without case, as RFC 3261 §7.3.1 has it; "" when given nowhere.
+        Header names are case-insensitive (RFC 3261 §7.3.1). "" if neither is given.
         """
         value = self.env_vars.get(name)
         if value not in (None, ""):
@@ -41,9 +48,9 @@ class CallHook:
 
 @dataclass(frozen=True, slots=True)
 class StatusHook:
-    """A call status hook. The B leg (towards LiveKit) names its A leg in `parent_call_sid`.
+    """A call status hook. That of a B leg has the A leg's `call_sid` as `parent_call_sid`.
 
-    `duration` of an answered leg that is over, in s.
+    `duration` of an answered leg that has ended, in s.
     """
 
     call_sid: str
@@ -55,20 +62,20 @@ class StatusHook:
     duration: int = 0
 
     @property
-    def is_far_leg(self) -> bool:
+    def is_b_leg(self) -> bool:
         return bool(self.parent_call_sid)
 
     @property
-    def registered_sid(self) -> str:
-        """The `call_sid` that the call was registered under: always the A leg's."""
+    def a_leg_sid(self) -> str:
+        """The A leg's `call_sid`, which the call is registered with."""
         return self.parent_call_sid or self.call_sid
 
 
 @dataclass(frozen=True, slots=True)
 class ReferHook:
-    """The refer hook of a `dial`: the leg `call_sid` wants its partner connected to `refer_to`.
+    """The refer hook of a `dial`: the leg `call_sid` has sent a REFER about the other leg.
 
-    `refer_to` is the Refer-To header (RFC 3515 §2.1) as it came.
+    `refer_to` is the value of the Refer-To header (RFC 3515 §2.1).
     """
 
     call_sid: str
@@ -76,19 +83,20 @@ class ReferHook:
     parent_call_sid: str = ""
 
     @property
-    def registered_sid(self) -> str:
+    def a_leg_sid(self) -> str:
+        """The A leg's `call_sid`, which the call is registered with."""
         return self.parent_call_sid or self.call_sid
 
     @property
     def target(self) -> str:
-        """The bare URI: without display name, brackets, parameters and headers."""
+        """The URI of Refer-To without display name, brackets, parameters and headers."""
         bracketed = self.refer_to.partition("<")[2].partition(">")[0]
         return (bracketed or self.refer_to).strip().partition(";")[0].partition("?")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class QueueHook:
-    """The action hook of an `enqueue`: `result` is bridged, hangup, leave or error."""
+    """The action hook of an `enqueue`; `result` is bridged, hangup, leave or error."""
 
     call_sid: str
     call_status: str
@@ -97,12 +105,12 @@ class QueueHook:
 
     @property
     def caller_gone(self) -> bool:
-        return self.call_status in _GONE
+        return self.call_status in _A_LEG_ENDED
 
 
 @dataclass(frozen=True, slots=True)
 class DialHook:
-    """The action hook of a `dial`: how the B leg ended, and where the A leg stands."""
+    """The action hook of a `dial`: the B leg's outcome (`dial_…`) and the A leg's `call_status`."""
 
     call_sid: str
     call_status: str
@@ -116,25 +124,25 @@ class DialHook:
 
     @property
     def caller_gone(self) -> bool:
-        """The hook also fires when the caller hangs up; what it answers is then ignored."""
-        return self.call_status in _GONE
+        """Whether the caller has hung up; Jambonz then ignores the verbs of the answer."""
+        return self.call_status in _A_LEG_ENDED
 
     @property
     def caller_answered(self) -> bool:
-        """Whether the caller was answered before, so that no SIP status can refuse them now."""
+        """Whether the A leg was answered already: then `sip:decline` has no effect."""
         return self.call_status == "in-progress"
 
 
 def status_event(hook: StatusHook, at: int) -> Event:
-    """What a status hook means for the call."""
-    detail = f"{'B' if hook.is_far_leg else 'A'} leg {hook.call_status}"
-    match hook.is_far_leg, hook.call_status:
+    """The event that a call status hook means. `at` in ms since epoch."""
+    detail = f"{'B' if hook.is_b_leg else 'A'} leg {hook.call_status}"
+    match hook.is_b_leg, hook.call_status:
         case True, "ringing" | "early-media":
             return Event(EventKind.RINGING, at, detail=detail)
         case _, "in-progress":
             return Event(EventKind.ANSWERED, at, detail=detail)
         case False, "completed":
-            # Only a leg that was answered completes; the hook that said so may be late, or lost.
+            # Only an answered leg completes; its `in-progress` hook may be late or lost.
             return Event(
                 EventKind.HUNG_UP,
                 at,
@@ -148,12 +156,12 @@ def status_event(hook: StatusHook, at: int) -> Event:
         case False, "failed" | "busy":
             reason = dial_failure_reason(hook.sip)
             return Event(EventKind.DIAL_FAILED, at, reason=reason, sip=hook.sip, detail=detail)
-    # A far leg that failed is not yet the end: the dial's action hook may find a fallback.
+    # A failed B leg does not end the call: the dial's action hook may route to a fallback.
     return Event(EventKind.LEG_STATUS, at, detail=detail)
 
 
 def queue_event(hook: QueueHook, at: int) -> Event:
-    """What the end of a caller's waiting, or of the talk that came of it, means for the call."""
+    """The event that the action hook of an `enqueue` means. `at` in ms since epoch."""
     detail = f"queue {hook.result or 'ended'}"
     if hook.caller_gone:
         reason = _hangup_reason(hook.terminated_by)
@@ -165,12 +173,12 @@ def queue_event(hook: QueueHook, at: int) -> Event:
 
 
 def dial_event(hook: DialHook, at: int) -> Event:
-    """What the end of the dial towards LiveKit means for the call."""
+    """The event that the action hook of a `dial` means. `at` in ms since epoch."""
     detail = f"dial {hook.dial_call_status or 'ended without a status'}"
     if hook.dial_sip:
         detail += f", SIP {hook.dial_sip.status} {hook.dial_sip.reason}".rstrip()
     if hook.answered:
-        # Whoever hung up first: the A leg of a caller who did is already completed.
+        # If the caller hung up first, the A leg has ended before the dial.
         reason = _hangup_reason("caller" if hook.caller_gone else "jambonz")
         return Event(EventKind.HUNG_UP, at, reason=reason, detail=detail, answered_at=at)
     if hook.caller_gone:
@@ -180,7 +188,7 @@ def dial_event(hook: DialHook, at: int) -> Event:
 
 
 def _hangup_reason(terminated_by: str) -> DisconnectionReason:
-    # Jambonz ends the A leg itself when the B leg, the agent's, is gone.
+    # Jambonz itself ends the A leg when the B leg, the agent's, has ended.
     if terminated_by == "jambonz":
         return DisconnectionReason.AGENT_HANGUP
     return DisconnectionReason.USER_HANGUP

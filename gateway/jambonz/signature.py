@@ -1,7 +1,7 @@
-"""The `Jambonz-Signature` header: make one, check one. Pure: the clock is handed in.
+"""The `Jambonz-Signature` header: signs and verifies bodies of hooks. Pure.
 
-`t=<unix seconds>,v1=<hex>`, hex = HMAC-SHA256(secret, "<t>." + body) over the exact bytes sent
-(jambonz-feature-server `lib/utils/requestor.js`; @jambonz/sdk tolerates 300 s).
+The header is `t=<unix seconds>,v1=<hex>`, where hex is HMAC-SHA256(secret, "<t>." + body) of the
+exact bytes sent (jambonz-feature-server `lib/utils/requestor.js`; @jambonz/sdk tolerates 300 s).
 """
 
 import hmac
@@ -9,20 +9,20 @@ from collections.abc import Iterable
 
 
 class SignatureError(Exception):
-    """The signature does not prove the body; the text says why, without any secret."""
+    """The header does not authenticate the body; the text says why, without any secret."""
 
 
 def sign(body: bytes, secret: str, *, at: int) -> str:
-    """The header's value for `body`, signed `at` (unix seconds)."""
+    """The value of the header for `body`, signed `at` (unix seconds)."""
     return f"t={at},v1={_digest(body, secret, str(at))}"
 
 
 def verify(
     header: str | None, body: bytes, secrets: Iterable[str], *, now: float, tolerance: float
 ) -> None:
-    """Check `header` against `body`; several secrets may be valid while one is rotated.
+    """Check that `header` signs `body` with one of `secrets`: several while one is rotated.
 
-    `now` in unix seconds, `tolerance` in seconds either way. Raises SignatureError.
+    `now` in unix seconds; the header's time may differ by `tolerance` s. Raises SignatureError.
     """
     if not header:
         raise SignatureError("the Jambonz-Signature header is missing")
@@ -32,7 +32,7 @@ def verify(
             f"the signature is more than {tolerance:g} s from this machine's clock"
         )
     expected = [_digest(body, secret, timestamp) for secret in secrets]
-    # No short cut: every pair is compared, so timing tells nothing about which one matched.
+    # All pairs are compared, so that the time taken does not depend on which one matches.
     matches = [hmac.compare_digest(a, b) for a in expected for b in candidates]
     if not any(matches):
         raise SignatureError("the signature matches none of the configured secrets")
@@ -46,7 +46,7 @@ def _parse(header: str) -> tuple[str, list[str]]:
         raise SignatureError("the Jambonz-Signature header is not of the form t=…,v1=…")
     (timestamp,) = timestamps
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
-        raise SignatureError("the signature's t is not a time in unix seconds")
+        raise SignatureError("t of the Jambonz-Signature header is not a time in unix seconds")
     return timestamp, candidates
 
 

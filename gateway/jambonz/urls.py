@@ -1,15 +1,21 @@
-"""Where Jambonz is to post its later hooks. Pure."""
+"""URLs of hooks, as verbs give them to Jambonz. Pure."""
 
 from urllib.parse import urlencode
 
-#: Asks Jambonz to repeat a hook on connection errors and 5xx; understood on absolute URLs only.
+#: Has Jambonz repeat a hook three times on connection errors and 5xx. It reads this in absolute
+#: URLs only (jambonz-feature-server 0.9.8).
 RETRY = "#rc=3&rp=ct,5xx"
 
 CALL_HOOK = "/livekit-api"
 CALL_STATUS_HOOK = "/livekit-api/call-status"
+DIAL_ACTION = "/livekit-api/dial-action"
+REFER_HOOK = "/livekit-api/refer"
+TRANSFER_ACTION = "/livekit-api/transfer-action"
+QUEUE_WAIT = "/livekit-api/queue-wait"
+QUEUE_ACTION = "/livekit-api/queue-action"
 
 
 def hook_url(public_url: str, path: str, **query: object) -> str:
-    """`path` with its `query`: relative, or absolute and repeatable where `public_url` is known."""
-    asked = f"{path}?{urlencode(query)}" if query else path
-    return f"{public_url.rstrip('/')}{asked}{RETRY}" if public_url else asked
+    """The URL of a hook: absolute and repeated by Jambonz, or relative without a `public_url`."""
+    relative = f"{path}?{urlencode(query)}" if query else path
+    return f"{public_url.rstrip('/')}{relative}{RETRY}" if public_url else relative

@@ -1,7 +1,7 @@
-"""Builders for the Jambonz verbs that the gateway answers with. Pure.
+"""Builds the Jambonz verbs that answer hooks: dial, enqueue, dequeue, leave, play, say, hangup.
 
-One unknown property makes Jambonz reject a whole answer, so every property here is one of
-@jambonz/verb-specifications; the tests run its own validator over what is built.
+Pure. Jambonz rejects an answer with a single unknown property, so the tests check each builder with
+Jambonz's own schemas and with @jambonz/verb-specifications.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,9 +22,10 @@ def dial_room(
     limits: DialLimits,
     credentials: Credentials | None = None,
 ) -> Verb:
-    """Dial the LiveKit room; the caller hears ringing until the agent has answered.
+    """Dial the LiveKit room at `sip_uri`.
 
-    `refer_hook` is asked when the agent's side sends a REFER.
+    Jambonz posts to `action_hook` when the dial has ended, and to `refer_hook` when LiveKit sends a
+    REFER. LiveKit challenges the INVITE for `credentials` if its trunk has a password.
     """
     target: dict[str, object] = {"type": "sip", "sipUri": sip_uri}
     if credentials:
@@ -33,56 +34,59 @@ def dial_room(
     return {**dial, "referHook": refer_hook, "headers": dict(headers)}
 
 
-def dial_static(sip_uri: str, *, limits: DialLimits) -> Verbs:
-    """Dial and nothing more: nobody is told how it ends."""
+def dial_uri(sip_uri: str, *, limits: DialLimits) -> Verbs:
+    """Dial a SIP URI, without hooks."""
     return [_dial({"type": "sip", "sipUri": sip_uri}, "", limits)]
 
 
 def transfer_to(target: FallbackTarget, *, action_hook: str, limits: DialLimits) -> Verbs:
-    """Connect an answered caller to somebody else; the call is over when that is."""
-    return [_dial(_target(target), action_hook, limits), *hang_up()]
+    """Dial `target` for an answered caller, and hang up once that dial has ended."""
+    return [_dial(_target(target), action_hook, limits), *hangup()]
 
 
 def enqueue(queue: str, *, wait_hook: str, action_hook: str) -> Verbs:
-    """Have the caller wait; `wait_hook` is asked what they hear, again and again.
+    """Put the caller into `queue`; the verbs from `wait_hook` are played to them, repeatedly.
 
-    Jambonz answers the caller for it (jambonz-feature-server 0.9.8, `enqueue`).
+    Jambonz answers the caller first (jambonz-feature-server 0.9.8, `enqueue`).
     """
     return [{"verb": "enqueue", "name": queue, "waitHook": wait_hook, "actionHook": action_hook}]
 
 
 def dequeue(queue: str, *, timeout: int) -> Verbs:
-    """Bridge this leg with whoever waits in `queue`; gives up after `timeout` s.
+    """Bridge this leg with the first caller in `queue`; hang up if there is none for `timeout` s.
 
-    Jambonz looks after 1 s and then every 5 s.
+    Jambonz checks the queue after 1 s and then every 5 s (jambonz-feature-server 0.9.8).
     """
-    return [{"verb": "dequeue", "name": queue, "timeout": timeout}, *hang_up()]
+    return [{"verb": "dequeue", "name": queue, "timeout": timeout}, *hangup()]
 
 
 def play(url: str) -> Verbs:
-    """Play a recording, or a tone as FreeSWITCH's tone_stream has them."""
+    """Play the recording at `url`, or a tone in the syntax of FreeSWITCH's `tone_stream://`."""
     return [{"verb": "play", "url": url}]
 
 
 def leave() -> Verbs:
-    """Leave the queue; its action hook is asked what comes next."""
+    """Take the caller out of the queue: Jambonz posts to the action hook of `enqueue`."""
     return [{"verb": "leave"}]
 
 
-def hang_up() -> Verbs:
-    """End a call that has been answered."""
+def hangup() -> Verbs:
+    """End an answered call."""
     return [{"verb": "hangup"}]
 
 
 def fallback(target: FallbackTarget, *, action_hook: str, limits: DialLimits) -> Verbs:
-    """Hand the caller to `target`; `action_hook` is asked for the next one if that fails."""
+    """Dial `target`, or say its text and hang up.
+
+    `action_hook` answers with the next target if the dial has failed.
+    """
     if target.say:
-        return [{"verb": "say", "text": target.say}, *hang_up()]
+        return [{"verb": "say", "text": target.say}, *hangup()]
     return [_dial(_target(target), action_hook, limits)]
 
 
-def decline(status: int, reason: str) -> Verbs:
-    """Refuse an unanswered call with a SIP status (RFC 3261 §21)."""
+def sip_decline(status: int, reason: str) -> Verbs:
+    """Reject an unanswered call with a final SIP response (RFC 3261 §21)."""
     return [{"verb": "sip:decline", "status": status, "reason": reason}]
 
 
@@ -97,7 +101,7 @@ def _dial(target: Mapping[str, object], action_hook: str, limits: DialLimits) ->
     return {
         "verb": "dial",
         **({"actionHook": action_hook} if action_hook else {}),
-        # Without it Jambonz answers the caller before there is anybody to talk to.
+        # Without it Jambonz answers the caller before the callee has answered.
         "answerOnBridge": True,
         "timeout": limits.ringing_timeout,
         "timeLimit": limits.max_duration,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from gateway.calls.call import Call, Event, EventKind, SipOutcome
 from gateway.config.settings import Config
 from gateway.jambonz import verbs
-from gateway.jambonz.urls import hook_url
+from gateway.jambonz.urls import DIAL_ACTION, hook_url
 from gateway.jambonz.verbs import Verbs
 from gateway.lifecycle.lifecycle import Lifecycle
 
@@ -47,10 +47,10 @@ class Fallback:
                 limits=self._config.inbound.dial_limits,
             )
         if answered:
-            return verbs.hang_up()
-        return verbs.decline(outcome.status, outcome.reason or "Call Failed")
+            return verbs.hangup()
+        return verbs.sip_decline(outcome.status, outcome.reason or "Call Failed")
 
     def action_hook(self, index: int) -> str:
         """The URL of a dial's action hook; if the dial failed, target `index` is tried."""
         public_url = self._config.server.public_url
-        return hook_url(public_url, "/livekit-api/dial-action", fallback=index)
+        return hook_url(public_url, DIAL_ACTION, fallback=index)

@@ -18,7 +18,7 @@ from gateway.config.settings import DURATION_MARGIN, Config
 from gateway.errors import ApiError, ErrorCode, LiveKitError, LiveKitRefused
 from gateway.jambonz import verbs
 from gateway.jambonz.hooks import DialHook, ReferHook, StatusHook
-from gateway.jambonz.urls import hook_url
+from gateway.jambonz.urls import TRANSFER_ACTION, hook_url
 from gateway.jambonz.verbs import Verbs
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.livekit.sip import SipLegs
@@ -73,7 +73,7 @@ class Transfers:
 
         Raises ApiError, whose status Jambonz answers the REFER with.
         """
-        call = await self._registry.find_by_call_sid(hook.registered_sid)
+        call = await self._registry.find_by_call_sid(hook.a_leg_sid)
         if call is None or not call.is_active:
             raise _not_found()
         try:
@@ -110,7 +110,7 @@ class Transfers:
             target,
             action_hook=hook_url(
                 self._config.server.public_url,
-                "/livekit-api/transfer-action",
+                TRANSFER_ACTION,
                 call_id=call.call_id,
             ),
             limits=DialLimits(settings.ringing_timeout, max_duration),
@@ -131,7 +131,7 @@ class Transfers:
         transfer = call.transfer
         if transfer is None or not call.is_transferring:
             return False
-        return hook.is_far_leg and hook.call_sid != transfer.refer_sid
+        return hook.is_b_leg and hook.call_sid != transfer.refer_sid
 
     def completed_event(self, at: int) -> Event:
         """The target has answered: for the agent and the gateway the call ends."""

@@ -40,7 +40,7 @@ def room(credentials: Credentials | None = None) -> Verbs:
 ANSWERS: Mapping[str, Verbs] = {
     "dial_room": room(),
     "dial_room with credentials": room(Credentials("jambonz", "password")),
-    "dial_static": verbs.dial_static("sip:15550100@sip.example.com", limits=LIMITS),
+    "dial_static": verbs.dial_uri("sip:15550100@sip.example.com", limits=LIMITS),
     **{
         f"transfer_to {target}": verbs.transfer_to(target, action_hook=HOOK, limits=LIMITS)
         for target in (SIP, PHONE, THROUGH_TRUNK)
@@ -53,8 +53,8 @@ ANSWERS: Mapping[str, Verbs] = {
     "dequeue": verbs.dequeue("call-1", timeout=20),
     "play": verbs.play("tone_stream://%(1000,2000,425)"),
     "leave": verbs.leave(),
-    "hang_up": verbs.hang_up(),
-    "decline": verbs.decline(486, "Busy Here"),
+    "hang_up": verbs.hangup(),
+    "decline": verbs.sip_decline(486, "Busy Here"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Jambonz's hooks: the call hook, and what Jambonz reports and asks during a call."""
+"""Endpoints for Jambonz's hooks: the call hook, call status, and the hooks of verbs."""
 
 from aiohttp import web
 
@@ -17,12 +17,13 @@ from gateway.api.schemas.hooks import (
 )
 from gateway.api.schemas.responses import ApplicationSettingsSchema, VerbSchema
 from gateway.errors import ErrorCode
+from gateway.jambonz import urls
 from gateway.jambonz.hooks import CallHook, DialHook, QueueHook, ReferHook, StatusHook
 
 VERBS = VerbSchema(many=True)
 
-#: The settings that the Jambonz portal offers for an application with our call hook. The values
-#: come back in the call hook's `env_vars`; the object is flat, as jambonz-api-server wants it.
+#: The settings that the Jambonz portal offers for an application with this call hook. Their values
+#: arrive in the call hook's `env_vars`; jambonz-api-server requires a flat object.
 APPLICATION_SETTINGS = {
     "AGENT_NAME": {
         "type": "string",
@@ -39,7 +40,7 @@ APPLICATION_SETTINGS = {
 
 @Endpoint(
     "POST",
-    "/livekit-api",
+    urls.CALL_HOOK,
     "Call hook: a call arrives",
     authentication=JAMBONZ,
     body=CallHookSchema(),
@@ -53,7 +54,7 @@ async def call_hook(request: Request) -> web.Response:
 
 @Endpoint(
     "OPTIONS",
-    "/livekit-api",
+    urls.CALL_HOOK,
     "The settings that the Jambonz portal offers for an application",
     authentication=None,  # the portal signs nothing, and the answer holds nothing secret
     answers={200: ApplicationSettingsSchema},
@@ -64,7 +65,7 @@ async def application_settings(request: Request) -> web.Response:
 
 @Endpoint(
     "POST",
-    "/livekit-api/dial-action",
+    urls.DIAL_ACTION,
     "Action hook of a `dial`: `[]`, or verbs for the fallback",
     authentication=JAMBONZ,
     body=DialHookSchema(),
@@ -79,7 +80,7 @@ async def dial_action(request: Request) -> web.Response:
 
 @Endpoint(
     "POST",
-    "/livekit-api/call-status",
+    urls.CALL_STATUS_HOOK,
     "Call status hook: the status of a leg has changed",
     authentication=JAMBONZ,
     body=StatusHookSchema(),
@@ -93,7 +94,7 @@ async def call_status(request: Request) -> web.Response:
 
 @Endpoint(
     "POST",
-    "/livekit-api/refer",
+    urls.REFER_HOOK,
     "Refer hook: verbs for the transfer; Jambonz answers the REFER with an error's HTTP status",
     authentication=JAMBONZ,
     body=ReferHookSchema(),
@@ -113,7 +114,7 @@ async def refer(request: Request) -> web.Response:
 
 @Endpoint(
     "POST",
-    "/livekit-api/transfer-action",
+    urls.TRANSFER_ACTION,
     "Action hook of a transfer's `dial`: `[]`, or verbs for the fallback",
     authentication=JAMBONZ,
     body=DialHookSchema(),
@@ -128,7 +129,7 @@ async def transfer_action(request: Request) -> web.Response:
 
 @Endpoint(
     "POST",
-    "/livekit-api/queue-wait",
+    urls.QUEUE_WAIT,
     "Wait hook of an `enqueue`: what the caller hears, or `leave`",
     authentication=JAMBONZ,
     body=WaitHookSchema(),
@@ -142,7 +143,7 @@ async def queue_wait(request: Request) -> web.Response:
 
 @Endpoint(
     "POST",
-    "/livekit-api/queue-action",
+    urls.QUEUE_ACTION,
     "Action hook of an `enqueue`: the caller has left the queue",
     authentication=JAMBONZ,
     body=QueueHookSchema(),

@@ -58,10 +58,10 @@ def _dial(number: str, config: Config) -> Verbs:
     """The called number at LiveKit's static trunk, as the old middleware dialed it."""
     user = plain_user(number)
     if not user:
-        return verbs.decline(484, "Address Incomplete")
+        return verbs.sip_decline(484, "Address Incomplete")
     host = config.legacy.sip_host or config.livekit.sip_address
     uri = f"sip:{user}@{host};transport={config.livekit.sip_transport}"
-    return verbs.dial_static(uri, limits=config.inbound.dial_limits)
+    return verbs.dial_uri(uri, limits=config.inbound.dial_limits)
 
 
 def _deprecation_headers(config: Config) -> dict[str, str]:

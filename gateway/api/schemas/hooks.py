@@ -1,4 +1,7 @@
-"""Wire JSON → our dataclasses; dicts stop here. Unknown fields: vendors' ignored, ours refused."""
+"""Schemas of hooks, of agents' reports and of transfer requests: from JSON to dataclasses.
+
+Unknown fields of Jambonz's hooks are ignored; those of the gateway's own API are rejected.
+"""
 
 import re
 from collections.abc import Mapping
@@ -15,9 +18,9 @@ _CALL_SID = validate.Length(min=1, max=128)
 
 
 class Text(fields.Field[str]):
-    """Text that somebody else wrote: no control characters, bounded, null is the empty string.
+    """Text from outside: control characters are removed, the rest is cut to TEXT_LIMIT.
 
-    A call is never refused for an odd number or name: `anonymous`, a URI, nothing at all.
+    So an unusual number or name (`anonymous`, a URI, nothing) never rejects a call.
     """
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
@@ -27,7 +30,7 @@ class Text(fields.Field[str]):
 
 
 class TextMap(fields.Field[Mapping[str, str]]):
-    """An object of short values, as headers and env vars are; anything nested in it is dropped."""
+    """An object of short values, such as headers; values that are objects or arrays are dropped."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Mapping[str, str]:
         if not isinstance(value, dict):
@@ -41,7 +44,7 @@ class TextMap(fields.Field[Mapping[str, str]]):
 
 
 class SipHeaders(TextMap):
-    """The `headers` of the call hook's `sip` object; the rest of the INVITE is not ours."""
+    """The `headers` of the call hook's `sip` object; the rest of the INVITE is ignored."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Mapping[str, str]:
         if not isinstance(value, dict):
@@ -50,7 +53,7 @@ class SipHeaders(TextMap):
 
 
 class SipStatus(fields.Field[int | None]):
-    """A SIP status; anything that is none is taken as not known, the hook still counts."""
+    """A SIP status, 100 to 699; None for anything else, which never rejects the hook."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int | None:
         digits = str(value)
@@ -59,7 +62,7 @@ class SipStatus(fields.Field[int | None]):
 
 
 class Seconds(fields.Field[int]):
-    """How long something took; anything that cannot be that is taken as not known, 0."""
+    """A duration in s, at most a day; 0 for anything else, which never rejects the hook."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
         seconds = int(value) if str(value).isdecimal() and len(str(value)) < 7 else 0
@@ -70,13 +73,13 @@ def text() -> Text:
     return Text(load_default="", allow_none=True)
 
 
-class _Vendor(Schema):
+class _JambonzSchema(Schema):
     class Meta:
         unknown = EXCLUDE
 
 
-class CallHookSchema(_Vendor):
-    """The call hook, jambonz-feature-server 0.9.8."""
+class CallHookSchema(_JambonzSchema):
+    """The call hook of jambonz-feature-server 0.9.8."""
 
     call_sid = fields.String(required=True, validate=_CALL_SID)
     from_number = Text(data_key="from", load_default="", allow_none=True)
@@ -108,8 +111,8 @@ class CallHookSchema(_Vendor):
         )
 
 
-class _LegSchema(_Vendor):
-    """What every later hook has: whose leg it is and how it stands."""
+class _LegSchema(_JambonzSchema):
+    """What all later hooks have: the leg and its status."""
 
     call_sid = fields.String(required=True, validate=_CALL_SID)
     call_status = fields.String(required=True, validate=validate.Length(1, 40))
@@ -151,13 +154,13 @@ class DialHookSchema(_LegSchema):
         )
 
 
-class _Referral(_Vendor):
+class _ReferDetailsSchema(_JambonzSchema):
     sip_refer_to = text()
 
 
 class ReferHookSchema(_LegSchema):
     parent_call_sid = text()
-    refer_details = fields.Nested(_Referral, required=True)
+    refer_details = fields.Nested(_ReferDetailsSchema, required=True)
 
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> ReferHook:
@@ -183,18 +186,18 @@ class QueueHookSchema(_LegSchema):
         )
 
 
-class WaitHookSchema(_Vendor):
-    """The wait hook of an `enqueue`; all that we need is in its URL."""
+class WaitHookSchema(_JambonzSchema):
+    """The wait hook of an `enqueue`; the gateway reads its URL only."""
 
 
-class CallIdQuerySchema(_Vendor):
-    """The query of a hook about one of our calls, which we wrote ourselves."""
+class CallIdQuerySchema(_JambonzSchema):
+    """The query of a hook URL that the gateway built with hook_url(): the call."""
 
     call_id = fields.String(required=True, validate=validate.Length(1, 128))
 
 
 class TransferSchema(Schema):
-    """The body of `POST …/transfer`."""
+    """The body of `POST /livekit-api/calls/{call_id}/transfer`."""
 
     class Meta:
         unknown = RAISE
@@ -202,13 +205,13 @@ class TransferSchema(Schema):
     target = fields.String(load_default="", validate=validate.Length(max=300))
 
 
-class FallbackQuerySchema(_Vendor):
-    """The query of a dial's action hook, which we wrote ourselves."""
+class FallbackQuerySchema(_JambonzSchema):
+    """The query of a dial's action hook: the index of the fallback target to try next."""
 
     fallback = fields.Integer(load_default=0, validate=validate.Range(0, 100))
 
 
-#: What an agent may report, and the event it is for the call.
+#: What the agent worker reports, and the event of the call that it means.
 _REPORTS = {
     "agent_ready": EventKind.AGENT_READY,
     "agent_ended": EventKind.AGENT_ENDED,
@@ -219,6 +222,8 @@ _REPORTS = {
 
 @dataclass(frozen=True, slots=True)
 class AgentReport:
+    """A report of the agent worker about the call of its job `job_id`."""
+
     kind: EventKind
     job_id: str
     detail: str
@@ -226,7 +231,7 @@ class AgentReport:
 
 
 class AgentReportSchema(Schema):
-    """What the agent worker posts; `agent/report.py` writes it."""
+    """The body that the agent worker posts, see `agent/report.py`."""
 
     class Meta:
         unknown = RAISE
