@@ -1,14 +1,14 @@
-"""Calls as a live Jambonz posted them, hook by hook, replayed against a gateway.
+"""Replays calls of a live Jambonz, hook by hook, against a gateway.
 
-Each file in `live/` is one call: every request in its order (`at_s` in the capture, method and URI,
-JSON body) and the answer of the gateway then. Addresses are from documentation ranges, numbers are
-reserved ones; nothing else is changed. `websocket.json` has only what came by HTTP.
+Each file in `live/` is one call: its requests in order (`at_s` since the capture began, method and
+URI, JSON body) and what the gateway then answered. Addresses are from documentation ranges, numbers
+are reserved ones. `websocket.json` has only the hooks that came by HTTP.
 """
 
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,45 +24,54 @@ _CALL_ID = re.compile(r"call-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True)
 class LiveRequest:
-    """One request of the capture; `hook` is the path of Jambonz's hook, "" for an ops request."""
+    """One POST of a live call, and the recorded answer: its status and its JSON."""
 
-    method: str
     uri: str
     body: Any
-    answer: Any
+    recorded_status: int
+    recorded_answer: Any
 
     @property
     def hook(self) -> str:
+        """The path of Jambonz's hook, "" for a request of an API client."""
         path = self.uri.partition("?")[0]
-        return path if path in HOOK_SCHEMAS and self.method == "POST" else ""
+        return path if path in HOOK_SCHEMAS else ""
 
     @property
-    def changes_the_call(self) -> bool:
-        return self.method == "POST"
+    def recorded_verbs(self) -> Sequence[str]:
+        return verb_names(self.recorded_answer)
 
 
-def captured(name: str) -> Sequence[LiveRequest]:
-    """The requests of one live call."""
-    content = json.loads((LIVE / f"{name}.json").read_text())
+def live_requests(name: str) -> Sequence[LiveRequest]:
+    """The POST requests of the live call `name`, in order."""
     requests = []
-    for entry in content:
+    for entry in json.loads((LIVE / f"{name}.json").read_text()):
         method, uri = entry["request"].split()
-        requests.append(LiveRequest(method, uri, entry["body"], entry["answer"]))
+        answer = entry["answer"]
+        if method == "POST":
+            requests.append(LiveRequest(uri, entry["body"], answer["status"], answer["body"]))
     return requests
 
 
+def verb_names(answer: Any) -> Sequence[str]:
+    """The names of an answer's verbs; none for any other answer."""
+    return [verb["verb"] for verb in answer] if isinstance(answer, list) else []
+
+
 class Replay:
-    """One live call against `gateway`, under the call id that the gateway gives it now."""
+    """Posts the requests of a live call to `gateway`, under the call id that it assigns now."""
 
     def __init__(self, gateway: Client, requests: Sequence[LiveRequest]) -> None:
         self._gateway = gateway
-        self._recorded_id = next(_call_ids(requests))
+        recorded = json.dumps([request.recorded_answer for request in requests])
+        self._recorded_id = _first_call_id(recorded)
+        #: The id of the call, "" before the call hook has been answered.
         self.call_id = ""
 
     async def post(self, request: LiveRequest) -> tuple[int, Any]:
-        """Send `request`; the status and the JSON of the answer, None where it has none."""
-        uri = self._translated(request.uri)
-        data = self._translated(json.dumps(request.body)).encode()
+        """Post `request`; returns the status and the JSON of the answer, None if it has none."""
+        uri = self._with_assigned_id(request.uri)
+        data = self._with_assigned_id(json.dumps(request.body)).encode()
         headers = {"Content-Type": "application/json"}
         if request.hook:
             headers["Jambonz-Signature"] = sign(data, WEBHOOK_SECRET, at=int(time.time()))
@@ -70,16 +79,13 @@ class Replay:
             headers["X-API-Key"] = DISPATCH_KEY
         async with self._gateway.post(uri, data=data, headers=headers) as response:
             text = await response.text()
-        answer = json.loads(text) if text else None
-        if not self.call_id and (found := _CALL_ID.search(text)):
-            self.call_id = found[0]
-        return response.status, answer
+        self.call_id = self.call_id or _first_call_id(text)
+        return response.status, json.loads(text) if text else None
 
-    def _translated(self, text: str) -> str:
-        """`text` with the call id of the capture replaced by the new one."""
+    def _with_assigned_id(self, text: str) -> str:
         return text.replace(self._recorded_id, self.call_id or self._recorded_id)
 
 
-def _call_ids(requests: Sequence[LiveRequest]) -> Iterator[str]:
-    for request in requests:
-        yield from _CALL_ID.findall(json.dumps(request.answer))
+def _first_call_id(text: str) -> str:
+    match = _CALL_ID.search(text)
+    return match[0] if match else ""

@@ -1,4 +1,4 @@
-"""Basic auth of Jambonz hooks, as Node's Buffer encodes it."""
+"""Basic auth of Jambonz's hooks, compared with a header that Node encoded."""
 
 import pytest
 from hypothesis import given
@@ -8,22 +8,22 @@ from gateway.calls.destinations import Credentials
 from gateway.jambonz.basic_auth import BasicAuthError, encode, verify
 
 #: Buffer.from('jambonz:hüsh:1', 'utf8').toString('base64') in Node.
-BY_NODE = "Basic amFtYm9uejpow7xzaDox"
-OURS = Credentials("jambonz", "hüsh:1")
+NODE_HEADER = "Basic amFtYm9uejpow7xzaDox"
+CREDENTIALS = Credentials("jambonz", "hüsh:1")
 
 
-def test_agrees_with_node_and_ignores_the_schemes_case() -> None:
-    assert encode(OURS) == BY_NODE
-    verify(BY_NODE, [OURS])
-    verify(BY_NODE.replace("Basic", "basic"), [OURS])
+def test_the_header_is_nodes_and_its_scheme_has_any_case() -> None:
+    assert encode(CREDENTIALS) == NODE_HEADER
+    verify(NODE_HEADER, [CREDENTIALS])
+    verify(NODE_HEADER.replace("Basic", "basic"), [CREDENTIALS])
 
 
-def test_either_counts_while_one_is_rotated() -> None:
-    verify(BY_NODE, [Credentials("jambonz", "new"), OURS])
+def test_old_and_new_credentials_are_accepted_while_they_are_rotated() -> None:
+    verify(NODE_HEADER, [Credentials("jambonz", "new"), CREDENTIALS])
 
 
 @pytest.mark.parametrize(
-    ("header", "why"),
+    ("header", "message"),
     [
         (None, "no basic auth"),
         ("", "no basic auth"),
@@ -36,12 +36,12 @@ def test_either_counts_while_one_is_rotated() -> None:
         (encode(Credentials("jambonz:hüsh", "2")), "none of the configured"),
     ],
 )
-def test_refused(header: str | None, why: str) -> None:
-    with pytest.raises(BasicAuthError, match=why):
-        verify(header, [OURS])
+def test_an_invalid_header_is_rejected(header: str | None, message: str) -> None:
+    with pytest.raises(BasicAuthError, match=message):
+        verify(header, [CREDENTIALS])
 
 
 @given(st.text().map("Basic {}".format))
-def test_any_header_is_refused_in_the_same_way(header: str) -> None:
+def test_any_other_header_raises_the_same_error(header: str) -> None:
     with pytest.raises(BasicAuthError):
-        verify(header, [OURS])
+        verify(header, [CREDENTIALS])

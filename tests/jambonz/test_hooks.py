@@ -1,4 +1,4 @@
-"""What Jambonz's hooks mean for a call."""
+"""The events of a call that Jambonz's hooks mean."""
 
 import pytest
 
@@ -6,11 +6,14 @@ from gateway.calls.call import DisconnectionReason, EventKind, SipOutcome
 from gateway.jambonz.hooks import CallHook, DialHook, StatusHook, dial_event, status_event
 
 
-def status(call_status: str, *, far: bool = False, sip: int | None = None, by: str = "") -> object:
+def status(
+    call_status: str, *, b_leg: bool = False, sip: int | None = None, by: str = ""
+) -> object:
+    """Kind and reason of the event that a call status hook means."""
     hook = StatusHook(
         "sid",
         call_status,
-        parent_call_sid="parent" if far else "",
+        parent_call_sid="parent" if b_leg else "",
         sip=SipOutcome(sip) if sip else None,
         terminated_by=by,
     )
@@ -19,26 +22,26 @@ def status(call_status: str, *, far: bool = False, sip: int | None = None, by: s
 
 
 @pytest.mark.parametrize(
-    ("told", "meant"),
+    ("event", "expected"),
     [
         (status("trying"), (EventKind.LEG_STATUS, None)),
-        (status("trying", far=True), (EventKind.LEG_STATUS, None)),
-        (status("ringing", far=True), (EventKind.RINGING, None)),
-        (status("early-media", far=True), (EventKind.RINGING, None)),
-        (status("in-progress", far=True), (EventKind.ANSWERED, None)),
+        (status("trying", b_leg=True), (EventKind.LEG_STATUS, None)),
+        (status("ringing", b_leg=True), (EventKind.RINGING, None)),
+        (status("early-media", b_leg=True), (EventKind.RINGING, None)),
+        (status("in-progress", b_leg=True), (EventKind.ANSWERED, None)),
         (status("in-progress"), (EventKind.ANSWERED, None)),
         (status("completed", by="caller"), (EventKind.HUNG_UP, DisconnectionReason.USER_HANGUP)),
         (status("completed", by="jambonz"), (EventKind.HUNG_UP, DisconnectionReason.AGENT_HANGUP)),
-        (status("completed", far=True), (EventKind.LEG_STATUS, None)),
+        (status("completed", b_leg=True), (EventKind.LEG_STATUS, None)),
         (status("no-answer", sip=487), (EventKind.HUNG_UP, None)),
         (status("failed", sip=503), (EventKind.DIAL_FAILED, DisconnectionReason.DIAL_FAILED)),
         (status("busy", sip=486), (EventKind.DIAL_FAILED, DisconnectionReason.DIAL_BUSY)),
-        (status("failed", far=True, sip=486), (EventKind.LEG_STATUS, None)),
+        (status("failed", b_leg=True, sip=486), (EventKind.LEG_STATUS, None)),
         (status("brand-new-status"), (EventKind.LEG_STATUS, None)),
     ],
 )
-def test_status_hooks(told: object, meant: object) -> None:
-    assert told == meant
+def test_status_hooks(event: object, expected: object) -> None:
+    assert event == expected
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-// One JSON array of verbs a line on stdin; per line "ok" or the vendor's complaint on stdout.
+// Reads JSON arrays of verbs from stdin, one a line; writes "ok" or the error message for each.
 const readline = require('readline');
 const {validate} = require('@jambonz/verb-specifications');
 
