@@ -1,4 +1,4 @@
-"""Jambonz's doors: a call from its hook to its end, and what happens when LiveKit is not there."""
+"""Jambonz's hooks: a call from its call hook to its end, failures of LiveKit, the signature."""
 
 import asyncio
 import json
@@ -21,27 +21,27 @@ FALLBACK = [
 ]
 
 
-async def test_the_call_hook_makes_the_room_and_dials_it(
+async def test_the_call_hook_creates_the_room_and_dials_it(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
     verbs = await jambonz_for(gateway).call_arrives()
     assert_valid_verbs(verbs)
-    (order,) = fake_livekit.requested(CreateRoomRequest)
+    (room,) = fake_livekit.requested(CreateRoomRequest)
     (dial,) = verbs
     assert dial["target"] == [
-        {"type": "sip", "sipUri": f"sip:{order.name}@sip.example.com;transport=tcp"}
+        {"type": "sip", "sipUri": f"sip:{room.name}@sip.example.com;transport=tcp"}
     ]
     assert dial["answerOnBridge"] is True
-    assert dial["headers"] == {"X-Call-Id": order.name}
-    assert order.name.startswith("call-")
-    assert [agent.agent_name for agent in order.agents] == ["nehos-outbound-agent"]
-    told = json.loads(order.agents[0].metadata)
-    assert json.loads(order.metadata)["gateway"].items() > told["gateway"].items()
-    assert told["caller_number"] == "+15550100"
-    assert told["gateway"]["report_url"].endswith(f"/livekit-api/calls/{order.name}/report")
+    assert dial["headers"] == {"X-Call-Id": room.name}
+    assert room.name.startswith("call-")
+    assert [agent.agent_name for agent in room.agents] == ["nehos-outbound-agent"]
+    job = json.loads(room.agents[0].metadata)
+    assert json.loads(room.metadata)["gateway"].items() > job["gateway"].items()
+    assert job["caller_number"] == "+15550100"
+    assert job["gateway"]["report_url"].endswith(f"/livekit-api/calls/{room.name}/report")
 
 
-async def test_the_call_is_listed_while_it_lasts(gateway: Client) -> None:
+async def test_a_call_is_listed_until_it_has_ended(gateway: Client) -> None:
     jambonz = jambonz_for(gateway)
     (dial,) = await jambonz.call_arrives()
     (call,) = (await listed(gateway))["calls"]
@@ -75,51 +75,57 @@ async def test_a_hook_repeated_at_the_same_moment_gets_the_same_call(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
     jambonz = jambonz_for(gateway)
-    first, *others = await asyncio.gather(*(jambonz.call_arrives() for _ in range(10)))
-    assert others == [first] * 9
+    first, *repeated = await asyncio.gather(*(jambonz.call_arrives() for _ in range(10)))
+    assert repeated == [first] * 9
     assert len(fake_livekit.requested(CreateRoomRequest)) == 1
     assert (await listed(gateway))["active"] == 1
 
 
-async def test_the_application_chooses_agent_and_account_code(
+async def test_the_application_sets_agent_and_account_code(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
-    content = {
+    payload = {
         "call_sid": "1",
         "env_vars": {"AGENT_NAME": "sales"},
         "sip": {"headers": {"x-account-code": "em-01"}},
     }
-    verbs = await post(gateway, content)
+    verbs = await post_call_hook(gateway, payload)
     assert verbs[0]["headers"]["X-Account-Code"] == "em-01"
-    (order,) = fake_livekit.requested(CreateRoomRequest)
-    assert order.agents[0].agent_name == "sales"
+    (room,) = fake_livekit.requested(CreateRoomRequest)
+    assert room.agents[0].agent_name == "sales"
     (call,) = (await listed(gateway))["calls"]
     assert (call["agent_name"], call["account_code"]) == ("sales", "em-01")
 
 
-async def post(gateway: Client, content: Mapping[str, object]) -> list[dict[str, Any]]:
-    """A call hook with just this content; its verbs."""
-    verbs: list[dict[str, Any]] = await jambonz_for(gateway)._post("/livekit-api", content)
+async def post_call_hook(gateway: Client, payload: Mapping[str, object]) -> list[dict[str, Any]]:
+    """Post a call hook with this payload only; returns the verbs."""
+    verbs: list[dict[str, Any]] = await jambonz_for(gateway)._post("/livekit-api", payload)
     return verbs
 
 
 @pytest.mark.parametrize(
     "number", ["anonymous", "sip:zoe@example.com", "", None, "+1 (555) 0100", "x" * 5000, "٣"]
 )
-async def test_odd_numbers_are_calls_like_any_other(gateway: Client, number: str | None) -> None:
-    verbs = await post(gateway, {"call_sid": "1", "from": number, "to": number, "new": {"a": 1}})
+async def test_a_call_with_an_unusual_number_is_registered(
+    gateway: Client, number: str | None
+) -> None:
+    verbs = await post_call_hook(
+        gateway, {"call_sid": "1", "from": number, "to": number, "new": {"a": 1}}
+    )
     assert_valid_verbs(verbs)
     (call,) = (await listed(gateway))["calls"]
     assert call["from_number"] == (number or "")[:300]
 
 
-async def test_text_of_others_cannot_break_a_header(gateway: Client) -> None:
-    verbs = await post(gateway, {"call_sid": "1", "env_vars": {"ACCOUNT_CODE": "a\r\nX-Evil: 1"}})
+async def test_line_breaks_in_settings_do_not_reach_headers(gateway: Client) -> None:
+    verbs = await post_call_hook(
+        gateway, {"call_sid": "1", "env_vars": {"ACCOUNT_CODE": "a\r\nX-Evil: 1"}}
+    )
     assert verbs[0]["headers"]["X-Account-Code"] == "aX-Evil: 1"
 
 
 @pytest.mark.parametrize("failure", [Refusal(503, "unavailable", "no nodes"), Drop()])
-async def test_a_passing_fault_of_livekits_is_repeated(
+async def test_a_transient_failure_of_livekit_is_retried(
     gateway: Client, fake_livekit: FakeLiveKit, failure: Refusal | Drop
 ) -> None:
     fake_livekit.failures.append(failure)
@@ -129,7 +135,7 @@ async def test_a_passing_fault_of_livekits_is_repeated(
 
 
 @pytest.mark.parametrize(
-    ("failures", "said"),
+    ("failures", "detail"),
     [
         ([Refusal(401, "unauthenticated", "invalid API key")], "invalid API key"),
         ([Refusal(503, "unavailable", "no nodes")] * 50, "no nodes"),
@@ -138,11 +144,11 @@ async def test_a_passing_fault_of_livekits_is_repeated(
     ],
     ids=["refused", "5xx", "dropped", "hanging"],
 )
-async def test_without_livekit_the_caller_is_refused_with_503(
+async def test_without_livekit_the_caller_is_declined_with_503(
     start_gateway: GatewayStarter,
     fake_livekit: FakeLiveKit,
     failures: list[Refusal | Drop | Hang],
-    said: str,
+    detail: str,
 ) -> None:
     gateway = await start_gateway(livekit={"timeout": 0.5})
     fake_livekit.failures.extend(failures)
@@ -154,16 +160,19 @@ async def test_without_livekit_the_caller_is_refused_with_503(
     (call,) = listing["calls"]
     assert (call["call_status"], call["disconnection_reason"]) == ("error", "dial_failed")
     timeline = (await shown(gateway, call["call_id"]))["timeline"]
-    assert said in next(e["detail"] for e in timeline if e["event"] == "livekit_failed")
+    (failed,) = (entry for entry in timeline if entry["event"] == "livekit_failed")
+    assert detail in failed["detail"]
 
 
-async def test_a_refusal_is_not_repeated(gateway: Client, fake_livekit: FakeLiveKit) -> None:
+async def test_a_permanent_failure_of_livekit_is_not_retried(
+    gateway: Client, fake_livekit: FakeLiveKit
+) -> None:
     fake_livekit.failures.append(Refusal(403, "permission_denied", "no"))
     await jambonz_for(gateway).call_arrives()
     assert len(fake_livekit.requested(CreateRoomRequest)) == 1
 
 
-async def test_the_fallbacks_are_tried_in_order(
+async def test_fallback_targets_are_tried_in_order(
     start_gateway: GatewayStarter, fake_livekit: FakeLiveKit
 ) -> None:
     gateway = await start_gateway(inbound={"fallback": FALLBACK})
@@ -187,7 +196,9 @@ async def test_a_failed_dial_goes_to_the_fallback(start_gateway: GatewayStarter)
     assert verbs[0]["target"] == [{"type": "sip", "sipUri": "sip:desk@pbx.example.com"}]
 
 
-async def test_without_a_fallback_a_failed_dial_passes_its_sip_status_on(gateway: Client) -> None:
+async def test_without_a_fallback_the_caller_gets_the_sip_status_of_the_dial(
+    gateway: Client,
+) -> None:
     jambonz = jambonz_for(gateway)
     (dial,) = await jambonz.call_arrives()
     verbs = await jambonz.dial_ends(dial["actionHook"], "trying", "busy", 486)
@@ -199,8 +210,8 @@ async def test_without_a_fallback_a_failed_dial_passes_its_sip_status_on(gateway
     assert call["sip"]["status"] == 486
 
 
-async def test_a_call_that_no_agent_came_for_is_not_busy(start_gateway: GatewayStarter) -> None:
-    """Its room is deleted, which LiveKit answers with 486."""
+async def test_a_call_without_an_agent_is_declined_with_480(start_gateway: GatewayStarter) -> None:
+    """The room is deleted, so LiveKit answers the INVITE with 486, but no one is busy."""
     gateway = await start_gateway(inbound={"agent_timeout": 0.1}, monitor={"interval": 0.05})
     jambonz = jambonz_for(gateway)
     (dial,) = await jambonz.call_arrives()
@@ -213,7 +224,7 @@ async def test_a_call_that_no_agent_came_for_is_not_busy(start_gateway: GatewayS
     assert (call["call_status"], call["disconnection_reason"]) == ("error", "no_agent")
 
 
-async def test_a_caller_who_hung_up_needs_no_fallback(start_gateway: GatewayStarter) -> None:
+async def test_a_caller_who_has_hung_up_gets_no_fallback(start_gateway: GatewayStarter) -> None:
     gateway = await start_gateway(inbound={"fallback": FALLBACK})
     jambonz = jambonz_for(gateway)
     (dial,) = await jambonz.call_arrives()
@@ -222,7 +233,7 @@ async def test_a_caller_who_hung_up_needs_no_fallback(start_gateway: GatewayStar
     assert call["disconnection_reason"] == "user_hangup"
 
 
-async def test_a_dial_that_this_gateway_does_not_know_is_still_answered(
+async def test_the_failed_dial_of_an_unknown_call_goes_to_the_fallback(
     start_gateway: GatewayStarter,
 ) -> None:
     gateway = await start_gateway(inbound={"fallback": FALLBACK})
@@ -232,7 +243,9 @@ async def test_a_dial_that_this_gateway_does_not_know_is_still_answered(
     assert verbs[0]["verb"] == "dial"
 
 
-async def test_at_the_cap_callers_hear_busy(start_gateway: GatewayStarter) -> None:
+async def test_above_max_active_calls_callers_are_declined_with_486(
+    start_gateway: GatewayStarter,
+) -> None:
     gateway = await start_gateway(limits={"max_active_calls": 1})
     assert (await jambonz_for(gateway).call_arrives())[0]["verb"] == "dial"
     (decline,) = await jambonz_for(gateway).call_arrives()
@@ -241,7 +254,7 @@ async def test_at_the_cap_callers_hear_busy(start_gateway: GatewayStarter) -> No
     assert call["disconnection_reason"] == "concurrency_limit_reached"
 
 
-async def test_with_a_public_url_the_action_hook_is_absolute_and_repeatable(
+async def test_with_a_public_url_the_action_hook_is_absolute_and_is_repeated(
     start_gateway: GatewayStarter,
 ) -> None:
     gateway = await start_gateway({"GATEWAY_PUBLIC_URL": "https://gw.example.com/"})
@@ -250,17 +263,17 @@ async def test_with_a_public_url_the_action_hook_is_absolute_and_repeatable(
     assert dial["actionHook"] == url
 
 
-async def test_the_portal_may_ask_unsigned_what_there_is_to_set(gateway: Client) -> None:
-    async with gateway.options("/livekit-api") as answer:
-        assert answer.status == 200
-        settings = await answer.json()
+async def test_the_portal_gets_the_settings_of_an_application_unsigned(gateway: Client) -> None:
+    async with gateway.options("/livekit-api") as response:
+        assert response.status == 200
+        settings = await response.json()
     assert set(settings) == {"AGENT_NAME", "ACCOUNT_CODE"}
     for setting in settings.values():
         assert setting["type"] == "string"
         assert setting["description"]
 
 
-SIGNED_DOORS = [
+SIGNED_PATHS = [
     "/livekit-api",
     "/livekit-api/dial-action",
     "/livekit-api/call-status",
@@ -272,27 +285,27 @@ SIGNED_DOORS = [
 ]
 
 
-@pytest.mark.parametrize("door", SIGNED_DOORS)
+@pytest.mark.parametrize("path", SIGNED_PATHS)
 @pytest.mark.parametrize(
-    ("secret", "age", "said"),
+    ("secret", "age", "message"),
     [
         (None, 0, "missing"),
         ("wh_secret_other", 0, "none of the configured"),
         ("wh_secret_for_tests", 400, "clock"),
     ],
 )
-async def test_hooks_that_are_not_signed_are_refused(
-    gateway: Client, door: str, secret: str | None, age: int, said: str
+async def test_hooks_without_a_valid_signature_are_rejected(
+    gateway: Client, path: str, secret: str | None, age: int, message: str
 ) -> None:
     body = json.dumps({"call_sid": "1", "call_status": "trying"}).encode()
     headers = {"Content-Type": "application/json"}
     if secret:
         headers["Jambonz-Signature"] = sign(body, secret, at=int(time.time()) - age)
-    async with gateway.post(door, data=body, headers=headers) as answer:
-        assert answer.status == 401
-        refusal = await answer.json()
-    assert refusal["error"] == "bad_signature"
-    assert said in refusal["message"]
+    async with gateway.post(path, data=body, headers=headers) as response:
+        assert response.status == 401
+        error = await response.json()
+    assert error["error"] == "bad_signature"
+    assert message in error["message"]
     assert (await listed(gateway, "?include=ended"))["calls"] == []
 
 

@@ -1,4 +1,4 @@
-"""The `participant` strategy: the caller waits, LiveKit's leg comes or not, both meet."""
+"""The `participant` strategy: the caller is enqueued, LiveKit dials, Jambonz bridges both legs."""
 
 import asyncio
 import json
@@ -27,14 +27,14 @@ SETTINGS: dict[str, Any] = {
 @pytest.fixture
 async def gateway(start_gateway: GatewayStarter, fake_livekit: FakeLiveKit) -> Client:
     fake_livekit.outbound_trunks += [
-        SIPOutboundTrunkInfo(sip_trunk_id="ST_0", name="somebody's"),
+        SIPOutboundTrunkInfo(sip_trunk_id="ST_0", name="another"),
         SIPOutboundTrunkInfo(sip_trunk_id="ST_ours", metadata=mark()),
     ]
     return await start_gateway(**SETTINGS)
 
 
-class Waiting:
-    """A caller in the queue."""
+class EnqueuedCaller:
+    """An inbound call whose caller waits in its queue."""
 
     def __init__(self, gateway: Client, jambonz: Jambonz, enqueue: dict[str, Any]) -> None:
         self.gateway = gateway
@@ -42,50 +42,53 @@ class Waiting:
         self.enqueue = enqueue
         self.call_id: str = enqueue["name"]
 
-    async def hears(self) -> list[dict[str, Any]]:
+    async def wait_hook(self) -> list[dict[str, Any]]:
         return await self.jambonz.waits(self.enqueue["waitHook"])
 
-    async def leaves(self, call_status: str, result: str) -> list[dict[str, Any]]:
+    async def queue_action(self, call_status: str, result: str) -> list[dict[str, Any]]:
         return await self.jambonz.queue_ends(self.enqueue["actionHook"], call_status, result)
 
     async def call(self) -> dict[str, Any]:
         return await shown(self.gateway, self.call_id)
 
-    async def is_in(self, *statuses: str) -> dict[str, Any]:
+    async def until(self, status: str) -> dict[str, Any]:
+        """The call once its `call_status` is `status`."""
         async with asyncio.timeout(10):
-            while (call := await self.call())["call_status"] not in statuses:
+            while (call := await self.call())["call_status"] != status:
                 await asyncio.sleep(0.01)
         return call
 
 
-async def waiting(gateway: Client) -> Waiting:
+async def enqueued(gateway: Client) -> EnqueuedCaller:
     jambonz = jambonz_for(gateway)
     (enqueue,) = await jambonz.call_arrives()
     await jambonz.status("in-progress")
-    return Waiting(gateway, jambonz, enqueue)
+    return EnqueuedCaller(gateway, jambonz, enqueue)
 
 
-async def talking(gateway: Client, fake: FakeLiveKit) -> Waiting:
-    caller = await waiting(gateway)
-    fake.present(caller.call_id, AGENT, "agent-AJ_1")
-    await caller.is_in("ongoing")
+async def bridged(gateway: Client, fake_livekit: FakeLiveKit) -> EnqueuedCaller:
+    caller = await enqueued(gateway)
+    fake_livekit.present(caller.call_id, AGENT, "agent-AJ_1")
+    await caller.until("ongoing")
     return caller
 
 
-async def test_both_legs_meet_in_the_queue(gateway: Client, fake_livekit: FakeLiveKit) -> None:
-    caller = await waiting(gateway)
+async def test_livekit_dials_and_jambonz_bridges_both_legs(
+    gateway: Client, fake_livekit: FakeLiveKit
+) -> None:
+    caller = await enqueued(gateway)
     assert_valid_verbs([caller.enqueue])
-    heard = await caller.hears()
-    assert_valid_verbs(heard)
-    assert heard[0]["verb"] == "play"
-    # Answered by Jambonz, but nobody is there yet; and without the agent no leg is made.
+    verbs = await caller.wait_hook()
+    assert_valid_verbs(verbs)
+    assert verbs[0]["verb"] == "play"
+    # Jambonz has answered the caller, but LiveKit dials only once the agent has joined.
     assert (await caller.call())["call_status"] == "registered"
     assert not fake_livekit.requested(CreateSIPParticipantRequest)
     fake_livekit.present(caller.call_id, AGENT, "agent-AJ_1")
-    await caller.is_in("ongoing")
-    (order,) = fake_livekit.requested(CreateRoomRequest)
-    # The leg is answered before it is bridged: a greeting would go unheard.
-    assert json.loads(order.agents[0].metadata)["gateway"]["audible_after"] > 1
+    await caller.until("ongoing")
+    (room,) = fake_livekit.requested(CreateRoomRequest)
+    # The leg is answered before it is bridged: the caller would not hear an early greeting.
+    assert json.loads(room.agents[0].metadata)["gateway"]["audible_after"] > 1
     (leg,) = fake_livekit.requested(CreateSIPParticipantRequest)
     assert (leg.sip_call_to, leg.room_name) == (caller.call_id, caller.call_id)
     assert (leg.sip_trunk_id, leg.sip_number) == ("ST_ours", "+15550100")
@@ -96,84 +99,88 @@ async def test_both_legs_meet_in_the_queue(gateway: Client, fake_livekit: FakeLi
     assert verbs[0]["name"] == caller.call_id
 
 
-async def test_a_repeated_call_hook_parks_the_same_call(gateway: Client) -> None:
+async def test_a_repeated_call_hook_enqueues_the_same_call(gateway: Client) -> None:
     jambonz = jambonz_for(gateway)
     assert await jambonz.call_arrives() == await jambonz.call_arrives()
 
 
 async def test_the_caller_hangs_up(gateway: Client, fake_livekit: FakeLiveKit) -> None:
-    caller = await talking(gateway, fake_livekit)
-    assert await caller.leaves("completed", "hangup") == []
+    caller = await bridged(gateway, fake_livekit)
+    assert await caller.queue_action("completed", "hangup") == []
     assert (await caller.call())["disconnection_reason"] == "user_hangup"
 
 
 async def test_the_agent_hangs_up(gateway: Client, fake_livekit: FakeLiveKit) -> None:
-    caller = await talking(gateway, fake_livekit)
-    verbs = await caller.leaves("in-progress", "bridged")
+    caller = await bridged(gateway, fake_livekit)
+    verbs = await caller.queue_action("in-progress", "bridged")
     assert_valid_verbs(verbs)
     assert verbs == [{"verb": "hangup"}]
     call = await caller.call()
     assert (call["call_status"], call["disconnection_reason"]) == ("ended", "agent_hangup")
 
 
-async def test_a_leg_that_is_refused_ends_in_the_fallback(
+async def test_a_rejected_leg_sends_the_caller_to_the_fallback(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
-    caller = await waiting(gateway)
+    caller = await enqueued(gateway)
     fake_livekit.callees[caller.call_id] = Callee(sip=(503, "Service Unavailable"))
     fake_livekit.present(caller.call_id, AGENT, "agent-AJ_1")
-    call = await caller.is_in("not_connected")
+    call = await caller.until("not_connected")
     assert call["sip"]["status"] == 503
-    verbs = await caller.hears()
+    verbs = await caller.wait_hook()
     assert_valid_verbs(verbs)
     assert verbs == [{"verb": "leave"}]
-    verbs = await caller.leaves("in-progress", "leave")
+    verbs = await caller.queue_action("in-progress", "leave")
     assert verbs[0]["target"] == [{"type": "phone", "number": "+15550123"}]
-    # The caller was answered to be parked: nothing but hanging up is left at the end.
+    # Enqueueing has answered the caller, so the last fallback can only be followed by hangup.
     last = await caller.jambonz.dial_ends(verbs[0]["actionHook"], "in-progress", "busy", 486)
     assert last == [{"verb": "hangup"}]
 
 
-async def test_no_agent_ends_in_the_fallback(gateway: Client, fake_livekit: FakeLiveKit) -> None:
-    caller = await waiting(gateway)
-    call = await caller.is_in("error")
+async def test_without_an_agent_the_caller_goes_to_the_fallback(
+    gateway: Client, fake_livekit: FakeLiveKit
+) -> None:
+    caller = await enqueued(gateway)
+    call = await caller.until("error")
     assert call["disconnection_reason"] == "no_agent"
-    assert await caller.hears() == [{"verb": "leave"}]
-    assert (await caller.leaves("in-progress", "leave"))[0]["verb"] == "dial"
+    assert await caller.wait_hook() == [{"verb": "leave"}]
+    assert (await caller.queue_action("in-progress", "leave"))[0]["verb"] == "dial"
     assert not fake_livekit.requested(CreateSIPParticipantRequest)
 
 
-async def test_no_trunk_ends_in_the_fallback(
+async def test_without_a_trunk_the_caller_goes_to_the_fallback(
     start_gateway: GatewayStarter, fake_livekit: FakeLiveKit
 ) -> None:
     gateway = await start_gateway({"SIP_OUTBOUND_TRUNK_ID": ""}, **SETTINGS)
-    caller = await waiting(gateway)
+    caller = await enqueued(gateway)
     fake_livekit.present(caller.call_id, AGENT, "agent-AJ_1")
-    call = await caller.is_in("error")
+    call = await caller.until("error")
     assert "gateway setup" in json.dumps(call["timeline"])
-    assert await caller.hears() == [{"verb": "leave"}]
+    assert await caller.wait_hook() == [{"verb": "leave"}]
 
 
-async def test_without_livekit_nobody_is_parked(gateway: Client, fake_livekit: FakeLiveKit) -> None:
+async def test_without_livekit_no_caller_is_enqueued(
+    gateway: Client, fake_livekit: FakeLiveKit
+) -> None:
     fake_livekit.failures.append(Refusal(403, "permission_denied", "no"))
     (dial,) = await jambonz_for(gateway).call_arrives()
     assert dial["target"] == [{"type": "phone", "number": "+15550123"}]
 
 
-async def test_livekit_calls_for_somebody_who_has_gone(
+async def test_livekits_leg_is_declined_if_the_caller_has_hung_up(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
-    caller = await talking(gateway, fake_livekit)
-    await caller.leaves("completed", "hangup")
+    caller = await bridged(gateway, fake_livekit)
+    await caller.queue_action("completed", "hangup")
     verbs = await jambonz_for(gateway, to_number=caller.call_id).call_arrives()
     assert_valid_verbs(verbs)
     assert (verbs[0]["verb"], verbs[0]["status"]) == ("sip:decline", 480)
 
 
-async def test_livekits_leg_is_noted_and_is_no_call_of_its_own(
+async def test_livekits_leg_is_in_the_timeline_and_is_not_another_call(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
-    caller = await talking(gateway, fake_livekit)
+    caller = await bridged(gateway, fake_livekit)
     leg = jambonz_for(gateway, to_number=caller.call_id)
     await leg.call_arrives()
     await leg.status("completed", call_termination_by="jambonz")
@@ -182,7 +189,9 @@ async def test_livekits_leg_is_noted_and_is_no_call_of_its_own(
     assert call["timeline"][-1]["detail"] == "B leg completed"
 
 
-async def test_odd_callers_make_no_odd_headers(gateway: Client, fake_livekit: FakeLiveKit) -> None:
+async def test_special_characters_of_a_caller_do_not_reach_headers(
+    gateway: Client, fake_livekit: FakeLiveKit
+) -> None:
     hook = {"call_sid": "1", "from": 'x" <y>', "to": "+15550199", "caller_name": 'A "B" <c>'}
     (enqueue,) = await jambonz_for(gateway)._post("/livekit-api", hook)
     fake_livekit.present(enqueue["name"], AGENT, "agent-AJ_1")
@@ -193,17 +202,17 @@ async def test_odd_callers_make_no_odd_headers(gateway: Client, fake_livekit: Fa
     assert (leg.sip_number, leg.display_name) == ("", "A B c")
 
 
-async def test_a_transfer_puts_livekits_leg_out_and_dials_instead(
+async def test_a_transfer_removes_livekits_leg_and_dials_the_target(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
-    caller = await talking(gateway, fake_livekit)
+    caller = await bridged(gateway, fake_livekit)
     url = f"/livekit-api/calls/{caller.call_id}/transfer"
     headers = {"X-API-Key": DISPATCH_KEY}
-    async with gateway.post(url, json={"target": "+61491570156"}, headers=headers) as answer:
-        assert answer.status == 200, await answer.text()
-    (out,) = fake_livekit.requested(RoomParticipantIdentity)
-    assert out.identity == "sip_+15550100"
-    verbs = await caller.leaves("in-progress", "bridged")
+    async with gateway.post(url, json={"target": "+61491570156"}, headers=headers) as response:
+        assert response.status == 200, await response.text()
+    (removed,) = fake_livekit.requested(RoomParticipantIdentity)
+    assert removed.identity == "sip_+15550100"
+    verbs = await caller.queue_action("in-progress", "bridged")
     assert_valid_verbs(verbs)
     assert verbs[0]["target"] == [{"type": "phone", "number": "+61491570156"}]
     await caller.jambonz.far_status("in-progress")
@@ -211,7 +220,9 @@ async def test_a_transfer_puts_livekits_leg_out_and_dials_instead(
     assert call["disconnection_reason"] == "call_transfer"
 
 
-async def test_a_wait_hook_for_a_call_nobody_knows_lets_the_caller_out(gateway: Client) -> None:
+async def test_a_caller_enqueued_for_an_unknown_call_leaves_for_the_fallback(
+    gateway: Client,
+) -> None:
     jambonz = jambonz_for(gateway)
     assert await jambonz.waits("/livekit-api/queue-wait?call_id=gone") == [{"verb": "leave"}]
     verbs = await jambonz.queue_ends(

@@ -1,4 +1,4 @@
-"""Calls that are handed on: by the agent's REFER, from outside, and what is told of it."""
+"""Transfers: by the agent's REFER, over HTTP, and their callbacks."""
 
 from typing import Any
 
@@ -9,8 +9,7 @@ from livekit.protocol.sip import TransferSIPParticipantRequest
 from gateway.api.services import SERVICES
 from gateway.calls.call import Call
 from gateway.tools.simulate.jambonz import HookRefused, Jambonz
-from tests.conftest import DISPATCH_KEY, READ_KEY, Client, GatewayStarter, jambonz_for
-from tests.conftest import shown as whole_call
+from tests.conftest import DISPATCH_KEY, READ_KEY, Client, GatewayStarter, jambonz_for, shown
 from tests.fakes.livekit import FakeLiveKit, Refusal
 from tests.fakes.receiver import Receiver
 from tests.jambonz.schemas import assert_valid_verbs
@@ -27,8 +26,8 @@ async def gateway(start_gateway: GatewayStarter) -> Client:
     return await start_gateway(**SETTINGS)
 
 
-class Talk:
-    """An inbound call that has been answered."""
+class AnsweredCall:
+    """An inbound call that the agent has answered."""
 
     def __init__(self, gateway: Client, jambonz: Jambonz, dial: dict[str, Any]) -> None:
         self.gateway = gateway
@@ -36,103 +35,107 @@ class Talk:
         self.dial = dial
         self.call_id: str = dial["headers"]["X-Call-Id"]
 
-    async def refers(self, refer_to: str = f"<tel:{TARGET}>") -> list[dict[str, Any]]:
+    async def refer(self, refer_to: str = f"<tel:{TARGET}>") -> list[dict[str, Any]]:
         return await self.jambonz.refers(self.dial["referHook"], refer_to)
 
-    async def call(self) -> dict[str, Any]:
-        return await whole_call(self.gateway, self.call_id)
+    async def shown(self) -> dict[str, Any]:
+        return await shown(self.gateway, self.call_id)
 
 
-async def answered(gateway: Client) -> Talk:
+async def answered(gateway: Client) -> AnsweredCall:
     jambonz = jambonz_for(gateway)
     (dial,) = await jambonz.call_arrives()
     await jambonz.far_status("in-progress")
-    return Talk(gateway, jambonz, dial)
+    return AnsweredCall(gateway, jambonz, dial)
 
 
-async def ask(
+async def request_transfer(
     gateway: Client, call_id: str, body: Any = None, key: str = DISPATCH_KEY
 ) -> tuple[int, dict[str, Any]]:
-    """`POST …/transfer`."""
+    """`POST /livekit-api/calls/{call_id}/transfer`; returns the status and the JSON."""
     url = f"/livekit-api/calls/{call_id}/transfer"
-    async with gateway.post(url, json=body, headers={"X-API-Key": key}) as answer:
-        return answer.status, await answer.json()
+    async with gateway.post(url, json=body, headers={"X-API-Key": key}) as response:
+        return response.status, await response.json()
 
 
-async def test_a_refer_is_dialed_and_the_call_ends_when_it_is_answered(gateway: Client) -> None:
-    talk = await answered(gateway)
-    assert_valid_verbs([talk.dial])
-    verbs = await talk.refers()
+async def test_a_refer_dials_the_target_and_the_call_ends_once_it_answers(gateway: Client) -> None:
+    call = await answered(gateway)
+    assert_valid_verbs([call.dial])
+    verbs = await call.refer()
     assert_valid_verbs(verbs)
     assert [verb["verb"] for verb in verbs] == ["dial", "hangup"]
     assert verbs[0]["target"] == [{"type": "phone", "number": TARGET, "trunk": "carrier"}]
-    pending = await talk.call()
+    pending = await call.shown()
     assert pending["call_status"] == "ongoing"
     assert pending["transfer"]["target"] == TARGET
     assert pending["transfer"]["ended_at"] is None
-    # The dial towards LiveKit ends now, and its leg: neither is the end of the call.
+    # The dial into the room ends now, but the call goes on until the target has answered.
     assert (
-        await talk.jambonz.dial_ends(talk.dial["actionHook"], "in-progress", "completed", 200) == []
+        await call.jambonz.dial_ends(call.dial["actionHook"], "in-progress", "completed", 200) == []
     )
-    assert (await talk.call())["call_status"] == "ongoing"
-    talk.jambonz.far_sid = "target-leg"
-    await talk.jambonz.far_status("ringing", 180)
-    await talk.jambonz.far_status("in-progress")
-    ended = await talk.call()
+    assert (await call.shown())["call_status"] == "ongoing"
+    call.jambonz.far_sid = "target-leg"
+    await call.jambonz.far_status("ringing", 180)
+    await call.jambonz.far_status("in-progress")
+    ended = await call.shown()
     assert (ended["call_status"], ended["disconnection_reason"]) == ("ended", "call_transfer")
     assert ended["transfer"]["sip"] == {"status": 200, "reason": "OK"}
     assert ended["sip"] is None
 
 
-async def test_a_late_answer_of_the_first_leg_is_not_the_targets(gateway: Client) -> None:
-    talk = await answered(gateway)
-    await talk.refers()
-    await talk.jambonz.far_status("in-progress")
-    assert (await talk.call())["transfer"]["ended_at"] is None
+async def test_a_late_status_hook_of_livekits_leg_is_not_the_targets_answer(
+    gateway: Client,
+) -> None:
+    call = await answered(gateway)
+    await call.refer()
+    await call.jambonz.far_status("in-progress")
+    assert (await call.shown())["transfer"]["ended_at"] is None
 
 
-async def test_without_status_hooks_the_dials_end_tells(gateway: Client) -> None:
-    talk = await answered(gateway)
-    dial, _ = await talk.refers()
-    verbs = await talk.jambonz.dial_ends(dial["actionHook"], "in-progress", "completed", 200)
+async def test_without_status_hooks_the_dial_action_hook_completes_the_transfer(
+    gateway: Client,
+) -> None:
+    call = await answered(gateway)
+    dial, _ = await call.refer()
+    verbs = await call.jambonz.dial_ends(dial["actionHook"], "in-progress", "completed", 200)
     assert verbs == []
-    ended = await talk.call()
+    ended = await call.shown()
     assert ended["disconnection_reason"] == "call_transfer"
     assert ended["transfer"]["sip"]["status"] == 200
 
 
-async def test_a_caller_who_is_not_put_through_gets_the_fallback(
+async def test_the_caller_of_a_failed_transfer_goes_to_the_fallback(
     start_gateway: GatewayStarter,
 ) -> None:
     fallback = [{"phone": "+15550123"}]
     gateway = await start_gateway(**SETTINGS, inbound={"fallback": fallback})
-    talk = await answered(gateway)
-    dial, _ = await talk.refers()
-    verbs = await talk.jambonz.dial_ends(dial["actionHook"], "in-progress", "busy", 486)
+    call = await answered(gateway)
+    dial, _ = await call.refer()
+    verbs = await call.jambonz.dial_ends(dial["actionHook"], "in-progress", "busy", 486)
     assert_valid_verbs(verbs)
     assert verbs[0]["target"] == [{"type": "phone", "number": "+15550123"}]
-    ended = await talk.call()
+    ended = await call.shown()
     assert (ended["call_status"], ended["transfer"]["sip"]["status"]) == ("ended", 486)
-    # An answered caller cannot be refused any more.
-    last = await talk.jambonz.dial_ends(verbs[0]["actionHook"], "in-progress", "failed", 503)
+    # An answered caller cannot be declined any more.
+    last = await call.jambonz.dial_ends(verbs[0]["actionHook"], "in-progress", "failed", 503)
     assert last == [{"verb": "hangup"}]
 
 
 @pytest.mark.parametrize("dial_first", [True, False])
-async def test_a_caller_who_hangs_up_meanwhile_ends_it(gateway: Client, dial_first: bool) -> None:
-    talk = await answered(gateway)
-    dial, _ = await talk.refers()
+async def test_a_caller_who_hangs_up_ends_the_transfer(gateway: Client, dial_first: bool) -> None:
+    call = await answered(gateway)
+    dial, _ = await call.refer()
     if not dial_first:
-        await talk.jambonz.status("completed", call_termination_by="caller")
-    assert await talk.jambonz.dial_ends(dial["actionHook"], "completed", "no-answer", 0) == []
-    ended = await talk.call()
+        await call.jambonz.status("completed", call_termination_by="caller")
+    assert await call.jambonz.dial_ends(dial["actionHook"], "completed", "no-answer", 0) == []
+    ended = await call.shown()
     assert ended["disconnection_reason"] == "user_hangup"
     assert ended["transfer"]["ended_at"] is not None
     assert ended["transfer"]["sip"] is None
 
 
 @pytest.mark.parametrize(
-    ("refer_to", "status", "said"),
+    ("refer_to", "status", "message"),
     [
         ("<tel:+15550123>", 403, "transfer.allowed"),
         ("<sip:+61491570156@evil.example>", 403, "transfer.allowed"),
@@ -141,142 +144,146 @@ async def test_a_caller_who_hangs_up_meanwhile_ends_it(gateway: Client, dial_fir
         ("", 400, "must be digits"),
     ],
 )
-async def test_a_refer_to_elsewhere_is_refused_and_the_talk_goes_on(
-    gateway: Client, refer_to: str, status: int, said: str
+async def test_a_refer_to_a_target_that_is_not_allowed_is_rejected(
+    gateway: Client, refer_to: str, status: int, message: str
 ) -> None:
-    talk = await answered(gateway)
-    with pytest.raises(HookRefused, match=f"answered {status}") as refused:
-        await talk.refers(refer_to)
-    assert said in str(refused.value)
-    call = await talk.call()
-    assert (call["call_status"], call["transfer"]) == ("ongoing", None)
+    call = await answered(gateway)
+    with pytest.raises(HookRefused, match=f"answered {status}") as rejected:
+        await call.refer(refer_to)
+    assert message in str(rejected.value)
+    ongoing = await call.shown()
+    assert (ongoing["call_status"], ongoing["transfer"]) == ("ongoing", None)
 
 
-async def test_by_default_calls_go_nowhere(start_gateway: GatewayStarter) -> None:
-    talk = await answered(await start_gateway())
+async def test_by_default_no_target_is_allowed(start_gateway: GatewayStarter) -> None:
+    call = await answered(await start_gateway())
     with pytest.raises(HookRefused, match="answered 403"):
-        await talk.refers()
+        await call.refer()
 
 
-async def test_a_sip_target_is_dialed_as_such(gateway: Client) -> None:
-    talk = await answered(gateway)
-    verbs = await talk.refers("Desk <sip:desk@pbx.example.com;user=phone>")
+async def test_a_sip_uri_is_dialed_as_a_sip_target(gateway: Client) -> None:
+    call = await answered(gateway)
+    verbs = await call.refer("Desk <sip:desk@pbx.example.com;user=phone>")
     assert_valid_verbs(verbs)
     assert verbs[0]["target"] == [{"type": "sip", "sipUri": "sip:desk@pbx.example.com"}]
 
 
 async def test_a_repeated_refer_hook_gets_the_same_verbs(gateway: Client) -> None:
-    talk = await answered(gateway)
-    assert await talk.refers() == await talk.refers()
-    events = [entry["event"] for entry in (await talk.call())["timeline"]]
+    call = await answered(gateway)
+    assert await call.refer() == await call.refer()
+    events = [entry["event"] for entry in (await call.shown())["timeline"]]
     assert events.count("transfer_started") == 1
 
 
-async def test_another_refer_meanwhile_is_refused(gateway: Client) -> None:
-    talk = await answered(gateway)
-    await talk.refers()
+async def test_another_refer_during_a_transfer_is_rejected(gateway: Client) -> None:
+    call = await answered(gateway)
+    await call.refer()
     with pytest.raises(HookRefused, match="answered 409"):
-        await talk.refers("<tel:+61491570157>")
+        await call.refer("<tel:+61491570157>")
 
 
-async def test_a_refer_for_a_call_nobody_knows_is_refused(gateway: Client) -> None:
+async def test_a_refer_for_an_unknown_call_is_rejected(gateway: Client) -> None:
     with pytest.raises(HookRefused, match="answered 404"):
         await jambonz_for(gateway).refers("/livekit-api/refer", f"<tel:{TARGET}>")
 
 
-async def test_a_refer_for_a_call_that_ends_just_then_is_refused(
+async def test_a_refer_for_a_call_that_ends_meanwhile_is_rejected(
     gateway: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    talk = await answered(gateway)
+    call = await answered(gateway)
     assert gateway.app
     registry = gateway.app[SERVICES].storage.registry
-    as_it_was = await registry.get(talk.call_id)
-    await talk.jambonz.status("completed")
+    active = await registry.get(call.call_id)
+    await call.jambonz.status("completed")
 
     async def find(_: str) -> Call | None:
-        return as_it_was
+        return active
 
     monkeypatch.setattr(registry, "find_by_call_sid", find)
     with pytest.raises(HookRefused, match="answered 404"):
-        await talk.refers()
+        await call.refer()
 
 
-async def test_from_outside_livekit_is_told_to_refer(
+async def test_a_transfer_over_http_has_livekit_send_a_refer(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
-    talk = await answered(gateway)
-    fake_livekit.present(talk.call_id, SIP, "sip_+15550100")
-    status, _ = await ask(gateway, talk.call_id, {"target": TARGET})
+    call = await answered(gateway)
+    fake_livekit.present(call.call_id, SIP, "sip_+15550100")
+    status, _ = await request_transfer(gateway, call.call_id, {"target": TARGET})
     assert status == 200
     (request,) = fake_livekit.requested(TransferSIPParticipantRequest)
     assert request.transfer_to == f"tel:{TARGET}"
     assert request.participant_identity == "sip_+15550100"
-    assert request.room_name == talk.call_id
+    assert request.room_name == call.call_id
 
 
 @pytest.mark.parametrize(
     ("body", "expected", "code"),
     [
         ({"target": "+15550123"}, 403, "transfer_not_allowed"),
-        ({"target": "nobody"}, 422, "invalid"),
+        ({"target": "unknown"}, 422, "invalid"),
         ({"target": TARGET, "to": "x"}, 422, "invalid"),
         ({}, 422, "invalid"),
         ({"target": None}, 422, "invalid"),
     ],
 )
-async def test_a_request_that_cannot_be_met_says_why(
+async def test_an_invalid_transfer_request_is_rejected_with_the_reason(
     gateway: Client, fake_livekit: FakeLiveKit, body: Any, expected: int, code: str
 ) -> None:
-    talk = await answered(gateway)
-    status, error = await ask(gateway, talk.call_id, body)
+    call = await answered(gateway)
+    status, error = await request_transfer(gateway, call.call_id, body)
     assert (status, error["error"]) == (expected, code)
     assert not fake_livekit.requested(TransferSIPParticipantRequest)
 
 
-async def test_who_may_ask(gateway: Client) -> None:
-    talk = await answered(gateway)
-    assert (await ask(gateway, talk.call_id, {"target": TARGET}, READ_KEY))[0] == 403
-    assert (await ask(gateway, "call-unknown", {"target": TARGET}))[0] == 404
+async def test_a_transfer_request_needs_a_dispatch_key_and_a_known_call(gateway: Client) -> None:
+    call = await answered(gateway)
+    assert (await request_transfer(gateway, call.call_id, {"target": TARGET}, READ_KEY))[0] == 403
+    assert (await request_transfer(gateway, "call-unknown", {"target": TARGET}))[0] == 404
 
 
-async def test_only_an_ongoing_call_that_is_not_handed_on_already(gateway: Client) -> None:
+async def test_only_an_ongoing_call_without_a_transfer_can_be_transferred(gateway: Client) -> None:
     (dial,) = await jambonz_for(gateway).call_arrives()
-    status, error = await ask(gateway, dial["headers"]["X-Call-Id"], {"target": TARGET})
+    status, error = await request_transfer(
+        gateway, dial["headers"]["X-Call-Id"], {"target": TARGET}
+    )
     assert (status, error["error"]) == (409, "not_ongoing")
-    talk = await answered(gateway)
-    await talk.refers()
-    status, error = await ask(gateway, talk.call_id, {"target": TARGET})
+    call = await answered(gateway)
+    await call.refer()
+    status, error = await request_transfer(gateway, call.call_id, {"target": TARGET})
     assert (status, error["error"]) == (409, "transfer_pending")
 
 
-async def test_a_refer_that_jambonz_refuses_leaves_the_call_as_it_was(
+async def test_a_refer_that_jambonz_rejects_leaves_the_call_ongoing(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
-    talk = await answered(gateway)
-    fake_livekit.present(talk.call_id, SIP, "sip_+15550100")
+    call = await answered(gateway)
+    fake_livekit.present(call.call_id, SIP, "sip_+15550100")
     meta = {"sip_status_code": "501", "sip_status": "Not Implemented"}
     fake_livekit.refer_answer = Refusal(400, "unimplemented", "501 Not Implemented", meta)
-    status, error = await ask(gateway, talk.call_id, {"target": TARGET})
+    status, error = await request_transfer(gateway, call.call_id, {"target": TARGET})
     assert (status, error["sip"]) == (502, {"status_code": 501, "status": "Not Implemented"})
-    assert (await talk.call())["call_status"] == "ongoing"
+    assert (await call.shown())["call_status"] == "ongoing"
 
 
 async def dispatched(gateway: Client, **more: Any) -> str:
-    """An outbound call that has been answered; its id."""
-    order = {"destination": "+61491570157", "account_code": "a", "transfer_target": TARGET, **more}
+    """Dispatch an outbound call and wait for its answer; returns its call_id."""
+    body = {"destination": "+61491570157", "account_code": "a", "transfer_target": TARGET, **more}
     headers = {"X-API-Key": DISPATCH_KEY}
-    async with gateway.post("/dispatch", json={"wait": "answer", **order}, headers=headers) as ok:
-        assert ok.status == 200, await ok.text()
-        call_id: str = (await ok.json())["call_id"]
+    async with gateway.post(
+        "/dispatch", json={"wait": "answer", **body}, headers=headers
+    ) as response:
+        assert response.status == 200, await response.text()
+        call_id: str = (await response.json())["call_id"]
     return call_id
 
 
-async def test_an_outbound_call_goes_to_its_own_target(
+async def test_an_outbound_call_is_transferred_to_its_transfer_target(
     start_gateway: GatewayStarter, fake_livekit: FakeLiveKit
 ) -> None:
     gateway = await start_gateway()
     call_id = await dispatched(gateway)
-    status, call = await ask(gateway, call_id)
+    status, call = await request_transfer(gateway, call_id)
     assert status == 200
     (request,) = fake_livekit.requested(TransferSIPParticipantRequest)
     assert request.transfer_to == f"tel:{TARGET}"
@@ -284,30 +291,30 @@ async def test_an_outbound_call_goes_to_its_own_target(
     assert call["transfer"]["sip"]["status"] == 200
 
 
-async def test_an_outbound_transfer_that_is_refused_leaves_the_talk_as_it_was(
+async def test_a_rejected_outbound_transfer_leaves_the_call_ongoing(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
     call_id = await dispatched(gateway)
     meta = {"sip_status_code": "603", "sip_status": "Decline"}
     fake_livekit.refer_answer = Refusal(400, "failed", "603 Decline", meta)
-    status, error = await ask(gateway, call_id)
+    status, error = await request_transfer(gateway, call_id)
     assert (status, error["message"]) == (502, "603 Decline")
-    call = await whole_call(gateway, call_id)
+    call = await shown(gateway, call_id)
     assert (call["call_status"], call["transfer"]["sip"]["status"]) == ("ongoing", 603)
     fake_livekit.refer_answer = None
-    assert (await ask(gateway, call_id))[0] == 200
+    assert (await request_transfer(gateway, call_id))[0] == 200
 
 
-async def test_callbacks_tell_of_each_try(
+async def test_each_transfer_has_its_own_callbacks(
     start_gateway: GatewayStarter, fake_livekit: FakeLiveKit, receiver: Receiver
 ) -> None:
     gateway = await start_gateway(callbacks={"allowed_hosts": ["127.0.0.1"], "report_timeout": 0})
     call_id = await dispatched(gateway, callback_url=receiver.url)
     meta = {"sip_status_code": "486", "sip_status": "Busy Here"}
     fake_livekit.refer_answer = Refusal(400, "failed", "486 Busy Here", meta)
-    await ask(gateway, call_id)
+    await request_transfer(gateway, call_id)
     fake_livekit.refer_answer = None
-    await ask(gateway, call_id)
+    await request_transfer(gateway, call_id)
     await receiver.heard(7)
     assert receiver.events == [
         "call_started",

@@ -14,7 +14,7 @@ from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.gateway import ago, configuration, public_answers
 from gateway.tools.doctor.web import Answer
 from gateway.wiring import now
-from tests.api.test_legacy import simple
+from tests.api.test_legacy import legacy_call
 from tests.conftest import READ_KEY, Client, ConfigMaker, GatewayStarter
 from tests.fakes.livekit import FakeLiveKit, Refusal
 from tests.tools.doctor.conftest import Stack, look
@@ -131,7 +131,7 @@ async def test_calls_by_the_old_route(
 ) -> None:
     client = await start_gateway()
     assert (await look(make_config(), "old_route", url=url_of(client))).status is Status.OK
-    await simple(client)
+    await legacy_call(client)
     told = await look(make_config(), "old_route", url=url_of(client))
     assert told.status is Status.WARN
     assert "1 still came in by /livekit-simple" in told.saw
