@@ -18,7 +18,7 @@ from tests.jambonz.schemas import assert_valid_verbs
 AGENT = ParticipantInfo.Kind.AGENT
 FALLBACK = [{"phone": "+15550123"}]
 SETTINGS: dict[str, Any] = {
-    "inbound": {"strategy": "participant", "fallback": FALLBACK, "agent_timeout": 0.3},
+    "inbound": {"strategy": "participant", "fallback": FALLBACK},
     "transfer": {"allowed": ["+61*"]},
     "monitor": {"interval": 0.05},
 }
@@ -138,9 +138,10 @@ async def test_a_rejected_leg_sends_the_caller_to_the_fallback(
 
 
 async def test_without_an_agent_the_caller_goes_to_the_fallback(
-    gateway: Client, fake_livekit: FakeLiveKit
+    start_gateway: GatewayStarter, fake_livekit: FakeLiveKit
 ) -> None:
-    caller = await enqueued(gateway)
+    inbound = {**SETTINGS["inbound"], "agent_timeout": 0.3}
+    caller = await enqueued(await start_gateway(**{**SETTINGS, "inbound": inbound}))
     call = await caller.until("error")
     assert call["disconnection_reason"] == "no_agent"
     assert await caller.wait_hook() == [{"verb": "leave"}]
