@@ -2,8 +2,6 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -52,20 +50,14 @@ class Limits:
         }
         self._logged_at = -LOG_INTERVAL
 
-    @contextmanager
-    def slot(self, workload: Workload) -> Iterator[ApiError | None]:
-        """A slot for one request while in the context; yields the refusal if all are taken."""
-        slots = self._slots[workload]
-        if slots.taken >= slots.size:
-            self.exceeded(ErrorCode.OVERLOADED)
-            message = f"{slots.size} requests are being answered: retry in {RETRY_AFTER} s"
-            yield ApiError(ErrorCode.OVERLOADED, message, retry_after=RETRY_AFTER)
-            return
-        slots.taken += 1
-        try:
-            yield None
-        finally:
-            slots.taken -= 1
+    def slots(self, workload: Workload) -> Slots:
+        return self._slots[workload]
+
+    def overloaded(self, slots: Slots) -> ApiError:
+        """The refusal of a request for which no slot is left."""
+        self.exceeded(ErrorCode.OVERLOADED)
+        message = f"{slots.size} requests are being answered: retry in {RETRY_AFTER} s"
+        return ApiError(ErrorCode.OVERLOADED, message, retry_after=RETRY_AFTER)
 
     def check_dispatch_rate(self, client: str) -> None:
         """Count a dispatch of `client`. Raises ApiError 429 above `limits.dispatch_rate`.
