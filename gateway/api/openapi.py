@@ -12,7 +12,7 @@ from gateway import __version__
 from gateway.api.client_address import ClientGroup
 from gateway.api.endpoints import Endpoint, Shape
 from gateway.api.schemas.dispatch import Number
-from gateway.api.schemas.hooks import SipHeaders, SipStatus, Text, TextMap
+from gateway.api.schemas.fields import SipHeaders, SipStatus, Text, TextMap
 from gateway.api.schemas.listing import Cursor, Moment
 from gateway.api.schemas.responses import ErrorSchema
 from gateway.errors import RETRY_AFTER_CODES, ErrorCode

@@ -17,7 +17,7 @@ from agent.record import Record
 from agent.report import Reporter
 from agent.settings import WorkerSettings
 from agent.spool import Spool
-from gateway.api.schemas.hooks import AgentReportSchema
+from gateway.api.schemas.report import AgentReportSchema
 from gateway.calls.call import Call, Direction, EventKind
 from gateway.config.settings import KeyPair
 from gateway.livekit.metadata import job_metadata

@@ -5,9 +5,9 @@ from aiohttp import web
 from gateway.api.auth import DISPATCH, READ
 from gateway.api.endpoints import Endpoint, Request
 from gateway.api.limits import Workload
-from gateway.api.schemas.hooks import TransferSchema
 from gateway.api.schemas.listing import ListQuery, ListQuerySchema, write_cursor
 from gateway.api.schemas.responses import CallSchema, CallsSchema, DeliverySchema
+from gateway.api.schemas.transfer import TransferSchema
 from gateway.calls.call import Call, DisconnectionReason, Event, EventKind
 from gateway.calls.views import details, summary
 from gateway.errors import ApiError, ErrorCode

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from gateway.api.auth import LIVEKIT
 from gateway.api.endpoints import Endpoint, Request
-from gateway.api.schemas.hooks import AgentReport, AgentReportSchema
+from gateway.api.schemas.report import AgentReport, AgentReportSchema
 from gateway.api.schemas.webhook import WEBHOOK_EVENT
 from gateway.calls.call import Event
 from gateway.errors import ApiError, ErrorCode
