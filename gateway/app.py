@@ -1,7 +1,6 @@
 """The aiohttp application: routes, middlewares, and what starts and stops with it."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from aiohttp import web
 
@@ -11,11 +10,11 @@ from gateway.api.errors import errors_to_responses
 from gateway.api.routes import ENDPOINTS
 from gateway.api.services import SERVICES
 from gateway.callbacks.sender import Sender
-from gateway.config.settings import Config, StorageSettings
+from gateway.config.settings import Config
+from gateway.lifecycle.deadlines import Deadlines
 from gateway.livekit.client import LiveKit
-from gateway.storage.redis.connect import connected
-from gateway.storage.redis.database import Database
-from gateway.wiring import build_services
+from gateway.storage.stores import open_storage
+from gateway.wiring import build_services, new_outbound_id, now
 
 
 def create_app(config: Config) -> web.Application:
@@ -43,9 +42,15 @@ async def _services(app: web.Application, config: Config) -> AsyncIterator[None]
             waiting=config.limits.max_active_calls,
         ) as livekit,
         Sender.open(config.callbacks) as sender,
-        _database(config.storage) as database,
+        open_storage(
+            config,
+            sender,
+            deadline=Deadlines(config).next,
+            new_call_id=new_outbound_id,
+            clock=now,
+        ) as storage,
     ):
-        services = build_services(config, livekit, sender, database)
+        services = build_services(config, livekit, storage)
         app[SERVICES] = services
         yield
         await services.close()
@@ -53,7 +58,7 @@ async def _services(app: web.Application, config: Config) -> AsyncIterator[None]
 
 async def _background(app: web.Application) -> AsyncIterator[None]:
     services, tasks = app[SERVICES], BackgroundTasks()
-    for run in (services.deadline_loop.run, *services.storage.beside):
+    for run in (services.deadline_loop.run, *services.storage.background):
         tasks.spawn(run_forever(run), name=run.__qualname__)
     yield
     await tasks.close()
@@ -62,12 +67,3 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
 async def _end_live_feed(app: web.Application) -> None:
     """Listeners never leave by themselves: the server would wait for them in vain."""
     app[SERVICES].listeners.end.set()
-
-
-@asynccontextmanager
-async def _database(settings: StorageSettings) -> AsyncIterator[Database | None]:
-    if not settings.url:
-        yield None
-        return
-    async with connected(settings.url, deadline=settings.timeout) as client:
-        yield Database(client, settings.prefix, deadline=settings.timeout)

@@ -141,6 +141,14 @@ class StorageRefused(StorageUnavailable):
     """Storage answers, but rejects the gateway's credentials or rights: retrying does not help."""
 
 
+class RecordUnreadable(GatewayError):
+    """A stored record is damaged or, if `is_newer`, in the format of a newer gateway."""
+
+    def __init__(self, message: str, *, is_newer: bool = False) -> None:
+        super().__init__(message)
+        self.is_newer = is_newer
+
+
 class LiveKitError(GatewayError):
     """A request to LiveKit failed.
 

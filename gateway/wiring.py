@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from gateway.api.limits import Limits
 from gateway.api.services import Listeners, Services
-from gateway.callbacks.delivery_loop import Deliverer, Transport
 from gateway.config.settings import Config
 from gateway.inbound.participant_strategy import ParticipantStrategy
 from gateway.inbound.room_strategy import RoomStrategy
@@ -27,8 +26,7 @@ from gateway.monitor.diagnostics import Counters
 from gateway.monitor.reconciler import Reconciler
 from gateway.monitor.stray_rooms import StrayRooms
 from gateway.outbound.service import OutboundCalls
-from gateway.storage.redis.database import Database
-from gateway.storage.stores import memory_backend, redis_backend
+from gateway.storage.backend import StorageBackend
 from gateway.transfers.fallback import Fallback
 from gateway.transfers.service import Transfers
 
@@ -51,33 +49,16 @@ def new_outbound_id() -> str:
 def build_services(
     config: Config,
     livekit: LiveKit,
-    transport: Transport,
-    database: Database | None = None,
+    storage: StorageBackend,
     *,
     clock: Callable[[], int] = now,
 ) -> Services:
     """Everything that handlers use, wired together; needs a running event loop.
 
-    `transport` sends callbacks. With `database` the state is stored in Redis, else in memory. The
-    caller opens and closes `livekit`, `transport` and `database`. `clock` in ms since epoch.
+    The caller opens and closes `livekit` and `storage`. `clock` in ms since epoch.
     """
     counters = Counters()
     deadlines = Deadlines(config)
-    deliverer = Deliverer(config.callbacks, transport, clock)
-    storage = (
-        redis_backend(
-            database,
-            config,
-            deliverer,
-            deadline=deadlines.next,
-            new_call_id=new_outbound_id,
-            clock=clock,
-        )
-        if database
-        else memory_backend(
-            config, deliverer, deadline=deadlines.next, new_call_id=new_outbound_id, clock=clock
-        )
-    )
     deferred = DeferredWrites()
     room_cleanup = RoomCleanup(livekit, clock)
     lifecycle = Lifecycle(storage.registry, room_cleanup, deferred)

@@ -19,7 +19,7 @@ from gateway.monitor.deadline_loop import DeadlineLoop
 from gateway.monitor.diagnostics import Counters
 from gateway.monitor.reconciler import Reconciler
 from gateway.outbound.service import OutboundCalls
-from gateway.storage.stores import StorageBackend
+from gateway.storage.backend import StorageBackend
 from gateway.transfers.service import Transfers
 
 

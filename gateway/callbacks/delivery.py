@@ -1,15 +1,14 @@
-"""One callback on its way to one URL: what was tried, what came back, what is next. Pure."""
+"""One callback to one URL: its attempts, when it has failed, and the pause before a retry. Pure."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
 
 from gateway.security.callback_urls import without_query
 
-#: The longest pause between two tries, in s.
+#: The longest pause between two attempts, in s.
 LONGEST_BACKOFF = 60.0
-#: A Wait node of n8n answers 409 while it is not waiting yet, and for ever once it is through.
+#: How long a 409 is retried, in s. n8n's Wait node answers it before it waits, which passes, and
+#: after it was resumed, which does not.
 CONFLICT_LIMIT = 60.0
 
 
@@ -21,7 +20,10 @@ class DeliveryStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one try brought: a status, or the `error` that kept one from coming. Times in s."""
+    """The result of one attempt: an HTTP status, or the `error` if there was no response.
+
+    `retry_after` is the Retry-After header's, in s.
+    """
 
     status: int | None
     error: str = ""
@@ -34,7 +36,11 @@ class Answer:
 
 @dataclass(slots=True)
 class Delivery:
-    """Mutable: a delivery is the outbox's own. Moments in ms since epoch."""
+    """A callback and its attempts; mutable, since only the outbox changes it.
+
+    `body` is the JSON to send. All times are ms since epoch; `pending_since` is its creation or the
+    last retry on request.
+    """
 
     delivery_id: str
     call_id: str
@@ -52,7 +58,7 @@ class Delivery:
 
     @property
     def chain(self) -> str:
-        """What it belongs to: one call's callbacks to one URL arrive in their order."""
+        """Deliveries of one chain arrive in order: those of one call to one URL."""
         return f"{self.call_id}:{self.delivery_id.rpartition('_')[2]}"
 
     @property
@@ -60,7 +66,7 @@ class Delivery:
         return self.status is DeliveryStatus.PENDING
 
     def record_attempt(self, answer: Answer, at: int, *, give_up_after: float) -> None:
-        """One more try was made."""
+        """Record an attempt made `at` (ms since epoch); retries end after `give_up_after` s."""
         self.attempts += 1
         self.last_attempt_at = at
         self.last_status = answer.status
@@ -71,24 +77,20 @@ class Delivery:
             self.status = DeliveryStatus.FAILED
 
     def backoff(self, answer: Answer) -> float:
-        """How long to wait before the next try, in s, before jitter."""
+        """The pause before the next attempt, in s: it doubles with every attempt.
+
+        Deliverer shortens it at random (jitter).
+        """
         doubled: float = 2.0 ** min(self.attempts - 1, 10)
         return min(max(doubled, answer.retry_after or 0.0), LONGEST_BACKOFF)
 
     def reset(self, at: int) -> None:
-        """Somebody asked to try once more."""
+        """Make it pending again, on request."""
         self.status = DeliveryStatus.PENDING
         self.pending_since = at
 
-    def dump(self) -> str:
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def load(cls, text: str) -> Self:
-        content = json.loads(text)
-        return cls(**content | {"status": DeliveryStatus(content["status"])})
-
     def view(self) -> dict[str, object]:
+        """The delivery as the API shows it."""
         return {
             "delivery_id": self.delivery_id,
             "event": self.event,
@@ -103,6 +105,6 @@ class Delivery:
         }
 
     def _should_give_up(self, at: int, give_up_after: float) -> bool:
-        waited = (at - self.pending_since) / 1000
+        pending = (at - self.pending_since) / 1000
         limit = min(give_up_after, CONFLICT_LIMIT) if self.last_status == 409 else give_up_after
-        return self.last_status == 410 or waited >= limit
+        return self.last_status == 410 or pending >= limit

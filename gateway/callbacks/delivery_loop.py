@@ -1,4 +1,4 @@
-"""Brings one callback to its receiver: tried until it is taken or given up."""
+"""Delivers one callback: attempts until the receiver accepts it or the delivery has failed."""
 
 import asyncio
 import random
@@ -15,7 +15,8 @@ log = structlog.get_logger()
 
 
 class Transport(Protocol):
-    async def send(self, url: str, body: str, event_id: str) -> Answer: ...
+    async def send(self, url: str, body: str, event_id: str) -> Answer:
+        """Make one attempt; an error is an Answer too."""
 
 
 class Deliverer:
@@ -29,9 +30,9 @@ class Deliverer:
         self._clock = clock
 
     async def deliver(
-        self, delivery: Delivery, tried: Callable[[Delivery], Awaitable[None]]
+        self, delivery: Delivery, save: Callable[[Delivery], Awaitable[None]]
     ) -> None:
-        """Try until it is delivered or has failed; `tried` is told after each try in between."""
+        """Return once `delivery` is delivered or failed; `save` it after each attempt before."""
         while True:
             answer = await self._transport.send(delivery.url, delivery.body, delivery.event_id)
             delivery.record_attempt(
@@ -39,10 +40,11 @@ class Deliverer:
             )
             if not delivery.is_pending:
                 break
-            await tried(delivery)
-            await asyncio.sleep(delivery.backoff(answer) * random.uniform(0.5, 1.0))  # noqa: S311
-        delivered = delivery.status is DeliveryStatus.DELIVERED
-        level, event = (log.info, "delivered") if delivered else (log.warning, "failed")
+            await save(delivery)
+            jitter = random.uniform(0.5, 1.0)  # noqa: S311 - not used for security
+            await asyncio.sleep(delivery.backoff(answer) * jitter)
+        is_delivered = delivery.status is DeliveryStatus.DELIVERED
+        level, event = (log.info, "delivered") if is_delivered else (log.warning, "failed")
         level(
             f"callback.{event}",
             call_id=delivery.call_id,
@@ -53,8 +55,8 @@ class Deliverer:
         )
 
 
-def lost(delivery: Delivery) -> None:
-    """Log a callback that will not be delivered."""
+def log_lost(delivery: Delivery) -> None:
+    """Log that `delivery` will not be delivered."""
     log.error(
         "callback.lost",
         call_id=delivery.call_id,

@@ -1,8 +1,9 @@
-"""Which callbacks a call's changes ask for, and what they say. Pure."""
+"""Callback events: which ones a change of a call causes, their bodies and receivers. Pure."""
 
 import hashlib
 import json
 from collections.abc import Iterator
+from enum import StrEnum
 
 from gateway.callbacks.delivery import Delivery
 from gateway.calls.call import Call, Change
@@ -10,55 +11,67 @@ from gateway.calls.views import summary, with_report
 from gateway.config.settings import CallbackSettings
 
 
-class CallbackEvents:
-    def __init__(self, settings: CallbackSettings) -> None:
-        self._settings = settings
+class CallbackEvent(StrEnum):
+    """The `event` of a callback, in the order in which a call causes them."""
 
-    def deliveries(self, change: Change, now: int) -> list[Delivery]:
-        """The deliveries that `change` asks for, in the order they are to arrive in."""
-        call = change.after
-        if not (call.callback_url or self._settings.urls):
-            return []
-        return [
-            delivery
-            for event, event_id in _events(change)
-            for delivery in self._deliveries(call, event, event_id, now)
-        ]
-
-    def _deliveries(self, call: Call, event: str, event_id: str, now: int) -> Iterator[Delivery]:
-        told = with_report(call) if event == "call_analyzed" else summary(call)
-        body = json.dumps({"event": event, "event_id": event_id, "call": told})
-        for url in self._receivers(call, event):
-            # The id tells apart who is told, and is the same however often it is worked out.
-            place = hashlib.sha256(url.encode()).hexdigest()[:8]
-            yield Delivery(
-                delivery_id=f"dlv_{event_id.removeprefix('evt_')}_{place}",
-                call_id=call.call_id,
-                event=event,
-                event_id=event_id,
-                url=url,
-                body=body,
-                created_at=now,
-                pending_since=now,
-            )
-
-    def _receivers(self, call: Call, event: str) -> list[str]:
-        wanted = not call.callback_events or event in call.callback_events
-        own = [call.callback_url] if call.callback_url and wanted else []
-        return [*own, *(url for url in self._settings.urls if url != call.callback_url)]
+    CALL_STARTED = "call_started"
+    TRANSFER_STARTED = "transfer_started"
+    TRANSFER_ENDED = "transfer_ended"
+    CALL_ENDED = "call_ended"
+    CALL_ANALYZED = "call_analyzed"
 
 
-def _events(change: Change) -> Iterator[tuple[str, str]]:
-    """Name and id; a number in the id tells transfers of one call apart."""
+def deliveries(change: Change, settings: CallbackSettings, now: int) -> list[Delivery]:
+    """The deliveries that `change` causes, in the order to send them; `now` in ms since epoch."""
     call = change.after
-    of_call = f"evt_{call.call_id}"
+    if not (call.callback_url or settings.urls):
+        return []
+    return [
+        delivery
+        for event, event_id in _events(change)
+        for delivery in _deliveries(call, event, event_id, settings, now)
+    ]
+
+
+def _events(change: Change) -> Iterator[tuple[CallbackEvent, str]]:
+    """Each event with its id, which is the same however often the change is computed."""
+    call = change.after
     if change.answered:
-        yield "call_started", f"{of_call}_call_started"
+        yield _event(call, CallbackEvent.CALL_STARTED)
     if call.transfer and change.transfer_started:
-        yield "transfer_started", f"{of_call}_transfer_started_{call.transfer.number}"
+        yield _event(call, CallbackEvent.TRANSFER_STARTED, f"_{call.transfer.number}")
     if call.transfer and change.transfer_ended:
-        yield "transfer_ended", f"{of_call}_transfer_ended_{call.transfer.number}"
+        yield _event(call, CallbackEvent.TRANSFER_ENDED, f"_{call.transfer.number}")
     if change.ended:
-        yield "call_ended", f"{of_call}_call_ended"
+        yield _event(call, CallbackEvent.CALL_ENDED)
     if change.report_settled:
-        yield "call_analyzed", f"{of_call}_call_analyzed"
+        yield _event(call, CallbackEvent.CALL_ANALYZED)
+
+
+def _event(call: Call, event: CallbackEvent, suffix: str = "") -> tuple[CallbackEvent, str]:
+    return event, f"evt_{call.call_id}_{event}{suffix}"
+
+
+def _deliveries(
+    call: Call, event: CallbackEvent, event_id: str, settings: CallbackSettings, now: int
+) -> Iterator[Delivery]:
+    view = with_report(call) if event is CallbackEvent.CALL_ANALYZED else summary(call)
+    body = json.dumps({"event": event, "event_id": event_id, "call": view})
+    for url in _receivers(call, event, settings):
+        receiver = hashlib.sha256(url.encode()).hexdigest()[:8]
+        yield Delivery(
+            delivery_id=f"dlv_{event_id.removeprefix('evt_')}_{receiver}",
+            call_id=call.call_id,
+            event=event,
+            event_id=event_id,
+            url=url,
+            body=body,
+            created_at=now,
+            pending_since=now,
+        )
+
+
+def _receivers(call: Call, event: CallbackEvent, settings: CallbackSettings) -> list[str]:
+    wants_event = not call.callback_events or event in call.callback_events
+    own = [call.callback_url] if call.callback_url and wants_event else []
+    return [*own, *(url for url in settings.urls if url != call.callback_url)]

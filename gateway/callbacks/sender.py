@@ -1,4 +1,4 @@
-"""Sends one callback: signed, to allowed addresses only, within a time-out. Never raises."""
+"""Sends one callback: signed, within a timeout, and to allowed addresses only. Never raises."""
 
 import errno
 import socket
@@ -14,69 +14,75 @@ from yarl import URL
 
 from gateway.callbacks.delivery import Answer
 from gateway.config.settings import CallbackSettings
-from gateway.security.callback_urls import host_of, is_allowed, is_private
+from gateway.security.callback_urls import host_of, is_allowed, is_private, without_query
 
-#: Connections to one receiver at most: a slow one must not take all.
-PER_HOST = 10
-INSIDE = "leads into a private network, list it in callbacks.allowed_hosts"
+#: Connections to one receiver at most, so that a slow receiver cannot take all.
+CONNECTIONS_PER_HOST = 10
+IS_PRIVATE = "is in a private network; to allow it, list it in callbacks.allowed_hosts"
 
 
 class Sender:
-    """Make one with `open()`."""
+    """The Transport over HTTP; make one with `open()`."""
 
     def __init__(
         self,
         settings: CallbackSettings,
         session: aiohttp.ClientSession,
-        trusted: Sequence[str],
+        allowed_hosts: Sequence[str],
     ) -> None:
         self._session = session
-        self._trusted = trusted
+        self._allowed_hosts = allowed_hosts
         self._webhooks = [Webhook(secret) for secret in settings.secrets]
         name, _, value = settings.header.partition(":")
-        self._fixed = {name.strip(): value.strip()} if value else {}
+        self._fixed_headers = {name.strip(): value.strip()} if value else {}
 
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: CallbackSettings) -> AsyncIterator[Self]:
-        trusted = (*settings.allowed_hosts, *(host_of(url) for url in settings.urls))
+        allowed_hosts = (*settings.allowed_hosts, *(host_of(url) for url in settings.urls))
         connector = aiohttp.TCPConnector(
-            limit=0, limit_per_host=PER_HOST, resolver=GuardedResolver(trusted)
+            limit=0, limit_per_host=CONNECTIONS_PER_HOST, resolver=GuardedResolver(allowed_hosts)
         )
         async with aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=settings.timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
         ) as session:
-            yield cls(settings, session, trusted)
+            yield cls(settings, session, allowed_hosts)
 
     async def send(self, url: str, body: str, event_id: str) -> Answer:
-        """POST `body` (JSON) to `url`, its query byte for byte as given."""
-        if _leads_inside(host_of(url), self._trusted):
-            return Answer(None, f"{host_of(url)} {INSIDE}")  # an address is not resolved
-        headers = {"Content-Type": "application/json", **self._fixed, **self._proof(body, event_id)}
+        """POST `body` (JSON) to `url`, whose query is sent byte for byte as given."""
+        host = host_of(url)
+        if _is_forbidden(host, host, self._allowed_hosts):  # an address is not resolved
+            return Answer(None, f"{host} {IS_PRIVATE}")
+        headers = {
+            "Content-Type": "application/json",
+            **self._fixed_headers,
+            **self._webhook_headers(body, event_id),
+        }
         try:
             async with self._session.post(
                 URL(url, encoded=True),
                 data=body.encode(),
                 headers=headers,
                 allow_redirects=False,
-            ) as answer:
+            ) as response:
+                error = f"answered {response.status} {response.reason}"
                 return Answer(
-                    answer.status,
-                    "" if answer.status < 300 else f"answered {answer.status} {answer.reason}",
-                    _seconds(answer.headers.get("Retry-After")),
+                    response.status,
+                    "" if response.status < 300 else _encodable(error),
+                    _seconds(response.headers.get("Retry-After")),
                 )
         except TimeoutError:
             return Answer(None, "no answer in time")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            # The URL may be part of the text; its query is a secret.
-            return Answer(None, str(error).replace(url, url.partition("?")[0]))
+            # The text may contain the URL, and the URL's query a secret.
+            return Answer(None, _encodable(str(error).replace(url, without_query(url))))
 
-    def _proof(self, body: str, event_id: str) -> dict[str, str]:
-        """Standard Webhooks headers (standardwebhooks.com); id and time even without a secret.
+    def _webhook_headers(self, body: str, event_id: str) -> dict[str, str]:
+        """The headers of Standard Webhooks (standardwebhooks.com): id, time, signatures.
 
-        With several secrets there is a signature of each: receivers take what any of theirs fits.
+        There is a signature for each secret; a receiver accepts any that it can verify.
         """
         now = datetime.now(UTC)
         headers = {"webhook-id": event_id, "webhook-timestamp": str(int(now.timestamp()))}
@@ -87,27 +93,32 @@ class Sender:
 
 
 class GuardedResolver(AbstractResolver):
-    """Refuses names that lead into a private network, unless they are trusted."""
+    """Resolves names, but not to private addresses, unless the name is in `allowed_hosts`."""
 
-    def __init__(self, trusted: Sequence[str]) -> None:
-        self._trusted = trusted
+    def __init__(self, allowed_hosts: Sequence[str]) -> None:
+        self._allowed_hosts = allowed_hosts
         self._inner = aiohttp.ThreadedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
+        results = await self._inner.resolve(host, port, family)
         name = host.removesuffix(".")
-        if not is_allowed(name, self._trusted) and any(is_private(one["host"]) for one in found):
-            raise PermissionError(errno.EACCES, f"{host} {INSIDE}")
-        return found
+        if any(_is_forbidden(name, result["host"], self._allowed_hosts) for result in results):
+            raise PermissionError(errno.EACCES, f"{host} {IS_PRIVATE}")
+        return results
 
     async def close(self) -> None:
         await self._inner.close()
 
 
-def _leads_inside(host: str, trusted: Sequence[str]) -> bool:
-    return is_private(host) and not is_allowed(host, trusted)
+def _is_forbidden(host: str, address: str, allowed_hosts: Sequence[str]) -> bool:
+    return is_private(address) and not is_allowed(host, allowed_hosts)
+
+
+def _encodable(text: str) -> str:
+    """`text` without the surrogates by which aiohttp decodes bytes that are not UTF-8."""
+    return text.encode(errors="replace").decode()
 
 
 def _seconds(retry_after: str | None) -> float | None:

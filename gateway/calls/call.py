@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 #: A timeline has at most TIMELINE_LIMIT entries: beyond, the oldest after the first TIMELINE_HEAD
 #: are dropped, so that it always shows how the call began and how it ended.
@@ -153,8 +154,7 @@ class Event:
     answered_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TimelineEntry:
+class TimelineEntry(NamedTuple):
     at: int
     event: EventKind
     detail: str = ""

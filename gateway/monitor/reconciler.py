@@ -13,7 +13,7 @@ import structlog
 from gateway.aio import for_each
 from gateway.calls.call import Call, CallStatus, Direction, DisconnectionReason, Event, EventKind
 from gateway.config.settings import Config
-from gateway.errors import LiveKitError, StorageUnavailable
+from gateway.errors import LiveKitError, RecordUnreadable, StorageUnavailable
 from gateway.lifecycle.lifecycle import AGENT_EXIT_GRACE_MS, Lifecycle
 from gateway.lifecycle.room_cleanup import RoomCleanup
 from gateway.livekit.client import LiveKit
@@ -120,11 +120,14 @@ class Reconciler:
         for start, call_id in active:
             if call_id in rooms or start >= settled_before:
                 continue
-            call = await self._registry.get(call_id)
-            if call and not call.is_transferring:  # a transferred caller has left the room
-                detail = "LiveKit has no such room"
-                event = Event(EventKind.ROOM_FINISHED, self._clock(), detail=detail)
-                await self._lifecycle.apply(call_id, event)
+            await _log_failure(partial(self._end_call_without_room, call_id))
+
+    async def _end_call_without_room(self, call_id: str) -> None:
+        call = await self._registry.get(call_id)
+        if call and not call.is_transferring:  # a transferred caller has left the room
+            detail = "LiveKit has no such room"
+            event = Event(EventKind.ROOM_FINISHED, self._clock(), detail=detail)
+            await self._lifecycle.apply(call_id, event)
 
     async def _restore_or_delete(self, rooms: Iterable[RoomState]) -> list[RoomState]:
         """Restore the calls of `rooms` that are not stored, and delete the rooms of ended calls.
@@ -140,7 +143,8 @@ class Reconciler:
             elif not await self._restore(room.name, room.metadata, room.sid):
                 no_calls.append(room)
 
-        await for_each(rooms, restore_or_delete, limit=MAX_CONCURRENT_CHECKS)
+        checks = [partial(restore_or_delete, room) for room in rooms]
+        await for_each(checks, _log_failure, limit=MAX_CONCURRENT_CHECKS)
         return no_calls
 
     def _delete_leftover_room(self, call: Call) -> None:
@@ -183,7 +187,7 @@ class Reconciler:
                 for room in self._stray_rooms.unchecked(no_calls)
             ),
         ]
-        await for_each(checks, _log_if_refused, limit=MAX_CONCURRENT_CHECKS)
+        await for_each(checks, _log_failure, limit=MAX_CONCURRENT_CHECKS)
 
     def _to_check(self, calls: Sequence[Position], rooms: Mapping[str, RoomState]) -> Sequence[str]:
         """The calls to check now: some whose caller seems to have left, then the next in turn.
@@ -240,11 +244,11 @@ def answered_event(call: Call, leg: Leg, now: int) -> Event:
     return Event(EventKind.ANSWERED, at, detail=SEEN_IN_ROOM)
 
 
-async def _log_if_refused(check: Callable[[], Awaitable[None]]) -> None:
-    """Run `check`; an error about one room does not keep the others from being checked."""
+async def _log_failure(check: Callable[[], Awaitable[None]]) -> None:
+    """Run `check`; an error about one call or room does not keep the others from being checked."""
     try:
         await check()
-    except LiveKitError as error:
-        if error.is_unavailable:
+    except (LiveKitError, RecordUnreadable) as error:
+        if isinstance(error, LiveKitError) and error.is_unavailable:
             raise
         log.warning("reconcile.lookup_failed", error=str(error))

@@ -1,1 +1,4 @@
-"""Where calls, callbacks and idempotency keys are stored: protocols, and the choice."""
+"""Where calls, callbacks, idempotency keys and the live feed are stored.
+
+The modules here are the protocols; `memory/` and `redis/` each implement all of them.
+"""

@@ -1,21 +1,35 @@
-"""What happens to calls, for those who listen now; what they missed for a moment is made up for."""
+"""The live feed: changes of calls for clients that listen, and the last of them for a replay."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from json import JSONEncoder
+from enum import StrEnum
 from typing import Protocol
+
+import msgspec
 
 from gateway.calls.call import Change
 from gateway.calls.views import with_report
 
-_compact = JSONEncoder(separators=(",", ":")).encode
+_encode = msgspec.json.Encoder().encode
+
+
+class FeedEvent(StrEnum):
+    """The `event` of a feed entry."""
+
+    CALL_REGISTERED = "call_registered"
+    CALL_RINGING = "call_ringing"
+    CALL_ONGOING = "call_ongoing"
+    TRANSFER_STARTED = "transfer_started"
+    TRANSFER_ENDED = "transfer_ended"
+    CALL_ENDED = "call_ended"
+    CALL_ANALYZED = "call_analyzed"
 
 
 @dataclass(frozen=True, slots=True)
 class FeedEntry:
-    """`text` is JSON: `{"event", "call"}`; "" where something was missed that is not kept any more.
+    """`text` is the JSON `{"event", "call"}`, or "" where entries are missing: they have expired.
 
-    `id` is what to come back with.
+    A client that reconnects sends the `id` of its last entry.
     """
 
     id: str
@@ -24,23 +38,27 @@ class FeedEntry:
 
 class Feed(Protocol):
     def listen(self, after: str) -> AsyncIterator[FeedEntry]:
-        """What happened after the news of that id, then what happens; "" for from now on."""
+        """The entries after the one with the id `after`, then new ones; "" is for new ones only.
+
+        Never ends. Raises StorageUnavailable.
+        """
 
 
 def feed_entry(change: Change) -> str:
-    """What there is to tell of a change, as JSON; "" if nobody would see a difference."""
+    """The entry's text; "" for a change that no client would see."""
     event = event_of(change)
-    return _compact({"event": event, "call": with_report(change.after)}) if event else ""
+    return _encode({"event": event, "call": with_report(change.after)}).decode() if event else ""
 
 
-def event_of(change: Change) -> str:
+def event_of(change: Change) -> FeedEvent | None:
     before, after = change.before, change.after
     if before is None:
-        return "call_registered"
+        return FeedEvent.CALL_REGISTERED
     if change.ended:
-        return "call_ended"
+        return FeedEvent.CALL_ENDED
     if before.transfer is not after.transfer:
-        return "transfer_started" if after.is_transferring else "transfer_ended"
+        is_open = after.is_transferring
+        return FeedEvent.TRANSFER_STARTED if is_open else FeedEvent.TRANSFER_ENDED
     if before.call_status is not after.call_status:
-        return f"call_{after.call_status}"
-    return "call_analyzed" if change.report_settled else ""
+        return FeedEvent(f"call_{after.call_status}")
+    return FeedEvent.CALL_ANALYZED if change.report_settled else None

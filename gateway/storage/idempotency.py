@@ -1,34 +1,44 @@
-"""The same request twice is one call: both get the first one's outcome."""
+"""Idempotency keys: a repeated request gets the call, or the error, of the first one."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from gateway.calls.call import Call
-from gateway.errors import ApiError, ErrorCode, GatewayError, LiveKitUnreachable, StorageUnavailable
+from gateway.errors import ApiError, ErrorCode, GatewayError, LiveKitRefused
 
-#: Makes a call by the id it is given.
+#: Creates the call with the given id.
 Create = Callable[[str], Awaitable[Call]]
+#: What repeated requests get: the call, or the error to raise.
+Outcome = Call | GatewayError
 
 
 class IdempotencyStore(Protocol):
     async def run(self, key: str, fingerprint: str, create: Create) -> Call:
-        """`create()`'s outcome, made once a key. "" is no key.
+        """The call of `key`: created by the first request that has the key; "" is no key.
 
-        A refusal is an outcome like any other; a fault that may pass (429, 503) is forgotten, so
-        that trying again is worth it. Raises ApiError 409 for a key that came with another
-        `fingerprint`, and whatever `create` raises.
+        Repeated requests get the first one's error as well, but for a transient error (429, 503):
+        that is forgotten, and the next request tries again. A call is created to its end even if
+        the client disconnects. Raises ApiError 409 if the key was used with another `fingerprint`,
+        StorageUnavailable, and whatever `create` raises.
         """
 
 
 def is_transient(error: GatewayError) -> bool:
-    """Whether trying again may go better."""
+    """Whether the same request may succeed later."""
     if isinstance(error, ApiError):
         return error.status in {429, 503}
-    return isinstance(error, LiveKitUnreachable | StorageUnavailable)
+    return not isinstance(error, LiveKitRefused)
+
+
+def call_or_raise(outcome: Outcome) -> Call:
+    if isinstance(outcome, GatewayError):
+        # Raised for each request: its traceback would grow with every one.
+        raise outcome.with_traceback(None)
+    return outcome
 
 
 def key_reused() -> ApiError:
     return ApiError(
         ErrorCode.IDEMPOTENCY_KEY_REUSED,
-        "this idempotency key came with another body before; use a key a call",
+        "this idempotency key was used with another body; use a new key for each call",
     )

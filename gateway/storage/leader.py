@@ -1,11 +1,14 @@
-"""Whose turn it is to watch, where several gateways share a registry. No I/O here."""
+"""Leader election: of gateways that share a storage, one runs deadlines and reconciliation."""
 
 from typing import Protocol
 
 
 class LeaderLock(Protocol):
     async def acquire(self) -> bool:
-        """Whether this gateway watches now. Raises RegistryUnavailable."""
+        """Become the leader, or stay it; False while another gateway is. Raises StorageUnavailable.
+
+        The lock expires unless it is acquired again and again.
+        """
 
     async def release(self) -> None:
-        """Another one may watch from now on."""
+        """Let another gateway become the leader at once."""

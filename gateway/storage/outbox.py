@@ -1,4 +1,4 @@
-"""Telling others how a call goes: kept until delivered, repeated, in order for each receiver."""
+"""The outbox: callbacks that are stored until they are delivered, in order for each receiver."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -7,16 +7,19 @@ from gateway.callbacks.delivery import Delivery
 
 
 class Outbox(Protocol):
-    """Deliveries that wait, and those that were. Which there are is deliveries.py's."""
+    """Deliveries are added with the change of a call that causes them, see CallRegistry.apply().
+
+    All methods but `close()` may raise StorageUnavailable.
+    """
 
     async def of(self, call_id: str) -> Sequence[Delivery]:
-        """The deliveries about a call, oldest first."""
+        """The deliveries of a call, oldest first."""
 
     async def retry(self, call_id: str, delivery_id: str) -> Delivery | None:
-        """Try a delivery once more, whatever became of it; None if there is none of that id."""
+        """Try a delivered or failed delivery again; None if the call has no such delivery."""
 
     async def forget(self, call_ids: Iterable[str]) -> None:
-        """These calls are not kept any more; neither are their deliveries, once settled."""
+        """Drop the deliveries of these calls as soon as none of them is pending."""
 
     async def close(self, *, grace: float) -> None:
-        """Give what is under way `grace` s to arrive."""
+        """Give deliveries in progress `grace` s to finish."""

@@ -1,4 +1,4 @@
-"""Where calls are kept: the protocol every store fulfils, and what one can ask it. No I/O here."""
+"""The call registry: the protocol that every backend implements, and what a list can filter by."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from gateway.calls.call import Call, CallStatus, Change, Direction, Event
 
 @dataclass(frozen=True, slots=True)
 class CallFilter:
-    """Which calls to list; an empty field asks for nothing. `since` is ms since epoch.
+    """Which calls to list; None matches every call. `since` is ms since epoch.
 
-    Ended calls are left out unless `include_ended` or a `status` that is an end asks for them.
+    Ended calls are listed only with `include_ended`, or with a `status` that is final.
     """
 
     status: CallStatus | None = None
@@ -28,10 +28,10 @@ class CallFilter:
         return self.include_ended or (self.status is not None and self.status.is_terminal)
 
     def matches(self, call: Call) -> bool:
-        """Whether `call` is asked for; `since` is left to the store, which knows the order."""
+        """Whether `call` passes all fields but `since`, which the registry applies by its order."""
         return all(
-            wanted is None or wanted == actual
-            for wanted, actual in (
+            expected is None or expected == actual
+            for expected, actual in (
                 (self.status, call.call_status),
                 (self.direction, call.direction),
                 (self.from_number, call.from_number),
@@ -42,7 +42,7 @@ class CallFilter:
         )
 
 
-#: Where a page ends: the last call's `(start_timestamp, call_id)`, which is also the sort order.
+#: A call's `(start_timestamp, call_id)`: what lists are sorted by, and where a page ended.
 Position = tuple[int, str]
 
 
@@ -56,7 +56,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """The call that is kept, whether it is new, and how many are active with it."""
+    """The stored call, whether `add()` stored it, and the number of active calls including it."""
 
     call: Call
     is_new: bool
@@ -64,22 +64,25 @@ class Added:
 
 
 class CallRegistry(Protocol):
-    """A store of calls. Whatever is returned is a snapshot; change goes through `apply()`.
+    """The stored calls. Each `Call` is a snapshot; calls change by `apply()` only.
 
-    Everything may raise RegistryUnavailable; then nothing has changed, as far as is known.
+    All methods may raise StorageUnavailable: then the change may or may not have been stored.
+    Methods that return one call raise RecordUnreadable if its record is damaged or in the format
+    of a newer gateway; those that return several log that and leave the call out.
     """
 
     async def add(self, call: Call) -> Added:
-        """Keep `call`, unless one with its Jambonz `call_sid` or its `call_id` is kept already."""
+        """Store `call`, unless a call with its `call_id` or Jambonz `call_sid` is stored."""
 
     async def get(self, call_id: str) -> Call | None: ...
 
     async def find_by_call_sid(self, call_sid: str) -> Call | None: ...
 
     async def apply(self, call_id: str, event: Event) -> Change | None:
-        """Advance the call by `event`, atomically; None for a call that is not kept (any more).
+        """Change the call by `event`, atomically; None if the call is not stored.
 
-        An event with an id that happened already changes nothing.
+        Stores the callbacks and the feed entry of the change with it. An event whose id was
+        applied before changes nothing.
         """
 
     async def page(
@@ -90,12 +93,12 @@ class CallRegistry(Protocol):
         """Every call that has not ended, oldest first."""
 
     async def due(self, now: int) -> Sequence[Call]:
-        """The calls whose deadline has passed, the longest overdue first, see deadlines.py."""
+        """The calls whose deadline has passed at `now` (ms since epoch), longest overdue first."""
 
     async def since(self) -> int:
-        """Since when every call is known; older ones may have been lost. ms since epoch."""
+        """The registry has every call that started later, in ms since epoch; it may lack older."""
 
     async def count_active(self, direction: Direction | None = None) -> int: ...
 
     async def prune(self, now: int) -> Sequence[str]:
-        """Drop ended calls that are kept long enough (`now` in ms since epoch); their ids."""
+        """Drop the ended calls that have expired at `now` (ms since epoch); returns their ids."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from livekit.protocol.models import ParticipantInfo, Room
@@ -9,13 +10,17 @@ from livekit.protocol.room import (
     ListParticipantsRequest,
 )
 
+from gateway.api.services import Services
 from gateway.callbacks.delivery import Answer
+from gateway.callbacks.delivery_loop import Transport
 from gateway.calls.call import Call, Direction, Event, EventKind
 from gateway.config.settings import Config
+from gateway.lifecycle.deadlines import Deadlines
 from gateway.livekit.client import LiveKit
 from gateway.livekit.metadata import room_metadata
 from gateway.livekit.webhooks import RoomEvent
-from gateway.wiring import build_services
+from gateway.storage.memory.backend import memory_backend
+from gateway.wiring import build_services, new_outbound_id
 from tests.fakes.livekit import FakeLiveKit, Refusal
 
 START = 1_700_000_000_000
@@ -46,6 +51,19 @@ OUTBOUND = replace(
     jambonz={},
     callback_url=CALLBACK,
 )
+
+
+def services_in_memory(
+    config: Config, livekit: LiveKit, transport: Transport, *, clock: Callable[[], int]
+) -> Services:
+    storage = memory_backend(
+        config,
+        transport,
+        deadline=Deadlines(config).next,
+        new_call_id=new_outbound_id,
+        clock=clock,
+    )
+    return build_services(config, livekit, storage, clock=clock)
 
 
 @dataclass
@@ -83,7 +101,7 @@ class Harness:
 
     def start(self) -> None:
         """Replace the gateway by a new one without any stored calls, as if it had been killed."""
-        self.services = build_services(
+        self.services = services_in_memory(
             self.config, self.livekit, self.callbacks, clock=lambda: self.now
         )
 

@@ -20,9 +20,9 @@ from gateway.livekit.client import LiveKit
 from gateway.livekit.webhooks import RoomEvent
 from gateway.monitor.deadline_loop import MAX_CONCURRENT_CHECKS
 from gateway.storage.memory.leader import SingleNode
-from gateway.wiring import build_services
 from tests.conftest import ConfigMaker
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit, Refusal
+from tests.monitor.harness import services_in_memory
 
 START = 1_700_000_000_000
 ROOM = "call-1"
@@ -76,7 +76,9 @@ async def harness(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncI
     fake_livekit.rooms[ROOM] = Room(name=ROOM)
     async with LiveKit.connected(fake_livekit.url, KEY, SECRET, deadline=1.0) as livekit:
         harness = SingleCall(fake_livekit)
-        harness.services = build_services(config, livekit, NoCallbacks(), clock=lambda: harness.now)
+        harness.services = services_in_memory(
+            config, livekit, NoCallbacks(), clock=lambda: harness.now
+        )
         await harness.services.lifecycle.register(
             Call(
                 ROOM,

@@ -9,6 +9,7 @@ from livekit.protocol.room import (
 )
 
 from gateway.calls.call import Call, CallStatus, Event, EventKind, Transfer
+from gateway.errors import RecordUnreadable
 from gateway.monitor import reconciler as module
 from gateway.monitor.reconciler import MAX_ROOMS_CHECKED
 from tests.fakes.livekit import Refusal
@@ -260,3 +261,29 @@ async def test_rooms_are_requested_a_hundred_at_a_time(harness: Harness) -> None
     assert [room.name for room in rooms] == names
     requested = [len(request.names) for request in harness.fake.requested(ListRoomsRequest)]
     assert requested == [100, 26]
+
+
+async def test_a_call_whose_record_is_unreadable_does_not_hold_up_the_others(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = Event(EventKind.HUNG_UP, harness.now)
+    registry = harness.services.storage.registry
+    for name in ("unreadable", "call"):
+        for case in ("no-room", "active", "ended"):
+            await harness.register_with_room(replace(INBOUND, call_id=f"{name}-{case}", jambonz={}))
+        del harness.fake.rooms[f"{name}-no-room"]
+        harness.add_leg(room=f"{name}-active")
+        await registry.apply(f"{name}-ended", ended)
+    get = registry.get
+
+    async def get_readable(call_id: str) -> Call | None:
+        if call_id.startswith("unreadable"):
+            raise RecordUnreadable(call_id)
+        return await get(call_id)
+
+    monkeypatch.setattr(registry, "get", get_readable)
+    await harness.reconcile(after=15)
+    await harness.services.room_cleanup.delete_due()
+    assert await harness.state("call-no-room") == ("not_connected", "registered_call_timeout")
+    assert await harness.state("call-active") == ("ongoing", None)
+    assert set(harness.fake.rooms) == {"call-active", "unreadable-active", "unreadable-ended"}

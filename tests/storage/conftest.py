@@ -1,9 +1,9 @@
-"""Both kinds of stores, the shared one on a real Redis: what is asserted holds for both."""
+"""Both storage backends, Redis as a real server: what a test asserts holds for each of them."""
 
 import asyncio
 import secrets
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,15 +12,17 @@ import pytest
 
 from gateway.callbacks import delivery
 from gateway.callbacks.delivery import Answer
-from gateway.callbacks.delivery_loop import Deliverer
+from gateway.callbacks.events import CallbackEvent
 from gateway.calls.call import Call, Direction, Event, EventKind
 from gateway.config.settings import CallbackSettings, Config, OutboundSettings, StorageSettings
 from gateway.lifecycle.deadlines import Deadlines
+from gateway.storage.backend import StorageBackend
+from gateway.storage.memory.backend import memory_backend
 from gateway.storage.redis import feed as redis_feed
+from gateway.storage.redis.backend import redis_backend
 from gateway.storage.redis.connect import Client, connected
 from gateway.storage.redis.database import Database
 from gateway.storage.registry import CallRegistry
-from gateway.storage.stores import StorageBackend, memory_backend, redis_backend
 from tests.livekit.server import redis_server
 
 START = 1_700_000_000_000
@@ -30,12 +32,12 @@ CONFIG = Config(
     callbacks=CallbackSettings(urls=(HOOK,), give_up_after=60),
     outbound=OutboundSettings(idempotency_ttl=60),
 )
-#: What a call that is answered, ends and is reported tells its receivers.
-STORY = ["call_started", "call_ended", "call_analyzed"]
+#: The callbacks of a call that is answered, ends and is reported.
+EVENTS = [CallbackEvent.CALL_STARTED, CallbackEvent.CALL_ENDED, CallbackEvent.CALL_ANALYZED]
 
 
 def call(number: int, **fields: object) -> Call:
-    known: dict[str, object] = {
+    defaults: dict[str, object] = {
         "call_id": f"call-{number:04}",
         "direction": Direction.INBOUND,
         "agent_name": "agent",
@@ -43,173 +45,175 @@ def call(number: int, **fields: object) -> Call:
         "jambonz": {"call_sid": f"sid-{number}"},
         "agent_came": True,
     }
-    return Call(**known | fields)  # type: ignore[arg-type]
+    return Call(**defaults | fields)  # type: ignore[arg-type]  # the tests name fields rightly
 
 
-async def live_through(registry: CallRegistry, number: int, **fields: object) -> Call:
-    """A call from its beginning to its report; `fields` are the call's."""
+async def complete_call(registry: CallRegistry, number: int, **fields: object) -> Call:
+    """Register a call with these `fields`, and apply events up to its report."""
     added = (await registry.add(call(number, **fields))).call
     for kind in (EventKind.ANSWERED, EventKind.AGENT_FAILED, EventKind.REPORT_MISSED):
         await registry.apply(added.call_id, Event(kind, START + number))
     return added
 
 
-def story_of(*numbers: int) -> list[str]:
-    """The ids of the events that `live_through()` tells."""
-    return [f"evt_call-{number:04}_{event}" for number in numbers for event in STORY]
+def event_ids(*numbers: int) -> list[str]:
+    """The ids of the callbacks that `complete_call()` causes."""
+    return [f"evt_call-{number:04}_{event}" for number in numbers for event in EVENTS]
+
+
+def repeated(ids: list[str]) -> dict[str, int]:
+    """The ids that occur more than once, and how often."""
+    return {event_id: number for event_id, number in Counter(ids).items() if number > 1}
 
 
 @dataclass
 class Receivers:
-    """Stand for whoever hears callbacks: `answers` are given in turn, then 200.
+    """The receivers of callbacks: they respond with `statuses` in turn, then with 200.
 
-    Those of `hanging` answer once their event is set.
+    `attempts` and `responded` are pairs of URL and event id. A receiver of `blocked` responds once
+    its event is set.
     """
 
-    answers: deque[int | None] = field(default_factory=deque)
-    asked: list[tuple[str, str]] = field(default_factory=list)
-    heard: list[tuple[str, str]] = field(default_factory=list)
-    hanging: dict[str, asyncio.Event] = field(default_factory=dict)
+    statuses: deque[int | None] = field(default_factory=deque)
+    attempts: list[tuple[str, str]] = field(default_factory=list)
+    responded: list[tuple[str, str]] = field(default_factory=list)
+    blocked: dict[str, asyncio.Event] = field(default_factory=dict)
 
-    def hang(self, url: str = HOOK) -> asyncio.Event:
-        return self.hanging.setdefault(url, asyncio.Event())
+    def block(self, url: str = HOOK) -> asyncio.Event:
+        return self.blocked.setdefault(url, asyncio.Event())
 
-    async def reached(self, url: str, event_id: str) -> None:
-        self.asked.append((url, event_id))
-        if url in self.hanging:
-            await self.hanging[url].wait()
+    async def receive(self, url: str, event_id: str) -> None:
+        self.attempts.append((url, event_id))
+        if url in self.blocked:
+            await self.blocked[url].wait()
 
-    def take(self, url: str, event_id: str) -> Answer:
-        status = self.answers.popleft() if self.answers else 200
-        self.heard.append((url, event_id))
+    def respond(self, url: str, event_id: str) -> Answer:
+        status = self.statuses.popleft() if self.statuses else 200
+        self.responded.append((url, event_id))
         return Answer(status, "" if status == 200 else f"answered {status}")
 
-    async def heard_of(self, number: int, url: str = HOOK) -> list[str]:
-        """The ids of what `url` heard, once `number` have come."""
+    async def event_ids(self, number: int, url: str = HOOK) -> list[str]:
+        """The ids that `url` responded to, once there are `number` of them."""
         async with asyncio.timeout(20):
-            while len(self._at(url)) < number:
+            while len(self._event_ids(url)) < number:
                 await asyncio.sleep(0.01)
-        return self._at(url)
+        return self._event_ids(url)
 
-    async def were_asked(self, number: int) -> None:
-        """Wait until `number` callbacks are on their way, or were."""
+    async def attempted(self, number: int) -> None:
+        """Wait until there were `number` attempts."""
         async with asyncio.timeout(20):
-            while len(self.asked) < number:
+            while len(self.attempts) < number:
                 await asyncio.sleep(0.01)
 
-    def _at(self, url: str) -> list[str]:
-        return [event_id for to, event_id in self.heard if to == url]
+    def _event_ids(self, url: str) -> list[str]:
+        return [event_id for to, event_id in self.responded if to == url]
 
 
 @dataclass
-class Line:
-    """One gateway's way to the receivers; once `dead` nothing it sends arrives."""
+class GatewayTransport:
+    """What one gateway sends callbacks with; once the gateway `is_dead` nothing arrives."""
 
     receivers: Receivers
-    beside: list[asyncio.Task[None]] = field(default_factory=list)
-    dead: bool = False
+    background: list[asyncio.Future[None]] = field(default_factory=list)
+    is_dead: bool = False
 
     async def send(self, url: str, body: str, event_id: str) -> Answer:
-        if not self.dead:
-            await self.receivers.reached(url, event_id)
-        if self.dead:
+        if not self.is_dead:
+            await self.receivers.receive(url, event_id)
+        if self.is_dead:
             await asyncio.Event().wait()
-        return self.receivers.take(url, event_id)
+        return self.receivers.respond(url, event_id)
+
+    async def stop_background(self) -> None:
+        for task in self.background:
+            task.cancel()
+        await asyncio.gather(*self.background, return_exceptions=True)
 
 
 @dataclass
-class Opener:
-    """Opens stores, with the URL of a Redis there, else in memory.
+class StorageOpener:
+    """Opens a storage for each gateway: shared, in the Redis at `redis_url`, or else in memory.
 
-    With Redis all that one opener opens share it, as several gateways would. `twice`: whatever is
-    asked of Redis is asked twice, as if the first answer had been lost.
+    With `repeats_commands` Redis gets every command twice, as if the first reply had been lost.
     """
 
-    redis: str
+    redis_url: str
     receivers: Receivers
-    twice: bool = False
+    repeats_commands: bool = False
     now: int = START
     prefix: str = field(default_factory=lambda: f"test-{secrets.token_hex(4)}")
-    calls: int = 0
-    lines: dict[int, Line] = field(default_factory=dict)
+    call_ids: int = 0
+    transports: dict[int, GatewayTransport] = field(default_factory=dict)
 
     @asynccontextmanager
     async def opened(self, config: Config = CONFIG) -> AsyncIterator[StorageBackend]:
-        line = Line(self.receivers)
-        deliverer = Deliverer(config.callbacks, line, lambda: self.now)
-        how: dict[str, Callable[[], int]] = {"clock": lambda: self.now}
-        if not self.redis:
-            stores = memory_backend(
+        transport = GatewayTransport(self.receivers)
+        if not self.redis_url:
+            storage = memory_backend(
                 config,
-                deliverer,
+                transport,
                 deadline=Deadlines(config).next,
                 new_call_id=self._new_call_id,
-                **how,
+                clock=lambda: self.now,
             )
-            yield stores
-            await stores.outbox.close(grace=0)
+            yield storage
+            await storage.outbox.close(grace=0)
             return
         async with self.database(config.storage.timeout) as database:
-            stores = redis_backend(
+            storage = redis_backend(
                 database,
                 config,
-                deliverer,
+                transport,
                 deadline=Deadlines(config).next,
                 new_call_id=self._new_call_id,
-                **how,
+                clock=lambda: self.now,
             )
-            line.beside = [asyncio.ensure_future(run()) for run in stores.beside]
-            self.lines[id(stores)] = line
+            transport.background = [asyncio.ensure_future(run()) for run in storage.background]
+            self.transports[id(storage)] = transport
             try:
-                yield stores
+                yield storage
             finally:
-                await _cancel(line)
-                await stores.outbox.close(grace=0)
+                await transport.stop_background()
+                await storage.outbox.close(grace=0)
 
     @asynccontextmanager
-    async def database(self, deadline: float = 1.0) -> AsyncIterator[Database]:
-        async with connected(self.redis, deadline=deadline) as client:
-            if self.twice:
-                _ask_twice(client)
-            yield Database(client, self.prefix, deadline=deadline)
+    async def database(self, redis_timeout: float = 1.0) -> AsyncIterator[Database]:
+        async with connected(self.redis_url, connect_timeout=redis_timeout) as client:
+            if self.repeats_commands:
+                _repeat_commands(client)
+            yield Database(client, self.prefix, timeout=redis_timeout)
 
-    async def kill(self, stores: StorageBackend) -> None:
-        """As by kill -9: it says nothing more to anybody, and hands nothing over."""
-        self.lines[id(stores)].dead = True
-        await _cancel(self.lines[id(stores)])
+    async def kill(self, storage: StorageBackend) -> None:
+        """As `kill -9` of its gateway: it sends nothing more and releases nothing."""
+        transport = self.transports[id(storage)]
+        transport.is_dead = True
+        await transport.stop_background()
 
     def _new_call_id(self) -> str:
-        self.calls += 1
-        return f"outbound-{self.calls:010}"
+        self.call_ids += 1
+        return f"outbound-{self.call_ids:010}"
 
 
-async def _cancel(line: Line) -> None:
-    for task in line.beside:
-        task.cancel()
-    await asyncio.gather(*line.beside, return_exceptions=True)
+def _repeat_commands(client: Client) -> None:
+    """All but reads of the outbox: entries whose reply is lost are claimed much later."""
+    execute = client.execute_command
 
+    async def execute_twice(*command: Any) -> Any:
+        if command[0] not in ("XREADGROUP", "XAUTOCLAIM"):
+            await execute(*command)
+        return await execute(*command)
 
-def _ask_twice(client: Client) -> None:
-    """But for reads of the outbox: an answer of theirs that is lost is found again much later."""
-    ask = client.execute_command
-
-    async def twice(*words: Any) -> Any:
-        if words[0] not in ("XREADGROUP", "XAUTOCLAIM"):
-            await ask(*words)
-        return await ask(*words)
-
-    client.execute_command = twice  # type: ignore[method-assign]
+    client.execute_command = execute_twice  # type: ignore[method-assign]  # that is its purpose
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses of seconds would make these tests wait for nothing."""
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "LONGEST_BACKOFF", 0.02)
-    monkeypatch.setattr(redis_feed, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(redis_feed, "POLL_INTERVAL", 0.02)
 
 
 @pytest.fixture(scope="session")
-def redis() -> Iterator[str]:
+def redis_url() -> Iterator[str]:
     """The URL of a real Redis."""
     with redis_server() as address:
         yield f"redis://{address}/0"
@@ -220,25 +224,28 @@ def receivers() -> Receivers:
     return Receivers()
 
 
-@pytest.fixture(params=["memory", "redis", "redis, each request repeated"])
-def opener(request: pytest.FixtureRequest, receivers: Receivers) -> Opener:
+@pytest.fixture(params=["memory", "redis", "redis, each command repeated"])
+def opener(request: pytest.FixtureRequest, receivers: Receivers) -> StorageOpener:
     if request.param == "memory":
-        return Opener("", receivers)
-    return Opener(request.getfixturevalue("redis"), receivers, twice="repeated" in request.param)
+        return StorageOpener("", receivers)
+    url = request.getfixturevalue("redis_url")
+    return StorageOpener(url, receivers, repeats_commands="repeated" in request.param)
 
 
 @pytest.fixture
-def shared(redis: str, receivers: Receivers) -> Opener:
-    """Opens stores that share one Redis."""
-    return Opener(redis, receivers)
+def shared(redis_url: str, receivers: Receivers) -> StorageOpener:
+    """Opens storage that several gateways share."""
+    return StorageOpener(redis_url, receivers)
 
 
 @pytest.fixture
-async def stores(opener: Opener) -> AsyncIterator[StorageBackend]:
+async def storage(opener: StorageOpener) -> AsyncIterator[StorageBackend]:
     async with opener.opened() as opened:
         yield opened
 
 
-def repeats(ids: list[str]) -> dict[str, int]:
-    """What came more than once."""
-    return {event_id: number for event_id, number in Counter(ids).items() if number > 1}
+@pytest.fixture
+async def database(shared: StorageOpener) -> AsyncIterator[Database]:
+    """The Redis behind `shared`, for a look at what is stored."""
+    async with shared.database() as opened:
+        yield opened

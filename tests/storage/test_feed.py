@@ -1,4 +1,4 @@
-"""What every feed of live events must do."""
+"""What every live feed must do."""
 
 import asyncio
 import json
@@ -6,53 +6,53 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from gateway.storage.backend import StorageBackend
 from gateway.storage.feed import Feed, FeedEntry
 from gateway.storage.memory import feed as memory_feed
 from gateway.storage.registry import CallRegistry
-from gateway.storage.stores import StorageBackend
-from tests.storage.conftest import Opener, call, live_through
+from tests.storage.conftest import Receivers, StorageOpener, call, complete_call
 
 
-def said(news: FeedEntry) -> tuple[str, str]:
-    content = json.loads(news.text)
-    return content["call"]["call_id"], content["event"]
+def content(entry: FeedEntry) -> tuple[str, str]:
+    """The entry's call id and event."""
+    decoded = json.loads(entry.text)
+    return decoded["call"]["call_id"], decoded["event"]
 
 
-async def some(listening: AsyncIterator[FeedEntry], number: int) -> list[FeedEntry]:
+async def take(entries: AsyncIterator[FeedEntry], number: int) -> list[FeedEntry]:
     async with asyncio.timeout(10):
-        return [await anext(listening) for _ in range(number)]
+        return [await anext(entries) for _ in range(number)]
 
 
-async def first_heard(feed: Feed, happens: Callable[[int], object]) -> FeedEntry:
-    """The first that a listener hears who did not hear of anything before."""
-    first = asyncio.ensure_future(anext(aiter(feed.listen(""))))
+async def first_entry(feed: Feed, make_change: Callable[[int], object]) -> FeedEntry:
+    """The first entry that a new listener gets, with changes made until it gets one."""
+    entry = asyncio.ensure_future(anext(aiter(feed.listen(""))))
     async with asyncio.timeout(10):
         number = 1000
-        while not first.done():
-            await happens(number)  # type: ignore[misc]
+        while not entry.done():
+            await make_change(number)  # type: ignore[misc]  # it is a coroutine function
             number += 1
             await asyncio.sleep(0.02)
-    return first.result()
+    return entry.result()
 
 
-async def mark(registry: CallRegistry, feed: Feed) -> str:
-    """The id of what happened last."""
-    heard = await first_heard(feed, lambda number: registry.add(call(number)))
-    last = heard.id
-    listening = aiter(feed.listen(last))
+async def last_entry_id(registry: CallRegistry, feed: Feed) -> str:
+    """The id of the feed's last entry; there are some before it."""
+    first = await first_entry(feed, lambda number: registry.add(call(number)))
     await registry.add(call(9999))
-    async for news in listening:
-        last = news.id
-        if said(news)[0] == "call-9999":
-            break
-    return last
+    entry = first
+    async with asyncio.timeout(10):
+        async for entry in feed.listen(first.id):
+            if content(entry)[0] == "call-9999":
+                break
+    return entry.id
 
 
-async def test_what_happens_is_heard_in_order(stores: StorageBackend) -> None:
-    since = await mark(stores.registry, stores.feed)
-    await live_through(stores.registry, 1)
-    heard = await some(aiter(stores.feed.listen(since)), 4)
-    assert [said(news) for news in heard] == [
+async def test_changes_of_a_call_are_published_in_order(storage: StorageBackend) -> None:
+    last_id = await last_entry_id(storage.registry, storage.feed)
+    await complete_call(storage.registry, 1)
+    entries = await take(aiter(storage.feed.listen(last_id)), 4)
+    assert [content(entry) for entry in entries] == [
         ("call-0001", "call_registered"),
         ("call-0001", "call_ongoing"),
         ("call-0001", "call_ended"),
@@ -60,51 +60,65 @@ async def test_what_happens_is_heard_in_order(stores: StorageBackend) -> None:
     ]
 
 
-async def test_several_hear_the_same(stores: StorageBackend) -> None:
-    since = await mark(stores.registry, stores.feed)
-    listeners = [aiter(stores.feed.listen(since)) for _ in range(3)]
-    waiting = [asyncio.ensure_future(some(each, 4)) for each in listeners]
-    await live_through(stores.registry, 1)
-    first, *others = await asyncio.gather(*waiting)
+async def test_all_listeners_get_the_same_entries(storage: StorageBackend) -> None:
+    last_id = await last_entry_id(storage.registry, storage.feed)
+    listeners = [aiter(storage.feed.listen(last_id)) for _ in range(3)]
+    taken = [asyncio.ensure_future(take(listener, 4)) for listener in listeners]
+    await complete_call(storage.registry, 1)
+    first, *others = await asyncio.gather(*taken)
     assert others == [first, first]
 
 
-async def test_what_was_missed_for_a_moment_is_made_up_for(stores: StorageBackend) -> None:
-    since = await mark(stores.registry, stores.feed)
-    await live_through(stores.registry, 1)
-    before = await some(aiter(stores.feed.listen(since)), 2)
-    again = await some(aiter(stores.feed.listen(before[1].id)), 2)
-    assert [said(news)[1] for news in again] == ["call_ended", "call_analyzed"]
+async def test_a_listener_that_reconnects_gets_what_it_missed(storage: StorageBackend) -> None:
+    last_id = await last_entry_id(storage.registry, storage.feed)
+    await complete_call(storage.registry, 1)
+    entries = await take(aiter(storage.feed.listen(last_id)), 2)
+    replayed = await take(aiter(storage.feed.listen(entries[1].id)), 2)
+    assert [content(entry)[1] for entry in replayed] == ["call_ended", "call_analyzed"]
 
 
 @pytest.mark.parametrize(
-    "stale", ["1-1", "x", "1", "-", "99999999999999999999999-1", "-1-1", "1-18446744073709551616"]
+    "unknown_id",
+    [
+        "1-1",
+        "x",
+        "1",
+        "-",
+        "99999999999999999999999-1",
+        "-1-1",
+        "1-18446744073709551616",
+        "1700000000000-" + "9" * 5000,
+    ],
 )
-async def test_whoever_missed_more_is_told_so(stores: StorageBackend, stale: str) -> None:
-    await mark(stores.registry, stores.feed)
-    listening = aiter(stores.feed.listen(stale))
-    (missed,) = await some(listening, 1)
-    assert missed.text == ""
-    await stores.registry.add(call(1))
-    (news,) = await some(listening, 1)
-    assert said(news) == ("call-0001", "call_registered")
-    assert await some(aiter(stores.feed.listen(missed.id)), 1) == [news]
+async def test_a_listener_with_an_unknown_id_is_told_that_entries_are_missing(
+    storage: StorageBackend, unknown_id: str
+) -> None:
+    await last_entry_id(storage.registry, storage.feed)
+    listener = aiter(storage.feed.listen(unknown_id))
+    (missing,) = await take(listener, 1)
+    assert missing.text == ""
+    await storage.registry.add(call(1))
+    (entry,) = await take(listener, 1)
+    assert content(entry) == ("call-0001", "call_registered")
+    assert await take(aiter(storage.feed.listen(missing.id)), 1) == [entry]
 
 
-async def test_a_change_that_nobody_would_see_is_no_news(stores: StorageBackend) -> None:
-    since = await mark(stores.registry, stores.feed)
-    await live_through(stores.registry, 1)
-    await stores.registry.prune(10**15)
-    await stores.registry.add(call(2))
-    heard = await some(aiter(stores.feed.listen(since)), 5)
-    assert all(news.text for news in heard)
+async def test_changes_that_no_client_would_see_are_not_published(storage: StorageBackend) -> None:
+    last_id = await last_entry_id(storage.registry, storage.feed)
+    await complete_call(storage.registry, 1)
+    await storage.registry.prune(10**15)
+    await storage.registry.add(call(2))
+    entries = await take(aiter(storage.feed.listen(last_id)), 5)
+    assert all(entry.text for entry in entries)
 
 
-async def test_memory_keeps_a_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_feed, "KEPT", 3)
-    async with Opener("", receivers=None).opened() as stores:  # type: ignore[arg-type]
-        since = await mark(stores.registry, stores.feed)
+async def test_memory_stores_a_bounded_number_of_entries(
+    monkeypatch: pytest.MonkeyPatch, receivers: Receivers
+) -> None:
+    monkeypatch.setattr(memory_feed, "MAX_ENTRIES", 3)
+    async with StorageOpener("", receivers).opened() as storage:
+        last_id = await last_entry_id(storage.registry, storage.feed)
         for number in range(1, 6):
-            await stores.registry.add(call(number))
-        missed, *rest = await some(aiter(stores.feed.listen(since)), 1)
-        assert (missed.text, rest) == ("", [])
+            await storage.registry.add(call(number))
+        (missing,) = await take(aiter(storage.feed.listen(last_id)), 1)
+        assert missing.text == ""

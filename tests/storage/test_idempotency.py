@@ -1,4 +1,4 @@
-"""What every memory of idempotency keys must do."""
+"""What every idempotency store must do."""
 
 import asyncio
 from dataclasses import dataclass, field, replace
@@ -8,135 +8,163 @@ import pytest
 from gateway.calls.call import Call, Direction, SipOutcome
 from gateway.config.settings import OutboundSettings
 from gateway.errors import ApiError, ErrorCode, GatewayError, LiveKitRefused, LiveKitUnreachable
-from gateway.storage.stores import StorageBackend
-from tests.storage.conftest import CONFIG, Opener, call
+from gateway.storage.backend import StorageBackend
+from tests.storage.conftest import CONFIG, StorageOpener, call
 
 
 @dataclass
-class Maker:
-    """Makes calls, each as `outcomes` say, then without a fault; only once `ready`."""
+class Creator:
+    """Creates calls: raises `errors` first, and waits for `ready` if there is one."""
 
-    outcomes: list[GatewayError] = field(default_factory=list)
-    made: list[str] = field(default_factory=list)
+    errors: list[GatewayError] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
     ready: asyncio.Event | None = None
 
-    async def make(self, call_id: str) -> Call:
-        self.made.append(call_id)
+    async def create(self, call_id: str) -> Call:
+        self.created.append(call_id)
         if self.ready:
             await self.ready.wait()
-        if self.outcomes:
-            raise self.outcomes.pop(0)
-        return call(1, call_id=call_id, direction=Direction.OUTBOUND, jambonz={}, metadata={"a": 1})
+        if self.errors:
+            raise self.errors.pop(0)
+        metadata = {"a": 1}
+        return call(1, call_id=call_id, direction=Direction.OUTBOUND, jambonz={}, metadata=metadata)
+
+    async def has_begun(self) -> asyncio.Event:
+        """Wait for the first call; its `ready`."""
+        async with asyncio.timeout(10):
+            while not self.created:
+                await asyncio.sleep(0.01)
+        assert self.ready
+        return self.ready
 
 
-async def test_one_call_for_one_key_also_at_once(opener: Opener) -> None:
-    maker = Maker(ready=asyncio.Event())
+async def test_concurrent_requests_with_one_key_get_one_call(opener: StorageOpener) -> None:
+    creator = Creator(ready=asyncio.Event())
     async with opener.opened() as one, opener.opened() as other:
-        gateways = (one, other if opener.redis else one)
-        runs = [
-            asyncio.ensure_future(gateways[number % 2].idempotency.run("key", "print", maker.make))
+        gateways = (one, other if opener.redis_url else one)
+        requests = [
+            asyncio.ensure_future(
+                gateways[number % 2].idempotency.run("key", "print", creator.create)
+            )
             for number in range(6)
         ]
-        async with asyncio.timeout(10):
-            while not maker.made:
-                await asyncio.sleep(0.01)
-        assert maker.ready
-        maker.ready.set()
-        outcomes = await asyncio.gather(*runs)
-        assert maker.made == [outcomes[0].call_id]
-        assert all(outcome == outcomes[0] for outcome in outcomes)
-        assert await gateways[1].idempotency.run("key", "print", maker.make) == outcomes[0]
-        assert len(maker.made) == 1
+        (await creator.has_begun()).set()
+        calls = await asyncio.gather(*requests)
+        assert creator.created == [calls[0].call_id]
+        assert all(created == calls[0] for created in calls)
+        assert await gateways[1].idempotency.run("key", "print", creator.create) == calls[0]
+        assert len(creator.created) == 1
 
 
-async def test_another_key_is_another_call_and_no_key_is_none(stores: StorageBackend) -> None:
-    maker = Maker()
+async def test_each_key_and_each_request_without_a_key_creates_a_call(
+    storage: StorageBackend,
+) -> None:
+    creator = Creator()
     for key in ("a", "b", "", ""):
-        await stores.idempotency.run(key, "print", maker.make)
-    assert len(set(maker.made)) == 4
+        await storage.idempotency.run(key, "print", creator.create)
+    assert len(set(creator.created)) == 4
 
 
-async def test_a_key_with_another_body_is_refused(stores: StorageBackend) -> None:
-    maker = Maker(ready=asyncio.Event())
-    first = asyncio.ensure_future(stores.idempotency.run("key", "print", maker.make))
-    async with asyncio.timeout(10):
-        while not maker.made:
-            await asyncio.sleep(0.01)
-    with pytest.raises(ApiError) as under_way:
-        await stores.idempotency.run("key", "another", maker.make)
-    assert maker.ready
-    maker.ready.set()
+async def test_a_key_with_another_body_is_rejected(storage: StorageBackend) -> None:
+    creator = Creator(ready=asyncio.Event())
+    first = asyncio.ensure_future(storage.idempotency.run("key", "print", creator.create))
+    ready = await creator.has_begun()
+    with pytest.raises(ApiError) as before_it_is_created:
+        await storage.idempotency.run("key", "another", creator.create)
+    ready.set()
     await first
     with pytest.raises(ApiError) as afterwards:
-        await stores.idempotency.run("key", "another", maker.make)
-    assert {each.value.code for each in (under_way, afterwards)} == {"idempotency_key_reused"}
-    assert len(maker.made) == 1
+        await storage.idempotency.run("key", "another", creator.create)
+    for error in (before_it_is_created, afterwards):
+        assert error.value.code == "idempotency_key_reused"
+    assert len(creator.created) == 1
 
 
-async def test_a_refusal_is_remembered_as_it_was(stores: StorageBackend) -> None:
+async def test_a_rejection_is_repeated_as_it_was(storage: StorageBackend) -> None:
     details = {"callback_url": ["It leads into a private network."]}
-    maker = Maker([ApiError(ErrorCode.INVALID, "cannot use: callback_url", details)])
+    creator = Creator([ApiError(ErrorCode.INVALID, "cannot use: callback_url", details)])
     for _ in range(2):
-        with pytest.raises(ApiError) as refused:
-            await stores.idempotency.run("key", "print", maker.make)
-        error = refused.value
+        with pytest.raises(ApiError) as rejected:
+            await storage.idempotency.run("key", "print", creator.create)
+        error = rejected.value
         assert (error.status, error.code, error.details) == (422, "invalid", details)
         assert error.message == "cannot use: callback_url"
-    assert len(maker.made) == 1
+    assert len(creator.created) == 1
 
 
-async def test_what_the_carrier_said_is_remembered(stores: StorageBackend) -> None:
+async def test_the_carriers_response_is_repeated(storage: StorageBackend) -> None:
     meta = {"sip_status_code": "403", "sip_status": "Forbidden auth ID"}
-    maker = Maker([LiveKitRefused("permission_denied", "no", status=403, meta=meta)])
+    creator = Creator([LiveKitRefused("permission_denied", "no", status=403, meta=meta)])
     for _ in range(2):
         with pytest.raises(LiveKitRefused) as refused:
-            await stores.idempotency.run("key", "print", maker.make)
+            await storage.idempotency.run("key", "print", creator.create)
         assert refused.value.sip == SipOutcome(403, "Forbidden auth ID")
         assert refused.value.reason == "403 Forbidden auth ID"
         assert (refused.value.code, refused.value.status) == ("permission_denied", 403)
-    assert len(maker.made) == 1
+    assert len(creator.created) == 1
+
+
+async def test_the_traceback_of_a_repeated_error_does_not_grow(storage: StorageBackend) -> None:
+    creator = Creator([ApiError(ErrorCode.INVALID, "cannot use: callback_url")])
+    depths = []
+    for _ in range(4):
+        with pytest.raises(ApiError) as rejected:
+            await storage.idempotency.run("key", "print", creator.create)
+        depths.append(len(rejected.traceback))
+    assert depths[1] == depths[-1]
 
 
 @pytest.mark.parametrize(
-    "fault",
+    "error",
     [
         ApiError(ErrorCode.NO_AGENT, "no worker took the job"),
         ApiError(ErrorCode.TOO_MANY_CALLS, "that is the limit", retry_after=5),
         LiveKitUnreachable("no answer"),
     ],
 )
-async def test_a_fault_that_may_pass_is_forgotten(
-    stores: StorageBackend, fault: GatewayError
+async def test_a_transient_error_is_forgotten(storage: StorageBackend, error: GatewayError) -> None:
+    creator = Creator([error])
+    with pytest.raises(type(error)):
+        await storage.idempotency.run("key", "print", creator.create)
+    created = await storage.idempotency.run("key", "print", creator.create)
+    assert len(set(creator.created)) == 2
+    assert created.call_id == creator.created[1]
+    assert await storage.idempotency.run("key", "print", creator.create) == created
+
+
+async def test_a_transient_error_is_forgotten_though_the_client_has_gone(
+    storage: StorageBackend,
 ) -> None:
-    maker = Maker([fault])
-    with pytest.raises(type(fault)):
-        await stores.idempotency.run("key", "print", maker.make)
-    outcome = await stores.idempotency.run("key", "print", maker.make)
-    assert len(set(maker.made)) == 2
-    assert outcome.call_id == maker.made[1]
-    assert await stores.idempotency.run("key", "print", maker.make) == outcome
-
-
-async def test_keys_are_forgotten_in_time(opener: Opener) -> None:
-    maker = Maker()
-    config = replace(CONFIG, outbound=OutboundSettings(idempotency_ttl=0.2))
-    async with opener.opened(config) as stores, asyncio.timeout(10):
-        while len(maker.made) < 2:
-            await stores.idempotency.run("key", "print", maker.make)
-            await asyncio.sleep(0.01)
-            opener.now += 10
-        assert len(set(maker.made)) == 2
-
-
-async def test_a_call_is_made_to_its_end_though_nobody_waits(stores: StorageBackend) -> None:
-    maker = Maker(ready=asyncio.Event())
-    first = asyncio.ensure_future(stores.idempotency.run("key", "print", maker.make))
-    async with asyncio.timeout(10):
-        while not maker.made:
-            await asyncio.sleep(0.01)
+    creator = Creator([LiveKitUnreachable("no answer")], ready=asyncio.Event())
+    first = asyncio.ensure_future(storage.idempotency.run("key", "print", creator.create))
+    ready = await creator.has_begun()
     first.cancel()
     await asyncio.wait({first})
-    assert maker.ready
-    maker.ready.set()
-    outcome = await stores.idempotency.run("key", "print", maker.make)
-    assert maker.made == [outcome.call_id]
+    ready.set()
+    await asyncio.sleep(0.1)
+    created = await storage.idempotency.run("key", "print", creator.create)
+    assert creator.created[1:] == [created.call_id]
+
+
+async def test_keys_expire(opener: StorageOpener) -> None:
+    creator = Creator()
+    config = replace(CONFIG, outbound=OutboundSettings(idempotency_ttl=0.2))
+    async with opener.opened(config) as storage, asyncio.timeout(10):
+        while len(creator.created) < 2:
+            await storage.idempotency.run("key", "print", creator.create)
+            await asyncio.sleep(0.01)
+            opener.now += 10
+        assert len(set(creator.created)) == 2
+
+
+async def test_a_call_is_created_to_its_end_though_the_client_has_gone(
+    storage: StorageBackend,
+) -> None:
+    creator = Creator(ready=asyncio.Event())
+    first = asyncio.ensure_future(storage.idempotency.run("key", "print", creator.create))
+    ready = await creator.has_begun()
+    first.cancel()
+    await asyncio.wait({first})
+    ready.set()
+    created = await storage.idempotency.run("key", "print", creator.create)
+    assert creator.created == [created.call_id]

@@ -1,4 +1,4 @@
-"""What every outbox must do; what it takes from answers is in tests/web/test_callbacks.py too."""
+"""What every outbox must do; tests/callbacks has what receivers get over HTTP."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -8,171 +8,183 @@ import pytest
 
 from gateway.callbacks.delivery import Delivery
 from gateway.config.settings import CallbackSettings, Config
-from gateway.storage.stores import StorageBackend
+from gateway.storage.backend import StorageBackend
 from tests.storage.conftest import (
     CONFIG,
+    EVENTS,
     HOOK,
     START,
-    STORY,
-    Opener,
     Receivers,
-    live_through,
-    repeats,
-    story_of,
+    StorageOpener,
+    complete_call,
+    event_ids,
+    repeated,
 )
 
-OTHER = "https://two.example.com/hook"
+OTHER_HOOK = "https://two.example.com/hook"
 
 
-def told(*urls: str, max_pending: int = 1000) -> Config:
+def with_receivers(*urls: str, max_pending: int = 1000) -> Config:
     settings = CallbackSettings(urls=urls, give_up_after=60, max_pending=max_pending)
     return replace(CONFIG, callbacks=settings)
 
 
-async def until(
-    stores: StorageBackend, call_id: str, holds: Callable[[Sequence[Delivery]], bool]
+async def wait_until(
+    storage: StorageBackend, call_id: str, condition: Callable[[Sequence[Delivery]], bool]
 ) -> Sequence[Delivery]:
-    """The call's deliveries, once that `holds` of them."""
+    """The call's deliveries, once they satisfy `condition`."""
     async with asyncio.timeout(20):
-        while not holds(found := await stores.outbox.of(call_id)):
+        while not condition(deliveries := await storage.outbox.of(call_id)):
             await asyncio.sleep(0.01)
-    return found
+    return deliveries
 
 
-def settled(found: Sequence[Delivery]) -> bool:
-    return not any(each.is_pending for each in found)
+def none_pending(deliveries: Sequence[Delivery]) -> bool:
+    return not any(delivery.is_pending for delivery in deliveries)
 
 
-async def test_each_url_hears_a_call_in_its_order(opener: Opener, receivers: Receivers) -> None:
-    async with opener.opened(told(HOOK, OTHER)) as stores:
-        await asyncio.gather(*(live_through(stores.registry, number) for number in range(20)))
-        for url in (HOOK, OTHER):
-            heard = await receivers.heard_of(60, url)
-            assert not repeats(heard)
+async def test_each_url_receives_the_callbacks_of_a_call_in_order(
+    opener: StorageOpener, receivers: Receivers
+) -> None:
+    async with opener.opened(with_receivers(HOOK, OTHER_HOOK)) as storage:
+        await asyncio.gather(*(complete_call(storage.registry, number) for number in range(20)))
+        for url in (HOOK, OTHER_HOOK):
+            received = await receivers.event_ids(60, url)
+            assert not repeated(received)
             for number in range(20):
-                of_call = [each for each in heard if f"call-{number:04}_" in each]
-                assert of_call == story_of(number)
+                of_call = [event_id for event_id in received if f"call-{number:04}_" in event_id]
+                assert of_call == event_ids(number)
 
 
-async def test_a_dead_receiver_holds_up_nobody_else(opener: Opener, receivers: Receivers) -> None:
-    async with opener.opened(told(HOOK, OTHER)) as stores:
-        alive = receivers.hang(OTHER)
+async def test_a_receiver_that_does_not_respond_delays_no_other(
+    opener: StorageOpener, receivers: Receivers
+) -> None:
+    async with opener.opened(with_receivers(HOOK, OTHER_HOOK)) as storage:
+        unblocked = receivers.block(OTHER_HOOK)
         for number in (1, 2):
-            await live_through(stores.registry, number)
-        assert sorted(await receivers.heard_of(6)) == sorted(story_of(1, 2))
-        waiting = await stores.outbox.of("call-0001")
-        assert {each.url for each in waiting if each.is_pending} == {OTHER}
-        alive.set()
-        heard = await receivers.heard_of(6, OTHER)
-        assert [each for each in heard if "0001" in each] == story_of(1)
+            await complete_call(storage.registry, number)
+        assert sorted(await receivers.event_ids(6)) == sorted(event_ids(1, 2))
+        deliveries = await storage.outbox.of("call-0001")
+        assert {item.url for item in deliveries if item.is_pending} == {OTHER_HOOK}
+        unblocked.set()
+        received = await receivers.event_ids(6, OTHER_HOOK)
+        assert [event_id for event_id in received if "0001" in event_id] == event_ids(1)
 
 
-async def test_repeated_until_it_is_taken(stores: StorageBackend, receivers: Receivers) -> None:
-    receivers.answers.extend([503, None, 404])
-    await live_through(stores.registry, 1)
-    heard = await receivers.heard_of(6)
-    assert heard == [story_of(1)[0]] * 3 + story_of(1)
-    found = await until(stores, "call-0001", settled)
-    assert [(each.attempts, each.status) for each in found] == [
+async def test_a_delivery_is_repeated_until_it_is_accepted(
+    storage: StorageBackend, receivers: Receivers
+) -> None:
+    receivers.statuses.extend([503, None, 404])
+    await complete_call(storage.registry, 1)
+    received = await receivers.event_ids(6)
+    assert received == [event_ids(1)[0]] * 3 + event_ids(1)
+    deliveries = await wait_until(storage, "call-0001", none_pending)
+    assert [(delivery.attempts, delivery.status) for delivery in deliveries] == [
         (4, "delivered"),
         (1, "delivered"),
         (1, "delivered"),
     ]
 
 
-async def test_given_up_in_the_end_and_the_next_goes_on(
-    opener: Opener, receivers: Receivers
+async def test_the_next_delivery_follows_one_that_has_failed(
+    opener: StorageOpener, receivers: Receivers
 ) -> None:
-    async with opener.opened() as stores:
-        receivers.answers.extend([500] * 3)
-        await live_through(stores.registry, 1)
-        await receivers.heard_of(2)
-        receivers.answers.extend([500] * 10_000)
+    async with opener.opened() as storage:
+        receivers.statuses.extend([500] * 3)
+        await complete_call(storage.registry, 1)
+        await receivers.event_ids(2)
+        receivers.statuses.extend([500] * 10_000)
         opener.now += 60_000
-        await until(stores, "call-0001", lambda found: found[0].status == "failed")
-        receivers.answers.clear()
-        found = await until(stores, "call-0001", settled)
-        assert found[0].status == "failed"
-        assert found[0].last_error == "answered 500"
+        await wait_until(storage, "call-0001", lambda found: found[0].status == "failed")
+        receivers.statuses.clear()
+        deliveries = await wait_until(storage, "call-0001", none_pending)
+        assert deliveries[0].status == "failed"
+        assert deliveries[0].last_error == "answered 500"
 
 
-async def test_deliveries_are_listed_in_their_order(opener: Opener, receivers: Receivers) -> None:
-    async with opener.opened() as stores:
-        receivers.hang()
-        await live_through(stores.registry, 1)
-        found = await stores.outbox.of("call-0001")
-        assert [each.event for each in found] == STORY
-        assert [each.event_id for each in found] == story_of(1)
-        assert {each.created_at for each in found} == {START}
-        assert await stores.outbox.of("call-unknown") == []
-
-
-async def test_a_delivery_is_retried_when_asked_to(
-    stores: StorageBackend, receivers: Receivers
+async def test_deliveries_are_listed_in_the_order_of_their_events(
+    opener: StorageOpener, receivers: Receivers
 ) -> None:
-    receivers.answers.extend([410, 410, 410])
-    await live_through(stores.registry, 1)
-    failed = await until(stores, "call-0001", settled)
-    assert [each.status for each in failed] == ["failed"] * 3
-    retried = await stores.outbox.retry("call-0001", failed[1].delivery_id)
+    async with opener.opened() as storage:
+        receivers.block()
+        await complete_call(storage.registry, 1)
+        deliveries = await storage.outbox.of("call-0001")
+        assert [delivery.event for delivery in deliveries] == EVENTS
+        assert [delivery.event_id for delivery in deliveries] == event_ids(1)
+        assert {delivery.created_at for delivery in deliveries} == {START}
+        assert await storage.outbox.of("call-unknown") == []
+
+
+async def test_a_failed_delivery_is_retried_on_request(
+    storage: StorageBackend, receivers: Receivers
+) -> None:
+    receivers.statuses.extend([410, 410, 410])
+    await complete_call(storage.registry, 1)
+    failed = await wait_until(storage, "call-0001", none_pending)
+    assert [delivery.status for delivery in failed] == ["failed"] * 3
+    retried = await storage.outbox.retry("call-0001", failed[1].delivery_id)
     assert retried
     assert retried.delivery_id == failed[1].delivery_id
-    assert await receivers.heard_of(4) == [*story_of(1), story_of(1)[1]]
-    found = await until(stores, "call-0001", settled)
-    assert [each.status for each in found] == ["failed", "delivered", "failed"]
-    assert found[1].attempts == 2
-    assert await stores.outbox.retry("call-0001", "dlv_unknown") is None
-    assert await stores.outbox.retry("call-unknown", failed[1].delivery_id) is None
+    assert await receivers.event_ids(4) == [*event_ids(1), event_ids(1)[1]]
+    deliveries = await wait_until(storage, "call-0001", none_pending)
+    assert [delivery.status for delivery in deliveries] == ["failed", "delivered", "failed"]
+    assert deliveries[1].attempts == 2
+    assert await storage.outbox.retry("call-0001", "dlv_unknown") is None
+    assert await storage.outbox.retry("call-unknown", failed[1].delivery_id) is None
 
 
-async def test_what_waits_is_not_sent_twice_by_a_retry(
-    stores: StorageBackend, receivers: Receivers
+async def test_a_retry_of_a_pending_delivery_does_not_send_it_twice(
+    storage: StorageBackend, receivers: Receivers
 ) -> None:
-    alive = receivers.hang()
-    await live_through(stores.registry, 1)
-    waiting = await stores.outbox.of("call-0001")
-    assert await stores.outbox.retry("call-0001", waiting[2].delivery_id)
-    alive.set()
-    assert await receivers.heard_of(3) == story_of(1)
-    await until(stores, "call-0001", settled)
-    assert receivers.heard == receivers.asked
-    assert len(receivers.heard) == 3
+    unblocked = receivers.block()
+    await complete_call(storage.registry, 1)
+    pending = await storage.outbox.of("call-0001")
+    assert await storage.outbox.retry("call-0001", pending[2].delivery_id)
+    unblocked.set()
+    assert await receivers.event_ids(3) == event_ids(1)
+    await wait_until(storage, "call-0001", none_pending)
+    assert receivers.responded == receivers.attempts
+    assert len(receivers.responded) == 3
 
 
-async def test_forgotten_with_the_call(opener: Opener, receivers: Receivers) -> None:
-    async with opener.opened() as stores:
-        await live_through(stores.registry, 1)
-        await until(stores, "call-0001", settled)
-        await stores.outbox.forget(await stores.registry.prune(START + 10**6))
-        assert await stores.outbox.of("call-0001") == []
+async def test_deliveries_are_dropped_with_their_call(opener: StorageOpener) -> None:
+    async with opener.opened() as storage:
+        await complete_call(storage.registry, 1)
+        await wait_until(storage, "call-0001", none_pending)
+        await storage.outbox.forget(await storage.registry.prune(START + 10**6))
+        assert await storage.outbox.of("call-0001") == []
 
 
-async def test_what_still_waits_outlives_its_call(opener: Opener, receivers: Receivers) -> None:
-    async with opener.opened(told(HOOK, OTHER)) as stores:
-        alive = receivers.hang()
-        await live_through(stores.registry, 1)
-        await receivers.heard_of(3, OTHER)
-        await stores.outbox.forget(await stores.registry.prune(START + 10**6))
-        assert await stores.registry.get("call-0001") is None
-        assert len(await stores.outbox.of("call-0001")) == 6
-        alive.set()
-        assert await receivers.heard_of(3) == story_of(1)
+async def test_a_pending_delivery_outlives_its_call(
+    opener: StorageOpener, receivers: Receivers
+) -> None:
+    async with opener.opened(with_receivers(HOOK, OTHER_HOOK)) as storage:
+        unblocked = receivers.block()
+        await complete_call(storage.registry, 1)
+        await receivers.event_ids(3, OTHER_HOOK)
+        await storage.outbox.forget(await storage.registry.prune(START + 10**6))
+        assert await storage.registry.get("call-0001") is None
+        assert len(await storage.outbox.of("call-0001")) == 6
+        unblocked.set()
+        assert await receivers.event_ids(3) == event_ids(1)
         async with asyncio.timeout(20):
-            while await stores.outbox.of("call-0001"):
-                await stores.outbox.forget([])
+            while await storage.outbox.of("call-0001"):
+                await storage.outbox.forget([])
                 await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("limit", [1, 2])
-async def test_a_bounded_number_waits(opener: Opener, receivers: Receivers, limit: int) -> None:
-    async with opener.opened(told(HOOK, max_pending=limit)) as stores:
-        alive = receivers.hang()
-        await live_through(stores.registry, 1)
-        assert len(await stores.outbox.of("call-0001")) == limit
-        alive.set()
-        await until(stores, "call-0001", settled)
-        await live_through(stores.registry, 2)  # there is room again, at first
-        first, *_ = await stores.outbox.of("call-0002")
-        assert first.event == STORY[0]
-        await until(stores, "call-0002", settled)
-        assert receivers.heard[limit] == (HOOK, story_of(2)[0])
+async def test_the_number_of_pending_deliveries_is_bounded(
+    opener: StorageOpener, receivers: Receivers, limit: int
+) -> None:
+    async with opener.opened(with_receivers(HOOK, max_pending=limit)) as storage:
+        unblocked = receivers.block()
+        await complete_call(storage.registry, 1)
+        assert len(await storage.outbox.of("call-0001")) == limit
+        unblocked.set()
+        await wait_until(storage, "call-0001", none_pending)
+        await complete_call(storage.registry, 2)  # its first delivery finds room again
+        first, *_ = await storage.outbox.of("call-0002")
+        assert first.event == EVENTS[0]
+        await wait_until(storage, "call-0002", none_pending)
+        assert receivers.responded[limit] == (HOOK, event_ids(2)[0])

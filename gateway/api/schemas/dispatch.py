@@ -5,18 +5,11 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates
 
+from gateway.callbacks.events import CallbackEvent
 from gateway.calls.destinations import Destination, parse_destination
 from gateway.livekit.metadata import GATEWAY_KEY
 from gateway.outbound.service import OutboundCallRequest
 
-#: What a callback may be about; see docs/n8n.md.
-CALLBACK_EVENTS = (
-    "call_started",
-    "transfer_started",
-    "transfer_ended",
-    "call_ended",
-    "call_analyzed",
-)
 #: The fields that the agent gets in its job metadata, beside the request's own `metadata`.
 AGENT_FIELDS = (
     "destination",
@@ -107,7 +100,7 @@ class DispatchSchema(Schema):
         load_default="", metadata=_about("receives the call's callbacks, besides callbacks.urls")
     )
     callback_events = fields.List(
-        fields.String(validate=validate.OneOf(CALLBACK_EVENTS)),
+        fields.String(validate=validate.OneOf(list(CallbackEvent))),
         load_default=list,
         metadata=_about("which callbacks callback_url receives; default: all"),
     )

@@ -1,1 +1,1 @@
-"""Everything in the memory of one gateway."""
+"""Storage in the memory of one gateway: nothing survives a restart."""

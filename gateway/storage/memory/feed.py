@@ -1,4 +1,4 @@
-"""The feed of one process: its last entries, for listeners that come back."""
+"""The live feed of one process: its last entries in a deque."""
 
 import asyncio
 from collections import deque
@@ -8,46 +8,48 @@ from itertools import islice
 from gateway.calls.call import Change
 from gateway.storage.feed import FeedEntry, event_of, feed_entry
 
-#: How many entries a listener can come back to.
-KEPT = 1_000
+#: How many entries can be replayed.
+MAX_ENTRIES = 1_000
 
 
 class MemoryFeed:
-    """The feed of one process. Ids are the moment it began and a number."""
+    """See Feed. An entry's id is `<started_at>-<number>`, so that a restart changes all ids."""
 
-    def __init__(self, began: int) -> None:
-        self._began = began
-        self._kept: deque[Callable[[], str]] = deque(maxlen=KEPT)
-        self._number = 0
-        self._more = asyncio.Event()
+    def __init__(self, started_at: int) -> None:
+        self._started_at = started_at
+        self._texts: deque[Callable[[], str]] = deque(maxlen=MAX_ENTRIES)
+        self._last_number = 0
+        self._published = asyncio.Event()
 
     def publish(self, change: Change) -> None:
-        """Written out only when somebody listens."""
-        if not event_of(change):
+        """Add an entry; its text is made when a client reads it."""
+        if event_of(change) is None:
             return
-        self._kept.append(lambda: feed_entry(change))
-        self._number += 1
-        self._more.set()
+        self._texts.append(lambda: feed_entry(change))
+        self._last_number += 1
+        self._published.set()
 
     async def listen(self, after: str) -> AsyncIterator[FeedEntry]:
-        number = self._number_of(after) if after else self._number
+        number = self._number_of(after) if after else self._last_number
         while True:
-            oldest = self._number - len(self._kept)
-            if number is None or number < oldest:
-                number = self._number
+            dropped = self._last_number - len(self._texts)
+            if number is None or number < dropped:
+                number = self._last_number
                 yield FeedEntry(self._id(number), "")
-            for text in list(islice(self._kept, number - oldest, None)):
+                continue
+            for text in list(islice(self._texts, number - dropped, None)):
                 number += 1
                 yield FeedEntry(self._id(number), text())
-            if number == self._number:
-                self._more.clear()
-                await self._more.wait()
+            if number == self._last_number:
+                self._published.clear()
+                await self._published.wait()
 
     def _id(self, number: int) -> str:
-        return f"{self._began}-{number}"
+        return f"{self._started_at}-{number}"
 
-    def _number_of(self, news_id: str) -> int | None:
-        began, _, number = news_id.partition("-")
-        if began != str(self._began) or not number.isdecimal() or int(number) > self._number:
+    def _number_of(self, entry_id: str) -> int | None:
+        """None for an id that this process has not given."""
+        started_at, _, number = entry_id.partition("-")
+        if started_at != str(self._started_at) or not number.isdecimal() or len(number) > 20:
             return None
-        return int(number)
+        return int(number) if int(number) <= self._last_number else None

@@ -1,27 +1,34 @@
-"""Idempotency keys of one process, with the outcome of each, or the making of it."""
+"""The idempotency keys of one process, each with the task that creates its call."""
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.aio import BackgroundTasks
 from gateway.calls.call import Call
 from gateway.errors import GatewayError
-from gateway.storage.idempotency import Create, is_transient, key_reused
+from gateway.storage.idempotency import (
+    Create,
+    Outcome,
+    call_or_raise,
+    is_transient,
+    key_reused,
+)
 
-#: Keys remembered at most; the oldest is forgotten first.
-LIMIT = 10_000
+#: How many keys are stored; beyond that the oldest is dropped.
+MAX_KEYS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     fingerprint: str
-    outcome: "asyncio.Future[Call]"
+    creation: asyncio.Task[Outcome]
     expires_at: int
 
 
 class MemoryIdempotencyStore:
-    """Outcomes by key, kept for `ttl` seconds. `clock` in ms since epoch."""
+    """See IdempotencyStore. Keys expire after `ttl` s; `clock` in ms since epoch."""
 
     def __init__(
         self, *, ttl: float, new_call_id: Callable[[], str], clock: Callable[[], int]
@@ -30,32 +37,35 @@ class MemoryIdempotencyStore:
         self._new_call_id = new_call_id
         self._clock = clock
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._tasks = BackgroundTasks()
 
     async def run(self, key: str, fingerprint: str, create: Create) -> Call:
         if not key:
             return await create(self._new_call_id())
-        self._forget_expired()
-        entry = self._entries.get(key)
-        if entry is None:
-            return await self._first(key, fingerprint, create)
+        self._drop_expired()
+        entry = self._entries.get(key) or self._start(key, fingerprint, create)
         if entry.fingerprint != fingerprint:
             raise key_reused()
-        return await asyncio.shield(entry.outcome)
+        return call_or_raise(await asyncio.shield(entry.creation))
 
-    async def _first(self, key: str, fingerprint: str, create: Create) -> Call:
-        task = asyncio.ensure_future(create(self._new_call_id()))
-        expires_at = self._clock() + self._ttl_ms
-        self._entries[key] = _Entry(fingerprint, task, expires_at)
-        if len(self._entries) > LIMIT:
+    def _start(self, key: str, fingerprint: str, create: Create) -> _Entry:
+        call_id = self._new_call_id()
+        creation = self._tasks.spawn(self._create(key, call_id, create), name=f"create {call_id}")
+        entry = _Entry(fingerprint, creation, self._clock() + self._ttl_ms)
+        self._entries[key] = entry
+        if len(self._entries) > MAX_KEYS:
             self._entries.popitem(last=False)
+        return entry
+
+    async def _create(self, key: str, call_id: str, create: Create) -> Outcome:
         try:
-            return await asyncio.shield(task)
+            return await create(call_id)
         except GatewayError as error:
             if is_transient(error):
                 self._entries.pop(key, None)
-            raise
+            return error
 
-    def _forget_expired(self) -> None:
+    def _drop_expired(self) -> None:
         now = self._clock()
         while self._entries:
             key, oldest = next(iter(self._entries.items()))

@@ -1,8 +1,8 @@
-"""Leader election where there is one gateway: it always leads."""
+"""Leader election of a single gateway: it is always the leader."""
 
 
 class SingleNode:
-    """There is only one gateway."""
+    """See LeaderLock."""
 
     async def acquire(self) -> bool:
         return True

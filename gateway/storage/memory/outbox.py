@@ -1,35 +1,35 @@
-"""The outbox of one process: a chain of deliveries a call and URL, each worked off by its task."""
+"""The outbox of one process: for each call and URL a chain of deliveries, worked off by a task."""
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
+from gateway.aio import BackgroundTasks
 from gateway.callbacks.delivery import Delivery
-from gateway.callbacks.delivery_loop import Deliverer, lost
+from gateway.callbacks.delivery_loop import Deliverer, log_lost
 from gateway.config.settings import CallbackSettings
 
 log = structlog.get_logger()
 
 
 class MemoryOutbox:
-    """A slow receiver delays nobody else. `clock` in ms since epoch."""
+    """See Outbox. A slow receiver delays no other one. `clock` in ms since epoch."""
 
     def __init__(
         self, settings: CallbackSettings, deliverer: Deliverer, clock: Callable[[], int]
     ) -> None:
         self._max_pending = settings.max_pending
-        self._courier = deliverer
+        self._deliverer = deliverer
         self._clock = clock
         self._deliveries: dict[str, list[Delivery]] = {}
         self._chains: dict[str, deque[Delivery]] = {}
         self._pending = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._leaving: set[str] = set()
+        self._tasks = BackgroundTasks()
+        self._to_forget: set[str] = set()
 
-    def post(self, deliveries: Iterable[Delivery]) -> None:
-        """Have them delivered, in this order; beyond `max_pending` they are dropped, and logged."""
+    def add(self, deliveries: Iterable[Delivery]) -> None:
+        """Deliver these, in order; beyond `max_pending` they are dropped, which is logged."""
         for delivery in deliveries:
             if self._pending >= self._max_pending:
                 log.error("callback.dropped", call_id=delivery.call_id, kind=delivery.event)
@@ -50,24 +50,20 @@ class MemoryOutbox:
         return None
 
     async def forget(self, call_ids: Iterable[str]) -> None:
-        self._leaving.update(call_ids)
-        for call_id in [call_id for call_id in self._leaving if self._is_settled(call_id)]:
-            self._leaving.discard(call_id)
+        self._to_forget.update(call_ids)
+        for call_id in [call_id for call_id in self._to_forget if not self._has_pending(call_id)]:
+            self._to_forget.discard(call_id)
             self._deliveries.pop(call_id, None)
 
     async def close(self, *, grace: float) -> None:
-        """What has not arrived by then is logged and lost."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Deliveries that are still pending after `grace` s are logged and lost."""
+        await self._tasks.close(grace=grace)
         for chain in self._chains.values():
             for delivery in chain:
-                lost(delivery)
+                log_lost(delivery)
 
-    def _is_settled(self, call_id: str) -> bool:
-        return not any(delivery.is_pending for delivery in self._deliveries.get(call_id, []))
+    def _has_pending(self, call_id: str) -> bool:
+        return any(delivery.is_pending for delivery in self._deliveries.get(call_id, []))
 
     def _enqueue(self, delivery: Delivery) -> None:
         self._pending += 1
@@ -76,23 +72,16 @@ class MemoryOutbox:
             chain.append(delivery)
             return
         self._chains[delivery.chain] = deque([delivery])
-        task = asyncio.create_task(self._run(delivery.chain), name=f"callbacks {delivery.chain}")
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
+        self._tasks.spawn(self._deliver(delivery.chain), name=f"callbacks {delivery.chain}")
 
-    async def _run(self, name: str) -> None:
-        chain = self._chains[name]
-        while chain:
-            await self._courier.deliver(chain[0], _kept_already)
-            chain.popleft()
+    async def _deliver(self, chain: str) -> None:
+        deliveries = self._chains[chain]
+        while deliveries:
+            await self._deliverer.deliver(deliveries[0], _save)
+            deliveries.popleft()
             self._pending -= 1
-        del self._chains[name]
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("callback.failed", task=task.get_name(), exc_info=error)
+        del self._chains[chain]
 
 
-async def _kept_already(_: Delivery) -> None:
-    """A delivery in memory is its own record."""
+async def _save(_: Delivery) -> None:
+    """Nothing to do: a delivery in memory is its own record."""

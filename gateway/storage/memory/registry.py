@@ -1,4 +1,4 @@
-"""The registry of one process: dictionaries, sorted keys, no awaits, hence no races."""
+"""The registry of one process: dictionaries and sorted lists. No method awaits, so none races."""
 
 from bisect import bisect_left, insort
 from collections import Counter, OrderedDict, deque
@@ -9,14 +9,15 @@ from gateway.calls.transitions import transition
 from gateway.config.settings import StorageSettings
 from gateway.storage.registry import Added, CallFilter, Page, Position
 
-#: Ids of events remembered to tell a repeated one; LiveKit repeats within seconds.
-REMEMBERED_EVENTS = 10_000
+#: How many ids of events are stored; LiveKit repeats a webhook within seconds.
+MAX_EVENT_IDS = 10_000
 
 
 class MemoryRegistry:
-    """Keeps active calls, and ended ones for `ended_ttl` seconds, at most `ended_max` of them.
+    """See CallRegistry. Ended calls expire after `ended_ttl` s, or beyond `ended_max` of them.
 
-    `deadline` says when a call is due; `on_change` hears of every change, at once.
+    `deadline` says when a call is due, from the call alone. `on_change` is called with each change
+    as it happens.
     """
 
     def __init__(
@@ -36,24 +37,23 @@ class MemoryRegistry:
         self._by_call_sid: dict[str, str] = {}
         self._all: list[Position] = []
         self._active: list[Position] = []
-        self._due: list[Position] = []
-        self._due_at: dict[str, int] = {}
+        self._due: list[Position] = []  # by deadline instead of start
         self._ended: deque[str] = deque()
-        self._count: Counter[Direction] = Counter()
-        self._happened: OrderedDict[str, None] = OrderedDict()
+        self._active_by_direction: Counter[Direction] = Counter()
+        self._event_ids: OrderedDict[str, None] = OrderedDict()
 
     async def add(self, call: Call) -> Added:
-        known = self._calls.get(call.call_id) or self._known(call.jambonz.get("call_sid"))
-        if known:
-            return Added(known, is_new=False, active=len(self._active))
+        stored = self._calls.get(call.call_id) or self._with_call_sid(call.jambonz.get("call_sid"))
+        if stored:
+            return Added(stored, is_new=False, active=len(self._active))
         if call_sid := call.jambonz.get("call_sid"):
             self._by_call_sid[call_sid] = call.call_id
         self._calls[call.call_id] = call
         position = _position(call)
         insort(self._all, position)
         insort(self._active, position)
-        self._count[call.direction] += 1
-        self._schedule(call)
+        self._active_by_direction[call.direction] += 1
+        self._reschedule(None, call)
         self._on_change(Change(None, call))
         return Added(call, is_new=True, active=len(self._active))
 
@@ -61,38 +61,38 @@ class MemoryRegistry:
         return self._calls.get(call_id)
 
     async def find_by_call_sid(self, call_sid: str) -> Call | None:
-        return self._known(call_sid)
+        return self._with_call_sid(call_sid)
 
     async def apply(self, call_id: str, event: Event) -> Change | None:
         before = self._calls.get(call_id)
         if before is None:
             return None
-        if event.id and self._is_repeat(event.id):
+        if event.id and self._is_repeated(event.id):
             return Change(before, before)
         after = self._calls[call_id] = transition(before, event)
         change = Change(before, after)
         if change.ended:
             _remove(self._active, _position(before))
             self._ended.append(call_id)
-            self._count[before.direction] -= 1
-        self._schedule(after)
+            self._active_by_direction[before.direction] -= 1
+        self._reschedule(before, after)
         self._on_change(change)
         return change
 
     async def page(self, call_filter: CallFilter, *, limit: int, after: Position | None) -> Page:
-        keys: Sequence[Position] = self._all if call_filter.wants_ended else self._active
-        first = bisect_left(keys, (call_filter.since, "")) if call_filter.since is not None else 0
-        index = bisect_left(keys, after) if after else len(keys)
-        found: list[Call] = []
-        while index > first:
-            index -= 1
-            call = self._calls[keys[index][1]]
+        index = self._all if call_filter.wants_ended else self._active
+        first = bisect_left(index, (call_filter.since, "")) if call_filter.since is not None else 0
+        position = bisect_left(index, after) if after else len(index)
+        matching: list[Call] = []
+        while position > first:
+            position -= 1
+            call = self._calls[index[position][1]]
             if not call_filter.matches(call):
                 continue
-            if len(found) == limit:
-                return Page(tuple(found), next=_position(found[-1]))
-            found.append(call)
-        return Page(tuple(found), next=None)
+            if len(matching) == limit:
+                return Page(tuple(matching), next=_position(matching[-1]))
+            matching.append(call)
+        return Page(tuple(matching), next=None)
 
     async def active(self) -> Sequence[Position]:
         return list(self._active)
@@ -105,54 +105,53 @@ class MemoryRegistry:
         return self._since
 
     async def count_active(self, direction: Direction | None = None) -> int:
-        return len(self._active) if direction is None else self._count[direction]
+        return len(self._active) if direction is None else self._active_by_direction[direction]
 
     async def prune(self, now: int) -> Sequence[str]:
         dropped: list[str] = []
-        while self._ended and self._is_done_with(self._calls[self._ended[0]], now):
+        while self._ended and self._has_expired(self._calls[self._ended[0]], now):
             call = self._calls.pop(self._ended.popleft())
             _remove(self._all, _position(call))
-            self._unschedule(call.call_id)
+            self._reschedule(call, None)
             self._by_call_sid.pop(call.jambonz.get("call_sid", ""), None)
             dropped.append(call.call_id)
         return dropped
 
-    def _known(self, call_sid: str | None) -> Call | None:
+    def _with_call_sid(self, call_sid: str | None) -> Call | None:
         call_id = self._by_call_sid.get(call_sid) if call_sid else None
         return self._calls[call_id] if call_id else None
 
-    def _schedule(self, call: Call) -> None:
-        moment = self._deadline(call)
-        if moment == self._due_at.get(call.call_id):
+    def _reschedule(self, before: Call | None, after: Call | None) -> None:
+        old, new = self._due_position(before), self._due_position(after)
+        if old == new:
             return
-        self._unschedule(call.call_id)
-        if moment is not None:
-            self._due_at[call.call_id] = moment
-            insort(self._due, (moment, call.call_id))
+        if old:
+            _remove(self._due, old)
+        if new:
+            insort(self._due, new)
 
-    def _unschedule(self, call_id: str) -> None:
-        moment = self._due_at.pop(call_id, None)
-        if moment is not None:
-            _remove(self._due, (moment, call_id))
+    def _due_position(self, call: Call | None) -> Position | None:
+        deadline = self._deadline(call) if call else None
+        return None if call is None or deadline is None else (deadline, call.call_id)
 
-    def _is_repeat(self, event_id: str) -> bool:
-        if event_id in self._happened:
+    def _is_repeated(self, event_id: str) -> bool:
+        if event_id in self._event_ids:
             return True
-        self._happened[event_id] = None
-        if len(self._happened) > REMEMBERED_EVENTS:
-            self._happened.popitem(last=False)
+        self._event_ids[event_id] = None
+        if len(self._event_ids) > MAX_EVENT_IDS:
+            self._event_ids.popitem(last=False)
         return False
 
-    def _is_done_with(self, call: Call, now: int) -> bool:
+    def _has_expired(self, call: Call, now: int) -> bool:
         if not call.report_settled:
-            return False  # its report is still waited for
-        outlived = (call.end_timestamp or 0) + self._ended_ttl_ms <= now
-        return outlived or len(self._ended) > self._ended_max
+            return False  # its report may still come
+        is_old = (call.end_timestamp or 0) + self._ended_ttl_ms <= now
+        return is_old or len(self._ended) > self._ended_max
 
 
 def _position(call: Call) -> Position:
     return call.start_timestamp, call.call_id
 
 
-def _remove(keys: list[Position], position: Position) -> None:
-    del keys[bisect_left(keys, position)]
+def _remove(index: list[Position], position: Position) -> None:
+    del index[bisect_left(index, position)]

@@ -1,1 +1,1 @@
-"""Everything in a Redis that several gateways share."""
+"""Storage in a Redis that several gateways share."""

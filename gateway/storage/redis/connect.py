@@ -1,7 +1,7 @@
-"""A Redis URL → a client: of one server, of Sentinel's master, or of a cluster."""
+"""Connects to Redis by its URL: a single server, a master behind Sentinel, or a cluster."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -10,23 +10,24 @@ from redis.asyncio import ConnectionPool, Redis, RedisCluster, Sentinel
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 
-#: Connections to Redis at most, and so requests at a time.
-CONNECTIONS = 64
-#: Sentinel's own port (redis.io/docs/latest/operate/oss_and_stack/management/sentinel).
+#: Connections to Redis at most, and so commands at a time.
+MAX_CONNECTIONS = 64
+#: Sentinel's default port (redis.io/docs/latest/operate/oss_and_stack/management/sentinel).
 SENTINEL_PORT = 26379
 
 Client = Redis | RedisCluster
+#: URL schemes, each with the scheme by which redis-py knows a single server of that kind.
 _SENTINEL = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 _CLUSTER = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
-#: What may come behind the host: a database's number. A cluster has but one.
+#: The path that a URL may have: a database's number. A cluster has database 0 only.
 _DATABASE = {
     **dict.fromkeys(("redis", "rediss", *_SENTINEL), re.compile(r"/?\d{0,9}\Z")),
     **dict.fromkeys(_CLUSTER, re.compile(r"/?0?\Z")),
 }
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:,]+)(?::(\d{1,5}))?\Z")
-USABLE = (
+URL_SYNTAX = (
     "must be redis://[user:password@]host[:port][/db], the same with rediss:// for TLS, "
     "unix:///path, redis+sentinel://[user:password@]host[:port],…/master[/db] or "
     "redis+cluster://[user:password@]host[:port]; in a password / ? # @ % are written %2F %3F "
@@ -35,61 +36,62 @@ USABLE = (
 
 
 class UnusableUrl(ValueError):
-    """The text says what the URL should be; it never repeats it, a password may be in it."""
+    """The text says what the URL must be; it does not repeat the URL, which may have a password."""
 
 
 @asynccontextmanager
-async def connected(url: str, *, deadline: float) -> AsyncIterator[Client]:
-    """A client while in the context; nothing is asked yet. `deadline` (s) bounds connecting.
+async def connected(url: str, *, connect_timeout: float) -> AsyncIterator[Client]:
+    """A client, closed with the context; it connects with its first command.
 
-    What is asked is bounded by Database. Raises UnusableUrl.
+    `connect_timeout` in s; Database limits how long a command may take. Raises UnusableUrl.
     """
     async with AsyncExitStack() as stack:
         try:
-            client = _client(url, deadline, stack)
+            client = _client(url, connect_timeout, stack)
         except (ValueError, TypeError):
-            # Without its cause: that one may repeat parts of the URL.
-            raise UnusableUrl(USABLE) from None
+            # Without its cause, whose text may repeat parts of the URL.
+            raise UnusableUrl(URL_SYNTAX) from None
         stack.push_async_callback(client.aclose)
         yield client
 
 
 def url_problem(url: str) -> str:
-    """What a URL should be, if it cannot be used; "" if it can."""
+    """What the URL must be, if it cannot be used; "" if it can."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or (parts.path if parts.scheme == "unix" else "")
-        # What comes behind a password with a / ? or # in it.
-        torn = "@" in parts.path + parts.query + parts.fragment or parts.fragment
-        if not host or torn:
-            return USABLE
-        plain = _plain(parts)
-        if parts.scheme != "unix" and not _DATABASE[parts.scheme].match(urlsplit(plain).path):
-            return USABLE
-        _options(plain, 1.0)
+        # An unquoted / ? or # in a password moves the rest of it behind the host.
+        is_split = "@" in parts.path + parts.query + parts.fragment or parts.fragment
+        if not host or is_split:
+            return URL_SYNTAX
+        single = _single_server_url(parts)
+        if parts.scheme != "unix" and not _DATABASE[parts.scheme].match(urlsplit(single).path):
+            return URL_SYNTAX
+        _options(single, 1.0)
         if parts.scheme in _SENTINEL:
-            _sentinels(parts)
+            _sentinel_addresses(parts)
     except (ValueError, TypeError, KeyError):
-        return USABLE
+        return URL_SYNTAX
     return ""
 
 
-def _client(url: str, deadline: float, stack: AsyncExitStack) -> Client:
+def _client(url: str, timeout: float, stack: AsyncExitStack) -> Client:
     if url_problem(url):
         raise ValueError
     parts = urlsplit(url)
-    options = _options(_plain(parts), deadline)
+    options = _options(_single_server_url(parts), timeout)
     if parts.scheme in _SENTINEL:
-        return _through_sentinel(parts, options, deadline, stack)
-    kind = options.pop("connection_class", None)
+        return _master(parts, options, timeout, stack)
+    connection_class = options.pop("connection_class", None)
     if parts.scheme in _CLUSTER:
-        return RedisCluster(**options, ssl=kind is not None)
-    chosen = {"connection_class": kind} if kind else {}
-    return Redis.from_pool(ConnectionPool(**options, **chosen))
+        return RedisCluster(**options, ssl=connection_class is not None)
+    if connection_class:
+        options["connection_class"] = connection_class
+    return Redis.from_pool(ConnectionPool(**options))
 
 
-def _plain(parts: SplitResult) -> str:
-    """The URL as redis-py knows it: of one server, the first one's where there are several."""
+def _single_server_url(parts: SplitResult) -> str:
+    """The URL of a single server, which redis-py can parse: of several hosts the first."""
     scheme = _SENTINEL.get(parts.scheme) or _CLUSTER.get(parts.scheme) or parts.scheme
     path = parts.path
     if parts.scheme in _SENTINEL:
@@ -99,59 +101,65 @@ def _plain(parts: SplitResult) -> str:
     return parts._replace(scheme=scheme, netloc=netloc, path=path).geturl()
 
 
-def _options(plain: str, deadline: float) -> dict[str, Any]:
-    """What redis-py makes of a URL, and how we want it. Raises ValueError, TypeError."""
-    options: dict[str, Any] = {**parse_url(plain)}
+def _options(url: str, timeout: float) -> dict[str, Any]:
+    """redis-py's options for the URL of a single server. Raises ValueError, TypeError."""
+    options: dict[str, Any] = {**parse_url(url)}
     options |= {
-        # redis-py would wait by asyncio.wait_for(), which in Python 3.11 may swallow a cancellation
-        # (bugs.python.org/issue37658), and would make a task of each request.
+        # redis-py would use asyncio.wait_for(), which in Python 3.11 may swallow a cancellation
+        # (bugs.python.org/issue37658) and makes a task for each command.
         "socket_timeout": None,
-        "socket_connect_timeout": deadline,
+        "socket_connect_timeout": timeout,
         "decode_responses": True,
+        # A damaged record is the reader's to report: a reply with it must not fail.
+        "encoding_errors": "replace",
         "protocol": 2,
-        # A connection that was closed while it lay idle is no reason to fail.
-        "retry": Retry(NoBackoff(), 1, supported_errors=(NoConnection,)),
-        "max_connections": CONNECTIONS,
+        # For a connection that the server closed while it was idle.
+        "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+        "max_connections": MAX_CONNECTIONS,
     }
-    secret = options.pop("sentinel_password", None)
-    # Complains of options that there are not.
-    ConnectionPool(**options).make_connection()  # type: ignore[no-untyped-call]
-    return options | ({"sentinel_password": secret} if secret else {})
+    sentinel_password = options.pop("sentinel_password", None)
+    # Raises for options that do not exist.
+    ConnectionPool(**options).make_connection()  # type: ignore[no-untyped-call]  # redis-py's own
+    return options | ({"sentinel_password": sentinel_password} if sentinel_password else {})
 
 
-def _sentinels(parts: SplitResult) -> list[tuple[str, int]]:
-    """`redis+sentinel://[user:password@]host[:port],…/master[/db][?sentinel_password=…]`."""
+def _sentinel_addresses(parts: SplitResult) -> list[tuple[str, int]]:
+    """Of `redis+sentinel://[user:password@]host[:port],…/master[/db][?sentinel_password=…]`."""
     if not parts.path.strip("/"):
         raise ValueError
-    found = []
-    for each in parts.netloc.rpartition("@")[2].split(","):
-        if not (match := _HOST.match(each)):
+    addresses = []
+    for text in parts.netloc.rpartition("@")[2].split(","):
+        if not (match := _HOST.match(text)):
             raise ValueError
-        found.append((match[1].strip("[]"), int(match[2] or SENTINEL_PORT)))
-    return found
+        addresses.append((match[1].strip("[]"), int(match[2] or SENTINEL_PORT)))
+    return addresses
 
 
-def _through_sentinel(
-    parts: SplitResult, options: dict[str, Any], deadline: float, stack: AsyncExitStack
+def _master(
+    parts: SplitResult, options: dict[str, Any], timeout: float, stack: AsyncExitStack
 ) -> Redis:
-    secret, tls = options.pop("sentinel_password", None), "connection_class" in options
-    both = {
+    """A client of the master that the Sentinels name."""
+    sentinel_password = options.pop("sentinel_password", None)
+    uses_tls = "connection_class" in options
+    sentinel_options = {
         name: value
         for name, value in options.items()
         if name.startswith(("ssl_", "socket_", "retry", "decode_", "protocol"))
-    } | {"ssl": tls}
-    ours = {name: options[name] for name in options.keys() - {"host", "port", "connection_class"}}
-    # One that does not answer must leave time to ask the next.
-    quick: Mapping[str, float] = dict.fromkeys(
-        ("socket_timeout", "socket_connect_timeout"), deadline / 2
+    }
+    # Half the time: if one Sentinel does not answer, the next one must have time to.
+    sentinel_options |= dict.fromkeys(("socket_timeout", "socket_connect_timeout"), timeout / 2)
+    if sentinel_password:
+        sentinel_options["password"] = sentinel_password
+    master_options = {
+        name: options[name] for name in options.keys() - {"host", "port", "connection_class"}
+    }
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py's own
+        _sentinel_addresses(parts),
+        sentinel_kwargs={**sentinel_options, "ssl": uses_tls},
+        **master_options,
+        ssl=uses_tls,
     )
-    sentinel = Sentinel(  # type: ignore[no-untyped-call]
-        _sentinels(parts),
-        sentinel_kwargs={**both, **quick, **({"password": secret} if secret else {})},
-        **ours,
-        ssl=tls,
-    )
-    for each in sentinel.sentinels:
-        stack.push_async_callback(each.aclose)
-    client: Redis = sentinel.master_for(parts.path.strip("/").partition("/")[0])
-    return client
+    for client in sentinel.sentinels:
+        stack.push_async_callback(client.aclose)
+    master: Redis = sentinel.master_for(parts.path.strip("/").partition("/")[0])
+    return master

@@ -1,12 +1,14 @@
-"""The keys of one gateway in Redis, its scripts, and the errors of redis-py as our own."""
+"""Commands and scripts in Redis, the names of the keys, and redis-py's errors as our own."""
 
 import asyncio
 import re
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any
+from typing import Any, Self
 
 from redis.exceptions import (
     AuthenticationError,
@@ -19,10 +21,11 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from gateway.config.settings import StorageSettings
 from gateway.errors import StorageRefused, StorageUnavailable
-from gateway.storage.redis.connect import CONNECTIONS, Client
+from gateway.storage.redis.connect import MAX_CONNECTIONS, Client, connected
 
-#: What Redis answers while it is not as it should be; other complaints are about what was asked.
+#: Error replies about the state of Redis; any other one is about the command, and so a defect.
 _STATES = re.compile(
     r"\b(OOM|MISCONF|READONLY|LOADING|BUSY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|NOGROUP|UNBLOCKED)\b"
 )
@@ -30,62 +33,68 @@ _REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
 
 
 class Database:
-    """Raises RegistryUnavailable for whatever keeps Redis from answering.
+    """What all parts of the Redis backend use to talk to Redis.
 
-    Any request is over after `deadline` (s), whoever else wants to ask and however often a
-    connection has to be made.
-
-    All keys share a hash tag, so that a cluster keeps them in one place and scripts may use any of
-    them. `name` tells this process from others.
+    Raises StorageUnavailable if Redis does not answer within `timeout` (s), which includes the wait
+    for a free connection; StorageRefused if it rejects the credentials or the command. All keys
+    begin with `prefix` as their hash tag, so that a cluster stores them on one node and a script
+    may use any of them. `gateway_id` is unique to this process.
     """
 
-    def __init__(self, client: Client, prefix: str, *, deadline: float) -> None:
+    def __init__(self, client: Client, prefix: str, *, timeout: float) -> None:
         self._client = client
         self._prefix = f"{{{prefix}}}:"
-        self._deadline = deadline
-        self._places = asyncio.Semaphore(CONNECTIONS)
-        self.name = secrets.token_hex(6)
+        self._timeout = timeout
+        self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
+        self.gateway_id = secrets.token_hex(6)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: StorageSettings) -> AsyncIterator[Self]:
+        """Connected by `settings`. Raises UnusableUrl."""
+        async with connected(settings.url, connect_timeout=settings.timeout) as client:
+            yield cls(client, settings.prefix, timeout=settings.timeout)
 
     def key(self, *parts: str) -> str:
         return self._prefix + ":".join(parts)
 
-    async def ask(self, *words: str | float) -> Any:
-        """One Redis command."""
+    async def execute(self, *command: str | float) -> Any:
+        """Execute one Redis command."""
         try:
-            async with asyncio.timeout(self._deadline), self._places:
-                return await self._client.execute_command(*words)
+            async with asyncio.timeout(self._timeout), self._slots:
+                return await self._client.execute_command(*command)
         except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
-            if _is_ours_to_see(error):
+            if _is_defect(error):
                 raise
             refused = isinstance(error, _REFUSALS)
             kind = StorageRefused if refused else StorageUnavailable
-            raise kind(f"Redis: {_public_fields(error)}") from error
+            raise kind(f"Redis: {_message(error)}") from error
 
     async def run(self, script: str, key: str, *arguments: str | float) -> Any:
-        """The script of that name, on `key` and whatever else it finds by the prefix."""
+        """Run `scripts/<script>.lua` on `key`; its first argument is the prefix of all keys."""
         text, digest = _script(script)
-        words = 1, key, self._prefix, *arguments
+        keys_and_arguments = 1, key, self._prefix, *arguments
         try:
-            return await self.ask("EVALSHA", digest, *words)
+            return await self.execute("EVALSHA", digest, *keys_and_arguments)
         except NoScriptError:
-            return await self.ask("EVAL", text, *words)
+            return await self.execute("EVAL", text, *keys_and_arguments)
 
 
-def _is_ours_to_see(error: Exception) -> bool:
-    """A script to be sent, or a defect: waiting would not mend it."""
+def _is_defect(error: Exception) -> bool:
+    """Whether a retry would fail as well; NoScriptError is `run()`'s to handle."""
     if isinstance(error, NoScriptError | DataError):
         return True
     return type(error) is ResponseError and not _STATES.search(str(error))
 
 
-def _public_fields(error: Exception) -> str:
+def _message(error: Exception) -> str:
     if isinstance(error, RedisClusterException):
-        return "the cluster cannot be used now"  # its text may repeat what was asked
+        return "the cluster cannot be used now"  # its own text may repeat the command
     return str(error) or "no answer in time"
 
 
 @cache
 def _script(name: str) -> tuple[str, str]:
-    """Its text, and the digest that Redis knows it by."""
+    """The script's text, and the digest under which Redis caches it."""
     text = files("gateway.storage.redis").joinpath("scripts", f"{name}.lua").read_text("utf-8")
     return text, sha1(text.encode(), usedforsecurity=False).hexdigest()

@@ -1,4 +1,4 @@
-"""The feed that gateways share: a bounded Redis stream, which every change is added to."""
+"""The live feed that gateways share: a bounded Redis stream that every change is added to."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from gateway.storage.feed import FeedEntry
 from gateway.storage.redis.database import Database
 
-#: Between two looks for news, in s: no listener holds a connection while nothing happens.
-LOOK_EVERY = 0.25
+#: Pause between two reads while nothing happens, in s: a listener holds no connection meanwhile.
+POLL_INTERVAL = 0.25
+#: Entries read at a time.
 BATCH = 200
 
 
 class RedisFeed:
-    """Raises RegistryUnavailable."""
+    """See Feed. An entry's id is its id in the stream."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -25,27 +26,26 @@ class RedisFeed:
         while True:
             entries = await self._range(f"({position}", "+", BATCH)
             for position, fields in entries:
-                yield FeedEntry(position, fields["e"])
+                yield FeedEntry(position, fields["json"])
             if len(entries) < BATCH:
-                await asyncio.sleep(LOOK_EVERY)
+                await asyncio.sleep(POLL_INTERVAL)
 
     async def _position(self, after: str) -> str:
-        """Where to go on: at `after` if it is kept still, else at the end."""
-        if after and _is_id(after) and await self._range(after, after, 1):
+        """Where to start: at `after` if the stream still has it, else at the end."""
+        if after and _is_entry_id(after) and await self._range(after, after, 1):
             return after
-        words = self._stream, "+", "-", "COUNT", 1
-        newest = await self._database.ask("XREVRANGE", *words)
+        newest = await self._database.execute("XREVRANGE", self._stream, "+", "-", "COUNT", 1)
         return str(newest[0][0]) if newest else "0-0"
 
-    async def _range(self, first: str, last: str, most: int) -> list[tuple[str, dict[str, str]]]:
-        found: list[tuple[str, dict[str, str]]] = await self._database.ask(
-            "XRANGE", self._stream, first, last, "COUNT", most
+    async def _range(self, first: str, last: str, count: int) -> list[tuple[str, dict[str, str]]]:
+        entries: list[tuple[str, dict[str, str]]] = await self._database.execute(
+            "XRANGE", self._stream, first, last, "COUNT", count
         )
-        return found
+        return entries
 
 
-def _is_id(text: str) -> bool:
-    """Whether Redis would take it: two numbers of 64 bits."""
+def _is_entry_id(text: str) -> bool:
+    """Whether Redis accepts `text` as an entry's id: two numbers of 64 bits."""
     return all(
         part.isascii() and part.isdecimal() and len(part) <= 20 and int(part) < 2**64
         for part in (text.partition("-")[0], text.partition("-")[2])

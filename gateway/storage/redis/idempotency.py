@@ -1,36 +1,53 @@
-"""Idempotency keys that gateways share: each with its call's id, and what came of making it."""
+"""Idempotency keys that gateways share: each with its call's id and, in the end, the outcome."""
 
 import asyncio
 import hashlib
-import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import dataclass, replace
 
 import structlog
 
+from gateway.aio import BackgroundTasks
 from gateway.calls.call import Call
-from gateway.errors import ApiError, ErrorCode, GatewayError, LiveKitRefused, StorageUnavailable
-from gateway.storage.idempotency import Create, is_transient, key_reused
+from gateway.errors import GatewayError, StorageUnavailable
+from gateway.storage.idempotency import (
+    Create,
+    Outcome,
+    call_or_raise,
+    is_transient,
+    key_reused,
+)
 from gateway.storage.redis.database import Database
-from gateway.storage.redis.serialization import dump, load
+from gateway.storage.redis.serialization import dump_outcome, load_outcome
 from gateway.storage.registry import CallRegistry
 
 log = structlog.get_logger()
 
-#: How long a gateway may be silent before a call it was making is taken for left, in ms.
+#: How long a gateway holds a key without renewing its lease, in ms; then another may take it over.
 LEASE_MS = 5_000
-RENEW_EVERY = 1.5
-#: Between two looks at what another gateway makes of the same request, in s.
-LOOK_EVERY = 0.1
+RENEW_INTERVAL = 1.5
+#: Pause between two checks whether another gateway has stored the outcome, in s.
+POLL_INTERVAL = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A request's hold on a key: the Redis keys of its record and its lease, and who holds it."""
+
+    record: str
+    lease: str
+    owner: str
+    call_id: str
 
 
 class RedisIdempotencyStore:
-    """Outcomes by key, kept for `ttl` seconds.
+    """See IdempotencyStore. Keys expire after `ttl` s.
 
-    A key has its call's id before the call is made: when the gateway that makes it dies, the same
-    request gets that call, or makes it if it was never registered; never a second one.
+    The call's id is stored before the call is created. If the gateway that creates it dies, the
+    next request with the key gets that call, or creates it under the same id if it was not
+    registered yet: never a second call.
     """
 
     def __init__(
@@ -45,104 +62,88 @@ class RedisIdempotencyStore:
         self._registry = registry
         self._ttl_ms = int(ttl * 1000)
         self._new_call_id = new_call_id
-        self._making: set[asyncio.Task[Call]] = set()
+        self._tasks = BackgroundTasks()
 
     async def run(self, key: str, fingerprint: str, create: Create) -> Call:
         if not key:
             return await create(self._new_call_id())
-        name = hashlib.sha256(key.encode()).hexdigest()
-        who, call_id = secrets.token_hex(8), self._new_call_id()
+        record = self._database.key("idempotency", hashlib.sha256(key.encode()).hexdigest())
+        claim = _Claim(record, f"{record}:lease", secrets.token_hex(8), self._new_call_id())
         while True:
-            state, *kept = await self._claim(name, who, fingerprint, call_id)
-            if state == "first":
-                return await self._make(name, who, call_id, create)
-            if kept[0] != fingerprint:
+            state, *stored = await self._claim(claim, fingerprint)
+            if state == "new":
+                return await self._create(claim, create)
+            stored_fingerprint, call_id, outcome = stored
+            if stored_fingerprint != fingerprint:
                 raise key_reused()
-            if state == "left":
-                return await self._go_on(name, who, kept[1], create)
-            if kept[2]:
-                return _outcome(kept[2])
-            await asyncio.sleep(LOOK_EVERY)
+            if state == "abandoned":
+                return await self._resume(replace(claim, call_id=call_id), create)
+            if outcome:
+                return call_or_raise(load_outcome(outcome, record))
+            await asyncio.sleep(POLL_INTERVAL)
 
-    async def _claim(self, name: str, who: str, fingerprint: str, call_id: str) -> list[str]:
-        words = self._lease(name), who, fingerprint, call_id, self._ttl_ms, LEASE_MS
+    async def _claim(self, claim: _Claim, fingerprint: str) -> list[str]:
         answer: list[str] = await self._database.run(
-            "claim_key", self._database.key("key", name), *words
+            "claim_key",
+            claim.record,
+            claim.lease,
+            claim.owner,
+            fingerprint,
+            claim.call_id,
+            self._ttl_ms,
+            LEASE_MS,
         )
         return answer
 
-    async def _go_on(self, name: str, who: str, call_id: str, create: Create) -> Call:
-        """Whoever made the call is gone; it stands as it is, if it got as far as being a call."""
-        call = await self._registry.get(call_id)
+    async def _resume(self, claim: _Claim, create: Create) -> Call:
+        """Finish for a gateway that died: the call is created already if it was registered."""
+        call = await self._registry.get(claim.call_id)
         if call is None:
-            return await self._make(name, who, call_id, create)
-        await self._keep(name, who, call_id, _kept(call))
+            return await self._create(claim, create)
+        await self._store(claim, call)
         return call
 
-    async def _make(self, name: str, who: str, call_id: str, create: Create) -> Call:
-        """Made to its end, also when whoever asks does not wait for it."""
-        task = asyncio.create_task(self._made(name, who, call_id, create), name=f"make {call_id}")
-        self._making.add(task)
-        task.add_done_callback(self._making.discard)
-        return await asyncio.shield(task)
+    async def _create(self, claim: _Claim, create: Create) -> Call:
+        creation = self._tasks.spawn(
+            self._create_and_store(claim, create), name=f"create {claim.call_id}"
+        )
+        return call_or_raise(await asyncio.shield(creation))
 
-    async def _made(self, name: str, who: str, call_id: str, create: Create) -> Call:
-        async with self._holding(name, who):
+    async def _create_and_store(self, claim: _Claim, create: Create) -> Outcome:
+        async with self._renewed_lease(claim):
+            outcome: Outcome
             try:
-                call = await create(call_id)
+                outcome = await create(claim.call_id)
             except GatewayError as error:
-                outcome = "" if is_transient(error) else _refused(error)
-                await self._keep(name, who, call_id, outcome)
-                raise
-            await self._keep(name, who, call_id, _kept(call))
-            return call
+                outcome = error
+            await self._store(claim, outcome)
+            return outcome
 
-    async def _keep(self, name: str, who: str, call_id: str, outcome: str) -> None:
-        """An outcome that cannot be kept is found out by the call itself, see `_go_on()`."""
-        words = self._lease(name), who, call_id, outcome
+    async def _store(self, claim: _Claim, outcome: Outcome) -> None:
+        """If this fails, the key is abandoned, and the next request finds the call by its id."""
+        is_final = isinstance(outcome, Call) or not is_transient(outcome)
+        text = dump_outcome(outcome) if is_final else ""
         try:
-            await self._database.run("store_result", self._database.key("key", name), *words)
+            await self._database.run(
+                "store_result", claim.record, claim.lease, claim.owner, claim.call_id, text
+            )
         except StorageUnavailable as error:
-            log.warning("idempotency.save_failed", error=str(error))
-
-    def _lease(self, name: str) -> str:
-        return self._database.key("key", name, "lease")
+            log.warning("idempotency.save_failed", call_id=claim.call_id, error=str(error))
 
     @asynccontextmanager
-    async def _holding(self, name: str, who: str) -> AsyncIterator[None]:
-        async def renew() -> None:
-            while True:
-                await asyncio.sleep(RENEW_EVERY)
-                try:
-                    await self._database.run("acquire_lock", self._lease(name), who, LEASE_MS)
-                except StorageUnavailable as error:
-                    log.warning("idempotency.lease_renewal_failed", error=str(error))
-
-        task = asyncio.create_task(renew(), name="idempotency lease")
+    async def _renewed_lease(self, claim: _Claim) -> AsyncIterator[None]:
+        renewal = self._tasks.spawn(self._renew(claim), name=f"lease of {claim.call_id}")
         try:
             yield
         finally:
-            task.cancel()
+            renewal.cancel()
 
-
-def _kept(call: Call) -> str:
-    return json.dumps({"call": dump(call)})
-
-
-def _refused(error: GatewayError) -> str:
-    if isinstance(error, LiveKitRefused):
-        fields = {"code": error.code, "message": error.message, "status": error.status}
-        return json.dumps({"refused": {**fields, "meta": error.meta}})
-    assert isinstance(error, ApiError)  # noqa: S101 - there is no other refusal
-    fields = {"code": error.code, "message": error.message}
-    return json.dumps({"error": {**fields, "details": error.details}})
-
-
-def _outcome(text: str) -> Call:
-    """The call; raises what was refused."""
-    content: Mapping[str, Any] = json.loads(text)
-    if refused := content.get("refused"):
-        raise LiveKitRefused(**refused)
-    if error := content.get("error"):
-        raise ApiError(ErrorCode(error["code"]), error["message"], error["details"])
-    return load(content["call"])
+    async def _renew(self, claim: _Claim) -> None:
+        while True:
+            await asyncio.sleep(RENEW_INTERVAL)
+            try:
+                await self._database.run("acquire_lock", claim.lease, claim.owner, LEASE_MS)
+            except StorageUnavailable as error:
+                log.warning(
+                    "idempotency.lease_renewal_failed", call_id=claim.call_id, error=str(error)
+                )

@@ -1,44 +1,52 @@
 """The outbox that gateways share: a Redis stream of chains, read by one consumer group.
 
-An entry of the stream is a chain, one call's deliveries to one URL in their order; whoever has read
-it delivers all of it. What a gateway that died had read is taken over by another: a callback may
-arrive twice then, with the same event id.
+A stream entry is a chain: the deliveries of one call to one URL, in order. The gateway that reads
+the entry delivers the whole chain. If it dies, another gateway claims the entry; a callback may
+then arrive twice, with the same event id.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 
 import structlog
 
+from gateway.aio import BackgroundTasks
 from gateway.callbacks.delivery import Delivery
 from gateway.callbacks.delivery_loop import Deliverer
+from gateway.callbacks.events import CallbackEvent
 from gateway.config.settings import CallbackSettings
-from gateway.errors import StorageUnavailable
+from gateway.errors import RecordUnreadable, StorageUnavailable
 from gateway.storage.redis.database import Database
+from gateway.storage.redis.serialization import (
+    dump_delivery,
+    load_delivery,
+    load_readable,
+    log_unreadable,
+)
 
 log = structlog.get_logger()
 
+#: The consumer group; each gateway is a consumer of it.
 GROUP = "gateways"
-#: How long a gateway may be silent before others take its chains over, in ms.
+#: How long a gateway may leave its entries unrenewed before others claim them, in ms.
 LEASE_MS = 10_000
-#: Between two signs of life, and two looks for chains that were left, in s.
-HOLD_EVERY = 3.0
-#: How long a reader that holds nothing may be silent before it is forgotten, in ms.
-GONE_MS = 60_000
-#: How long a read waits for something to come, in ms: less than any request to Redis may take.
-READ_MS = 400
-#: Between two tries while Redis is away, in s.
-PAUSE = 0.5
-#: Chains that are read, held or taken over at a time.
+#: Pause between two renewals, each with a search for entries to claim, in s.
+RENEW_INTERVAL = 3.0
+#: How long a consumer without entries may be idle before it is removed, in ms.
+CONSUMER_IDLE_MS = 60_000
+#: How long a read waits for new entries, in ms; shorter than `storage.timeout` can be.
+READ_BLOCK_MS = 400
+#: Pause before the next attempt while Redis does not answer, in s.
+RETRY_INTERVAL = 0.5
+#: Entries that are read, renewed or claimed at a time.
 BATCH = 100
-#: In what order the callbacks of one moment are shown.
-_ORDER = ("call_started", "transfer_started", "transfer_ended", "call_ended", "call_analyzed")
+#: Deliveries that were created at the same time are listed in this order.
+_ORDER: dict[str, int] = {event: position for position, event in enumerate(CallbackEvent)}
 
 
 class RedisOutbox:
-    """See Outbox; `run()` has to run beside it."""
+    """See Outbox. Nothing is delivered unless `run()` runs in the background."""
 
     def __init__(
         self,
@@ -49,151 +57,194 @@ class RedisOutbox:
     ) -> None:
         self._database = database
         self._max_chains = settings.max_pending
-        self._courier = deliverer
+        self._deliverer = deliverer
         self._clock = clock
         self._stream = database.key("outbox")
+        self._tasks = BackgroundTasks()
         self._chains: dict[str, asyncio.Task[None]] = {}
-        self._away_until = 0.0
+        self._unavailable_until = 0.0
 
     async def of(self, call_id: str) -> Sequence[Delivery]:
-        kept = await self._database.ask("HVALS", self._record(call_id))
-        found = [Delivery.load(text) for text in kept]
-        return sorted(found, key=lambda each: (each.created_at, _ORDER.index(each.event)))
+        key = self._key(call_id)
+        records = await self._database.execute("HGETALL", key)
+        deliveries = load_readable(
+            load_delivery, ((f"{key} {name}", text) for name, text in records.items())
+        )
+        return sorted(deliveries, key=_creation_order)
 
     async def retry(self, call_id: str, delivery_id: str) -> Delivery | None:
-        text = await self._database.ask("HGET", self._record(call_id), delivery_id)
+        key = self._key(call_id)
+        text = await self._database.execute("HGET", key, delivery_id)
         if text is None:
             return None
-        delivery = Delivery.load(text)
+        delivery = load_delivery(text, f"{key} {delivery_id}")
         if not delivery.is_pending:
             delivery.reset(self._clock())
-            chain = self._database.key("chain", delivery.chain)
-            words = call_id, delivery_id, delivery.dump(), text, delivery.chain
-            await self._database.run("requeue_delivery", chain, *words)
+            await self._database.run(
+                "requeue_delivery",
+                self._database.key("chain", delivery.chain),
+                call_id,
+                delivery_id,
+                dump_delivery(delivery),
+                text,
+                delivery.chain,
+            )
         return delivery
 
     async def forget(self, call_ids: Iterable[str]) -> None:
-        """Dropping the call has dropped them, see prune.lua."""
+        """Nothing to do: prune_calls.lua drops a call's deliveries with the call."""
 
     async def run(self) -> None:
-        """Deliver what this gateway reads, for ever."""
+        """Read chains and deliver them, for ever."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._reading())
-            group.create_task(self._holding())
+            group.create_task(self._read_forever())
+            group.create_task(self._renew_forever())
 
     async def close(self, *, grace: float) -> None:
-        """What has not arrived by then is left to the other gateways, at once."""
-        tasks = list(self._chains.values())
-        if tasks:
-            await asyncio.wait(tasks, timeout=grace)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Chains that are not complete after `grace` s are left to the other gateways at once."""
+        await self._tasks.close(grace=grace)
         try:
-            await self._database.run("release_entries", self._stream, GROUP, self._database.name)
+            gateway_id = self._database.gateway_id
+            await self._database.run("release_entries", self._stream, GROUP, gateway_id)
         except StorageUnavailable as error:
-            # They are taken over once nothing was heard of us for long enough.
+            # The other gateways claim the entries after LEASE_MS.
             log.warning("callback.release_failed", error=str(error))
 
-    async def _reading(self) -> None:
+    async def _read_forever(self) -> None:
         while True:
             try:
-                await self._make_group()
+                # Created again after Redis has lost its data.
+                await self._database.run("create_group", self._stream, GROUP)
                 while True:
                     await self._read()
             except StorageUnavailable as error:
-                self._was_away(error)
-                await asyncio.sleep(PAUSE)
-
-    async def _make_group(self) -> None:
-        """Again too, should Redis have lost its data."""
-        await self._database.run("create_group", self._stream, GROUP)
+                self._on_unavailable(error)
+                await asyncio.sleep(RETRY_INTERVAL)
 
     async def _read(self) -> None:
         free = self._max_chains - len(self._chains)
         if free <= 0:
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(RETRY_INTERVAL)
             return
-        count = "COUNT", min(free, BATCH), "BLOCK", READ_MS
-        answer = await self._database.ask(
-            "XREADGROUP", "GROUP", GROUP, self._database.name, *count, "STREAMS", self._stream, ">"
+        streams = await self._database.execute(
+            "XREADGROUP",
+            "GROUP",
+            GROUP,
+            self._database.gateway_id,
+            "COUNT",
+            min(free, BATCH),
+            "BLOCK",
+            READ_BLOCK_MS,
+            "STREAMS",
+            self._stream,
+            ">",
         )
-        self._take(entry for _, entries in answer for entry in entries)
+        self._start(entry for _, entries in streams for entry in entries)
 
-    async def _holding(self) -> None:
+    async def _renew_forever(self) -> None:
         while True:
-            await asyncio.sleep(HOLD_EVERY)
+            await asyncio.sleep(RENEW_INTERVAL)
             try:
-                await self._hold()
-                if time.monotonic() >= self._away_until:
-                    await self._take_over()
-                    await self._database.run("remove_consumers", self._stream, GROUP, GONE_MS)
+                await self._renew()
+                if time.monotonic() >= self._unavailable_until:
+                    await self._claim_abandoned()
+                    await self._database.run(
+                        "remove_consumers", self._stream, GROUP, CONSUMER_IDLE_MS
+                    )
             except StorageUnavailable as error:
-                self._was_away(error)
+                self._on_unavailable(error)
 
-    def _was_away(self, error: StorageUnavailable) -> None:
-        """While Redis is away nobody gives signs of life: none is gone for that."""
-        if time.monotonic() >= self._away_until:  # said once, and not at each try
+    def _on_unavailable(self, error: StorageUnavailable) -> None:
+        """Claim nothing for a while: no gateway could renew, which does not mean that it died."""
+        if time.monotonic() >= self._unavailable_until:  # logged once, not for each attempt
             log.warning("callback.storage_unavailable", chains=len(self._chains), error=str(error))
-        self._away_until = time.monotonic() + LEASE_MS / 1000
+        self._unavailable_until = time.monotonic() + LEASE_MS / 1000
 
-    async def _hold(self) -> None:
-        held = list(self._chains)
-        for start in range(0, len(held), BATCH):
-            words = GROUP, self._database.name, *held[start : start + BATCH]
-            for entry_id in await self._database.run("renew_entries", self._stream, *words):
+    async def _renew(self) -> None:
+        entry_ids = list(self._chains)
+        for start in range(0, len(entry_ids), BATCH):
+            batch = entry_ids[start : start + BATCH]
+            claimed_by_others = await self._database.run(
+                "renew_entries", self._stream, GROUP, self._database.gateway_id, *batch
+            )
+            for entry_id in claimed_by_others:
                 if task := self._chains.get(entry_id):
                     task.cancel()
 
-    async def _take_over(self) -> None:
-        answer = await self._database.ask(
-            "XAUTOCLAIM", self._stream, GROUP, self._database.name, LEASE_MS, "0", "COUNT", BATCH
+    async def _claim_abandoned(self) -> None:
+        _, entries, *_ = await self._database.execute(
+            "XAUTOCLAIM",
+            self._stream,
+            GROUP,
+            self._database.gateway_id,
+            LEASE_MS,
+            "0",
+            "COUNT",
+            BATCH,
         )
-        self._take(answer[1])
+        self._start(entries)
 
-    def _take(self, entries: Iterable[tuple[str | None, Mapping[str, str]]]) -> None:
+    def _start(self, entries: Iterable[tuple[str | None, Mapping[str, str]]]) -> None:
         for entry_id, fields in entries:
             if entry_id is None or entry_id in self._chains:
-                continue  # Redis 6.2 lists what was deleted meanwhile
-            task = asyncio.create_task(
-                self._work_off(entry_id, fields["chain"]), name=f"callbacks {fields['chain']}"
+                continue  # XAUTOCLAIM of Redis 6.2 returns deleted entries as None
+            chain = fields["chain"]
+            self._chains[entry_id] = self._tasks.spawn(
+                self._deliver(entry_id, chain), name=f"callbacks {chain}"
             )
-            self._chains[entry_id] = task
-            task.add_done_callback(partial(self._finished, entry_id))
 
-    async def _work_off(self, entry_id: str, name: str) -> None:
-        delivery = await self._next(entry_id, name)
-        while delivery:
-            await self._courier.deliver(delivery, self._keep)
-            delivery = await self._next(entry_id, name, delivery)
+    async def _deliver(self, entry_id: str, chain: str) -> None:
+        """Deliver the callbacks of `chain`, one after the other."""
+        key = self._key(chain.rpartition(":")[0])
+        completed = ("", "")
+        try:
+            while item := await self._next(entry_id, chain, *completed):
+                delivery_id, text = item
+                try:
+                    delivery = load_delivery(text, f"{key} {delivery_id}")
+                except RecordUnreadable as error:
+                    log_unreadable(str(error))
+                    if error.is_newer:
+                        return  # not renewed any more: a gateway that can read it may claim it
+                    completed = (delivery_id, "")
+                    continue
+                await self._deliverer.deliver(delivery, self._save)
+                completed = (delivery_id, dump_delivery(delivery))
+        finally:
+            del self._chains[entry_id]
 
     async def _next(
-        self, entry_id: str, name: str, over: Delivery | None = None
-    ) -> Delivery | None:
-        """What is next in the chain, once it is kept that `over` is; None when that was all."""
-        chain, call_id = self._database.key("chain", name), name.rpartition(":")[0]
-        ours = call_id, entry_id, GROUP, self._database.name
-        done = (over.delivery_id, over.dump()) if over else ("", "")
+        self, entry_id: str, chain: str, completed_id: str, completed: str
+    ) -> tuple[str, str] | None:
+        """Store the completed delivery; the next one's id and record, None at the chain's end."""
         while True:
             try:
-                text = await self._database.run("complete_delivery", chain, *ours, *done)
+                item = await self._database.run(
+                    "complete_delivery",
+                    self._database.key("chain", chain),
+                    chain.rpartition(":")[0],
+                    entry_id,
+                    GROUP,
+                    self._database.gateway_id,
+                    completed_id,
+                    completed,
+                )
             except StorageUnavailable:
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(RETRY_INTERVAL)
             else:
-                return Delivery.load(text) if text else None
+                return tuple(item) if item else None
 
-    async def _keep(self, delivery: Delivery) -> None:
-        """What was tried so far; while Redis is away only this gateway knows."""
-        words = self._record(delivery.call_id), delivery.delivery_id, delivery.dump()
+    async def _save(self, delivery: Delivery) -> None:
+        """Store the attempts so far; if Redis does not answer, the next attempt stores them."""
+        key, text = self._key(delivery.call_id), dump_delivery(delivery)
         try:
-            await self._database.run("save_delivery", *words)
+            await self._database.run("save_delivery", key, delivery.delivery_id, text)
         except StorageUnavailable as error:
             log.warning("callback.save_failed", call_id=delivery.call_id, error=str(error))
 
-    def _record(self, call_id: str) -> str:
+    def _key(self, call_id: str) -> str:
         return self._database.key("deliveries", call_id)
 
-    def _finished(self, entry_id: str, task: asyncio.Task[None]) -> None:
-        self._chains.pop(entry_id, None)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("callback.failed", task=task.get_name(), exc_info=error)
+
+def _creation_order(delivery: Delivery) -> tuple[int, int]:
+    return delivery.created_at, _ORDER.get(delivery.event, len(_ORDER))

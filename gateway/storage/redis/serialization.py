@@ -1,92 +1,177 @@
-"""A call as one line of JSON and back, for stores outside this process. Pure."""
+"""Calls, deliveries and idempotency outcomes as JSON records in Redis, and back.
 
-import json
-from dataclasses import asdict
-from typing import Any
+A record is `{"format": 1, "call": {…}}`; a field that has its default value is left out. Gateways
+of different versions may share a Redis: a field that this gateway does not know is ignored, a
+missing field gets its default. A change that needs more than that gets the next `FORMAT`.
+"""
 
-from gateway.calls.call import (
-    AgentAbsence,
-    Call,
-    CallStatus,
-    Direction,
-    DisconnectionReason,
-    EventKind,
-    SipOutcome,
-    TimelineEntry,
-    Transfer,
-)
+from collections.abc import Callable, Iterable
+from dataclasses import MISSING, fields
+from functools import lru_cache
+from typing import Any, TypeVar
 
-_compact = json.JSONEncoder(separators=(",", ":"), default=dict).encode
+import msgspec
+import structlog
 
-#: What is left out where it has its default: most calls have few of them.
-_DEFAULTS = {
-    name: Call.__dataclass_fields__[name].default
-    for name in (
-        "caller_name",
-        "account_code",
-        "answer_timestamp",
-        "end_timestamp",
-        "disconnection_reason",
-        "sip",
-        "transfer",
-        "report",
-        "agent_came",
-        "agent_absence",
-        "report_settled",
-        "callback_url",
-        "callback_events",
-    )
-}
+from gateway.callbacks.delivery import Delivery
+from gateway.calls.call import Call
+from gateway.errors import ApiError, ErrorCode, LiveKitRefused, RecordUnreadable
+from gateway.storage.idempotency import Outcome
+
+log = structlog.get_logger()
+
+#: The format that this gateway writes, and the newest that it reads.
+FORMAT = 1
 
 
-def dump(call: Call) -> str:
-    content: dict[str, Any] = {
-        "call_id": call.call_id,
-        "direction": call.direction,
-        "agent_name": call.agent_name,
-        "start_timestamp": call.start_timestamp,
-        "from_number": call.from_number,
-        "to_number": call.to_number,
-        "ringing_timeout": call.ringing_timeout,
-        "max_call_duration": call.max_call_duration,
-        "call_status": call.call_status,
-        "metadata": call.metadata,
-        "jambonz": call.jambonz,
-        "livekit": call.livekit,
-        "timeline": [(entry.at, entry.event, entry.detail) for entry in call.timeline],
+class _Record(msgspec.Struct):
+    format: int
+
+
+class _CallRecord(_Record):
+    call: Call
+
+
+class _DeliveryRecord(_Record):
+    delivery: Delivery
+
+
+class _LiveKitRefusal(msgspec.Struct):
+    code: str
+    message: str
+    status: int
+    meta: dict[str, str] = {}
+
+
+class _ApiRefusal(msgspec.Struct):
+    code: ErrorCode
+    message: str
+    details: dict[str, Any] | None = None
+
+
+class _OutcomeRecord(_Record):
+    """One of the three is set."""
+
+    call: Call | None = None
+    livekit: _LiveKitRefusal | None = None
+    api: _ApiRefusal | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_record = msgspec.json.Decoder(_Record)
+_call_record = msgspec.json.Decoder(_CallRecord)
+_delivery_record = msgspec.json.Decoder(_DeliveryRecord)
+_outcome_record = msgspec.json.Decoder(_OutcomeRecord)
+
+R = TypeVar("R", bound=_Record)
+T = TypeVar("T")
+
+
+def dump_call(call: Call) -> str:
+    return _dump("call", _content(call, _CALL_FIELDS))
+
+
+def load_call(text: str, key: str) -> Call:
+    """`key` is where Redis has the record, for the error's text. Raises RecordUnreadable."""
+    return _load(_call_record, text, key).call
+
+
+def dump_delivery(delivery: Delivery) -> str:
+    return _dump("delivery", _content(delivery, _DELIVERY_FIELDS))
+
+
+def load_delivery(text: str, key: str) -> Delivery:
+    """As `load_call()`."""
+    return _load(_delivery_record, text, key).delivery
+
+
+def dump_outcome(outcome: Outcome) -> str:
+    if isinstance(outcome, Call):
+        return dump_call(outcome)
+    if isinstance(outcome, LiveKitRefused):
+        refusal = _LiveKitRefusal(outcome.code, outcome.message, outcome.status, outcome.meta)
+        return _dump("livekit", refusal)
+    if isinstance(outcome, ApiError):
+        details = dict(outcome.details) if outcome.details else None
+        return _dump("api", _ApiRefusal(outcome.code, outcome.message, details))
+    raise TypeError(f"{outcome!r} is transient: it is not stored")
+
+
+def load_outcome(text: str, key: str) -> Outcome:
+    """As `load_call()`."""
+    record = _load(_outcome_record, text, key)
+    if record.call:
+        return record.call
+    if livekit := record.livekit:
+        return LiveKitRefused(
+            livekit.code, livekit.message, status=livekit.status, meta=livekit.meta
+        )
+    if api := record.api:
+        return ApiError(api.code, api.message, api.details)
+    raise _unreadable(key, record.format, "it has no outcome")
+
+
+def load_readable(load: Callable[[str, str], T], records: Iterable[tuple[str, str]]) -> list[T]:
+    """The records, each a key and its text, that can be read; the others are logged."""
+    loaded = []
+    for key, text in records:
+        try:
+            loaded.append(load(text, key))
+        except RecordUnreadable as error:
+            log_unreadable(str(error))
+    return loaded
+
+
+@lru_cache(maxsize=1_000)
+def log_unreadable(error: str) -> None:
+    """Log `error`, but once: loops meet the same record again and again."""
+    log.error("storage.record_unreadable", error=error)
+
+
+def _dump(name: str, content: object) -> str:
+    return _encode({"format": FORMAT, name: content}).decode()
+
+
+def _load(decoder: msgspec.json.Decoder[R], text: str, key: str) -> R:
+    try:
+        record = decoder.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _unreadable(key, _format_of(text), str(error)) from error
+    if record.format > FORMAT:
+        raise _unreadable(key, record.format)
+    return record
+
+
+def _format_of(text: str) -> int:
+    """The format of a record, 0 if it names none."""
+    try:
+        return _record.decode(text).format
+    except (msgspec.DecodeError, RecursionError):
+        return 0
+
+
+def _unreadable(key: str, number: int, reason: str = "") -> RecordUnreadable:
+    record = f"Redis: the record of {key} is"
+    if number > FORMAT:
+        newer = f"in format {number}, this gateway reads {FORMAT}: upgrade the gateway"
+        return RecordUnreadable(f"{record} {newer}", is_newer=True)
+    return RecordUnreadable(f"{record} damaged ({reason}): check and delete it")
+
+
+def _defaults(record: type[Call | Delivery]) -> list[tuple[str, object]]:
+    """Each field's name and default, MISSING for a field that must be given."""
+    return [
+        (field.name, field.default if field.default_factory is MISSING else field.default_factory())
+        for field in fields(record)
+    ]
+
+
+_CALL_FIELDS = _defaults(Call)
+_DELIVERY_FIELDS = _defaults(Delivery)
+
+
+def _content(record: Call | Delivery, defaults: Iterable[tuple[str, object]]) -> dict[str, object]:
+    """The fields without their defaults, which msgspec omits for its own classes only."""
+    return {
+        name: value for name, default in defaults if (value := getattr(record, name)) != default
     }
-    for name, default in _DEFAULTS.items():
-        value = getattr(call, name)
-        if value != default:
-            content[name] = asdict(value) if hasattr(value, "__dataclass_fields__") else value
-    return _compact(content)
-
-
-def load(text: str) -> Call:
-    content: dict[str, Any] = json.loads(text)
-    content["direction"] = Direction(content["direction"])
-    content["call_status"] = CallStatus(content["call_status"])
-    content["timeline"] = tuple(
-        TimelineEntry(at, EventKind(event), detail) for at, event, detail in content["timeline"]
-    )
-    if reason := content.get("disconnection_reason"):
-        content["disconnection_reason"] = DisconnectionReason(reason)
-    if sip := content.get("sip"):
-        content["sip"] = SipOutcome(**sip)
-    if transfer := content.get("transfer"):
-        content["transfer"] = _transfer(transfer)
-    if agent_absence := content.get("agent_absence"):
-        content["agent_absence"] = _absence(agent_absence)
-    if events := content.get("callback_events"):
-        content["callback_events"] = tuple(events)
-    return Call(**content)
-
-
-def _transfer(content: dict[str, Any]) -> Transfer:
-    sip = content.pop("sip")
-    return Transfer(**content, sip=SipOutcome(**sip) if sip else None)
-
-
-def _absence(content: dict[str, Any]) -> AgentAbsence:
-    reason = content.pop("reason")
-    return AgentAbsence(**content, reason=DisconnectionReason(reason) if reason else None)

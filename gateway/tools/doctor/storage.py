@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.config.settings import StorageSettings
 from gateway.errors import StorageRefused, StorageUnavailable
-from gateway.storage.redis.connect import connected, url_problem
+from gateway.storage.redis.connect import url_problem
 from gateway.storage.redis.database import Database
 from gateway.tools.doctor.check import Check, Finding, fail, ok, together, warn
 from gateway.tools.doctor.context import Context
@@ -24,20 +24,20 @@ async def _storage(settings: StorageSettings) -> Finding:
         return ok("in memory: for one gateway; a restart begins anew with LiveKit's rooms")
     if problem := url_problem(settings.url):
         return fail("REDIS_URL cannot be used", f"it {problem}")
-    async with connected(settings.url, deadline=settings.timeout) as client:
-        return await _asked(Database(client, settings.prefix, deadline=settings.timeout))
+    async with Database.open(settings) as database:
+        return await _asked(database)
 
 
 async def _asked(database: Database) -> Finding:
     try:
-        active = await database.ask("ZCARD", database.key("active"))
+        active = await database.execute("ZCARD", database.key("active"))
     except StorageRefused as error:
         return fail(str(error), "check user and password in REDIS_URL, and what that user may do")
     except StorageUnavailable as error:
         return fail(str(error), "start Redis, or put its address into REDIS_URL")
     answers = ok(f"Redis answers, {active} active calls")
     try:
-        told = await database.ask("INFO")
+        told = await database.execute("INFO")
     except StorageUnavailable:
         return answers  # not every user may ask how it is set up
     return together([answers, *(kept(told) if "redis_version" in told else [])])

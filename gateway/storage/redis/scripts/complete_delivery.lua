@@ -1,35 +1,39 @@
--- What is next in a chain, after one delivery is over. A chain that is not empty has exactly one
--- stream entry: so both end in one step, and only who holds the entry changes the chain.
--- KEYS: the chain. ARGV: prefix, call_id, stream entry, group, consumer, delivery id that is over
--- ("" at first), its json. Answers the next delivery's json; nil once the chain is done with, or is
--- somebody else's.
-local p, deliveries = ARGV[1], ARGV[1] .. 'deliveries:' .. ARGV[2]
-local held = redis.pcall('XPENDING', p .. 'outbox', ARGV[4], ARGV[3], ARGV[3], 1)[1]
-if not held or held[2] ~= ARGV[5] then return false end
-if ARGV[6] ~= '' then
-  if redis.call('HEXISTS', deliveries, ARGV[6]) == 1 then
-    redis.call('HSET', deliveries, ARGV[6], ARGV[7])
+-- Complete a delivery and get the next one of its chain. A chain that is not empty has exactly one stream
+-- entry: both end in one step, and only the consumer that has the entry changes the chain.
+-- KEYS: the chain. ARGV: prefix, call id, stream entry, group, consumer, id of the completed delivery ("" at
+-- first), its JSON ("" drops it). Returns {id, JSON} of the next delivery; nil if the chain is complete or
+-- another consumer has claimed the entry.
+local prefix, call_id, entry, group, consumer, completed, json = unpack(ARGV)
+local stream, pending = prefix .. 'outbox', prefix .. 'pending'
+local deliveries = prefix .. 'deliveries:' .. call_id
+local held = redis.pcall('XPENDING', stream, group, entry, entry, 1)[1]
+if not held or held[2] ~= consumer then return false end
+if completed ~= '' then
+  if json == '' then
+    redis.call('HDEL', deliveries, completed)
+  elseif redis.call('HEXISTS', deliveries, completed) == 1 then
+    redis.call('HSET', deliveries, completed, json)
   end
-  if redis.call('LINDEX', KEYS[1], 0) == ARGV[6] then
+  if redis.call('LINDEX', KEYS[1], 0) == completed then
     redis.call('LPOP', KEYS[1])
-    redis.call('DECR', p .. 'pending')
+    redis.call('DECR', pending)
   end
 end
 local id = redis.call('LINDEX', KEYS[1], 0)
 while id do
-  local json = redis.call('HGET', deliveries, id)
-  if json then return json end
-  redis.call('LPOP', KEYS[1]) -- its record has gone: nothing is left to deliver
-  redis.call('DECR', p .. 'pending')
+  local next_json = redis.call('HGET', deliveries, id)
+  if next_json then return {id, next_json} end
+  redis.call('LPOP', KEYS[1]) -- its record was dropped: nothing is left to deliver
+  redis.call('DECR', pending)
   id = redis.call('LINDEX', KEYS[1], 0)
 end
-redis.call('XACK', p .. 'outbox', ARGV[4], ARGV[3])
-redis.call('XDEL', p .. 'outbox', ARGV[3])
-if redis.call('EXISTS', p .. 'call:' .. ARGV[2]) == 0 then
-  -- The call was dropped before; so are its deliveries, unless another chain has some to go.
+redis.call('XACK', stream, group, entry)
+redis.call('XDEL', stream, entry)
+if redis.call('EXISTS', prefix .. 'call:' .. call_id) == 0 then
+  -- The call was pruned before: drop its deliveries too, unless another chain still delivers some.
   for _, other in ipairs(redis.call('HKEYS', deliveries)) do
-    local place = string.match(other, '_([^_]*)$')
-    if redis.call('EXISTS', p .. 'chain:' .. ARGV[2] .. ':' .. place) == 1 then return false end
+    local receiver = string.match(other, '_([^_]*)$')
+    if redis.call('EXISTS', prefix .. 'chain:' .. call_id .. ':' .. receiver) == 1 then return false end
   end
   redis.call('DEL', deliveries)
 end

@@ -1,24 +1,24 @@
--- Keep a new call. KEYS: its hash {j: json, o: token of the last change, m: of the last few, a: of its
--- adding, s: call_sid}. ARGV: prefix, call_id, call_sid, direction, start, json, token, due ("" for never),
--- feed entry.
--- Answers {is new, active calls, token, json}; the last two are of the call that is kept.
-local p, call_id, call_sid = ARGV[1], ARGV[2], ARGV[3]
-local known = redis.call('HMGET', KEYS[1], 'o', 'j', 'a')
-if not known[1] and call_sid ~= '' then
-  local other = redis.call('GET', p .. 'sid:' .. call_sid)
-  if other then known = redis.call('HMGET', p .. 'call:' .. other, 'o', 'j', 'a') end
+-- Store a new call. KEYS: its hash {json, version: token of the last change, recent: tokens of the last few,
+-- created: token of its registration, sid: Jambonz call_sid}. ARGV: prefix, call id, call_sid ("" for none),
+-- direction, start (ms since epoch), JSON, token, deadline ("" for never), feed entry.
+-- Returns {1 if the call is new, number of active calls, token, JSON} of the stored call.
+local prefix, call_id, call_sid, direction, start, json, token, deadline, feed_entry = unpack(ARGV)
+local stored = redis.call('HMGET', KEYS[1], 'version', 'json', 'created')
+if not stored[1] and call_sid ~= '' then
+  local other = redis.call('GET', prefix .. 'sid:' .. call_sid)
+  if other then stored = redis.call('HMGET', prefix .. 'call:' .. other, 'version', 'json', 'created') end
 end
-if known[1] then
-  -- With our own token it is this very request, whose answer was lost.
-  local is_new = known[3] == ARGV[7] and 1 or 0
-  return {is_new, redis.call('ZCARD', p .. 'active'), known[1], known[2]}
+if stored[1] then
+  -- With the same token it is the same request: Redis' first reply was lost.
+  local is_new = stored[3] == token and 1 or 0
+  return {is_new, redis.call('ZCARD', prefix .. 'active'), stored[1], stored[2]}
 end
-redis.call('HSET', KEYS[1], 'j', ARGV[6], 'o', ARGV[7], 'a', ARGV[7], 's', call_sid)
-if call_sid ~= '' then redis.call('SET', p .. 'sid:' .. call_sid, call_id) end
-redis.call('ZADD', p .. 'all', ARGV[5], call_id)
-redis.call('ZADD', p .. 'active', ARGV[5], call_id)
-redis.call('ZADD', p .. 'active:' .. ARGV[4], ARGV[5], call_id)
-redis.call('SETNX', p .. 'since', ARGV[5])
-if ARGV[8] ~= '' then redis.call('ZADD', p .. 'due', ARGV[8], call_id) end
-redis.call('XADD', p .. 'feed', 'MAXLEN', '~', 10000, '*', 'e', ARGV[9])
-return {1, redis.call('ZCARD', p .. 'active'), ARGV[7], ARGV[6]}
+redis.call('HSET', KEYS[1], 'json', json, 'version', token, 'created', token, 'sid', call_sid)
+if call_sid ~= '' then redis.call('SET', prefix .. 'sid:' .. call_sid, call_id) end
+redis.call('ZADD', prefix .. 'all', start, call_id)
+redis.call('ZADD', prefix .. 'active', start, call_id)
+redis.call('ZADD', prefix .. 'active:' .. direction, start, call_id)
+redis.call('SETNX', prefix .. 'since', start)
+if deadline ~= '' then redis.call('ZADD', prefix .. 'due', deadline, call_id) end
+redis.call('XADD', prefix .. 'feed', 'MAXLEN', '~', 10000, '*', 'json', feed_entry)
+return {1, redis.call('ZCARD', prefix .. 'active'), token, json}

@@ -1,13 +1,15 @@
--- Leave all that a reader holds to the others, as if it had just come, and forget the reader.
--- KEYS: the stream. ARGV: prefix, group, consumer. Answers how many entries there were.
-local held = redis.call('XPENDING', KEYS[1], ARGV[2], '-', '+', 1000000, ARGV[3])
-for _, each in ipairs(held) do
-  local entry = redis.call('XRANGE', KEYS[1], each[1], each[1])[1]
-  redis.call('XACK', KEYS[1], ARGV[2], each[1])
+-- Return a consumer's pending entries to the stream as new ones, and remove the consumer.
+-- KEYS: the stream. ARGV: prefix, group, consumer. Returns the number of entries.
+local _, group, consumer = unpack(ARGV)
+local pending = redis.call('XPENDING', KEYS[1], group, '-', '+', 1000000, consumer)
+for _, summary in ipairs(pending) do
+  local id = summary[1]
+  local entry = redis.call('XRANGE', KEYS[1], id, id)[1]
+  redis.call('XACK', KEYS[1], group, id)
   if entry then
-    redis.call('XDEL', KEYS[1], each[1])
+    redis.call('XDEL', KEYS[1], id)
     redis.call('XADD', KEYS[1], '*', unpack(entry[2]))
   end
 end
-redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[2], ARGV[3])
-return #held
+redis.call('XGROUP', 'DELCONSUMER', KEYS[1], group, consumer)
+return #pending

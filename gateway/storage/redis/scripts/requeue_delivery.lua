@@ -1,10 +1,11 @@
--- A delivery that was over is to be tried once more. KEYS: its chain. ARGV: prefix, call_id,
--- delivery id, json, the json it was made of. Answers 1 if it was still that.
-local deliveries = ARGV[1] .. 'deliveries:' .. ARGV[2]
-if redis.call('HGET', deliveries, ARGV[3]) ~= ARGV[5] then return 0 end
-redis.call('HSET', deliveries, ARGV[3], ARGV[4])
-redis.call('INCR', ARGV[1] .. 'pending')
-if redis.call('RPUSH', KEYS[1], ARGV[3]) == 1 then
-  redis.call('XADD', ARGV[1] .. 'outbox', '*', 'chain', ARGV[6])
+-- Queue a delivered or failed delivery again. KEYS: its chain. ARGV: prefix, call id, delivery id, new JSON,
+-- the JSON that the new one was made of, chain. Returns 0 if the delivery has changed meanwhile, else 1.
+local prefix, call_id, delivery_id, json, expected, chain = unpack(ARGV)
+local deliveries = prefix .. 'deliveries:' .. call_id
+if redis.call('HGET', deliveries, delivery_id) ~= expected then return 0 end
+redis.call('HSET', deliveries, delivery_id, json)
+redis.call('INCR', prefix .. 'pending')
+if redis.call('RPUSH', KEYS[1], delivery_id) == 1 then
+  redis.call('XADD', prefix .. 'outbox', '*', 'chain', chain)
 end
 return 1

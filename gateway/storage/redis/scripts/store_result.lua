@@ -1,12 +1,13 @@
--- What came of a request with an idempotency key. KEYS: the key's hash. ARGV: prefix, lease key, who,
--- call id, outcome ("": forget the key). Only who holds the lease, or held it last, may say so.
-local holder = redis.call('GET', ARGV[2])
-if holder and holder ~= ARGV[3] then return end
-if redis.call('HGET', KEYS[1], 'c') == ARGV[4] then
-  if ARGV[5] == '' then
+-- Store the outcome of a request with an idempotency key. KEYS: the key's record. ARGV: prefix, lease key,
+-- owner, call id, outcome ("" drops the key). Does nothing if another request holds the lease.
+local _, lease, owner, call_id, outcome = unpack(ARGV)
+local holder = redis.call('GET', lease)
+if holder and holder ~= owner then return end
+if redis.call('HGET', KEYS[1], 'call_id') == call_id then
+  if outcome == '' then
     redis.call('DEL', KEYS[1])
   else
-    redis.call('HSET', KEYS[1], 'r', ARGV[5])
+    redis.call('HSET', KEYS[1], 'outcome', outcome)
   end
 end
-redis.call('DEL', ARGV[2])
+redis.call('DEL', lease)

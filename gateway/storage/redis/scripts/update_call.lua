@@ -1,43 +1,51 @@
--- Put an advanced call in the place of the one it was made of, with all that follows from it.
--- KEYS: the call's hash. ARGV: prefix, call_id, token of the change it was made of, token, json,
--- due ("" for never), direction, ended ("1"), end moment once analyzed (""), event id (""),
--- ms to remember that, feed entry (""), callbacks that may wait, then three a callback: id, chain, json.
--- Answers {'ok', callbacks dropped} | {'stale', token, json} | {'again', token, json} | {'gone'}.
--- Tokens instead of numbers: a call that was lost and made anew is never taken for the one it was.
-local p, call_id = ARGV[1], ARGV[2]
-local kept = redis.call('HMGET', KEYS[1], 'o', 'j', 'm')
-if not kept[1] then return {'gone'} end
--- Made before, whatever others have made of it since: only its answer was lost.
-local made = kept[3] or ' '
-if string.find(made, ' ' .. ARGV[4] .. ' ', 1, true) then return {'ok', 0} end
-if ARGV[10] ~= '' and redis.call('EXISTS', p .. 'event:' .. ARGV[10]) == 1 then
-  return {'again', kept[1], kept[2]}
+-- Replace a call by its next version, with everything that the change causes: indexes, feed, callbacks.
+-- KEYS: the call's hash. ARGV: prefix, call id, token of the version that was changed, token of this change,
+-- JSON, deadline ("" for never), direction, "1" if ended, end in ms since epoch once its report is settled
+-- (else ""), event id (""), ms until that expires, feed entry (""), how many callbacks may be pending, then
+-- three per callback: delivery id, chain, JSON.
+-- Returns {'ok', callbacks dropped} | {'stale', token, JSON} (another change came first) |
+-- {'repeated', token, JSON} (the event was applied before) | {'missing'}.
+-- Tokens are unique, unlike version numbers: a call that was lost and registered again is another call.
+local prefix, call_id, based_on, token, json, deadline, direction, has_ended, settled_end, event_id, event_ms,
+  feed_entry, max_pending = unpack(ARGV, 1, 13)
+local FIRST_DELIVERY = 14
+local stored = redis.call('HMGET', KEYS[1], 'version', 'json', 'recent')
+if not stored[1] then return {'missing'} end
+-- This change is stored already, maybe with later ones on top: Redis' first reply was lost.
+local recent = stored[3] or ' '
+if string.find(recent, ' ' .. token .. ' ', 1, true) then return {'ok', 0} end
+if event_id ~= '' and redis.call('EXISTS', prefix .. 'event:' .. event_id) == 1 then
+  return {'repeated', stored[1], stored[2]}
 end
-if kept[1] ~= ARGV[3] then return {'stale', kept[1], kept[2]} end
-redis.call('HSET', KEYS[1], 'j', ARGV[5], 'o', ARGV[4], 'm', string.sub(made .. ARGV[4] .. ' ', -400))
-if ARGV[6] == '' then
-  redis.call('ZREM', p .. 'due', call_id)
+if stored[1] ~= based_on then return {'stale', stored[1], stored[2]} end
+recent = string.sub(recent .. token .. ' ', -400)
+redis.call('HSET', KEYS[1], 'json', json, 'version', token, 'recent', recent)
+if deadline == '' then
+  redis.call('ZREM', prefix .. 'due', call_id)
 else
-  redis.call('ZADD', p .. 'due', ARGV[6], call_id)
+  redis.call('ZADD', prefix .. 'due', deadline, call_id)
 end
-if ARGV[8] == '1' then
-  redis.call('ZREM', p .. 'active', call_id)
-  redis.call('ZREM', p .. 'active:' .. ARGV[7], call_id)
+if has_ended == '1' then
+  redis.call('ZREM', prefix .. 'active', call_id)
+  redis.call('ZREM', prefix .. 'active:' .. direction, call_id)
 end
-if ARGV[9] ~= '' then redis.call('ZADD', p .. 'ended', ARGV[9], call_id) end
-if ARGV[10] ~= '' then redis.call('SET', p .. 'event:' .. ARGV[10], '', 'PX', ARGV[11]) end
-if ARGV[12] ~= '' then redis.call('XADD', p .. 'feed', 'MAXLEN', '~', 10000, '*', 'e', ARGV[12]) end
+if settled_end ~= '' then redis.call('ZADD', prefix .. 'ended', settled_end, call_id) end
+if event_id ~= '' then redis.call('SET', prefix .. 'event:' .. event_id, '', 'PX', event_ms) end
+if feed_entry ~= '' then
+  redis.call('XADD', prefix .. 'feed', 'MAXLEN', '~', 10000, '*', 'json', feed_entry)
+end
 local dropped = 0
-local deliveries = p .. 'deliveries:' .. call_id
-for i = 14, #ARGV, 3 do
-  if redis.call('HEXISTS', deliveries, ARGV[i]) == 0 then
-    if tonumber(redis.call('GET', p .. 'pending') or 0) >= tonumber(ARGV[13]) then
+local deliveries, pending = prefix .. 'deliveries:' .. call_id, prefix .. 'pending'
+for i = FIRST_DELIVERY, #ARGV, 3 do
+  local delivery_id, chain, delivery = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  if redis.call('HEXISTS', deliveries, delivery_id) == 0 then
+    if tonumber(redis.call('GET', pending) or 0) >= tonumber(max_pending) then
       dropped = dropped + 1
     else
-      redis.call('HSET', deliveries, ARGV[i], ARGV[i + 2])
-      redis.call('INCR', p .. 'pending')
-      if redis.call('RPUSH', p .. 'chain:' .. ARGV[i + 1], ARGV[i]) == 1 then
-        redis.call('XADD', p .. 'outbox', '*', 'chain', ARGV[i + 1])
+      redis.call('HSET', deliveries, delivery_id, delivery)
+      redis.call('INCR', pending)
+      if redis.call('RPUSH', prefix .. 'chain:' .. chain, delivery_id) == 1 then
+        redis.call('XADD', prefix .. 'outbox', '*', 'chain', chain)
       end
     end
   end

@@ -1,0 +1,49 @@
+"""The Redis backend: everything that gateways store together."""
+
+from collections.abc import Callable
+
+from gateway.callbacks.delivery_loop import Deliverer, Transport
+from gateway.callbacks.events import deliveries
+from gateway.config.settings import Config
+from gateway.storage.backend import Deadline, StorageBackend
+from gateway.storage.feed import feed_entry
+from gateway.storage.redis.database import Database
+from gateway.storage.redis.feed import RedisFeed
+from gateway.storage.redis.idempotency import RedisIdempotencyStore
+from gateway.storage.redis.leader import RedisLeaderLock
+from gateway.storage.redis.outbox import RedisOutbox
+from gateway.storage.redis.registry import RedisRegistry
+
+
+def redis_backend(
+    database: Database,
+    config: Config,
+    transport: Transport,
+    *,
+    deadline: Deadline,
+    new_call_id: Callable[[], str],
+    clock: Callable[[], int],
+) -> StorageBackend:
+    """`transport` sends callbacks; `clock` in ms since epoch."""
+    outbox = RedisOutbox(
+        database, config.callbacks, Deliverer(config.callbacks, transport, clock), clock
+    )
+    registry = RedisRegistry(
+        database,
+        config.storage,
+        config.callbacks,
+        deadline=deadline,
+        deliveries=lambda change: deliveries(change, config.callbacks, clock()),
+        feed_entry=feed_entry,
+        clock=clock,
+    )
+    return StorageBackend(
+        registry=registry,
+        outbox=outbox,
+        idempotency=RedisIdempotencyStore(
+            database, registry, ttl=config.outbound.idempotency_ttl, new_call_id=new_call_id
+        ),
+        feed=RedisFeed(database),
+        leader=RedisLeaderLock(database, interval=config.monitor.interval),
+        background=(outbox.run,),
+    )

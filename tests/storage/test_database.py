@@ -1,0 +1,65 @@
+"""Commands and their errors: what says that Redis is unavailable, and what is a defect."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.errors import StorageUnavailable
+from gateway.storage.redis.connect import connected
+from gateway.storage.redis.database import Database
+from tests.livekit.server import redis_server
+from tests.storage.conftest import StorageOpener, call
+from tests.storage.redis_servers import redis_cli, wait_for
+
+
+@pytest.fixture
+async def full_redis() -> AsyncIterator[Database]:
+    """A Redis that has no memory left."""
+    with redis_server() as address:
+        redis_cli(address, "CONFIG", "SET", "maxmemory", "1")
+        redis_cli(address, "CONFIG", "SET", "maxmemory-policy", "noeviction")
+        async with connected(f"redis://{address}", connect_timeout=1.0) as client:
+            yield Database(client, "gateway", timeout=1.0)
+
+
+async def test_a_full_redis_is_unavailable(full_redis: Database) -> None:
+    with pytest.raises(StorageUnavailable, match="maxmemory"):
+        await full_redis.run("acquire_lock", full_redis.key("leader"), "me", 1000)
+    with pytest.raises(StorageUnavailable, match="maxmemory"):
+        await full_redis.execute("SET", full_redis.key("since"), 1)
+
+
+async def test_a_replica_is_unavailable() -> None:
+    with redis_server() as master, contextlib.ExitStack() as stack:
+        replica = stack.enter_context(redis_server("--replicaof", *master.split(":")))
+        wait_for(replica, "master_link_status:up", "INFO", "replication")
+        async with connected(f"redis://{replica}", connect_timeout=1.0) as client:
+            database = Database(client, "gateway", timeout=1.0)
+            for _ in range(2):
+                with pytest.raises(StorageUnavailable, match=r"read only|write"):
+                    await database.run("acquire_lock", database.key("leader"), "me", 1000)
+
+
+async def test_a_defect_does_not_count_as_unavailable(
+    shared: StorageOpener, database: Database
+) -> None:
+    async with shared.opened() as one:
+        await database.execute("SET", database.key("call", "call-0001"), "something else")
+        with pytest.raises(Exception, match="WRONGTYPE") as defect:
+            await one.registry.add(call(1))
+        assert not isinstance(defect.value, StorageUnavailable)
+
+
+async def test_a_cancelled_command_does_not_mix_up_replies(database: Database) -> None:
+    async def execute_and_cancel(number: int) -> None:
+        command = asyncio.ensure_future(database.execute("ECHO", f"cancelled {number}"))
+        for _ in range(number % 7):
+            await asyncio.sleep(0)
+        command.cancel()
+        await asyncio.wait({command})
+
+    for number in range(100):
+        await asyncio.gather(*(execute_and_cancel(other) for other in range(number, number + 8)))
+        assert await database.execute("ECHO", str(number)) == str(number)
