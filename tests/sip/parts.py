@@ -69,7 +69,7 @@ class Telephony:
 
     def livekit(self) -> AbstractAsyncContextManager[LiveKit]:
         settings = self.real.config.livekit
-        return LiveKit.connected(settings.url, settings.api_key, settings.api_secret, deadline=5)
+        return LiveKit.connected(settings.url, settings.api_key, settings.api_secret, timeout=5)
 
 
 @contextmanager
