@@ -1,1 +1,1 @@
-"""Measurements, each side by side with its floor in one run. `make bench` runs them all."""
+"""Measurements, each beside its reference in the same run. `make bench` runs them all."""

@@ -1,4 +1,4 @@
-"""`python -m bench [part …]`: measures everything once, a line each; 1 if a limit is missed."""
+"""`python -m bench [measurement …]`: prints a line for each result; 1 if a limit is missed."""
 
 import asyncio
 import os
@@ -9,12 +9,19 @@ from contextlib import contextmanager
 
 import uvloop
 
-from bench import dispatch_time, first_audio, hook_cost, many_calls, shared, startup, steady
-from bench.parts import (
+from bench import (
+    dispatch_time,
+    first_audio,
+    hook_cost,
+    many_calls,
+    shared_redis,
+    startup,
+    steady_rate,
+)
+from bench.processes import (
+    BARE_HANDLER,
     FEW_ENDED,
-    FLOOR,
     GATEWAY,
-    SECRET,
     environment,
     fake_livekit,
     livekit,
@@ -30,28 +37,28 @@ def measure_hooks() -> Iterator[Result]:
     with livekit() as env:
         yield from startup.measure(env)
         with (
-            serving(FLOOR, env) as floor,
-            serving([*FLOOR, "--shared-token"], env) as sharing,
+            serving(BARE_HANDLER, env) as bare,
+            serving([*BARE_HANDLER, "--shared-token"], env) as bare_shared_token,
             serving(GATEWAY, env) as gateway,
         ):
-            yield from asyncio.run(hook_cost.measure(floor, sharing, gateway, SECRET))
+            yield from asyncio.run(hook_cost.measure(bare, bare_shared_token, gateway))
 
 
 def measure_shared() -> Iterator[Result]:
     with (
         fake_livekit() as env,
-        redis() as (database, url),
-        serving(GATEWAY, env) as memory,
-        serving(GATEWAY, {**env, "REDIS_URL": url}) as one,
-        serving(GATEWAY, {**env, "REDIS_URL": url}) as other,
+        redis() as (redis_pid, url),
+        serving(GATEWAY, env) as in_memory,
+        serving(GATEWAY, {**env, "REDIS_URL": url}) as first,
+        serving(GATEWAY, {**env, "REDIS_URL": url}) as second,
     ):
-        yield from asyncio.run(shared.measure(memory, one, other, database))
+        yield from asyncio.run(shared_redis.measure(in_memory, first, second, redis_pid))
 
 
 def measure_steady() -> Iterator[Result]:
-    with core_apart() as core, fake_livekit() as env, serving(GATEWAY, env) as gateway:
+    with spare_core() as core, fake_livekit() as env, serving(GATEWAY, env) as gateway:
         os.sched_setaffinity(gateway.pid, {core})
-        yield from uvloop.run(steady.measure(gateway))
+        yield from uvloop.run(steady_rate.measure(gateway))
 
 
 def measure_many() -> Iterator[Result]:
@@ -69,9 +76,9 @@ def measure_refused() -> Iterator[Result]:
 
 
 async def _refused() -> list[Result]:
-    # The fake answers from this loop, so the waiting for the gateway is a thread's.
+    # The fake runs in this event loop, so a thread starts the gateway and waits for it.
     async with FakeLiveKit().serving() as fake:
-        fake.callees["61402012298"] = Callee(sip=(403, "Forbidden auth ID"))
+        fake.callees["61491570156"] = Callee(sip=(403, "Forbidden auth ID"))
         env = environment(fake.url, KEY, FAKE_SECRET) | {"SIP_OUTBOUND_TRUNK_ID": "ST_1"}
 
         def measure() -> list[Result]:
@@ -82,18 +89,18 @@ async def _refused() -> list[Result]:
 
 
 @contextmanager
-def core_apart() -> Iterator[int]:
-    """A core that neither this process nor what it starts uses, if there is more than one."""
-    ours = os.sched_getaffinity(0)
-    core = max(ours)
-    os.sched_setaffinity(0, ours - {core} or ours)
+def spare_core() -> Iterator[int]:
+    """A core that this process and its children do not use; the only one if there is but one."""
+    cores = os.sched_getaffinity(0)
+    core = max(cores)
+    os.sched_setaffinity(0, cores - {core} or cores)
     try:
         yield core
     finally:
-        os.sched_setaffinity(0, ours)
+        os.sched_setaffinity(0, cores)
 
 
-PARTS: Mapping[str, Callable[[], Iterator[Result]]] = {
+MEASUREMENTS: Mapping[str, Callable[[], Iterator[Result]]] = {
     "hooks": measure_hooks,
     "shared": measure_shared,
     "steady": measure_steady,
@@ -104,11 +111,11 @@ PARTS: Mapping[str, Callable[[], Iterator[Result]]] = {
 
 
 def main() -> int:
-    # Whoever ends it ends what it has started, too.
+    # SIGTERM leaves the contexts, which stops the processes that they have started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     all_met = True
-    for name in sys.argv[1:] or PARTS:
-        for result in PARTS[name]():
+    for name in sys.argv[1:] or MEASUREMENTS:
+        for result in MEASUREMENTS[name]():
             print(result, flush=True)
             all_met = all_met and result.is_met
     return 0 if all_met else 1

@@ -1,4 +1,4 @@
-"""From `POST /dispatch` to its answer: a job accepted by a warm worker, and a refused caller ID."""
+"""The response time of `POST /dispatch`: until a warm worker accepts the job, or a refusal."""
 
 import asyncio
 import statistics
@@ -7,18 +7,17 @@ from typing import Any
 
 import aiohttp
 
-from bench.parts import Part, without_livekit
+from bench.processes import Server, without_livekit
 from bench.result import Result
 from gateway.config.loader import build_config
 from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.dev.stack import running
 
 CALLS = 20
-ORDER = {"destination": "61402012298", "account_code": "bench", "wait": "none"}
 
 
 async def measure_accepted() -> list[Result]:
-    """On real parts; the SIP leg is left to the agent, so the answer comes with the job."""
+    """With a real LiveKit; the agent is to dial, so the response comes once it has the job."""
     env = {
         **without_livekit(),
         "GATEWAY_API_KEYS": "",
@@ -30,30 +29,34 @@ async def measure_accepted() -> list[Result]:
     with running(config, env, say=lambda *_: None):
         async with aiohttp.ClientSession() as session:
             for _ in range(CALLS):
-                took, answer = await _dispatch(session, config.own_url, 200)
-                times.append(took)
-                url = f"{config.own_url}/livekit-api/calls/{answer['call_id']}/hangup"
+                elapsed, call = await _dispatch(session, config.own_url, wait="none", status=200)
+                times.append(elapsed)
+                url = f"{config.own_url}/livekit-api/calls/{call['call_id']}/hangup"
                 async with session.post(url):
                     pass
-                await asyncio.sleep(1)  # the worker warms the next process
+                await asyncio.sleep(1)  # the worker warms up the next process
     spread = f"{CALLS} calls, {min(times):.2f} to {max(times):.2f} s"
     return [Result("dispatch to job accepted, p50", statistics.median(times), 0.5, "s", spread)]
 
 
-async def measure_refused(gateway: Part) -> list[Result]:
-    """`gateway`'s LiveKit refuses the caller ID as soon as it is asked to dial."""
+async def measure_refused(gateway: Server) -> list[Result]:
+    """The LiveKit of `gateway` refuses the caller ID at once when it is to dial."""
     async with aiohttp.ClientSession() as session:
-        times = [(await _dispatch(session, gateway.url, 502))[0] for _ in range(CALLS)]
+        times = [
+            (await _dispatch(session, gateway.url, wait="early", status=502))[0]
+            for _ in range(CALLS)
+        ]
     spread = f"{CALLS} calls, {min(times):.3f} to {max(times):.3f} s"
     return [Result("refused caller ID to its 502, slowest", max(times), 1.0, "s", spread)]
 
 
 async def _dispatch(
-    session: aiohttp.ClientSession, url: str, status: int
+    session: aiohttp.ClientSession, url: str, *, wait: str, status: int
 ) -> tuple[float, dict[str, Any]]:
-    order = {**ORDER, "wait": "early"} if status == 502 else ORDER
-    began = time.perf_counter()
-    async with session.post(f"{url}/dispatch", json=order) as answer:
-        content: dict[str, Any] = await answer.json()
-        assert answer.status == status, content
-    return time.perf_counter() - began, content
+    """The time of a dispatch, in s, and the content of its response."""
+    request = {"destination": "61491570156", "account_code": "bench", "wait": wait}
+    start = time.perf_counter()
+    async with session.post(f"{url}/dispatch", json=request) as response:
+        content: dict[str, Any] = await response.json()
+        assert response.status == status, content
+    return time.perf_counter() - start, content

@@ -1,8 +1,8 @@
-"""From the call hook to the first sound of the agent, on real parts with a warm worker."""
+"""The time from the call hook to the agent's first audio, with a real LiveKit and a warm worker."""
 
 import statistics
 
-from bench.parts import SECRET, without_livekit
+from bench.processes import SECRET, without_livekit
 from bench.result import Result
 from gateway.config.loader import build_config, own_keys
 from gateway.tools.dev.livekit_server import free_port
@@ -20,14 +20,14 @@ async def measure() -> list[Result]:
         "GATEWAY_API_KEYS": "",
         "PORT": str(free_port()),
     }
-    heard: list[float] = []
+    times: list[float] = []
     with running(build_config({}, env), env, say=lambda *_: None) as stack:
         config = build_config({}, stack.env)
         keys = own_keys(config, stack.env)
         for _ in range(CALLS):
             steps = Steps()
-            # A second's conversation leaves the worker time to warm the next process.
+            # Each call lasts a second, in which the worker warms up the next process.
             await play(config, keys, config.own_url, Script(hold=1.0), steps)
-            heard.append(steps.done["agent heard"])
-    spread = f"{CALLS} calls, {min(heard):.2f} to {max(heard):.2f} s"
-    return [Result("hook to first agent audio, p50", statistics.median(heard), 0.7, "s", spread)]
+            times.append(steps.done["agent heard"])
+    spread = f"{CALLS} calls, {min(times):.2f} to {max(times):.2f} s"
+    return [Result("hook to first agent audio, p50", statistics.median(times), 0.7, "s", spread)]

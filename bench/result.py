@@ -1,4 +1,4 @@
-"""A measured figure, what it should be, and a line that says both."""
+"""A measured value, its limit, and the line that reports both."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Result:
-    """`value` is good when it is at most `limit`; an infinite one is there for the reader only."""
+    """`limit` is the highest good `value`; an infinite one makes the value information only."""
 
     name: str
     value: float
@@ -19,10 +19,10 @@ class Result:
         return self.value <= self.limit
 
     def __str__(self) -> str:
-        figure = f"{self.value:.2f} {self.unit}"
+        value = f"{self.value:.2f} {self.unit}"
         if math.isinf(self.limit):
             verdict, limit = "    ", ""
         else:
             verdict = "ok  " if self.is_met else "MISS"
             limit = f"limit {self.limit:g} {self.unit}"
-        return f"{verdict}  {self.name:<46} {figure:>12}   {limit:<14}  {self.detail}".rstrip()
+        return f"{verdict}  {self.name:<46} {value:>12}   {limit:<14}  {self.detail}".rstrip()

@@ -37,9 +37,9 @@ async def _services(app: web.Application, config: Config) -> AsyncIterator[None]
             settings.url,
             settings.api_key,
             settings.api_secret,
-            deadline=settings.timeout,
+            timeout=settings.timeout,
             connections=settings.connections,
-            waiting=config.limits.max_active_calls,
+            slow_connections=config.limits.max_active_calls,
         ) as livekit,
         Sender.open(config.callbacks) as sender,
         open_storage(

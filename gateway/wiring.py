@@ -18,7 +18,7 @@ from gateway.lifecycle.dialing import Dialer
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.lifecycle.room_cleanup import RoomCleanup
 from gateway.livekit.client import LiveKit
-from gateway.livekit.sip import SipLegs
+from gateway.livekit.sip import SipParticipants
 from gateway.livekit.trunks import OutboundTrunk, Trunks
 from gateway.livekit.webhooks import WebhookVerifier
 from gateway.monitor.deadline_loop import DeadlineLoop
@@ -62,7 +62,7 @@ def build_services(
     deferred = DeferredWrites()
     room_cleanup = RoomCleanup(livekit, clock)
     lifecycle = Lifecycle(storage.registry, room_cleanup, deferred)
-    sip, trunks = SipLegs(livekit), Trunks(livekit)
+    sip, trunks = SipParticipants(livekit), Trunks(livekit)
     dialer = Dialer(lifecycle=lifecycle, sip=sip, clock=clock)
     trunk = OutboundTrunk(trunks, config.outbound.trunk_id, clock)
     fallback = Fallback(config, lifecycle, clock)

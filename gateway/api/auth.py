@@ -10,7 +10,7 @@ from gateway.api.parsing import read_body
 from gateway.api.services import SERVICES, Services
 from gateway.errors import ApiError, ErrorCode
 from gateway.jambonz import basic_auth, signature
-from gateway.livekit.webhooks import ProofError
+from gateway.livekit.webhooks import AuthenticationFailed
 from gateway.security.api_keys import Role, matching
 
 
@@ -80,7 +80,7 @@ def _check_signature(request: web.Request, services: Services, body: bytes) -> N
 def _verify_livekit(request: web.Request, services: Services, body: bytes) -> str:
     try:
         services.webhooks.check(request.headers.get("Authorization"), body)
-    except ProofError as error:
+    except AuthenticationFailed as error:
         message = f"{error}; it must be signed with this gateway's LIVEKIT_API_SECRET"
         raise ApiError(ErrorCode.BAD_TOKEN, message) from error
     return ""

@@ -19,7 +19,7 @@ from gateway.jambonz.verbs import Verbs
 from gateway.lifecycle.dialing import Dialer
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.livekit.client import LiveKit
-from gateway.livekit.sip import DialOrder
+from gateway.livekit.sip import SipParticipantRequest
 from gateway.livekit.trunks import OutboundTrunk
 
 log = structlog.get_logger()
@@ -94,8 +94,8 @@ class ParticipantStrategy:
             await asyncio.sleep(POLL_INTERVAL)
         return False
 
-    def _dial_request(self, call: Call, trunk_id: str) -> DialOrder:
-        return DialOrder(
+    def _dial_request(self, call: Call, trunk_id: str) -> SipParticipantRequest:
+        return SipParticipantRequest(
             room=call.call_id,
             to=call.call_id,
             identity=f"sip_{call.from_number or 'anonymous'}",

@@ -10,7 +10,7 @@ from gateway.aio import BackgroundTasks
 from gateway.calls.call import Call, DisconnectionReason, Event, EventKind, dial_failure_reason
 from gateway.errors import LiveKitError, LiveKitRefused, LiveKitUnreachable
 from gateway.lifecycle.lifecycle import Lifecycle
-from gateway.livekit.sip import DIAL_MARGIN, DialOrder, SipLegs
+from gateway.livekit.sip import DIAL_MARGIN, SipParticipantRequest, SipParticipants
 
 log = structlog.get_logger()
 
@@ -27,7 +27,7 @@ class Dialer:
         self,
         *,
         lifecycle: Lifecycle,
-        sip: SipLegs,
+        sip: SipParticipants,
         clock: Callable[[], int],
     ) -> None:
         self._lifecycle = lifecycle
@@ -43,16 +43,16 @@ class Dialer:
         """Stop following the legs; they and their calls go on at LiveKit."""
         await self._tasks.close()
 
-    async def dial(self, call: Call, order: DialOrder) -> LiveKitError | None:
+    async def dial(self, call: Call, request: SipParticipantRequest) -> LiveKitError | None:
         """Ring the callee until the call is answered or has failed; returns why it failed."""
         try:
-            await self._sip.dial(order)
+            await self._sip.dial(request)
         except LiveKitRefused as error:
             await self._dial_failed(call, error)
             return error
         except LiveKitUnreachable as error:
             log.warning("call.dial_outcome_unknown", call_id=call.call_id, error=str(error))
-            return await self.follow(call, max_wait=order.ringing_timeout + DIAL_MARGIN)
+            return await self.follow(call, max_wait=request.ringing_timeout + DIAL_MARGIN)
         await self._apply(call, EventKind.ANSWERED)
         return None
 

@@ -1,1 +1,1 @@
-"""The one package that talks to LiveKit and imports `livekit.api`; its errors become ours here."""
+"""The only package that calls LiveKit; it raises the gateway's errors instead of livekit-api's."""

@@ -1,4 +1,4 @@
-"""Requests to LiveKit's server API, each within a deadline, repeated where that helps."""
+"""The client of LiveKit's server API. Each request has a timeout, a safe one is repeated."""
 
 import asyncio
 import math
@@ -32,26 +32,26 @@ from gateway.livekit.tokens import rooms_token
 
 T = TypeVar("T")
 
-#: Between two tries, in s: doubled each time up to the longest, give or take a half.
+#: The pause before the first repetition, in s. It doubles up to the longest, with a jitter of 50 %.
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.5
-#: How long a shared token is used, in s; it is valid for longer, see tokens.py.
-RENEW_AFTER = 600.0
-#: Connections at a time, for requests that are answered at once and for those that wait.
+#: How long the shared token is used before it is renewed, in s; it is valid longer, see tokens.py.
+TOKEN_RENEWAL = 600.0
+#: Connections at a time, for requests that LiveKit answers at once and for slow ones.
 CONNECTIONS = 100
-#: Rooms asked for at a time: a LiveKit without Redis looks through all its rooms for each of them,
-#: and makes no room meanwhile.
-ROOMS_AT_ONCE = 100
+#: Rooms per ListRooms request: a LiveKit without Redis searches all its rooms for each name, and
+#: creates no room meanwhile.
+ROOMS_PER_REQUEST = 100
 #: How long LiveKit may take to list all rooms, in s: 0.7 for 13,000 (livekit-server 1.13.5).
-LIST_DEADLINE = 10.0
-#: What the agents framework puts before a job's id to name its participant.
+LIST_TIMEOUT = 10.0
+#: The agents framework names an agent's participant by this prefix and its job's id.
 AGENT_IDENTITY = "agent-"
-#: How long LiveKit keeps a room after the last caller has left it, in s.
+#: How long LiveKit keeps a room after its last participant has left, in s.
 DEPARTURE_TIMEOUT = 10
 
 
 class LiveKit:
-    """LiveKit's server API. Raises LiveKitRefused or LiveKitUnreachable, nothing else."""
+    """Requests to LiveKit. They raise LiveKitRefused or LiveKitUnreachable, nothing else."""
 
     def __init__(
         self,
@@ -60,17 +60,17 @@ class LiveKit:
         secret: str,
         *,
         session: aiohttp.ClientSession,
-        waiting: aiohttp.ClientSession,
-        deadline: float,
+        slow_session: aiohttp.ClientSession,
+        timeout: float,
     ) -> None:
-        """See `connected()`; the sessions stay yours."""
+        """See `connected()`; the caller closes the sessions."""
         self._client = api.LiveKitAPI(url, key, secret, session=session)
-        self._waiting = api.LiveKitAPI(url, key, secret, session=waiting)
-        self._renew: Callable[[], api.LiveKitAPI] = lambda: api.LiveKitAPI.with_token(
+        self._slow_client = api.LiveKitAPI(url, key, secret, session=slow_session)
+        self._new_shared_client: Callable[[], api.LiveKitAPI] = lambda: api.LiveKitAPI.with_token(
             rooms_token(key, secret), url, session=session
         )
-        self._renewed = -math.inf
-        self._deadline = deadline
+        self._token_made_at = -math.inf
+        self._timeout = timeout
 
     @classmethod
     @asynccontextmanager
@@ -80,47 +80,47 @@ class LiveKit:
         key: str,
         secret: str,
         *,
-        deadline: float,
+        timeout: float,  # noqa: ASYNC109 - the client applies it to each request
         connections: int = CONNECTIONS,
-        waiting: int = CONNECTIONS,
+        slow_connections: int = CONNECTIONS,
     ) -> AsyncIterator[Self]:
-        """A client while in the context; `deadline` (s) bounds a request with its repetitions.
+        """A client while in the context; `timeout` (s) bounds a request with its repetitions.
 
-        Waiting for one of the `connections` counts. Requests with a deadline of their own, such as
-        dials, have `waiting` other ones: while telephones ring, rooms can be made.
+        The time that a request waits for a free connection counts, too. Requests with a timeout of
+        their own, such as dials, use `slow_connections`: while telephones ring, rooms can be made.
         """
-        async with _session(connections) as session, _session(waiting) as patient:
-            yield cls(url, key, secret, session=session, waiting=patient, deadline=deadline)
+        async with _session(connections) as session, _session(slow_connections) as slow_session:
+            yield cls(url, key, secret, session=session, slow_session=slow_session, timeout=timeout)
 
     @property
     def _rooms(self) -> RoomService:
-        """For what needs no grant on one room: one token serves many requests.
+        """For requests that need no grant on one room: they share a token.
 
-        Minting one a request would cost more than the rest of the request does here.
+        To sign a token for each request would cost more CPU than the rest of the request.
         """
         now = time.monotonic()
-        if now - self._renewed > RENEW_AFTER:
-            self._shared, self._renewed = self._renew(), now
-        return self._shared.room
+        if now - self._token_made_at > TOKEN_RENEWAL:
+            self._shared_client, self._token_made_at = self._new_shared_client(), now
+        return self._shared_client.room
 
-    async def create_room(self, order: RoomRequest) -> str:
-        """Make the room and send the agent there; returns the room's sid.
+    async def create_room(self, room: RoomRequest) -> str:
+        """Create the room and dispatch its agent; returns the room's sid.
 
         Safe to repeat: for a room that exists LiveKit dispatches no second agent.
         """
-        agent = RoomAgentDispatch(agent_name=order.agent_name, metadata=order.job_metadata)
+        agent = RoomAgentDispatch(agent_name=room.agent_name, metadata=room.job_metadata)
         request = CreateRoomRequest(
-            name=order.name,
-            metadata=order.metadata,
-            agents=[agent] if order.agent_name else [],
-            empty_timeout=order.empty_timeout,
+            name=room.name,
+            metadata=room.metadata,
+            agents=[agent] if room.agent_name else [],
+            empty_timeout=room.empty_timeout,
             departure_timeout=DEPARTURE_TIMEOUT,
         )
-        room = await self._retry(lambda: self._rooms.create_room(request))
-        return room.sid
+        created = await self._retry(lambda: self._rooms.create_room(request))
+        return created.sid
 
     async def delete_room(self, name: str) -> None:
-        """End the room and whatever is in it; one that is gone already is fine."""
+        """Delete the room and disconnect its participants; no error if there is no such room."""
         try:
             await self._retry(lambda: self._rooms.delete_room(DeleteRoomRequest(room=name)))
         except LiveKitRefused as refusal:
@@ -128,62 +128,73 @@ class LiveKit:
                 raise
 
     async def dispatch_agent(self, room: str, agent_name: str, metadata: str) -> str:
-        """Send the agent to a room that exists; returns the dispatch's id.
+        """Dispatch the agent to a room that exists; returns the dispatch's id.
 
-        A second dispatch would be a second agent: before a try is repeated, what came of the
-        first is looked up.
+        A second dispatch would bring a second agent, so a repetition first checks whether LiveKit
+        has the dispatch of an earlier attempt.
         """
         service = self._client.agent_dispatch
         request = CreateAgentDispatchRequest(room=room, agent_name=agent_name, metadata=metadata)
-        tried = False
+        is_repetition = False
 
         async def attempt() -> AgentDispatch:
-            nonlocal tried
-            if tried:
+            nonlocal is_repetition
+            if is_repetition:
                 for dispatch in await service.list_dispatch(room):
                     if dispatch.agent_name == agent_name:
                         return dispatch
-            tried = True
+            is_repetition = True
             return await service.create_dispatch(request)
 
         return (await self._retry(attempt)).id
 
     async def find_job(self, room: str, dispatch_id: str) -> str | None:
-        """The id of the job that a worker has taken for the dispatch, if one has.
+        """The id of the dispatch's job once a worker has accepted it, else None.
 
-        LiveKit lists the job only after 5 s where no agent was dispatched for a minute, though the
-        agent is in the room long before (livekit-server 1.13.5); so both are looked at.
+        LiveKit may list the job 5 s later than the agent joins the room, if it has dispatched no
+        agent for a minute (livekit-server 1.13.5); so the participants are checked, too.
         """
         service = self._client.agent_dispatch
         dispatches = await self._retry(lambda: service.list_dispatch(room))
         for dispatch in dispatches:
             if dispatch.id == dispatch_id and dispatch.state.jobs:
                 return dispatch.state.jobs[0].id
-        present = await self.participants(room)
-        agents = [who.identity for who in present if who.kind == ParticipantInfo.Kind.AGENT]
-        return next((who.removeprefix(AGENT_IDENTITY) for who in agents), None)
+        for participant in await self.participants(room):
+            if participant.kind == ParticipantInfo.Kind.AGENT:
+                return participant.identity.removeprefix(AGENT_IDENTITY)
+        return None
 
     async def rooms(self, *names: str) -> Sequence[RoomState]:
-        """Those of `names` that are there, or all rooms there are: then LiveKit is asked once."""
+        """The rooms of these names that exist; without names all rooms, requested only once."""
         if not names:
-            everything = ListRoomsRequest()
-            answer = await self.call_once(
-                lambda client: client.room.list_rooms(everything), deadline=LIST_DEADLINE
+            response = await self.call_once(
+                lambda client: client.room.list_rooms(ListRoomsRequest()), timeout=LIST_TIMEOUT
             )
-            return [RoomState.of(room) for room in answer.rooms]
-        found: list[RoomState] = []
-        for start in range(0, len(names), ROOMS_AT_ONCE):
-            some = ListRoomsRequest(names=names[start : start + ROOMS_AT_ONCE])
-            answer = await self._retry(partial(self._rooms.list_rooms, some))
-            found += map(RoomState.of, answer.rooms)
-        return found
+            return [RoomState.of(room) for room in response.rooms]
+        rooms: list[RoomState] = []
+        for start in range(0, len(names), ROOMS_PER_REQUEST):
+            request = ListRoomsRequest(names=names[start : start + ROOMS_PER_REQUEST])
+            response = await self._retry(partial(self._rooms.list_rooms, request))
+            rooms += map(RoomState.of, response.rooms)
+        return rooms
+
+    async def participants(self, room: str) -> Sequence[ParticipantInfo]:
+        """The room's participants; none if there is no such room."""
+        request = ListParticipantsRequest(room=room)
+        try:
+            response = await self._retry(lambda: self._client.room.list_participants(request))
+        except LiveKitRefused as refusal:
+            if refusal.code != api.ServerErrorCode.NOT_FOUND:
+                raise
+            return []
+        return response.participants
 
     async def room_participants(self, room: str) -> RoomParticipants:
-        """Who is in `room`; nobody if it is gone."""
+        """The room's participants by kind; none if there is no such room."""
         return RoomParticipants.of(await self.participants(room))
 
     async def remove_participant(self, room: str, identity: str) -> None:
-        """Have `identity` leave `room`, which hangs up a telephone; one that is gone is fine."""
+        """Disconnect a participant, which hangs up a SIP call; no error if it has left already."""
         request = RoomParticipantIdentity(room=room, identity=identity)
         try:
             await self._retry(lambda: self._client.room.remove_participant(request))
@@ -192,45 +203,37 @@ class LiveKit:
                 raise
 
     async def has_agent(self, room: str, *, besides_job: str = "") -> bool:
-        """Whether any agent but that of `besides_job` is in `room`.
+        """Whether an agent is in the room; that of `besides_job` does not count.
 
-        LiveKit still shows an agent for some 20 s after its process has died.
+        LiveKit still lists an agent for about 20 s after its process has died.
         """
-        gone = f"{AGENT_IDENTITY}{besides_job}"
+        ignored = f"{AGENT_IDENTITY}{besides_job}"
         return any(
-            who.kind == ParticipantInfo.Kind.AGENT and who.identity != gone
-            for who in await self.participants(room)
+            participant.kind == ParticipantInfo.Kind.AGENT and participant.identity != ignored
+            for participant in await self.participants(room)
         )
 
     async def ping(self) -> None:
-        """One cheap authenticated request: proves address, key and secret at once."""
-        nothing = ListRoomsRequest(names=["-"])
-        await self._retry(lambda: self._rooms.list_rooms(nothing))
-
-    async def participants(self, room: str) -> Sequence[ParticipantInfo]:
-        """Who is in `room`; nobody if it is gone."""
-        request = ListParticipantsRequest(room=room)
-        try:
-            answer = await self._retry(lambda: self._client.room.list_participants(request))
-        except LiveKitRefused as refusal:
-            if refusal.code != api.ServerErrorCode.NOT_FOUND:
-                raise
-            return []
-        return answer.participants
+        """A cheap authenticated request: it succeeds if URL, key and secret are right."""
+        request = ListRoomsRequest(names=["-"])
+        await self._retry(lambda: self._rooms.list_rooms(request))
 
     async def call(self, request: Callable[[api.LiveKitAPI], Awaitable[T]]) -> T:
-        """Any other request, repeated within the deadline: it must be safe to repeat."""
+        """Make any other request that is safe to repeat; it is repeated within the timeout."""
         return await self._retry(lambda: request(self._client))
 
     async def call_once(
-        self, request: Callable[[api.LiveKitAPI], Awaitable[T]], *, deadline: float | None = None
+        self,
+        request: Callable[[api.LiveKitAPI], Awaitable[T]],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - it selects the connections, too
     ) -> T:
-        """A request that is not safe to repeat; LiveKitUnreachable leaves open what came of it.
+        """Make a request that is not safe to repeat. `timeout` in s, if not the client's.
 
-        `deadline` in s, if it is not the usual one.
+        After LiveKitUnreachable, LiveKit may have done what was requested, or not.
         """
-        client = self._waiting if deadline else self._client
-        limit = deadline or self._deadline
+        client = self._slow_client if timeout else self._client
+        limit = timeout or self._timeout
         try:
             async with asyncio.timeout(limit):
                 return await request(client)
@@ -241,8 +244,8 @@ class LiveKit:
         last: Exception | None = None
         pause = FIRST_PAUSE
         try:
-            # The only bound there is: livekit-api 1.2 switches its session's own time-outs off.
-            async with asyncio.timeout(self._deadline):
+            # livekit-api 1.2 disables its session's own timeouts, so this is the only one.
+            async with asyncio.timeout(self._timeout):
                 while True:
                     try:
                         return await attempt()
@@ -253,9 +256,9 @@ class LiveKit:
                     await asyncio.sleep(random.uniform(0.5, 1.5) * pause)  # noqa: S311 - jitter
                     pause = min(2 * pause, LONGEST_PAUSE)
         except TimeoutError as error:
-            # Time ran out while waiting to try again: what LiveKit said before tells more.
+            # If an attempt has failed before the time was up, its error says more.
             last = last or error
-        raise _translated(last, self._deadline) from last
+        raise _translated(last, self._timeout) from last
 
 
 def _session(connections: int) -> aiohttp.ClientSession:
@@ -263,9 +266,9 @@ def _session(connections: int) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
-def _translated(error: Exception, deadline: float) -> LiveKitError:
+def _translated(error: Exception, timeout: float) -> LiveKitError:
     if isinstance(error, api.ServerError):
         return LiveKitRefused(error.code, error.message, status=error.status, meta=error.metadata)
     if isinstance(error, TimeoutError):
-        return LiveKitUnreachable(f"LiveKit did not answer within {deadline:g} s")
+        return LiveKitUnreachable(f"LiveKit did not answer within {timeout:g} s")
     return LiveKitUnreachable(f"LiveKit cannot be reached: {error}")

@@ -1,7 +1,8 @@
-"""What LiveKit keeps of a call: JSON for the agent's job and, with more in it, for the room. Pure.
+"""The metadata that LiveKit stores for a call: the job's, for the agent, and the room's. Pure.
 
-The agent reads its part in `agent/context.py`; neither imports the other, a test keeps them in
-step. The room's part is for ourselves: a gateway that has lost a call makes it out anew by it.
+Both are JSON. The agent reads the job's in `agent/context.py`; neither module imports the other, a
+test checks that they agree. The room's also has what a gateway that lost the call needs to restore
+it.
 """
 
 import json
@@ -10,30 +11,30 @@ from typing import Any
 
 from gateway.calls.call import Call, Direction, EventKind, TimelineEntry
 
-#: The one key that is ours alone; everything else is flat, as the n8n guide has it.
+#: The gateway's own fields are under this key; all other keys are the call's metadata.
 GATEWAY_KEY = "gateway"
-#: Under `GATEWAY_KEY`, in a room's metadata only: what else there is to know of the call.
+#: Under `GATEWAY_KEY`, in a room's metadata only: the fields that `restore_call` needs besides.
 CALL_KEY = "call"
 
-#: What others' metadata may bring about: no JSON, other JSON, JSON too deep to be read.
+#: What parsing other programs' metadata may raise: no JSON, other JSON, JSON nested too deeply.
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def job_metadata(call: Call, *, own_url: str, extras: Mapping[str, object] | None = None) -> str:
-    """JSON text for the agent's job; `extras` go beside what is ours."""
+    """JSON text for the agent's job; `extras` are added to the gateway's fields."""
     return _compact(
         {**call.metadata, GATEWAY_KEY: {**_public_fields(call, own_url), **(extras or {})}}
     )
 
 
 def room_metadata(call: Call, *, own_url: str, enqueues: bool = False) -> str:
-    """JSON text for the room: the agent's, and what `rebuilt()` needs besides.
+    """JSON text for the room: the agent's fields, and those that `restore_call` needs besides.
 
-    `parks` where the caller is to wait in a Jambonz queue for LiveKit's leg.
+    `enqueues`: whether the caller waits in a Jambonz queue until LiveKit's call dequeues them.
     """
-    kept = {
+    call_fields = {
         "agent_name": call.agent_name,
         "start_timestamp": call.start_timestamp,
         "caller_name": call.caller_name,
@@ -45,46 +46,46 @@ def room_metadata(call: Call, *, own_url: str, enqueues: bool = False) -> str:
         "enqueued": enqueues,
     }
     return _compact(
-        {**call.metadata, GATEWAY_KEY: {**_public_fields(call, own_url), CALL_KEY: kept}}
+        {**call.metadata, GATEWAY_KEY: {**_public_fields(call, own_url), CALL_KEY: call_fields}}
     )
 
 
 def restore_call(metadata: str, *, room: str, own_url: str) -> Call | None:
-    """The call as it was when its room was made; None if the room is not this gateway's.
+    """The call as it was when its room was created; None if another program created the room.
 
-    Gateways that share a LiveKit project tell their rooms apart by their own address.
+    Gateways that share a LiveKit project distinguish their rooms by their own URLs.
     """
     try:
         content = json.loads(metadata)
-        told: dict[str, Any] = content.pop(GATEWAY_KEY)
-        if told["call_id"] != room or told["report_url"] != _report_url(room, own_url):
+        gateway: dict[str, Any] = content.pop(GATEWAY_KEY)
+        if gateway["call_id"] != room or gateway["report_url"] != _report_url(room, own_url):
             return None
-        kept: dict[str, Any] = told[CALL_KEY]
-        start = int(kept["start_timestamp"])
-        happened = (EventKind.REGISTERED, *([EventKind.ENQUEUED] if kept["enqueued"] else []))
+        fields: dict[str, Any] = gateway[CALL_KEY]
+        start = int(fields["start_timestamp"])
+        events = (EventKind.REGISTERED, *([EventKind.ENQUEUED] if fields["enqueued"] else []))
         return Call(
             call_id=room,
-            direction=Direction(told["direction"]),
-            agent_name=str(kept["agent_name"]),
+            direction=Direction(gateway["direction"]),
+            agent_name=str(fields["agent_name"]),
             start_timestamp=start,
-            from_number=str(told["from_number"]),
-            to_number=str(told["to_number"]),
-            caller_name=str(kept["caller_name"]),
-            account_code=str(kept["account_code"]),
-            ringing_timeout=int(kept["ringing_timeout"]),
-            max_call_duration=int(told["max_call_duration"]),
+            from_number=str(gateway["from_number"]),
+            to_number=str(gateway["to_number"]),
+            caller_name=str(fields["caller_name"]),
+            account_code=str(fields["account_code"]),
+            ringing_timeout=int(fields["ringing_timeout"]),
+            max_call_duration=int(gateway["max_call_duration"]),
             metadata=content,
-            jambonz=dict(kept["jambonz"]),
-            callback_url=str(kept["callback_url"]),
-            callback_events=tuple(kept["callback_events"]),
-            timeline=tuple(TimelineEntry(start, kind) for kind in happened),
+            jambonz=dict(fields["jambonz"]),
+            callback_url=str(fields["callback_url"]),
+            callback_events=tuple(fields["callback_events"]),
+            timeline=tuple(TimelineEntry(start, kind) for kind in events),
         )
     except _UNREADABLE:
         return None
 
 
-def is_ours(metadata: str) -> bool:
-    """Whether some gateway made the room, this one or another."""
+def is_gateway_room(metadata: str) -> bool:
+    """Whether a gateway created the room, this one or another."""
     try:
         return GATEWAY_KEY in dict(json.loads(metadata))
     except _UNREADABLE:
@@ -92,6 +93,7 @@ def is_ours(metadata: str) -> bool:
 
 
 def _public_fields(call: Call, own_url: str) -> dict[str, object]:
+    """What the agent may know."""
     return {
         "call_id": call.call_id,
         "direction": call.direction,

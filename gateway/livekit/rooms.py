@@ -1,4 +1,4 @@
-"""Rooms as LiveKit has them, and who is in them."""
+"""Rooms at LiveKit and their participants, as plain values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,10 @@ from livekit.protocol.models import ParticipantInfo, Room
 
 @dataclass(frozen=True, slots=True)
 class RoomRequest:
-    """A room to make, with the agent that is to be in it if one is named. `empty_timeout` in s.
+    """A room to create, and the agent to dispatch to it if one is named.
 
-    `metadata` is the room's, `job_metadata` the agent's.
+    `metadata` is the room's, `job_metadata` the agent's. LiveKit deletes the room if nobody has
+    joined it after `empty_timeout` s.
     """
 
     name: str
@@ -23,16 +24,16 @@ class RoomRequest:
 
 @dataclass(frozen=True, slots=True)
 class RoomState:
-    """A room that LiveKit has; `created_at` in ms since epoch.
+    """A room that exists. `created_at` in ms since epoch.
 
-    `present` counts who is in it, agents and recorders left out.
+    `num_participants` is LiveKit's count, which leaves out agents and recorders.
     """
 
     name: str
     sid: str
     metadata: str
     created_at: int
-    present: int
+    num_participants: int
 
     @classmethod
     def of(cls, room: Room) -> Self:
@@ -46,11 +47,11 @@ class RoomState:
 
 
 @dataclass(frozen=True, slots=True)
-class Leg:
-    """A telephone in a room.
+class SipParticipant:
+    """A SIP call's participant in a room. `joined_at` in ms since epoch.
 
-    `status` is its `sip.callStatus` (dialing, ringing, active, …), `rule_id` the dispatch rule that
-    brought it, "" where it was dialed; `joined_at` in ms since epoch.
+    `status` is its attribute `sip.callStatus` (dialing, ringing, active, …). `rule_id` names the
+    dispatch rule of an inbound call; it is "" where the participant was dialed.
     """
 
     identity: str
@@ -58,34 +59,38 @@ class Leg:
     rule_id: str
     joined_at: int
 
+    @classmethod
+    def of(cls, participant: ParticipantInfo) -> Self:
+        return cls(
+            participant.identity,
+            participant.attributes.get("sip.callStatus", ""),
+            participant.attributes.get("sip.ruleID", ""),
+            participant.joined_at_ms or participant.joined_at * 1000,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class RoomParticipants:
-    """Who of interest is in a room; `has_guests` where there is anybody besides legs and agents."""
+    """A room's participants by LiveKit's kinds. Kind STANDARD has, for example, a browser."""
 
-    legs: tuple[Leg, ...] = ()
+    sip: tuple[SipParticipant, ...] = ()
     has_agent: bool = False
-    has_guests: bool = False
+    has_standard: bool = False
 
     @classmethod
-    def of(cls, present: Sequence[ParticipantInfo]) -> Self:
-        kinds = {who.kind for who in present}
+    def of(cls, participants: Sequence[ParticipantInfo]) -> Self:
+        kinds = {participant.kind for participant in participants}
         return cls(
-            legs=tuple(_leg(who) for who in present if who.kind == ParticipantInfo.Kind.SIP),
+            sip=tuple(
+                SipParticipant.of(participant)
+                for participant in participants
+                if participant.kind == ParticipantInfo.Kind.SIP
+            ),
             has_agent=ParticipantInfo.Kind.AGENT in kinds,
-            has_guests=ParticipantInfo.Kind.STANDARD in kinds,
+            has_standard=ParticipantInfo.Kind.STANDARD in kinds,
         )
 
     @property
-    def answered(self) -> Leg | None:
-        """A leg that talks, if there is one."""
-        return next((leg for leg in self.legs if leg.status == "active"), None)
-
-
-def _leg(who: ParticipantInfo) -> Leg:
-    return Leg(
-        who.identity,
-        who.attributes.get("sip.callStatus", ""),
-        who.attributes.get("sip.ruleID", ""),
-        who.joined_at_ms or who.joined_at * 1000,
-    )
+    def answered(self) -> SipParticipant | None:
+        """A SIP participant whose call is answered, if there is one."""
+        return next((sip for sip in self.sip if sip.status == "active"), None)

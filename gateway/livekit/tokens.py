@@ -1,4 +1,4 @@
-"""Access tokens: for requests about rooms, and for those who join one by WebRTC."""
+"""Access tokens: for requests about rooms, and for joining a room by WebRTC."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -9,7 +9,10 @@ from livekit import api
 def caller_token(
     key: str, secret: str, *, room: str, identity: str, attributes: Mapping[str, str]
 ) -> str:
-    """A token to join `room` as a SIP caller would be in it: same kind, same attributes."""
+    """A token to join `room` by WebRTC as if by SIP: with a SIP participant's kind and attributes.
+
+    It is valid for 10 minutes.
+    """
     token = (
         api.AccessToken(key, secret)
         .with_identity(identity)
@@ -22,7 +25,7 @@ def caller_token(
 
 
 def rooms_token(key: str, secret: str) -> str:
-    """A token to make, list and delete any room, valid for an hour."""
+    """A token to create, list and delete any room. It is valid for an hour."""
     grants = api.VideoGrants(room_create=True, room_list=True)
     token = api.AccessToken(key, secret).with_grants(grants).with_ttl(timedelta(hours=1))
     return token.to_jwt()

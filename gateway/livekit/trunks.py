@@ -1,4 +1,4 @@
-"""SIP trunks and dispatch rules at LiveKit: listed, made, changed, deleted; ours carry a mark."""
+"""SIP trunks and dispatch rules at LiveKit; those that `setup` creates are marked as managed."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,10 +13,10 @@ from livekit import api
 from gateway.errors import LiveKitRefused
 from gateway.livekit.client import LiveKit
 
-#: How long a trunk that was found is taken to be there, in ms.
-FOUND_FOR = 60_000
+#: How long `OutboundTrunk` uses a trunk id before it lists the trunks again, in ms.
+CACHE_MS = 60_000
 
-#: What the metadata of ours says, as JSON: `{"managed_by": MARK}`.
+#: The metadata of managed trunks and rules is the JSON object `{"managed_by": MARK}`.
 MARK = "jambonz-livekit-gateway"
 
 
@@ -28,10 +28,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SipItem:
-    """A trunk or rule. `fields` are LiveKit's own (livekit_sip.proto, JSON mapping, snake_case).
+    """A trunk or rule. `fields` are LiveKit's (livekit_sip.proto, JSON mapping, snake_case).
 
-    Fields that have their default are left out, as are the id and the times of creation and
-    change. `id` is "" before it is made. A trunk's `fields` may hold its password, see `shown`.
+    Fields with their default value are left out, as are the id and the times of creation and
+    change. `id` is "" before LiveKit has created it. A trunk's `fields` may contain its password,
+    see `shown`.
     """
 
     kind: Kind
@@ -44,11 +45,11 @@ class SipItem:
 
     @property
     def is_ours(self) -> bool:
-        return is_marked(str(self.fields.get("metadata", "")))
+        return _is_marked(str(self.fields.get("metadata", "")))
 
     @property
     def shown(self) -> Mapping[str, Any]:
-        """`fields`, fit to be printed."""
+        """`fields` for printing, without the password."""
         return {k: "(set)" if k == "auth_password" else v for k, v in self.fields.items()}
 
     def __repr__(self) -> str:
@@ -56,11 +57,11 @@ class SipItem:
 
 
 def mark() -> str:
-    """The metadata of what is ours."""
+    """The metadata of managed trunks and rules."""
     return json.dumps({"managed_by": MARK})
 
 
-def is_marked(metadata: str) -> bool:
+def _is_marked(metadata: str) -> bool:
     try:
         content = json.loads(metadata or "{}")
     except json.JSONDecodeError:
@@ -68,20 +69,20 @@ def is_marked(metadata: str) -> bool:
     return isinstance(content, dict) and content.get("managed_by") == MARK
 
 
-def unfit(item: SipItem) -> str:
-    """Why its fields, if they do not come from LiveKit, are none that LiveKit has; "" if they are.
+def field_problem(item: SipItem) -> str:
+    """Why LiveKit cannot have the item's fields, which come from a file; "" if it can.
 
-    Values are not repeated: one may be a password.
+    The text has no values: one may be a password.
     """
     message = _SERVICE_CALLS[item.kind].info()
     known = {known.name for known in message.DESCRIPTOR.fields} - _NOT_FIELDS
-    if strange := sorted(map(str, item.fields.keys() - known)):
-        return f"{item.kind}s have no {strange[0]}"
+    if unknown := sorted(map(str, item.fields.keys() - known)):
+        return f"{item.kind}s have no {unknown[0]}"
     for name, value in item.fields.items():
         try:
             ParseDict({name: value}, _SERVICE_CALLS[item.kind].info())
         except ParseError:
-            return f"{name} is none that {item.kind}s can have"
+            return f"{item.kind}s cannot have this {name}"
     return ""
 
 
@@ -92,29 +93,29 @@ class Trunks:
         self._livekit = livekit
 
     async def listed(self) -> list[SipItem]:
-        """Everything there is, each kind in the order of its ids."""
+        """All trunks and rules, each kind sorted by id."""
         return [item for kind in Kind for item in await self.of_kind(kind)]
 
     async def of_kind(self, kind: Kind) -> list[SipItem]:
-        answer = await self._livekit.call(_SERVICE_CALLS[kind].list)
-        found = [_item(kind, message) for message in answer.items]
-        return sorted(found, key=lambda item: item.id)
+        response = await self._livekit.call(_SERVICE_CALLS[kind].list)
+        items = [_item(kind, message) for message in response.items]
+        return sorted(items, key=lambda item: item.id)
 
     async def create(self, item: SipItem) -> SipItem:
-        """Make it; what LiveKit made of it, with its id."""
+        """Create the item; returns it as LiveKit stores it, with its id."""
         service = _SERVICE_CALLS[item.kind]
         message = ParseDict(dict(item.fields), service.info())
         return _item(item.kind, await self._livekit.call_once(lambda c: service.create(c, message)))
 
     async def replace(self, item: SipItem) -> SipItem:
-        """Give the one with this id these fields, all of them."""
+        """Replace all fields of the trunk or rule with the item's id."""
         service = _SERVICE_CALLS[item.kind]
         message = ParseDict(dict(item.fields), service.info())
-        answer = await self._livekit.call(lambda c: service.replace(c, item.id, message))
-        return _item(item.kind, answer)
+        replaced = await self._livekit.call(lambda c: service.replace(c, item.id, message))
+        return _item(item.kind, replaced)
 
     async def delete(self, item: SipItem) -> None:
-        """One that is gone already is fine."""
+        """Delete the item; no error if it is deleted already."""
         try:
             await self._livekit.call(lambda c: _SERVICE_CALLS[item.kind].delete(c, item.id))
         except LiveKitRefused as refusal:
@@ -123,35 +124,35 @@ class Trunks:
 
 
 class OutboundTrunk:
-    """Which outbound trunk to dial through: a configured one, or that which `setup` made."""
+    """The outbound trunk to dial through: the configured one, or the one that `setup` created."""
 
     def __init__(self, trunks: Trunks, configured: str, clock: Callable[[], int]) -> None:
         self._trunks = trunks
         self._configured = configured
         self._clock = clock
-        self._found = ""
-        self._found_at = 0
+        self._managed_id = ""
+        self._listed_at = 0
 
     async def for_dispatch(self) -> str:
-        """Its id, "" if there is none. Raises LiveKitRefused, LiveKitUnreachable."""
-        return self._configured or await self._ours()
+        """The trunk's id, "" if there is none. Raises LiveKitRefused, LiveKitUnreachable."""
+        return self._configured or await self._managed()
 
     async def to_jambonz(self) -> str:
-        """Its id, "" if there is none: ours leads to Jambonz, a configured one may not."""
-        return await self._ours() or self._configured
+        """The same for calls to Jambonz. A configured trunk may lead elsewhere: it comes second."""
+        return await self._managed() or self._configured
 
-    async def _ours(self) -> str:
-        if self._clock() - self._found_at > FOUND_FOR:
-            listed = await self._trunks.of_kind(Kind.OUTBOUND_TRUNK)
-            self._found = next((item.id for item in listed if item.is_ours), "")
-            # One that is not there yet is looked for again: somebody is about to run `setup`.
-            self._found_at = self._clock() if self._found else 0
-        return self._found
+    async def _managed(self) -> str:
+        if self._clock() - self._listed_at > CACHE_MS:
+            trunks = await self._trunks.of_kind(Kind.OUTBOUND_TRUNK)
+            self._managed_id = next((trunk.id for trunk in trunks if trunk.is_ours), "")
+            # That there is none is not cached: `setup` may create one at any time.
+            self._listed_at = self._clock() if self._managed_id else 0
+        return self._managed_id
 
 
 @dataclass(frozen=True, slots=True)
 class _ServiceCalls:
-    """How LiveKit wants requests about one kind."""
+    """LiveKit's message and requests for one kind."""
 
     info: Callable[[], Message]
     list: Callable[[api.LiveKitAPI], Awaitable[Any]]

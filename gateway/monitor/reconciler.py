@@ -18,7 +18,7 @@ from gateway.lifecycle.lifecycle import AGENT_EXIT_GRACE_MS, Lifecycle
 from gateway.lifecycle.room_cleanup import RoomCleanup
 from gateway.livekit.client import LiveKit
 from gateway.livekit.metadata import restore_call
-from gateway.livekit.rooms import Leg, RoomParticipants, RoomState
+from gateway.livekit.rooms import RoomParticipants, RoomState, SipParticipant
 from gateway.livekit.webhooks import RoomEvent
 from gateway.monitor.stray_rooms import StrayRooms
 from gateway.storage.registry import CallRegistry, Position
@@ -198,7 +198,7 @@ class Reconciler:
         empty = [
             call_id
             for start, call_id in calls
-            if start < settled_before and not rooms[call_id].present
+            if start < settled_before and not rooms[call_id].num_participants
         ]
         empty = empty[: MAX_ROOMS_CHECKED // 2]
         not_checked = [position for position in calls if position > self._last_checked]
@@ -222,10 +222,10 @@ class Reconciler:
         if call.call_status is not CallStatus.ONGOING:
             if participants.answered:
                 yield answered_event(call, participants.answered, now)
-            elif participants.legs and call.call_status is CallStatus.REGISTERED:
+            elif participants.sip and call.call_status is CallStatus.REGISTERED:
                 yield Event(EventKind.CALLER_JOINED, now, detail=SEEN_IN_ROOM)
         elif now - (call.answer_timestamp or call.start_timestamp) > SETTLING_MS:
-            if not participants.legs:
+            if not participants.sip:
                 reason = DisconnectionReason.USER_HANGUP
                 yield Event(EventKind.CALLER_LEFT, now, reason=reason, detail=NOT_IN_ROOM)
             elif not participants.has_agent and call.agent_absence is None:
@@ -233,7 +233,7 @@ class Reconciler:
                 yield Event(EventKind.AGENT_LEFT, now, reason=reason, detail=NOT_IN_ROOM)
 
 
-def answered_event(call: Call, leg: Leg, now: int) -> Event:
+def answered_event(call: Call, leg: SipParticipant, now: int) -> Event:
     """The missed answer of a call whose room has an active `leg` (`now` in ms since epoch).
 
     Inbound legs are answered soon after they join. Dialed legs ring in the room first, so their

@@ -12,8 +12,8 @@ import structlog
 
 from gateway.lifecycle.room_cleanup import RoomCleanup
 from gateway.livekit.client import LiveKit
-from gateway.livekit.metadata import is_ours
-from gateway.livekit.rooms import Leg, RoomParticipants, RoomState
+from gateway.livekit.metadata import is_gateway_room
+from gateway.livekit.rooms import RoomParticipants, RoomState, SipParticipant
 from gateway.livekit.trunks import Kind, Trunks
 from gateway.monitor.diagnostics import Counters
 
@@ -52,16 +52,16 @@ class StrayRooms:
 
     def unchecked(self, rooms: Iterable[RoomState]) -> Sequence[RoomState]:
         """The first MAX_ROOMS_CHECKED of `rooms`, which have no call, that are still to check."""
-        new = [r for r in rooms if r.sid not in self._checked and not is_ours(r.metadata)]
+        new = [r for r in rooms if r.sid not in self._checked and not is_gateway_room(r.metadata)]
         return new[:MAX_ROOMS_CHECKED]
 
     async def check(self, room: RoomState) -> None:
         """Remove the unsolicited callers of a room that has no call."""
         participants = await self._livekit.room_participants(room.name)
-        unsolicited = [leg for leg in participants.legs if await self._is_our_rule(leg.rule_id)]
+        unsolicited = [leg for leg in participants.sip if await self._is_our_rule(leg.rule_id)]
         if unsolicited:
             await self._remove(room, participants, unsolicited)
-        elif participants.legs or self._clock() - room.created_at > MAX_AGE_WITHOUT_LEG:
+        elif participants.sip or self._clock() - room.created_at > MAX_AGE_WITHOUT_LEG:
             self._checked.add(room.sid)
 
     async def on_caller_joined(self, room: str, rule_id: str) -> None:
@@ -70,18 +70,18 @@ class StrayRooms:
             return
         # Webhooks may leave out the metadata that shows whose room it is.
         for state in await self._livekit.rooms(room):
-            if not is_ours(state.metadata):
+            if not is_gateway_room(state.metadata):
                 await self.check(state)
 
     async def _remove(
-        self, room: RoomState, participants: RoomParticipants, unsolicited: Sequence[Leg]
+        self, room: RoomState, participants: RoomParticipants, unsolicited: Sequence[SipParticipant]
     ) -> None:
         """Delete the room. If others are in it, it is theirs: then remove only the callers."""
         if room.sid not in self._counted:  # else an earlier attempt to remove them failed
             self._counted.add(room.sid)
             self._counters.stray_room(self._clock())
             log.warning("room.stray_deleted", room=room.name, rule_id=unsolicited[0].rule_id)
-        if participants.has_guests or len(unsolicited) < len(participants.legs):
+        if participants.has_standard or len(unsolicited) < len(participants.sip):
             for leg in unsolicited:
                 await self._livekit.remove_participant(room.name, leg.identity)
         else:

@@ -13,7 +13,7 @@ from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.livekit.client import LiveKit
 from gateway.livekit.metadata import job_metadata, room_metadata
 from gateway.livekit.rooms import RoomRequest
-from gateway.livekit.sip import DialOrder
+from gateway.livekit.sip import SipParticipantRequest
 from gateway.livekit.trunks import OutboundTrunk
 from gateway.security.callback_urls import CallbackUrlRejected, check_callback_url
 from gateway.storage.registry import CallRegistry
@@ -196,9 +196,11 @@ class OutboundCalls:
             return await self._dialer.follow(call, max_wait=max_wait)
         return await self._dialer.dial(call, self._dial_request(call, request, trunk_id))
 
-    def _dial_request(self, call: Call, request: OutboundCallRequest, trunk_id: str) -> DialOrder:
+    def _dial_request(
+        self, call: Call, request: OutboundCallRequest, trunk_id: str
+    ) -> SipParticipantRequest:
         headers = {"X-Account-Code": call.account_code} if call.account_code else {}
-        return DialOrder(
+        return SipParticipantRequest(
             room=call.call_id,
             to=request.destination.user,
             identity=request.caller_id or f"sip_{request.destination.user}",

@@ -21,7 +21,7 @@ from gateway.jambonz.hooks import DialHook, ReferHook, StatusHook
 from gateway.jambonz.urls import TRANSFER_ACTION, hook_url
 from gateway.jambonz.verbs import Verbs
 from gateway.lifecycle.lifecycle import Lifecycle
-from gateway.livekit.sip import SipLegs
+from gateway.livekit.sip import SipParticipants
 from gateway.storage.registry import CallRegistry
 from gateway.transfers.fallback import UNAVAILABLE, Fallback
 
@@ -37,7 +37,7 @@ class Transfers:
         *,
         registry: CallRegistry,
         lifecycle: Lifecycle,
-        sip: SipLegs,
+        sip: SipParticipants,
         fallback: Fallback,
         clock: Callable[[], int],
     ) -> None:

@@ -21,7 +21,7 @@ from gateway.api.schemas.report import AgentReportSchema
 from gateway.calls.call import Call, Direction, EventKind
 from gateway.config.settings import KeyPair
 from gateway.livekit.metadata import job_metadata
-from gateway.livekit.webhooks import ProofError, WebhookVerifier
+from gateway.livekit.webhooks import AuthenticationFailed, WebhookVerifier
 
 KEY, SECRET = "key", "a-secret-of-at-least-thirty-two-bytes"
 
@@ -165,7 +165,7 @@ def bearer(key: str, secret: str, body: bytes) -> str:
 )
 def test_proofs_that_prove_nothing(authorization: Callable[[], str | None], why: str) -> None:
     WebhookVerifier([KeyPair(KEY, SECRET)]).check(bearer(KEY, SECRET, b"{}"), b"{}")
-    with pytest.raises(ProofError, match=why):
+    with pytest.raises(AuthenticationFailed, match=why):
         WebhookVerifier([KeyPair(KEY, SECRET)]).check(authorization(), b"{}")
 
 
@@ -174,5 +174,5 @@ def test_the_key_before_proves_too_while_it_is_rotated() -> None:
     for key, secret in ((KEY, SECRET), ("before", "y" * 32)):
         proof.check(bearer(key, secret, b"{}"), b"{}")
     for key, secret in ((KEY, "y" * 32), ("before", SECRET), ("later", "y" * 32)):
-        with pytest.raises(ProofError, match="not valid"):
+        with pytest.raises(AuthenticationFailed, match="not valid"):
             proof.check(bearer(key, secret, b"{}"), b"{}")

@@ -1,4 +1,4 @@
-"""What a room's metadata keeps of a call, and the call that is made of it again."""
+"""A room's metadata, and the call that is restored from it."""
 
 import json
 from dataclasses import replace
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from gateway.calls.call import Call, Direction, EventKind, TimelineEntry
-from gateway.livekit.metadata import is_ours, job_metadata, restore_call, room_metadata
+from gateway.livekit.metadata import is_gateway_room, job_metadata, restore_call, room_metadata
 
 URL = "https://gateway.example.com"
 START = 1_700_000_000_000
@@ -32,47 +32,51 @@ CALL = Call(
 )
 
 
-def kept(call: Call) -> str:
+def metadata_of(call: Call) -> str:
     return room_metadata(call, own_url=URL)
 
 
-def test_a_call_comes_back_from_its_room() -> None:
-    assert restore_call(kept(CALL), room=CALL.call_id, own_url=URL) == CALL
+def test_a_call_is_restored_from_its_rooms_metadata() -> None:
+    assert restore_call(metadata_of(CALL), room=CALL.call_id, own_url=URL) == CALL
 
 
-def test_what_happened_since_is_not_in_it() -> None:
+def test_a_restored_call_lacks_later_events() -> None:
     later = replace(CALL, answer_timestamp=START + 1, livekit={"room_sid": "RM_1"})
-    assert restore_call(kept(later), room=CALL.call_id, own_url=URL) == CALL
+    assert restore_call(metadata_of(later), room=CALL.call_id, own_url=URL) == CALL
 
 
-def test_the_agent_is_not_told_what_is_only_ours() -> None:
-    told = json.loads(job_metadata(CALL, own_url=URL))
-    assert "call" not in told["gateway"]
-    assert "n8n.example.com" not in json.dumps(told)
+def test_the_agents_job_lacks_what_only_the_gateway_needs() -> None:
+    metadata = json.loads(job_metadata(CALL, own_url=URL))
+    assert "call" not in metadata["gateway"]
+    assert "n8n.example.com" not in json.dumps(metadata)
 
 
-def test_rooms_of_others_are_none_of_ours() -> None:
-    assert restore_call(kept(CALL), room="another-room", own_url=URL) is None
-    assert restore_call(kept(CALL), room=CALL.call_id, own_url="https://other.example.com") is None
-    assert is_ours(kept(CALL))
-    assert not is_ours("")
-    assert not is_ours('{"theirs": 1}')
+def test_only_the_gateway_that_created_the_room_restores_its_call() -> None:
+    metadata = metadata_of(CALL)
+    assert restore_call(metadata, room="another-room", own_url=URL) is None
+    assert restore_call(metadata, room=CALL.call_id, own_url="https://other.example.com") is None
+
+
+def test_a_gateways_room_is_recognised_by_its_metadata() -> None:
+    assert is_gateway_room(metadata_of(CALL))
+    assert not is_gateway_room("")
+    assert not is_gateway_room('{"theirs": 1}')
 
 
 def _without(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(kept(CALL))
-    where = content["gateway"] if name in content["gateway"] else content["gateway"]["call"]
-    del where[name]
+    content: dict[str, Any] = json.loads(metadata_of(CALL))
+    fields = content["gateway"] if name in content["gateway"] else content["gateway"]["call"]
+    del fields[name]
     return content
 
 
 @pytest.mark.parametrize("name", ["call", "call_id", "direction", "start_timestamp", "jambonz"])
-def test_a_room_that_lacks_something_is_left_alone(name: str) -> None:
+def test_incomplete_metadata_restores_no_call(name: str) -> None:
     text = json.dumps(_without(name))
     assert restore_call(text, room=CALL.call_id, own_url=URL) is None
 
 
 @given(some.text() | some.from_regex(r'\{"gateway":.*\}'))
-def test_any_metadata_is_borne(text: str) -> None:
+def test_no_metadata_raises(text: str) -> None:
     assert restore_call(text, room=CALL.call_id, own_url=URL) is None
-    is_ours(text)
+    is_gateway_room(text)

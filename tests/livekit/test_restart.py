@@ -121,7 +121,7 @@ async def end_room(real: Real, room: str) -> None:
 async def remove_participant(real: Real, room: str) -> None:
     """Hang up as the agent's side does; no hook of Jambonz's tells of it."""
     async with livekit_of(real) as livekit:
-        (leg,) = (await livekit.room_participants(room)).legs
+        (leg,) = (await livekit.room_participants(room)).sip
         await livekit.remove_participant(room, leg.identity)
 
 

@@ -63,7 +63,7 @@ def events(call: Any) -> list[str]:
 
 def livekit_of(real: Real) -> AbstractAsyncContextManager[LiveKit]:
     settings = real.config.livekit
-    return LiveKit.connected(settings.url, settings.api_key, settings.api_secret, deadline=5)
+    return LiveKit.connected(settings.url, settings.api_key, settings.api_secret, timeout=5)
 
 
 async def room_is_gone(real: Real, room: str) -> bool:

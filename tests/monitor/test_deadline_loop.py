@@ -74,7 +74,7 @@ class SingleCall:
 async def harness(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncIterator[SingleCall]:
     config = make_config(inbound={"registered_timeout": 60}, monitor={"interval": 0.05})
     fake_livekit.rooms[ROOM] = Room(name=ROOM)
-    async with LiveKit.connected(fake_livekit.url, KEY, SECRET, deadline=1.0) as livekit:
+    async with LiveKit.connected(fake_livekit.url, KEY, SECRET, timeout=1.0) as livekit:
         harness = SingleCall(fake_livekit)
         harness.services = services_in_memory(
             config, livekit, NoCallbacks(), clock=lambda: harness.now

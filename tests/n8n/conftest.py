@@ -1,4 +1,4 @@
-"""A real n8n with the shipped workflows in it, started once; a gateway for them to ask."""
+"""A real n8n with the shipped workflows, started once, and gateways for the workflows to call."""
 
 import asyncio
 import json
@@ -12,8 +12,9 @@ import aiohttp
 import pytest
 
 from tests.conftest import DISPATCH_KEY
-from tests.n8n.editor import DONE, JSON, Editor, N8n, NoN8n, Run, installed, owner_cookie
+from tests.n8n.editor import ENDED, JSON, Editor, Execution
 from tests.n8n.scripted_gateway import ScriptedGateway
+from tests.n8n.server import N8n, NoN8n, create_owner, installed_n8n
 
 T = TypeVar("T")
 
@@ -26,109 +27,111 @@ DISPATCH, DISPATCH_AND_WAIT, CALL_EVENTS = NAMES = (
 CALLBACK_HEADER = {"X-Callback-Key": "callback-secret"}
 
 
-def shipped(name: str) -> JSON:
-    content: JSON = json.loads((WORKFLOWS / f"{name}.json").read_text())
-    return content
+def shipped_workflow(name: str) -> JSON:
+    workflow: JSON = json.loads((WORKFLOWS / f"{name}.json").read_text())
+    return workflow
 
 
-def node(workflow: JSON, name: str) -> JSON:
-    return next(one for one in workflow["nodes"] if one["name"] == name)
+def node_of(workflow: JSON, name: str) -> JSON:
+    return next(node for node in workflow["nodes"] if node["name"] == name)
+
+
+def set_field(node: JSON, name: str, value: object) -> None:
+    """Set a field of a Set node."""
+    fields = node["parameters"]["assignments"]["assignments"]
+    next(field for field in fields if field["name"] == name)["value"] = value
 
 
 @dataclass(frozen=True)
-class Started:
-    """n8n, the workflows it has imported, by id, and the cookie of its owner."""
+class RunningN8n:
+    """n8n, its imported workflows by id, and its owner's cookie."""
 
     n8n: N8n
-    imported: dict[str, JSON]
+    workflows: dict[str, JSON]
     cookie: str
 
 
 @pytest.fixture(scope="session")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
-    """Skipped without an installed n8n, in CI too: it is 1.7 GB, and minutes of tests."""
+def running_n8n(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningN8n]:
+    """Skipped, in CI too, unless `make test-n8n` runs: n8n has 1.7 GB, its tests take minutes."""
     if not os.environ.get("WITH_N8N"):
-        pytest.skip("a real n8n is run by `make test-n8n`")
+        pytest.skip("`make test-n8n` runs the tests with a real n8n")
     try:
-        n8n = installed(tmp_path_factory.mktemp("n8n"))
+        n8n = installed_n8n(tmp_path_factory.mktemp("n8n"))
     except NoN8n as error:
         pytest.skip(str(error))
     for name in NAMES:
-        said = n8n.command("import:workflow", f"--input={WORKFLOWS / name}.json")
-        assert "Successfully imported 1 workflow." in said, said
-    exported = n8n.folder / "exported.json"
-    n8n.command("export:workflow", "--all", f"--output={exported}")
-    imported = {one["id"]: one for one in json.loads(exported.read_text())}
-    with n8n.started():
-        yield Started(n8n, imported, owner_cookie(n8n))
+        output = n8n.command("import:workflow", f"--input={WORKFLOWS / name}.json")
+        assert "Successfully imported 1 workflow." in output, output
+    export = n8n.folder / "exported.json"
+    n8n.command("export:workflow", "--all", f"--output={export}")
+    workflows = {workflow["id"]: workflow for workflow in json.loads(export.read_text())}
+    with n8n.serving():
+        yield RunningN8n(n8n, workflows, create_owner(n8n))
 
 
 @pytest.fixture
-async def editor(started: Started) -> AsyncIterator[Editor]:
-    async with Editor.opened(started.n8n, started.cookie) as editor:
+async def editor(running_n8n: RunningN8n) -> AsyncIterator[Editor]:
+    async with Editor.opened(running_n8n.n8n, running_n8n.cookie) as editor:
         yield editor
 
 
 @pytest.fixture
-async def gateway_stub() -> AsyncIterator[ScriptedGateway]:
+async def scripted_gateway() -> AsyncIterator[ScriptedGateway]:
     async with ScriptedGateway().serving() as gateway:
         yield gateway
 
 
 @dataclass(frozen=True)
 class User:
-    """Does what the sticky notes say, and nothing else."""
+    """Does what the workflows' sticky notes say, and nothing else."""
 
     editor: Editor
     credentials: dict[str, JSON]
 
-    async def sets_up(self, name: str, gateway_url: str = "") -> JSON:
-        """The workflow of a shipped file, its credentials chosen, its gateway named."""
-        workflow = await self.editor.workflow(shipped(name)["id"])
-        for one in workflow["nodes"]:
-            if one["name"] in self.credentials:
-                one["credentials"] = self.credentials[one["name"]]
-            if one["name"] == "Call":
-                set_field(one, "gateway_url", gateway_url)
+    async def set_up(self, name: str, gateway_url: str = "") -> JSON:
+        """The workflow of a shipped file, with credentials and the gateway's URL."""
+        workflow = await self.editor.workflow(shipped_workflow(name)["id"])
+        for node in workflow["nodes"]:
+            if node["name"] in self.credentials:
+                node["credentials"] = self.credentials[node["name"]]
+            if node["name"] == "Call":
+                set_field(node, "gateway_url", gateway_url)
         return workflow
 
-    async def executes(self, workflow: JSON) -> Run:
-        """The whole execution, to its end."""
-        return await self.editor.until(await self.editor.execute(workflow), *DONE)
+    async def execute(self, workflow: JSON) -> Execution:
+        """Execute the workflow; returns the execution once it has ended."""
+        return await self.editor.execution(await self.editor.execute(workflow), *ENDED)
 
-    async def later(self, workflow: JSON, known: list[str], number: int) -> list[Run]:
-        """`number` executions that came after the `known` ones, each to its end."""
+    async def new_executions(
+        self, workflow: JSON, known: list[str], number: int
+    ) -> list[Execution]:
+        """The executions after the `known` ones, once there are `number` and they have ended."""
 
-        async def found() -> list[str] | None:
-            more = (await self.editor.executions(workflow["id"]))[len(known) :]
-            return more if len(more) >= number else None
+        async def new_ids() -> list[str] | None:
+            ids = (await self.editor.executions(workflow["id"]))[len(known) :]
+            return ids if len(ids) >= number else None
 
-        return [await self.editor.until(one, *DONE) for one in await eventually(found)]
+        return [await self.editor.execution(new_id, *ENDED) for new_id in await eventually(new_ids)]
 
 
 @pytest.fixture
 async def user(editor: Editor) -> User:
-    callback = await editor.header_auth(*next(iter(CALLBACK_HEADER.items())))
-    dispatch = await editor.header_auth("X-API-Key", DISPATCH_KEY)
-    chosen = {"Dispatch": dispatch, "Until it ended": callback, "Gateway calls": callback}
-    return User(editor, chosen)
-
-
-async def eventually(look: Callable[[], Awaitable[T | None]], *, limit: float = 20.0) -> T:
-    """What `look` finds, once it finds something."""
-    async with asyncio.timeout(limit):
-        while (found := await look()) is None:
-            await asyncio.sleep(0.05)
-    return found
-
-
-def set_field(node: JSON, name: str, value: object) -> None:
-    """Fill in a field of a Set node."""
-    fields = node["parameters"]["assignments"]["assignments"]
-    next(field for field in fields if field["name"] == name)["value"] = value
+    callback = await editor.create_header_auth(*next(iter(CALLBACK_HEADER.items())))
+    dispatch = await editor.create_header_auth("X-API-Key", DISPATCH_KEY)
+    credentials = {"Dispatch": dispatch, "Until it ended": callback, "Gateway calls": callback}
+    return User(editor, credentials)
 
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
         yield session
+
+
+async def eventually(check: Callable[[], Awaitable[T | None]], *, limit: float = 20.0) -> T:
+    """The result of `check`, once it is not None; `limit` in s."""
+    async with asyncio.timeout(limit):
+        while (result := await check()) is None:
+            await asyncio.sleep(0.05)
+    return result

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the n8n that package.json names into ~/.cache/jambonz-livekit-gateway (about 4 minutes,
-# 1.7 GB). What is there already is left as it is. Needs Node 20 or newer, npm and a C++ compiler
-# for the one part that must be compiled where no build of it is to be had.
+# 1.7 GB); does nothing if it is installed already. Needs Node 20 or newer and npm, and a C++
+# compiler where sqlite3 has no prebuilt binary.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,7 +12,7 @@ version=$(node -p 'require(process.argv[1]).dependencies.n8n' "$here/package.jso
 target="${XDG_CACHE_HOME:-$HOME/.cache}/jambonz-livekit-gateway/n8n-$version"
 
 if [ -e "$target/.installed" ]; then
-  echo "n8n $version is in $target"
+  echo "n8n $version is installed in $target"
   exit 0
 fi
 
@@ -23,4 +23,4 @@ cd "$target"
 npm install --silent --no-audit --no-fund --ignore-scripts
 npm rebuild --silent sqlite3
 touch .installed
-echo "n8n $version is in $target"
+echo "n8n $version is installed in $target"

@@ -1,4 +1,4 @@
-"""A gateway in the test's own process: answers `POST /dispatch` as it is told to, and records."""
+"""A gateway that sends scripted responses to `POST /dispatch` and records the requests."""
 
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
@@ -13,8 +13,8 @@ CALL_ID = "outbound-9f1a2b3c4d"
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A body of text is one that a proxy on the way has written."""
+class Response:
+    """A `body` of text is HTML, as a proxy sends it."""
 
     status: int
     body: Mapping[str, Any] | str
@@ -22,42 +22,42 @@ class Answer:
 
 
 class Drop:
-    """The connection is closed without an answer."""
+    """The connection is closed without a response."""
 
 
-def accepted(**more: object) -> Answer:
+def accepted(**more: object) -> Response:
     body = {
         "dispatch_id": "AD_abc123",
         "job_id": "AJ_def456",
         "room": CALL_ID,
-        "agent_name": "nehos-outbound-agent",
+        "agent_name": "example-outbound-agent",
         "metadata": {"ticket_id": "INC-1234"},
         "call_id": CALL_ID,
         "call_status": "registered",
     }
-    return Answer(200, {**body, **more})
+    return Response(200, {**body, **more})
 
 
-def refused(status: int, error: str, message: str, **more: object) -> Answer:
-    return Answer(status, {"error": error, "message": message, **more})
+def refused(status: int, error: str, message: str, **more: object) -> Response:
+    return Response(status, {"error": error, "message": message, **more})
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     headers: Mapping[str, str]
     body: Mapping[str, Any]
 
 
 @dataclass
 class ScriptedGateway:
-    """Each entry of `answers` meets one request, the oldest first; the last one stays."""
+    """Sends the `responses` in order, each once; the last is repeated."""
 
-    answers: deque[Answer | Drop] = field(default_factory=lambda: deque([accepted()]))
-    asked: list[Asked] = field(default_factory=list)
+    responses: deque[Response | Drop] = field(default_factory=lambda: deque([accepted()]))
+    requests: list[Request] = field(default_factory=list)
     url: str = ""
 
-    def says(self, *answers: Answer | Drop) -> None:
-        self.answers = deque(answers)
+    def script(self, *responses: Response | Drop) -> None:
+        self.responses = deque(responses)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["ScriptedGateway"]:
@@ -68,12 +68,14 @@ class ScriptedGateway:
             yield self
 
     async def _dispatch(self, request: web.Request) -> web.Response:
-        self.asked.append(Asked(request.headers.copy(), await request.json()))
-        answer = self.answers.popleft() if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, Drop):
+        self.requests.append(Request(request.headers.copy(), await request.json()))
+        response = self.responses.popleft() if len(self.responses) > 1 else self.responses[0]
+        if isinstance(response, Drop):
             assert request.transport is not None
             request.transport.close()
             return web.Response()
-        if isinstance(answer.body, str):
-            return web.Response(text=answer.body, status=answer.status, content_type="text/html")
-        return web.json_response(answer.body, status=answer.status, headers=answer.headers)
+        if isinstance(response.body, str):
+            return web.Response(
+                text=response.body, status=response.status, content_type="text/html"
+            )
+        return web.json_response(response.body, status=response.status, headers=response.headers)

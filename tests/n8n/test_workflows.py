@@ -11,32 +11,32 @@ from tests.n8n.conftest import (
     CALLBACK_HEADER,
     DISPATCH,
     DISPATCH_AND_WAIT,
-    Started,
+    RunningN8n,
     User,
-    node,
+    node_of,
     set_field,
-    shipped,
+    shipped_workflow,
 )
-from tests.n8n.editor import DONE, Run
-from tests.n8n.scripted_gateway import CALL_ID, Answer, Drop, ScriptedGateway, accepted, refused
+from tests.n8n.editor import ENDED, Execution
+from tests.n8n.scripted_gateway import CALL_ID, Drop, Response, ScriptedGateway, accepted, refused
 
-# Starting n8n is part of whichever test comes first.
+# The first test waits until n8n has started.
 pytestmark = pytest.mark.timeout(300)
 
 
-CARRIER_SAID_NO = refused(
+CARRIER_REFUSES = refused(
     502,
     "livekit_refused",
     "403 Forbidden auth ID",
     twirp={"code": "permission_denied", "msg": "", "meta": {}},
     sip={"status_code": 403, "status": "Forbidden auth ID"},
 )
-FULL = Answer(429, {"error": "too_many_calls", "message": "full"}, {"Retry-After": "1"})
+TOO_MANY_CALLS = Response(429, {"error": "too_many_calls", "message": "full"}, {"Retry-After": "1"})
 
 
 def event(name: str, event_id: str = "evt_1", **call: object) -> dict[str, Any]:
     """A callback's body."""
-    known = {
+    default = {
         "call_id": CALL_ID,
         "direction": "outbound",
         "call_status": "ended",
@@ -47,123 +47,127 @@ def event(name: str, event_id: str = "evt_1", **call: object) -> dict[str, Any]:
         "duration_ms": 4059,
         "sip": None,
     }
-    return {"event": name, "event_id": event_id, "call": known | call}
+    return {"event": name, "event_id": event_id, "call": default | call}
 
 
 @pytest.mark.parametrize("name", [DISPATCH, DISPATCH_AND_WAIT, CALL_EVENTS])
-def test_n8n_keeps_what_is_shipped(name: str, started: Started) -> None:
-    file = shipped(name)
-    kept = started.imported[file["id"]]
-    assert {key: kept[key] for key in file.keys() - {"pinData"}} == {
+def test_n8n_imports_a_workflow_unchanged(name: str, running_n8n: RunningN8n) -> None:
+    file = shipped_workflow(name)
+    imported = running_n8n.workflows[file["id"]]
+    assert {key: imported[key] for key in file.keys() - {"pinData"}} == {
         key: value for key, value in file.items() if key != "pinData"
     }
 
 
 class TestDispatch:
-    async def executed(self, user: User, gateway: ScriptedGateway) -> Run:
-        return await user.executes(await user.sets_up(DISPATCH, gateway.url))
+    async def executed(self, user: User, gateway: ScriptedGateway) -> Execution:
+        return await user.execute(await user.set_up(DISPATCH, gateway.url))
 
-    async def test_accepted(self, user: User, gateway_stub: ScriptedGateway) -> None:
-        run = await self.executed(user, gateway_stub)
-        assert run.output("Accepted") == {
+    async def test_an_accepted_call_reaches_the_node_accepted(
+        self, user: User, scripted_gateway: ScriptedGateway
+    ) -> None:
+        execution = await self.executed(user, scripted_gateway)
+        assert execution.output("Accepted") == {
             "outcome": "accepted",
             "call_id": CALL_ID,
             "call_status": "registered",
             "dispatch_id": "AD_abc123",
             "job_id": "AJ_def456",
         }
-        (asked,) = gateway_stub.asked
-        assert asked.headers["X-API-Key"] == DISPATCH_KEY
-        assert asked.headers["Idempotency-Key"] == f"{run.id}-0"
-        assert asked.body == {
+        (request,) = scripted_gateway.requests
+        assert request.headers["X-API-Key"] == DISPATCH_KEY
+        assert request.headers["Idempotency-Key"] == f"{execution.id}-0"
+        assert request.body == {
             "destination": "+15550100",
             "account_code": "em-tech-01",
             "caller_number": "+15550199",
             "metadata": {"ticket_id": "INC-1234"},
         }
 
-    async def test_refused_by_the_carrier(self, user: User, gateway_stub: ScriptedGateway) -> None:
-        gateway_stub.says(CARRIER_SAID_NO)
-        run = await self.executed(user, gateway_stub)
-        said = run.output("Refused")
-        assert (said["message"], said["sip_status"]) == ("403 Forbidden auth ID", 403)
-        assert said["call"]["caller_number"] == "+15550199"
-
-    async def test_a_full_gateway_is_asked_again(
-        self, user: User, gateway_stub: ScriptedGateway
+    async def test_a_call_that_the_carrier_refuses_reaches_the_node_refused(
+        self, user: User, scripted_gateway: ScriptedGateway
     ) -> None:
-        gateway_stub.says(FULL, FULL, accepted())
-        run = await self.executed(user, gateway_stub)
-        assert run.output("Accepted")["call_id"] == CALL_ID
-        assert len(gateway_stub.asked) == 3
-        assert len({asked.headers["Idempotency-Key"] for asked in gateway_stub.asked}) == 1
+        scripted_gateway.script(CARRIER_REFUSES)
+        execution = await self.executed(user, scripted_gateway)
+        output = execution.output("Refused")
+        assert (output["message"], output["sip_status"]) == ("403 Forbidden auth ID", 403)
+        assert output["call"]["caller_number"] == "+15550199"
 
-    async def test_each_item_keeps_its_own_key(
-        self, user: User, gateway_stub: ScriptedGateway
+    async def test_a_dispatch_is_repeated_with_its_key_after_a_429(
+        self, user: User, scripted_gateway: ScriptedGateway
     ) -> None:
-        """Also an item that is asked for again without the others."""
-        gateway_stub.says(FULL, accepted())
-        workflow = await user.sets_up(DISPATCH, gateway_stub.url)
+        scripted_gateway.script(TOO_MANY_CALLS, TOO_MANY_CALLS, accepted())
+        execution = await self.executed(user, scripted_gateway)
+        assert execution.output("Accepted")["call_id"] == CALL_ID
+        assert len(scripted_gateway.requests) == 3
+        keys = {request.headers["Idempotency-Key"] for request in scripted_gateway.requests}
+        assert len(keys) == 1
+
+    async def test_each_item_has_its_own_key_also_when_repeated(
+        self, user: User, scripted_gateway: ScriptedGateway
+    ) -> None:
+        scripted_gateway.script(TOO_MANY_CALLS, accepted())
+        workflow = await user.set_up(DISPATCH, scripted_gateway.url)
         workflow["pinData"] = {
             "Start": [{"json": {"phone": p}} for p in ("+15550101", "+15550102")]
         }
         call = '={ "destination": "{{ $json.phone }}", "account_code": "em-tech-01" }'
-        set_field(node(workflow, "Call"), "call", call)
-        run = await user.executes(workflow)
-        assert run.status == "success"
-        asked = {
-            (asked.body["destination"], asked.headers["Idempotency-Key"])
-            for asked in gateway_stub.asked
+        set_field(node_of(workflow, "Call"), "call", call)
+        execution = await user.execute(workflow)
+        assert execution.status == "success"
+        keys = {
+            (request.body["destination"], request.headers["Idempotency-Key"])
+            for request in scripted_gateway.requests
         }
-        assert len(gateway_stub.asked) == 3
-        assert asked == {("+15550101", f"{run.id}-0"), ("+15550102", f"{run.id}-1")}
+        assert len(scripted_gateway.requests) == 3
+        assert keys == {("+15550101", f"{execution.id}-0"), ("+15550102", f"{execution.id}-1")}
 
-    async def test_a_gateway_that_stays_full(
-        self, user: User, gateway_stub: ScriptedGateway
+    async def test_a_dispatch_ends_after_six_times_429(
+        self, user: User, scripted_gateway: ScriptedGateway
     ) -> None:
-        gateway_stub.says(FULL)
-        run = await self.executed(user, gateway_stub)
-        assert run.output("Not accepted")["status"] == 429
-        assert len(gateway_stub.asked) == 6
+        scripted_gateway.script(TOO_MANY_CALLS)
+        execution = await self.executed(user, scripted_gateway)
+        assert execution.output("Not accepted")["status"] == 429
+        assert len(scripted_gateway.requests) == 6
 
     @pytest.mark.parametrize(
-        ("answer", "error"),
+        ("response", "error"),
         [
             (refused(401, "unauthorized", "no such key"), "unauthorized"),
             (refused(409, "conflict", "same key, other body"), "conflict"),
             (refused(422, "invalid", "no", details={"destination": ["Missing."]}), "invalid"),
             (refused(503, "no_agent", "no worker"), "no_agent"),
-            (Answer(502, "<html>Bad Gateway</html>"), "unknown"),
+            (Response(502, "<html>Bad Gateway</html>"), "unknown"),
         ],
     )
-    async def test_anything_else(
+    async def test_other_errors_reach_the_node_not_accepted(
         self,
-        answer: Answer,
+        response: Response,
         error: str,
         user: User,
-        gateway_stub: ScriptedGateway,
+        scripted_gateway: ScriptedGateway,
     ) -> None:
-        gateway_stub.says(answer)
-        run = await self.executed(user, gateway_stub)
-        said = run.output("Not accepted")
-        assert (said["status"], said["error"]) == (answer.status, error)
+        scripted_gateway.script(response)
+        execution = await self.executed(user, scripted_gateway)
+        output = execution.output("Not accepted")
+        assert (output["status"], output["error"]) == (response.status, error)
 
-    async def test_a_network_that_fails_once_gets_the_same_key_again(
-        self, user: User, gateway_stub: ScriptedGateway
+    async def test_a_dispatch_is_repeated_with_its_key_after_a_network_error(
+        self, user: User, scripted_gateway: ScriptedGateway
     ) -> None:
-        gateway_stub.says(Drop(), accepted())
-        run = await self.executed(user, gateway_stub)
-        assert run.output("Accepted")["call_id"] == CALL_ID
-        first, second = gateway_stub.asked
+        scripted_gateway.script(Drop(), accepted())
+        execution = await self.executed(user, scripted_gateway)
+        assert execution.output("Accepted")["call_id"] == CALL_ID
+        first, second = scripted_gateway.requests
         assert first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"]
 
-    async def test_without_a_gateway_the_execution_fails(
-        self, user: User, gateway_stub: ScriptedGateway
+    async def test_an_execution_fails_without_a_gateway(
+        self, user: User, scripted_gateway: ScriptedGateway
     ) -> None:
-        gateway_stub.says(Drop())
-        run = await self.executed(user, gateway_stub)
-        assert run.status == "error"
-        assert len(gateway_stub.asked) == 3
+        scripted_gateway.script(Drop())
+        execution = await self.executed(user, scripted_gateway)
+        assert execution.status == "error"
+        assert len(scripted_gateway.requests) == 3
 
 
 class TestDispatchAndWait:
@@ -188,98 +192,104 @@ class TestDispatchAndWait:
             ({"call_status": "error", "disconnection_reason": "agent_error"}, "failed"),
         ],
     )
-    async def test_the_outcome(
+    async def test_the_callback_decides_the_outcome(
         self,
         call: dict[str, Any],
         outcome: str,
         user: User,
-        gateway_stub: ScriptedGateway,
+        scripted_gateway: ScriptedGateway,
         http: aiohttp.ClientSession,
     ) -> None:
-        workflow = await user.sets_up(DISPATCH_AND_WAIT, gateway_stub.url)
-        execution = await user.editor.execute(workflow)
-        await user.editor.until(execution, "waiting")
-        (asked,) = gateway_stub.asked
-        assert asked.body["callback_events"] == ["call_ended"]
-        assert asked.body["wait"] == "none"
+        workflow = await user.set_up(DISPATCH_AND_WAIT, scripted_gateway.url)
+        execution_id = await user.editor.execute(workflow)
+        await user.editor.execution(execution_id, "waiting")
+        (request,) = scripted_gateway.requests
+        assert request.body["callback_events"] == ["call_ended"]
+        assert request.body["wait"] == "none"
         body = event("call_ended", **call)
         async with http.post(
-            asked.body["callback_url"], json=body, headers=CALLBACK_HEADER
-        ) as answer:
-            assert answer.status == 200, await answer.text()
-        said = (await user.editor.until(execution, *DONE)).output("Outcome")
-        assert said["outcome"] == outcome
-        assert said["call_id"] == CALL_ID
-        assert said["call_status"] == call["call_status"]
-        assert said["disconnection_reason"] == body["call"]["disconnection_reason"]
-        assert said["duration_ms"] == 4059
-        assert said["sip_status"] == (call["sip"]["status"] if "sip" in call else 0)
-        assert said["metadata"] == {"ticket_id": "INC-1234"}
+            request.body["callback_url"], json=body, headers=CALLBACK_HEADER
+        ) as response:
+            assert response.status == 200, await response.text()
+        output = (await user.editor.execution(execution_id, *ENDED)).output("Outcome")
+        assert output["outcome"] == outcome
+        assert output["call_id"] == CALL_ID
+        assert output["call_status"] == call["call_status"]
+        assert output["disconnection_reason"] == body["call"]["disconnection_reason"]
+        assert output["duration_ms"] == 4059
+        assert output["sip_status"] == (call["sip"]["status"] if "sip" in call else 0)
+        assert output["metadata"] == {"ticket_id": "INC-1234"}
 
-    async def test_only_the_gateway_ends_the_wait(
+    async def test_only_an_authenticated_callback_ends_the_wait(
         self,
         user: User,
-        gateway_stub: ScriptedGateway,
+        scripted_gateway: ScriptedGateway,
         http: aiohttp.ClientSession,
     ) -> None:
-        """What n8n answers to whom; docs/n8n.md and the gateway's deliveries build upon it."""
-        workflow = await user.sets_up(DISPATCH_AND_WAIT, gateway_stub.url)
-        execution = await user.editor.execute(workflow)
-        await user.editor.until(execution, "waiting")
-        url = gateway_stub.asked[0].body["callback_url"]
+        """The gateway's deliveries and docs/n8n.md rely on these statuses."""
+        workflow = await user.set_up(DISPATCH_AND_WAIT, scripted_gateway.url)
+        execution_id = await user.editor.execute(workflow)
+        await user.editor.execution(execution_id, "waiting")
+        url = scripted_gateway.requests[0].body["callback_url"]
 
-        async def posted(url: str, headers: dict[str, str]) -> int:
-            async with http.post(url, json=event("call_ended"), headers=headers) as answer:
-                return answer.status
+        async def post(url: str, headers: dict[str, str]) -> int:
+            async with http.post(url, json=event("call_ended"), headers=headers) as response:
+                return response.status
 
-        assert await posted(url, {"X-Callback-Key": "guessed"}) == 403
-        assert await posted(url, CALLBACK_HEADER) == 200
-        assert (await user.editor.until(execution, *DONE)).status == "success"
-        assert await posted(url, CALLBACK_HEADER) == 409
-        assert await posted(url.replace(f"/{execution}", "/999999"), CALLBACK_HEADER) == 404
+        assert await post(url, {"X-Callback-Key": "guessed"}) == 403
+        assert await post(url, CALLBACK_HEADER) == 200
+        assert (await user.editor.execution(execution_id, *ENDED)).status == "success"
+        assert await post(url, CALLBACK_HEADER) == 409
+        assert await post(url.replace(f"/{execution_id}", "/999999"), CALLBACK_HEADER) == 404
 
-    @pytest.mark.parametrize("answer", [CARRIER_SAID_NO, refused(503, "no_agent", "no worker")])
-    async def test_not_dispatched(
-        self, answer: Answer, user: User, gateway_stub: ScriptedGateway
+    @pytest.mark.parametrize("response", [CARRIER_REFUSES, refused(503, "no_agent", "no worker")])
+    async def test_an_error_of_the_dispatch_is_the_outcome(
+        self, response: Response, user: User, scripted_gateway: ScriptedGateway
     ) -> None:
-        gateway_stub.says(answer)
-        workflow = await user.sets_up(DISPATCH_AND_WAIT, gateway_stub.url)
-        run = await user.executes(workflow)
-        said = run.output("Outcome")
-        assert isinstance(answer.body, dict)
-        assert (said["outcome"], said["message"]) == ("not dispatched", answer.body["message"])
+        scripted_gateway.script(response)
+        workflow = await user.set_up(DISPATCH_AND_WAIT, scripted_gateway.url)
+        execution = await user.execute(workflow)
+        output = execution.output("Outcome")
+        assert isinstance(response.body, dict)
+        assert (output["outcome"], output["message"]) == (
+            "not dispatched",
+            response.body["message"],
+        )
 
-    async def test_no_callback_within_the_limit(
-        self, user: User, gateway_stub: ScriptedGateway
+    async def test_a_missing_callback_is_the_outcome(
+        self, user: User, scripted_gateway: ScriptedGateway
     ) -> None:
-        workflow = await user.sets_up(DISPATCH_AND_WAIT, gateway_stub.url)
-        waiting = node(workflow, "Until it ended")["parameters"]
+        workflow = await user.set_up(DISPATCH_AND_WAIT, scripted_gateway.url)
+        waiting = node_of(workflow, "Until it ended")["parameters"]
         waiting |= {"resumeAmount": 1, "resumeUnit": "seconds"}
-        execution = await user.editor.execute(workflow)
-        # n8n looks once a minute for waits that are over.
-        said = (await user.editor.until(execution, *DONE, limit=100)).output("Outcome")
-        assert (said["outcome"], said["call_id"]) == ("no callback", CALL_ID)
+        execution_id = await user.editor.execute(workflow)
+        # n8n checks once a minute which waits have ended.
+        output = (await user.editor.execution(execution_id, *ENDED, limit=100)).output("Outcome")
+        assert (output["outcome"], output["call_id"]) == ("no callback", CALL_ID)
 
 
-async def test_call_events(user: User, started: Started, http: aiohttp.ClientSession) -> None:
-    workflow = await user.sets_up(CALL_EVENTS)
+async def test_a_callback_reaches_the_node_of_its_event_once(
+    user: User, running_n8n: RunningN8n, http: aiohttp.ClientSession
+) -> None:
+    workflow = await user.set_up(CALL_EVENTS)
     await user.editor.activate(workflow)
-    url = f"{started.n8n.url}/webhook/{node(workflow, 'Gateway calls')['parameters']['path']}"
+    path = node_of(workflow, "Gateway calls")["parameters"]["path"]
+    url = f"{running_n8n.n8n.url}/webhook/{path}"
 
-    async def received(body: dict[str, Any]) -> Run:
+    async def received(body: dict[str, Any]) -> Execution:
         known = await user.editor.executions(workflow["id"])
-        async with http.post(url, json=body, headers=CALLBACK_HEADER) as answer:
-            assert answer.status == 200, await answer.text()
-        (run,) = await user.later(workflow, known, 1)
-        return run
+        async with http.post(url, json=body, headers=CALLBACK_HEADER) as response:
+            assert response.status == 200, await response.text()
+        (execution,) = await user.new_executions(workflow, known, 1)
+        return execution
 
-    async with http.post(url, json=event("call_ended")) as answer:
-        assert answer.status == 403
+    async with http.post(url, json=event("call_ended")) as response:
+        assert response.status == 403
 
-    begun = (await received(event("call_started", "e1", call_status="ongoing"))).output(
+    started = (await received(event("call_started", "e1", call_status="ongoing"))).output(
         "Call started"
     )
-    assert (begun["call_id"], begun["from_number"]) == (CALL_ID, "+15550199")
+    assert (started["call_id"], started["from_number"]) == (CALL_ID, "+15550199")
     ended = (await received(event("call_ended", "e2"))).output("Call ended")
     assert (ended["disconnection_reason"], ended["duration_ms"]) == ("user_hangup", 4059)
     report = {"turns": 3}
@@ -287,6 +297,6 @@ async def test_call_events(user: User, started: Started, http: aiohttp.ClientSes
     assert analyzed.output("Call analyzed")["report"] == report
     assert "Anything else" in (await received(event("transfer_started", "e4"))).nodes
 
-    again = await received(event("call_ended", "e2"))
-    assert again.status == "success"
-    assert "Call ended" not in again.nodes
+    repeated = await received(event("call_ended", "e2"))
+    assert repeated.status == "success"
+    assert "Call ended" not in repeated.nodes

@@ -1,6 +1,6 @@
-"""Real telephony, started once, and who uses it; what runs is in parts.py.
+"""Real telephony, started once (see servers.py), and its clients.
 
-Skipped, also in CI, where livekit-sip is not on PATH: it is not to be had everywhere.
+Skipped, in CI too, where livekit-sip is not on PATH: there are no packages of it.
 """
 
 import asyncio
@@ -17,53 +17,54 @@ from gateway.tools.dev.livekit_server import NoLiveKit, find_or_build
 from tests.conftest import DISPATCH_KEY
 from tests.livekit.conftest import call_once
 from tests.sip.network import NoNetwork, network
-from tests.sip.parts import Telephony, running
+from tests.sip.servers import Telephony, running_telephony
 
 NEEDED = ("livekit-sip", "redis-server", "sipp", "ip")
-#: How long anything that a test waits for may take, in s.
-DEADLINE = 20.0
+#: How long any step of a test may take, in s.
+LIMIT = 20.0
 
 
 @pytest.fixture(scope="session")
 def telephony() -> Iterator[Telephony]:
-    with _telephony() as parts:
-        yield parts
+    with _telephony() as telephony:
+        yield telephony
 
 
 @pytest.fixture
-def alone() -> Iterator[Telephony]:
-    """One gateway, which may be killed, at a LiveKit that makes a room for each INVITE."""
-    with _telephony(alone=True) as parts:
-        yield parts
+def single_gateway() -> Iterator[Telephony]:
+    """One gateway, which a test may kill, and a LiveKit that creates a room for each INVITE."""
+    with _telephony(single_gateway=True) as telephony:
+        yield telephony
 
 
 @contextmanager
-def _telephony(*, alone: bool = False) -> Iterator[Telephony]:
-    missing = [name for name in NEEDED if not shutil.which(name)]
-    if missing:
+def _telephony(*, single_gateway: bool = False) -> Iterator[Telephony]:
+    if missing := [name for name in NEEDED if not shutil.which(name)]:
         pytest.skip(f"real telephony needs {', '.join(missing)} on PATH")
-    with ExitStack() as parts:
+    with ExitStack() as stack:
         try:
             livekit_binary = find_or_build(print)
-            net = parts.enter_context(network())
+            net = stack.enter_context(network())
         except NoLiveKit as error:
             pytest.skip(str(error))
         except NoNetwork as error:
             pytest.skip(f"real telephony needs a network namespace, thus root: {error}")
-        yield parts.enter_context(running(livekit_binary, net, alone=alone))
+        yield stack.enter_context(
+            running_telephony(livekit_binary, net, single_gateway=single_gateway)
+        )
 
 
 @pytest.fixture
-async def n8n(telephony: Telephony) -> AsyncIterator[aiohttp.ClientSession]:
-    """A client of the gateway that may dispatch."""
+async def room_gateway(telephony: Telephony) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of the gateway with the strategy `room`; it may dispatch calls."""
     async with client_of(telephony.real.url) as session:
         yield session
 
 
 @pytest.fixture
-async def ops(telephony: Telephony) -> AsyncIterator[aiohttp.ClientSession]:
-    """A client of the gateway that parks callers."""
-    async with client_of(telephony.parking_url) as session:
+async def participant_gateway(telephony: Telephony) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of the gateway with the strategy `participant`."""
+    async with client_of(telephony.participant_url) as session:
         yield session
 
 
@@ -73,25 +74,38 @@ async def livekit(telephony: Telephony) -> AsyncIterator[LiveKit]:
         yield client
 
 
-def client_of(url: str) -> aiohttp.ClientSession:
+def client_of(gateway_url: str) -> aiohttp.ClientSession:
     timeout = aiohttp.ClientTimeout(total=60)
-    return aiohttp.ClientSession(url, headers={"X-API-Key": DISPATCH_KEY}, timeout=timeout)
+    return aiohttp.ClientSession(gateway_url, headers={"X-API-Key": DISPATCH_KEY}, timeout=timeout)
 
 
-async def shown(n8n: aiohttp.ClientSession, call_id: str, wanted: Callable[[Any], bool]) -> Any:
-    """The call, once it is as `wanted`; see `call_once`."""
+async def call_when(
+    gateway: aiohttp.ClientSession, call_id: str, condition: Callable[[Any], bool]
+) -> Any:
+    """The call once it meets `condition`, see `call_once`."""
     url = f"/livekit-api/calls/{call_id}"
-    return await call_once(n8n, url, wanted, limit=DEADLINE, key=DISPATCH_KEY)
+    return await call_once(gateway, url, condition, limit=LIMIT, key=DISPATCH_KEY)
 
 
-async def hang_up(n8n: aiohttp.ClientSession, call_id: str) -> Any:
-    async with n8n.post(f"/livekit-api/calls/{call_id}/hangup") as answer:
-        assert answer.status == 200, await answer.text()
-        return await answer.json()
+async def ended_call(gateway: aiohttp.ClientSession, call_id: str) -> Any:
+    return await call_when(gateway, call_id, lambda call: call["end_timestamp"])
 
 
-async def emptied(livekit: LiveKit, room: str) -> None:
-    """Wait until nobody is in `room` any more."""
-    async with asyncio.timeout(DEADLINE):
+async def hang_up(gateway: aiohttp.ClientSession, call_id: str) -> Any:
+    async with gateway.post(f"/livekit-api/calls/{call_id}/hangup") as response:
+        assert response.status == 200, await response.text()
+        return await response.json()
+
+
+async def wait_until_empty(livekit: LiveKit, room: str) -> None:
+    """Wait until `room` has no participants."""
+    async with asyncio.timeout(LIMIT):
         while await livekit.participants(room):
+            await asyncio.sleep(0.05)
+
+
+async def wait_until_deleted(livekit: LiveKit, room: str) -> None:
+    """Wait until LiveKit does not list `room` any more; it refuses the INVITE a little earlier."""
+    async with asyncio.timeout(LIMIT):
+        while await livekit.rooms(room):
             await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""The ear and mouth of a SIPp party: hears RTP and answers each packet with one of a tone."""
+"""The audio of a SIPp party: receives RTP and answers each packet with one of a tone."""
 
 import array
 import asyncio
@@ -11,13 +11,13 @@ from typing import Self
 
 RATE = 8000
 TONE_HZ = 440
-#: Peak of 16-bit samples above which something is said rather than silence coded.
+#: A 16-bit sample above this is speech or a tone, not coded silence.
 LOUD = 500
-#: How near to the tone a pitch must be to be taken for it, in Hz.
-NEAR_HZ = 30
-#: How long the greeting may take to begin, in s.
+#: A pitch is taken for the tone's if it differs by at most this, in Hz.
+TOLERANCE_HZ = 30
+#: How long the agent's greeting may take to begin, in s.
 GREETING_LIMIT = 20.0
-#: How long the tone may take to come back: the agent greets first, in s.
+#: How long the tone's echo may take, in s: the agent finishes its greeting first.
 ECHO_LIMIT = 15.0
 
 _HEADER = struct.Struct("!BBHII")
@@ -25,14 +25,14 @@ _PCMU = 0
 
 
 class Telephone(asyncio.DatagramProtocol):
-    """G.711 µ-law over RTP. Its clock is the other side's: a packet for a packet."""
+    """G.711 µ-law over RTP. The other side's packets are its clock."""
 
     def __init__(self) -> None:
-        self.heard = array.array("h")
-        self.spoken_to = asyncio.Event()
+        self.received = array.array("h")
+        self.hears_sound = asyncio.Event()
         self.port = 0
-        self._packets = 0
-        self._spoken = 0
+        self._sent_packets = 0
+        self._sent_samples = 0
 
     @classmethod
     @asynccontextmanager
@@ -46,58 +46,59 @@ class Telephone(asyncio.DatagramProtocol):
         finally:
             transport.close()
 
+    # The base class declares any transport; that of a datagram endpoint is a DatagramTransport.
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[str | int, ...]) -> None:
         if len(data) < _HEADER.size or data[1] & 0x7F != _PCMU:
             return
-        coded = data[_HEADER.size :]
-        samples = [_linear(byte) for byte in coded]
-        self.heard.extend(samples)
+        payload = data[_HEADER.size :]
+        samples = [_from_mu_law(byte) for byte in payload]
+        self.received.extend(samples)
         if max(samples, default=0) > LOUD:
-            self.spoken_to.set()
-        self._transport.sendto(self._next_packet(len(coded)), addr)
+            self.hears_sound.set()
+        self._transport.sendto(self._next_packet(len(payload)), addr)
 
     def _next_packet(self, samples: int) -> bytes:
-        header = _HEADER.pack(0x80, _PCMU, self._packets & 0xFFFF, self._spoken, 0x7E1E)
+        header = _HEADER.pack(0x80, _PCMU, self._sent_packets & 0xFFFF, self._sent_samples, 0x7E1E)
         angle = 2 * math.pi * TONE_HZ / RATE
-        tone = range(self._spoken, self._spoken + samples)
-        self._packets += 1
-        self._spoken += samples
-        return header + bytes(_mu_law(int(8000 * math.sin(angle * at))) for at in tone)
+        positions = range(self._sent_samples, self._sent_samples + samples)
+        self._sent_packets += 1
+        self._sent_samples += samples
+        return header + bytes(_to_mu_law(int(8000 * math.sin(angle * at))) for at in positions)
 
     async def greeted(self) -> None:
-        """Wait until somebody says something."""
-        await asyncio.wait_for(self.spoken_to.wait(), GREETING_LIMIT)
+        """Wait until the agent says something."""
+        await asyncio.wait_for(self.hears_sound.wait(), GREETING_LIMIT)
 
     async def echoed(self) -> None:
-        """Wait until its own tone has come back for a second, and nothing else."""
+        """Wait until a whole second of the telephone's tone, and nothing else, has come back."""
         async with asyncio.timeout(ECHO_LIMIT):
             while not self._hears_tone():
                 await asyncio.sleep(0.05)
 
     def _hears_tone(self) -> bool:
-        """Whether each tenth of the last second is the tone: speech is at times, on average."""
-        last, tenth = self.heard[-RATE:], RATE // 10
-        pieces = [last[start : start + tenth] for start in range(0, RATE, tenth)]
-        return all(abs(_pitch(piece) - TONE_HZ) <= NEAR_HZ for piece in pieces)
+        """Checks each tenth of the last second: the mean pitch of speech may be the tone's."""
+        second, tenth = self.received[-RATE:], RATE // 10
+        pieces = [second[start : start + tenth] for start in range(0, RATE, tenth)]
+        return all(abs(_pitch(piece) - TONE_HZ) <= TOLERANCE_HZ for piece in pieces)
 
 
 def _pitch(samples: "array.array[int]") -> float:
-    """In Hz, by counting how often it crosses zero; 0 for none."""
+    """In Hz, from the number of zero crossings; 0 without samples."""
     crossings = sum(1 for a, b in itertools.pairwise(samples) if a < 0 <= b)
     return crossings * RATE / len(samples) if samples else 0.0
 
 
-def _mu_law(sample: int) -> int:
+def _to_mu_law(sample: int) -> int:
     magnitude = min(abs(sample), 32_635) + 132
     exponent = magnitude.bit_length() - 8
     mantissa = magnitude >> (exponent + 3) & 0x0F
     return ~((0x80 if sample < 0 else 0) | exponent << 4 | mantissa) & 0xFF
 
 
-def _linear(coded: int) -> int:
-    coded = ~coded & 0xFF
-    magnitude = (((coded & 0x0F) << 3) + 132 << (coded >> 4 & 7)) - 132
-    return -magnitude if coded & 0x80 else magnitude
+def _from_mu_law(byte: int) -> int:
+    byte = ~byte & 0xFF
+    magnitude = (((byte & 0x0F) << 3) + 132 << (byte >> 4 & 7)) - 132
+    return -magnitude if byte & 0x80 else magnitude

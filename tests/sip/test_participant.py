@@ -1,6 +1,6 @@
-"""The strategy `participant`: the caller waits at Jambonz, a real livekit-sip calls in.
+"""The strategy `participant`: callers wait in Jambonz's queue, a real livekit-sip calls Jambonz.
 
-SIPp is Jambonz's SIP side, towards which LiveKit's outbound trunk leads.
+SIPp is Jambonz's SIP side, to which LiveKit's outbound trunk leads.
 """
 
 from collections.abc import AsyncIterator
@@ -15,33 +15,37 @@ import pytest
 from gateway.livekit.client import LiveKit
 from gateway.tools.simulate.jambonz import Jambonz
 from tests.conftest import WEBHOOK_SECRET
-from tests.sip.conftest import emptied, hang_up, shown
-from tests.sip.parts import FALLBACK_WORDS, Telephony
+from tests.sip.conftest import call_when, ended_call, hang_up, wait_until_empty
+from tests.sip.server_settings import FALLBACK_TEXT
+from tests.sip.servers import Telephony
 from tests.sip.sipp import Sipp
 from tests.sip.telephone import Telephone
 
 
 @dataclass(frozen=True)
-class Parked:
-    """A caller who waits, and LiveKit's leg that has been told to pick them up."""
+class DequeuedCall:
+    """A caller whom LiveKit's call has dequeued; `jambonz` are the hooks of the caller's leg."""
 
     call_id: str
     enqueue: dict[str, Any]
     jambonz: Jambonz
-    leg: Jambonz
-    livekit_sip: Sipp
+    livekit_leg: Sipp
     phone: Telephone
 
 
-def switch(
-    telephony: Telephony, ops: aiohttp.ClientSession, to_number: str = "+15550199", **settings: str
+def jambonz_for(
+    telephony: Telephony,
+    gateway: aiohttp.ClientSession,
+    to_number: str = "+15550199",
+    **env_vars: str,
 ) -> Jambonz:
-    url = telephony.parking_url
-    return Jambonz(ops, url, WEBHOOK_SECRET, "+15550100", to_number, env_vars=settings)
+    """Jambonz's webhooks for a call to the gateway with the strategy `participant`."""
+    url = telephony.participant_url
+    return Jambonz(gateway, url, WEBHOOK_SECRET, "+15550100", to_number, env_vars=env_vars)
 
 
-async def parked(jambonz: Jambonz) -> tuple[str, dict[str, Any]]:
-    """A call arrives and is parked: its id, and the verb that did it."""
+async def enqueued(jambonz: Jambonz) -> tuple[str, dict[str, Any]]:
+    """A call arrives and is enqueued; returns its id and the enqueue verb."""
     (enqueue,) = await jambonz.call_arrives()
     assert enqueue["verb"] == "enqueue"
     await jambonz.status("in-progress")
@@ -49,115 +53,128 @@ async def parked(jambonz: Jambonz) -> tuple[str, dict[str, Any]]:
 
 
 @asynccontextmanager
-async def connected(
-    telephony: Telephony, ops: aiohttp.ClientSession, folder: Path
-) -> AsyncIterator[Parked]:
-    """A parked caller who talks to the agent."""
-    jambonz = switch(telephony, ops)
+async def dequeued_call(
+    telephony: Telephony, gateway: aiohttp.ClientSession, folder: Path
+) -> AsyncIterator[DequeuedCall]:
+    """An enqueued caller who talks to the agent."""
+    jambonz = jambonz_for(telephony, gateway)
     async with (
-        Telephone.at(telephony.address) as phone,
-        telephony.callee("answer_when_told", folder, audio_port=str(phone.port)) as callee,
+        Telephone.at(telephony.carrier_address) as phone,
+        telephony.callee("answer_on_info", folder, audio_port=str(phone.port)) as livekit_leg,
     ):
-        call_id, enqueue = await parked(jambonz)
-        await callee.invited()
+        call_id, enqueue = await enqueued(jambonz)
+        await livekit_leg.message("INVITE ")
         (music,) = await jambonz.waits(enqueue["waitHook"])
         assert music["verb"] == "play"
-        leg = switch(telephony, ops, called(callee))
-        dequeue, _ = await leg.call_arrives()
+        livekit_hooks = jambonz_for(telephony, gateway, called_user(livekit_leg))
+        dequeue, _ = await livekit_hooks.call_arrives()
         assert (dequeue["verb"], dequeue["name"]) == ("dequeue", call_id)
-        call = await shown(ops, call_id, lambda c: c["call_status"] == "ringing")
-        assert call["answer_timestamp"] is None, "the caller is there, the agent not yet"
-        callee.tell()
-        await leg.status("in-progress")
+        call = await call_when(gateway, call_id, lambda call: call["call_status"] == "ringing")
+        assert call["answer_timestamp"] is None, "the caller does not talk to the agent yet"
+        livekit_leg.send_info()
+        await livekit_hooks.status("in-progress")
         await phone.greeted()
-        await shown(ops, call_id, lambda c: c["call_status"] == "ongoing")
-        yield Parked(call_id, enqueue, jambonz, leg, callee, phone)
+        await call_when(gateway, call_id, lambda call: call["call_status"] == "ongoing")
+        yield DequeuedCall(call_id, enqueue, jambonz, livekit_leg, phone)
 
 
-def called(callee: Sipp) -> str:
-    """The user of the INVITE's URI."""
-    return callee.dialed.removeprefix("sip:").partition("@")[0]
+def called_user(callee: Sipp) -> str:
+    """The user of the INVITE's request URI."""
+    return callee.request_uri.removeprefix("sip:").partition("@")[0]
 
 
-async def test_a_parked_caller_talks_and_hangs_up(
-    telephony: Telephony, ops: aiohttp.ClientSession, livekit: LiveKit, tmp_path: Path
+async def test_an_enqueued_caller_talks_and_hangs_up(
+    telephony: Telephony,
+    participant_gateway: aiohttp.ClientSession,
+    livekit: LiveKit,
+    tmp_path: Path,
 ) -> None:
-    async with connected(telephony, ops, tmp_path) as call:
-        assert called(call.livekit_sip) == call.call_id
-        assert "<sip:+15550100@" in call.livekit_sip.header("From")
-        assert call.livekit_sip.header("X-Call-Id") == call.call_id
-        await call.phone.echoed()
-        call.livekit_sip.tell()
-        await call.livekit_sip.played()
-        hook = call.enqueue["actionHook"]
-        assert await call.jambonz.queue_ends(hook, "completed", "hangup") == []
-    ended = await shown(ops, call.call_id, lambda c: c["end_timestamp"])
-    assert (ended["call_status"], ended["disconnection_reason"]) == ("ended", "user_hangup")
-    await emptied(livekit, call.call_id)
+    async with dequeued_call(telephony, participant_gateway, tmp_path) as talk:
+        assert called_user(talk.livekit_leg) == talk.call_id
+        assert "<sip:+15550100@" in talk.livekit_leg.invite_header("From")
+        assert talk.livekit_leg.invite_header("X-Call-Id") == talk.call_id
+        await talk.phone.echoed()
+        talk.livekit_leg.send_info()
+        await talk.livekit_leg.finished()
+        hook = talk.enqueue["actionHook"]
+        assert await talk.jambonz.queue_ends(hook, "completed", "hangup") == []
+    call = await ended_call(participant_gateway, talk.call_id)
+    assert (call["call_status"], call["disconnection_reason"]) == ("ended", "user_hangup")
+    await wait_until_empty(livekit, talk.call_id)
 
 
-async def test_an_agent_that_goes_ends_the_call_of_a_parked_caller(
-    telephony: Telephony, ops: aiohttp.ClientSession, livekit: LiveKit, tmp_path: Path
+async def test_hangup_of_the_agents_side_ends_an_enqueued_call(
+    telephony: Telephony,
+    participant_gateway: aiohttp.ClientSession,
+    livekit: LiveKit,
+    tmp_path: Path,
 ) -> None:
-    async with connected(telephony, ops, tmp_path) as call:
-        await hang_up(ops, call.call_id)
-        await call.livekit_sip.played()
-        hook = call.enqueue["actionHook"]
-        (verb,) = await call.jambonz.queue_ends(hook, "in-progress", "bridged")
+    async with dequeued_call(telephony, participant_gateway, tmp_path) as talk:
+        await hang_up(participant_gateway, talk.call_id)
+        await talk.livekit_leg.finished()
+        hook = talk.enqueue["actionHook"]
+        (verb,) = await talk.jambonz.queue_ends(hook, "in-progress", "bridged")
         assert verb == {"verb": "hangup"}
-    ended = await shown(ops, call.call_id, lambda c: c["end_timestamp"])
-    assert (ended["call_status"], ended["disconnection_reason"]) == ("ended", "manual_stopped")
-    await emptied(livekit, call.call_id)
+    call = await ended_call(participant_gateway, talk.call_id)
+    assert (call["call_status"], call["disconnection_reason"]) == ("ended", "manual_stopped")
+    await wait_until_empty(livekit, talk.call_id)
 
 
-async def test_a_parked_caller_who_gives_up_stops_the_ringing(
-    telephony: Telephony, ops: aiohttp.ClientSession, livekit: LiveKit, tmp_path: Path
+async def test_an_enqueued_caller_who_hangs_up_stops_the_ringing(
+    telephony: Telephony,
+    participant_gateway: aiohttp.ClientSession,
+    livekit: LiveKit,
+    tmp_path: Path,
 ) -> None:
-    jambonz = switch(telephony, ops)
-    async with telephony.callee("ring", tmp_path) as callee:
-        call_id, enqueue = await parked(jambonz)
-        await callee.invited()
+    jambonz = jambonz_for(telephony, participant_gateway)
+    async with telephony.callee("ring_until_cancel", tmp_path) as livekit_leg:
+        call_id, enqueue = await enqueued(jambonz)
+        await livekit_leg.message("INVITE ")
         hook = enqueue["actionHook"]
         assert await jambonz.queue_ends(hook, "completed", "hangup") == []
-        (verb,) = await switch(telephony, ops, call_id).call_arrives()
-        assert verb["verb"] == "sip:decline", "there is nobody left to be picked up"
-        await callee.played()
-    call = await shown(ops, call_id, lambda c: c["end_timestamp"])
+        (verb,) = await jambonz_for(telephony, participant_gateway, call_id).call_arrives()
+        assert verb["verb"] == "sip:decline", "the queue has no caller left to dequeue"
+        await livekit_leg.finished()
+    call = await ended_call(participant_gateway, call_id)
     assert (call["call_status"], call["disconnection_reason"]) == ("not_connected", "user_hangup")
-    await emptied(livekit, call_id)
+    await wait_until_empty(livekit, call_id)
 
 
 @pytest.mark.parametrize(
-    ("refusal", "reason"), [("486 Busy Here", "dial_busy"), ("503 No Trunk", "dial_failed")]
+    ("rejection", "reason"), [("486 Busy Here", "dial_busy"), ("503 No Trunk", "dial_failed")]
 )
-async def test_a_parked_caller_whom_no_leg_comes_for_gets_the_fallback(
-    telephony: Telephony, ops: aiohttp.ClientSession, tmp_path: Path, refusal: str, reason: str
+async def test_an_enqueued_caller_is_sent_to_the_fallback_if_livekits_call_is_rejected(
+    telephony: Telephony,
+    participant_gateway: aiohttp.ClientSession,
+    tmp_path: Path,
+    rejection: str,
+    reason: str,
 ) -> None:
-    jambonz = switch(telephony, ops)
-    async with telephony.callee("refuse", tmp_path, status=refusal) as callee:
-        call_id, enqueue = await parked(jambonz)
-        await callee.played()
-    call = await shown(ops, call_id, lambda c: c["end_timestamp"])
+    jambonz = jambonz_for(telephony, participant_gateway)
+    async with telephony.callee("reject", tmp_path, status=rejection) as livekit_leg:
+        call_id, enqueue = await enqueued(jambonz)
+        await livekit_leg.finished()
+    call = await ended_call(participant_gateway, call_id)
     assert (call["call_status"], call["disconnection_reason"]) == ("not_connected", reason)
-    assert call["sip"]["status"] == int(refusal[:3])
-    await assert_falls_back(jambonz, enqueue)
+    assert call["sip"]["status"] == int(rejection[:3])
+    await assert_leaves_to_fallback(jambonz, enqueue)
 
 
-async def test_a_parked_caller_whom_no_agent_takes_gets_the_fallback(
-    telephony: Telephony, ops: aiohttp.ClientSession
+async def test_an_enqueued_caller_for_whom_no_agent_comes_is_sent_to_the_fallback(
+    telephony: Telephony, participant_gateway: aiohttp.ClientSession
 ) -> None:
-    jambonz = switch(telephony, ops, AGENT_NAME="nobody-answers-to-this")
-    call_id, enqueue = await parked(jambonz)
+    jambonz = jambonz_for(telephony, participant_gateway, AGENT_NAME="without-a-worker")
+    call_id, enqueue = await enqueued(jambonz)
     (music,) = await jambonz.waits(enqueue["waitHook"])
     assert music["verb"] == "play"
-    call = await shown(ops, call_id, lambda c: c["end_timestamp"])
+    call = await ended_call(participant_gateway, call_id)
     assert (call["call_status"], call["disconnection_reason"]) == ("error", "no_agent")
-    await assert_falls_back(jambonz, enqueue)
+    await assert_leaves_to_fallback(jambonz, enqueue)
 
 
-async def assert_falls_back(jambonz: Jambonz, enqueue: dict[str, Any]) -> None:
-    """The caller leaves the queue and hears why."""
+async def assert_leaves_to_fallback(jambonz: Jambonz, enqueue: dict[str, Any]) -> None:
+    """The caller leaves the queue and hears the fallback's text."""
     assert await jambonz.waits(enqueue["waitHook"]) == [{"verb": "leave"}]
     say, after = await jambonz.queue_ends(enqueue["actionHook"], "in-progress", "leave")
-    assert (say["verb"], say["text"]) == ("say", FALLBACK_WORDS)
+    assert (say["verb"], say["text"]) == ("say", FALLBACK_TEXT)
     assert after == {"verb": "hangup"}

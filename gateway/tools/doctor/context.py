@@ -28,7 +28,7 @@ class Context:
         async with (
             Web.opened(own_keys(config, env), url) as web,
             LiveKit.connected(
-                settings.url, settings.api_key, settings.api_secret, deadline=settings.timeout
+                settings.url, settings.api_key, settings.api_secret, timeout=settings.timeout
             ) as livekit,
         ):
             yield cls(config, env, web, livekit)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import GatewayError
-from gateway.livekit.trunks import Kind, SipItem, unfit
+from gateway.livekit.trunks import Kind, SipItem, field_problem
 
 FORMAT = "livekit-sip-backup"
 VERSION = 1
@@ -111,7 +111,7 @@ def _items(path: Path, entries: Sequence[Any]) -> tuple[SipItem, ...]:
             raise BackupUnusable(f"{path} is damaged at item {number}") from error
         if not (isinstance(item.id, str) and item.id and isinstance(item.fields, dict)):
             raise BackupUnusable(f"{path} is damaged at item {number}")
-        if problem := unfit(item):
+        if problem := field_problem(item):
             raise BackupUnusable(f"{path} is damaged at item {number}: {problem}")
         found.append(item)
     return tuple(found)

@@ -72,7 +72,7 @@ async def set_up(config: Config, options: Options, say: Print) -> None:
             account = await stack.enter_async_context(JambonzAccount.connected(config.jambonz))
         client = await stack.enter_async_context(
             LiveKit.connected(
-                livekit.url, livekit.api_key, livekit.api_secret, deadline=livekit.timeout
+                livekit.url, livekit.api_key, livekit.api_secret, timeout=livekit.timeout
             )
         )
         await setup.run(Trunks(client), account)

@@ -80,7 +80,7 @@ async def trunks(stack: Stack) -> AsyncIterator[Trunks]:
     """What LiveKit has; it is as `setup` made it again after the test."""
     settings = stack.real.config.livekit
     async with LiveKit.connected(
-        settings.url, settings.api_key, settings.api_secret, deadline=5
+        settings.url, settings.api_key, settings.api_secret, timeout=5
     ) as livekit:
         found = Trunks(livekit)
         before = await found.listed()

@@ -45,7 +45,7 @@ async def trunks(config_for: ConfigMaker) -> AsyncIterator[Trunks]:
     """What the server has: nothing, to begin with."""
     livekit = config_for().livekit
     async with LiveKit.connected(
-        livekit.url, livekit.api_key, livekit.api_secret, deadline=5
+        livekit.url, livekit.api_key, livekit.api_secret, timeout=5
     ) as client:
         store = Trunks(client)
         for item in await store.listed():

@@ -71,8 +71,8 @@ def with_item(**changes: Any) -> str:
         (with_item(id=7), "item 2"),
         (with_item(fields=None), "item 2"),
         (with_item(fields={"colour": "red"}), "inbound trunks have no colour"),
-        (with_item(fields={"auth_password": 5}), "auth_password is none that"),
-        (with_item(fields={"numbers": "s3cret"}), "numbers is none that"),
+        (with_item(fields={"auth_password": 5}), "cannot have this auth_password"),
+        (with_item(fields={"numbers": "s3cret"}), "cannot have this numbers"),
         (with_item(fields={"sip_trunk_id": "ST_1"}), "have no sip_trunk_id"),
     ],
 )

@@ -1,7 +1,8 @@
-"""The floor: a bare aiohttp handler that makes the gateway's CreateRoom call and nothing else.
+"""A bare aiohttp handler that makes the gateway's CreateRoom request and nothing else.
 
-Configured by the same environment as the gateway. It uses livekit-api as documented, which signs a
-token a request; with `--shared-token` it signs one for all, as the gateway does.
+It is the reference for the gateway's CPU and reads the same environment. It uses livekit-api as its
+documentation does, which signs a token for each request; with `--shared-token` all requests share
+one, as in the gateway.
 """
 
 import json
@@ -17,17 +18,17 @@ from livekit.protocol.agent_dispatch import RoomAgentDispatch
 from livekit.protocol.room import CreateRoomRequest
 
 
-async def answer(request: web.Request) -> web.Response:
+async def on_call(request: web.Request) -> web.Response:
     hook = await request.json()
     name = f"call-{uuid.uuid4()}"
     metadata = json.dumps({"caller_number": hook["from"], "destination": hook["to"]})
-    order = CreateRoomRequest(
+    room = CreateRoomRequest(
         name=name,
         metadata=metadata,
         agents=[RoomAgentDispatch(agent_name="bench", metadata=metadata)],
         empty_timeout=60,
     )
-    await request.app["livekit"].room.create_room(order)
+    await request.app["livekit"].room.create_room(room)
     uri = f"sip:{name}@127.0.0.1"
     return web.json_response([{"verb": "dial", "target": [{"type": "sip", "sipUri": uri}]}])
 
@@ -49,7 +50,7 @@ async def livekit(app: web.Application) -> AsyncIterator[None]:
 
 def main() -> None:
     app = web.Application()
-    app.router.add_post("/livekit-api", answer)
+    app.router.add_post("/livekit-api", on_call)
     app.router.add_get("/readyz", ready)
     app.cleanup_ctx.append(livekit)
     web.run_app(app, host="127.0.0.1", port=int(os.environ["PORT"]), print=None, access_log=None)

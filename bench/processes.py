@@ -1,4 +1,4 @@
-"""The processes that are measured: the gateway, the floor, and the LiveKit behind both."""
+"""The processes that are measured: the gateway, the bare handler, and the servers behind them."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,15 +13,15 @@ from tests.fakes.livekit import KEY
 from tests.fakes.livekit import SECRET as FAKE_SECRET
 
 GATEWAY = python("-m", "gateway", "serve")
-FLOOR = python("-m", "bench.floor")
-#: For a gateway whose memory is measured with calls that last.
+BARE_HANDLER = python("-m", "bench.bare_handler")
+#: For a gateway whose memory is measured with active calls: it stores few that have ended.
 FEW_ENDED = {"GATEWAY__STORAGE__ENDED_MAX": "500"}
 SECRET = "wh_secret_bench"  # noqa: S105 - of a server on loopback, for the length of a run
 
 
 @dataclass(frozen=True)
-class Part:
-    """A process that listens at `url`."""
+class Server:
+    """A process that serves at `url`."""
 
     url: str
     pid: int
@@ -29,18 +29,18 @@ class Part:
 
 @contextmanager
 def livekit() -> Iterator[Mapping[str, str]]:
-    """A LiveKit without a worker; the environment that leads to it."""
+    """A LiveKit without a worker; yields the environment of a gateway that uses it."""
     server = local_server(find_or_build(print), webhook_url=f"http://{LOOPBACK}:9/")
-    child = Process("livekit", server.command, {**os.environ, **server.env})
+    process = Process("livekit", server.command, {**os.environ, **server.env})
     try:
-        wait_until_up(child, f"http://{LOOPBACK}:{server.port}")
+        wait_until_up(process, f"http://{LOOPBACK}:{server.port}")
         yield environment(server.url, server.key, server.secret)
     finally:
-        child.stop()
+        process.stop()
 
 
 def environment(url: str, key: str, secret: str) -> dict[str, str]:
-    """What a gateway needs to reach LiveKit at `url`; logs as in production."""
+    """The environment of a gateway that uses the LiveKit at `url` and logs as in production."""
     return {
         **os.environ,
         "LIVEKIT_URL": url,
@@ -50,50 +50,51 @@ def environment(url: str, key: str, secret: str) -> dict[str, str]:
         "GATEWAY_API_KEYS": "",
         "GATEWAY__LOGGING__FORMAT": "json",
         "GATEWAY__LIMITS__MAX_ACTIVE_CALLS": "200000",
+        # No call ends because no caller and no agent joins its room.
         "GATEWAY__INBOUND__REGISTERED_TIMEOUT": "3600",
-        # Nor do calls end because this LiveKit has no worker.
         "GATEWAY__INBOUND__AGENT_TIMEOUT": "120",
     }
 
 
 @contextmanager
 def fake_livekit() -> Iterator[Mapping[str, str]]:
-    """A fake LiveKit that takes every room; the environment that leads to it."""
+    """A fake LiveKit that accepts every room; yields the environment of a gateway that uses it."""
     port = free_port()
-    child = Process("fake", python("-m", "bench.fake"), {**os.environ, "PORT": str(port)})
+    command = python("-m", "bench.fake_livekit")
+    process = Process("fake livekit", command, {**os.environ, "PORT": str(port)})
     try:
         url = f"http://{LOOPBACK}:{port}"
-        wait_until_up(child, url)
+        wait_until_up(process, url)
         yield environment(url, KEY, FAKE_SECRET)
     finally:
-        child.stop()
+        process.stop()
 
 
 @contextmanager
-def redis() -> Iterator[tuple[Part, str]]:
-    """A Redis that keeps nothing on disk, and its URL."""
+def redis() -> Iterator[tuple[int, str]]:
+    """A Redis that writes nothing to disk; yields its process id and its URL."""
     port = free_port()
     command = ["redis-server", "--bind", LOOPBACK, "--port", str(port), "--save", ""]
-    child = Process("redis", command, os.environ)
+    process = Process("redis", command, os.environ)
     try:
-        child.wait_for("Ready to accept connections", limit=10)
-        yield Part("", child.pid), f"redis://{LOOPBACK}:{port}/0"
+        process.wait_for("Ready to accept connections", limit=10)
+        yield process.pid, f"redis://{LOOPBACK}:{port}/0"
     finally:
-        child.stop()
+        process.stop()
 
 
 @contextmanager
-def serving(command: Sequence[str], env: Mapping[str, str]) -> Iterator[Part]:
-    """A process that serves on a free port, once it is ready."""
+def serving(command: Sequence[str], env: Mapping[str, str]) -> Iterator[Server]:
+    """`command` as a server on a free port, once it is ready."""
     port = free_port()
-    child = Process(command[-1], command, {**env, "PORT": str(port)})
+    process = Process(command[-1], command, {**env, "PORT": str(port)})
     try:
-        wait_until_up(child, f"http://{LOOPBACK}:{port}/readyz")
-        yield Part(f"http://{LOOPBACK}:{port}", child.pid)
+        wait_until_up(process, f"http://{LOOPBACK}:{port}/readyz")
+        yield Server(f"http://{LOOPBACK}:{port}", process.pid)
     finally:
-        child.stop()
+        process.stop()
 
 
 def without_livekit() -> dict[str, str]:
-    """This process' environment with no LiveKit configured, so that one is started."""
+    """This process' environment without a LiveKit, so that the development stack starts one."""
     return {key: value for key, value in os.environ.items() if not key.startswith("LIVEKIT_")}
