@@ -54,7 +54,7 @@ async def test_each_door_for_whom_it_is(group: Group) -> None:
         for path in ("/livekit-api", "/livekit-simple", "/livekit/webhook"):
             async with session.post(path, json={}) as answer:
                 assert (path, answer.status) == (path, 401)
-        for path in ("/dispatch/with-key", "/dispatch/without-key", "/problem", "/.env"):
+        for path in ("/dispatch/with-key", "/dispatch/without-key", "/error", "/.env"):
             async with session.post(path, json={}, headers=DISPATCH) as answer:
                 assert (path, answer.status) == (path, 404)
         async with session.get("/healthz") as answer:
@@ -82,7 +82,7 @@ async def test_nothing_personal_is_logged(group: Group) -> None:
     ) as answer:
         assert answer.status == 502
         assert answer.headers["Retry-After"] == "1"
-        assert (await answer.json())["error"] == "gateway_away"
+        assert (await answer.json())["error"] == "gateway_unavailable"
     await group.logged(" /livekit-api/calls 502 ")
     folder = group.running.nginx.folder
     written_down = (folder / "access.log").read_text() + (folder / "error.log").read_text()
