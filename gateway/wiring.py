@@ -28,6 +28,7 @@ from gateway.monitor.stray_rooms import StrayRooms
 from gateway.outbound.service import OutboundCalls
 from gateway.storage.backend import StorageBackend
 from gateway.transfers.fallback import Fallback
+from gateway.transfers.refer import Refers
 from gateway.transfers.service import Transfers
 
 
@@ -141,6 +142,7 @@ def build_services(
         room_cleanup=room_cleanup,
         dialer=dialer,
         transfers=transfers,
+        refers=Refers(storage.registry, transfers),
         inbound=inbound,
         outbound=outbound,
         reconciler=reconciler,

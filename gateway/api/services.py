@@ -20,6 +20,7 @@ from gateway.monitor.diagnostics import Counters
 from gateway.monitor.reconciler import Reconciler
 from gateway.outbound.service import OutboundCalls
 from gateway.storage.backend import StorageBackend
+from gateway.transfers.refer import Refers
 from gateway.transfers.service import Transfers
 
 
@@ -48,6 +49,7 @@ class Services:
     room_cleanup: RoomCleanup
     dialer: Dialer
     transfers: Transfers
+    refers: Refers
     inbound: InboundCalls
     outbound: OutboundCalls
     reconciler: Reconciler

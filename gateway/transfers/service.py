@@ -1,4 +1,4 @@
-"""Transfers of calls: requested by the agent's REFER or over HTTP, checked, carried out."""
+"""Transfers of calls: requested over HTTP or by REFER (refer.py), checked, carried out."""
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -17,7 +17,7 @@ from gateway.calls.transitions import transition
 from gateway.config.settings import DURATION_MARGIN, Config
 from gateway.errors import ApiError, ErrorCode, LiveKitError, LiveKitRefused
 from gateway.jambonz import verbs
-from gateway.jambonz.hooks import DialHook, ReferHook, StatusHook
+from gateway.jambonz.hooks import DialHook, StatusHook
 from gateway.jambonz.urls import TRANSFER_ACTION, hook_url
 from gateway.jambonz.verbs import Verbs
 from gateway.lifecycle.lifecycle import Lifecycle
@@ -57,43 +57,16 @@ class Transfers:
         if not target:
             details = {"target": ["Missing, and the call has no transfer_target."]}
             raise ApiError(ErrorCode.INVALID, "cannot use: target", details)
-        destination = self._allowed_destination(call, target)
+        destination = self.allowed_destination(call, target)
         _check_transferable(call)
         if call.direction is Direction.INBOUND and not call.is_enqueued:
-            # Jambonz posts this REFER to the refer hook: `on_refer()` starts the transfer.
+            # Jambonz posts this REFER to the refer hook: refer.py starts the transfer.
             await self._refer(call, destination)
         else:
-            started = await self._start(call, destination, detail=f"requested by {by}")
+            started = await self.start(call, destination, detail=f"requested by {by}")
             _check_started(started)
             await self._transfer_by_livekit(call, destination)
         return await self._lifecycle.refreshed(call)
-
-    async def on_refer(self, hook: ReferHook) -> Verbs:
-        """Answer Jambonz's refer hook: LiveKit's leg sent a REFER that transfers the caller.
-
-        Raises ApiError, whose status Jambonz answers the REFER with.
-        """
-        call = await self._registry.find_by_call_sid(hook.a_leg_sid)
-        if call is None or not call.is_active:
-            raise _not_found()
-        try:
-            destination = self._allowed_destination(call, hook.target)
-        except ApiError as error:
-            if error.code is not ErrorCode.INVALID:
-                raise
-            # Its status 422 means something else in SIP (RFC 4028 §6).
-            raise ApiError(ErrorCode.BAD_REFER_TO, error.message, error.details) from error
-        current = call.transfer if call.is_transferring else None
-        if current and (current.refer_sid, current.target) != (
-            hook.call_sid,
-            destination.number_or_uri,
-        ):
-            raise _already_transferring()
-        if not current:  # else Jambonz repeats a hook whose response was lost
-            call = await self._start(call, destination, refer_sid=hook.call_sid, detail="REFER")
-        if not call.is_transferring:
-            raise _not_found()  # it has ended meanwhile
-        return self.dial(call)
 
     def dial(self, call: Call) -> Verbs:
         """The verbs that connect the caller of a call that is being transferred to its target."""
@@ -152,7 +125,7 @@ class Transfers:
             detail=detail,
         )
 
-    def _allowed_destination(self, call: Call, target: str) -> Destination:
+    def allowed_destination(self, call: Call, target: str) -> Destination:
         """`target` parsed. Raises ApiError if it is malformed or not allowed."""
         try:
             destination = parse_destination(target)
@@ -170,9 +143,10 @@ class Transfers:
             f"no pattern of transfer.allowed matches {destination.number_or_uri}",
         )
 
-    async def _start(
+    async def start(
         self, call: Call, destination: Destination, *, detail: str, refer_sid: str = ""
     ) -> Call:
+        """The call once its transfer has started; `refer_sid` is the leg that sent the REFER."""
         now = self._clock()
         event = Event(
             EventKind.TRANSFER_STARTED,
@@ -214,7 +188,7 @@ def _check_transferable(call: Call) -> None:
     if not call.is_active or call.answer_timestamp is None:
         raise ApiError(ErrorCode.NOT_ONGOING, f"the call is {call.call_status}, not ongoing")
     if call.is_transferring:
-        raise _already_transferring()
+        raise already_transferring()
 
 
 def _check_started(call: Call) -> None:
@@ -222,9 +196,5 @@ def _check_started(call: Call) -> None:
         raise ApiError(ErrorCode.NOT_ONGOING, f"the call is {call.call_status}, not ongoing")
 
 
-def _not_found() -> ApiError:
-    return ApiError(ErrorCode.NOT_FOUND, "there is no such active call")
-
-
-def _already_transferring() -> ApiError:
+def already_transferring() -> ApiError:
     return ApiError(ErrorCode.TRANSFER_PENDING, "the call is being transferred already")

@@ -109,7 +109,7 @@ async def call_status(request: Request) -> web.Response:
 )
 async def refer(request: Request) -> web.Response:
     hook: ReferHook = request.body
-    return web.json_response(await request.services.transfers.on_refer(hook))
+    return web.json_response(await request.services.refers.on_refer(hook))
 
 
 @Endpoint(
