@@ -1,8 +1,6 @@
 """The client of LiveKit's server API. Each request has a timeout, a safe one is repeated."""
 
-import asyncio
 import math
-import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -26,15 +24,13 @@ from livekit.protocol.room import (
     RoomParticipantIdentity,
 )
 
-from gateway.errors import LiveKitError, LiveKitRefused, LiveKitUnreachable
+from gateway.errors import LiveKitRefused
 from gateway.livekit.rooms import RoomParticipants, RoomRequest, RoomState
+from gateway.livekit.timeouts import once, retried
 from gateway.livekit.tokens import rooms_token
 
 T = TypeVar("T")
 
-#: The pause before the first repetition, in s. It doubles up to the longest, with a jitter of 50 %.
-FIRST_PAUSE = 0.05
-LONGEST_PAUSE = 0.5
 #: How long the shared token is used before it is renewed, in s; it is valid longer, see tokens.py.
 TOKEN_RENEWAL = 600.0
 #: Connections at a time, for requests that LiveKit answers at once and for slow ones.
@@ -233,42 +229,12 @@ class LiveKit:
         After LiveKitUnreachable, LiveKit may have done what was requested, or not.
         """
         client = self._slow_client if timeout else self._client
-        limit = timeout or self._timeout
-        try:
-            async with asyncio.timeout(limit):
-                return await request(client)
-        except (api.ServerError, aiohttp.ClientError, TimeoutError) as error:
-            raise _translated(error, limit) from error
+        return await once(lambda: request(client), timeout=timeout or self._timeout)
 
     async def _retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        last: Exception | None = None
-        pause = FIRST_PAUSE
-        try:
-            # livekit-api 1.2 disables its session's own timeouts, so this is the only one.
-            async with asyncio.timeout(self._timeout):
-                while True:
-                    try:
-                        return await attempt()
-                    except (api.ServerError, aiohttp.ClientError, TimeoutError) as error:
-                        last = error
-                        if isinstance(error, api.ServerError) and error.status < 500:
-                            break
-                    await asyncio.sleep(random.uniform(0.5, 1.5) * pause)  # noqa: S311 - jitter
-                    pause = min(2 * pause, LONGEST_PAUSE)
-        except TimeoutError as error:
-            # If an attempt has failed before the time was up, its error says more.
-            last = last or error
-        raise _translated(last, self._timeout) from last
+        return await retried(attempt, timeout=self._timeout)
 
 
 def _session(connections: int) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(limit=connections)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-
-
-def _translated(error: Exception, timeout: float) -> LiveKitError:
-    if isinstance(error, api.ServerError):
-        return LiveKitRefused(error.code, error.message, status=error.status, meta=error.metadata)
-    if isinstance(error, TimeoutError):
-        return LiveKitUnreachable(f"LiveKit did not answer within {timeout:g} s")
-    return LiveKitUnreachable(f"LiveKit cannot be reached: {error}")
