@@ -142,9 +142,9 @@ class LineHandler(QueueHandler):
         with self._counting:
             self.dropped += lines
 
-    def handleError(self, record: logging.LogRecord) -> None:
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as logging names it
         """Log that a library's record cannot be rendered; logging itself would print it raw."""
-        log.error("log.record_invalid", logger=record.name, error=repr(sys.exception()))
+        log.error("log.record_invalid", library=record.name, error=repr(sys.exception()))
 
 
 class LineListener(QueueListener):

@@ -143,7 +143,7 @@ def test_a_record_that_cannot_be_rendered_is_logged_without_its_arguments() -> N
     """logging itself prints such a record raw."""
     text = stderr_of("logging.getLogger('aiohttp').error('%d calls', 'the-secret')", "json")
     line = json.loads(text)
-    assert (line["event"], line["logger"]) == ("log.record_invalid", "aiohttp")
+    assert (line["event"], line["library"]) == ("log.record_invalid", "aiohttp")
     assert "the-secret" not in text
 
 

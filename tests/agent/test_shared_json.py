@@ -11,7 +11,7 @@ import stamina
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from agent import watchdog
+from agent import monitor
 from agent.context import CallContext, read_context
 from agent.record import Record
 from agent.report import Reporter
@@ -89,7 +89,7 @@ def reporter_for(
 async def test_the_worker_delivers_what_a_job_could_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchdog, "SPOOL_INTERVAL", 0.01)
+    monkeypatch.setattr(monitor, "SPOOL_INTERVAL", 0.01)
     gateway, spool = Gateway(503, 204), Spool(tmp_path)
     app = web.Application()
     app.router.add_post("/report", gateway.take)
@@ -97,7 +97,7 @@ async def test_the_worker_delivers_what_a_job_could_not(
     async with TestServer(app) as server:
         spool.store(str(server.make_url("/report")), json.dumps(content).encode())
         settings = settings_for(tmp_path)
-        delivering = asyncio.create_task(watchdog._deliver_stored(settings))
+        delivering = asyncio.create_task(monitor._deliver_stored(settings))
         async with asyncio.timeout(5):
             while list(spool.stored()):
                 await asyncio.sleep(0.01)
