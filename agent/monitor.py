@@ -51,7 +51,7 @@ async def monitor_jobs(server: AgentServer, settings: WorkerSettings) -> None:
 
 
 def _is_running(pid: int | None) -> bool:
-    """Whether the process runs; a job without one runs in the worker's.
+    """Whether the process runs; a job without a process of its own runs in the worker's.
 
     The framework drops a process only once its log has been read to the end (livekit-agents 1.8.9).
     """

@@ -138,7 +138,7 @@ class LineHandler(QueueHandler):
             self.count_dropped(1)
 
     def count_dropped(self, lines: int) -> None:
-        """Add `lines` to those that the log lacks; below zero, those that it has told of."""
+        """Add to the lines that the log lacks, or subtract those that it has reported."""
         with self._counting:
             self.dropped += lines
 

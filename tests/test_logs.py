@@ -19,7 +19,7 @@ DEADLINE = 10.0
 
 
 class Output(io.StringIO):
-    """Counts writes; the first one waits for `released`, and fails while `broken`."""
+    """Records writes; they wait for `released`, and fail while `broken`."""
 
     def __init__(self) -> None:
         super().__init__()
