@@ -1,59 +1,106 @@
 """The worker's logs in the gateway's format: an event name with fields, JSON or text.
 
 It holds for the worker's own records, the framework's, and those of jobs, which the framework
-passes on from each job's process with the job's id and room.
+passes on from each job's process with the job's id and room. They are redacted like the gateway's.
 """
 
+import json
 import logging
+import os
 import sys
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
+from agent.redaction import mask_fields, without_secrets
+
+logger = logging.getLogger("agent.logs")
+
+Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "json", "console"]
 
 #: Fields that the framework adds to each record and that say nothing here.
-_NOISE = frozenset({"pid", "tid", "room_id"})
+_NOISE = frozenset({"message", "pid", "tid", "room_id"})
+#: How the framework names fields that hold what people say.
+_SPOKEN = "lk.pii."
 
 
-def configure_logs(level: str, log_format: Format, stream: TextIO | None = None) -> None:
-    """Log to `stream` (stderr), in place of whatever was configured. `level` in lower case."""
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """The gateway's `logging` settings."""
+
+    level: Level = "info"
+    format: Format = "auto"
+    redact: bool = True
+
+
+def configure_logs(
+    settings: LogSettings, secrets: Collection[str], stream: TextIO | None = None
+) -> None:
+    """Log to `stream` (stderr), in place of whatever was configured.
+
+    No line holds one of `secrets`. Libraries log warnings only; the framework also logs what it
+    does with jobs, but never its debug records: they hold what callers say.
+    """
     output = stream or sys.stderr
-    is_terminal = output.isatty()
-    console = log_format == "console" or (log_format == "auto" and is_terminal)
-    renderer = (
-        structlog.dev.ConsoleRenderer(
-            colors=is_terminal, exception_formatter=structlog.dev.plain_traceback
-        )
-        if console
-        else structlog.processors.JSONRenderer(default=repr)
-    )
-    handler = logging.StreamHandler(output)
+    handler = _Handler(output)
+    handler.addFilter(_separate_traceback)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
                 structlog.stdlib.add_log_level,
                 structlog.stdlib.add_logger_name,
                 structlog.stdlib.ExtraAdder(),
-                _add_call_id,
+                _select_fields,
                 _add_timestamp,
             ],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                renderer,
+                *_rendering(settings, secrets, is_terminal=output.isatty()),
             ],
         )
     )
-    handler.addFilter(_separate_traceback)
-    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+    logging.getLogger("agent").setLevel(level)
+    logging.getLogger("livekit.agents").setLevel(max(level, logging.INFO))
 
 
-def _add_call_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def _rendering(
+    settings: LogSettings, secrets: Collection[str], *, is_terminal: bool
+) -> list[Processor]:
+    """From fields to a line: exceptions become text before both are redacted."""
+    console = settings.format == "console" or (settings.format == "auto" and is_terminal)
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(
+            # Also through a pipe to a parent that has a terminal (https://force-color.org).
+            colors=is_terminal or bool(os.environ.get("FORCE_COLOR")),
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+        if console
+        else structlog.processors.JSONRenderer(json.dumps, default=repr)
+    )
+    redact = without_secrets(secrets)
+    masking: list[Processor] = [_mask] if settings.redact else []
+    return [
+        structlog.processors.format_exc_info,
+        *masking,
+        renderer,
+        lambda _logger, _method, line: redact(str(line)),
+    ]
+
+
+def _mask(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return mask_fields(event)
+
+
+def _select_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """A call's id is its room's name; a job's records have the room."""
-    for name in _NOISE & event.keys():
+    for name in [name for name in event if name in _NOISE or name.startswith(_SPOKEN)]:
         del event[name]
     if room := event.pop("room", None):
         event.setdefault("call_id", room)
@@ -75,3 +122,12 @@ def _separate_traceback(record: logging.LogRecord) -> bool:
         record.msg = str(record.msg).replace(record.exc_text, "").rstrip()
         record.exc_text = None
     return True
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as logging names it
+        """Log that a record cannot be rendered; logging itself would print it raw."""
+        error = sys.exception()
+        if not isinstance(error, OSError):  # else there is no stream to write to
+            fields = {"library": record.name, "error": repr(error)}
+            logger.error("log.record_invalid", extra=fields)

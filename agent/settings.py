@@ -1,4 +1,4 @@
-"""The worker's settings. The only module of the agent that reads os.environ."""
+"""The worker's settings. The only module of the agent that reads settings from os.environ."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -8,18 +8,24 @@ from typing import Any, get_args
 
 from dotenv import load_dotenv
 
-from agent.logs import Format
+from agent.logs import Format, Level, LogSettings
 
-LOG_LEVELS = ("debug", "info", "warning", "error")
 #: In the home folder, where no other user can place a report.
 SPOOL = ".cache/jambonz-livekit-gateway/reports"
+#: What the gateway, too, reads as false.
+_FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
+#: How variables are named that hold secrets: those of models and voices, for instance.
+_SECRET_SUFFIXES = ("_KEY", "_KEYS", "_SECRET", "_TOKEN", "_PASSWORD")
+#: A shorter value of such a variable is taken for something else: it may be part of any word.
+_MIN_SECRET = 8
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
     """`load_threshold`: CPU share (0 to 1) above which the worker takes no job; `inf`: never.
 
-    `spool`: the folder of the reports that the gateway has not accepted yet.
+    `spool`: the folder of the reports that the gateway has not accepted yet. `secrets`: what no
+    line of the log may hold.
     """
 
     agent_name: str
@@ -30,8 +36,8 @@ class WorkerSettings:
     load_threshold: float
     idle_processes: int
     spool: Path
-    log_level: str = "info"
-    log_format: Format = "auto"
+    logging: LogSettings = field(default_factory=LogSettings)
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 def read_settings() -> WorkerSettings:
@@ -55,8 +61,12 @@ def read_settings() -> WorkerSettings:
         load_threshold=float(env.get("AGENT_LOAD_THRESHOLD") or 0.7),
         idle_processes=int(env.get("AGENT_IDLE_PROCESSES") or os.cpu_count() or 1),
         spool=Path(env.get("AGENT_SPOOL") or Path.home() / SPOOL),
-        log_level=_one_of(env, "GATEWAY__LOGGING__LEVEL", LOG_LEVELS, "info"),
-        log_format=_one_of(env, "GATEWAY__LOGGING__FORMAT", get_args(Format), "auto"),
+        logging=LogSettings(
+            level=_one_of(env, "GATEWAY__LOGGING__LEVEL", get_args(Level), "info"),
+            format=_one_of(env, "GATEWAY__LOGGING__FORMAT", get_args(Format), "auto"),
+            redact=env.get("GATEWAY__LOGGING__REDACT", "").lower() not in _FALSE,
+        ),
+        secrets=_secrets(env),
     )
 
 
@@ -65,3 +75,11 @@ def _one_of(env: Mapping[str, str], name: str, allowed: Sequence[str], default: 
     if value not in allowed:
         raise ValueError(f"{name} must be one of: {', '.join(allowed)}")
     return value
+
+
+def _secrets(env: Mapping[str, str]) -> frozenset[str]:
+    """The values of all variables that are named like secrets, and of lists the parts."""
+    values = (value for name, value in env.items() if name.endswith(_SECRET_SUFFIXES))
+    parts = {part.strip() for value in values for part in (value, *value.split(","))}
+    own = {env["LIVEKIT_API_KEY"], env["LIVEKIT_API_SECRET"]}
+    return frozenset(own | {part for part in parts if len(part) >= _MIN_SECRET})

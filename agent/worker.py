@@ -8,36 +8,42 @@ from livekit.agents import AgentServer, JobContext
 
 from agent.call import run_call
 from agent.diagnostic import converse
+from agent.logs import configure_logs
+from agent.monitor import monitor_jobs
 from agent.settings import WorkerSettings, read_settings
-from agent.watchdog import watch_jobs
 
 logger = logging.getLogger("agent.worker")
 
 
-def make_server(settings: WorkerSettings) -> AgentServer:
-    """A server that watches its jobs and logs `worker.ready`; `rtc_session` defines its jobs."""
-    server = AgentServer(
-        host=settings.http_host,
-        port=settings.http_port,
-        load_threshold=settings.load_threshold,
-        # LiveKit sends no jobs to a worker that reports load: one without a threshold reports none.
-        load_fnc=_no_load if math.isinf(settings.load_threshold) else None,
-        num_idle_processes=settings.idle_processes,
-    )
+class Worker(AgentServer):
+    """A server that logs as the gateway does and monitors its jobs; `rtc_session` defines them."""
 
-    watching: list[asyncio.Task[None]] = []
+    def __init__(self, settings: WorkerSettings) -> None:
+        super().__init__(
+            host=settings.http_host,
+            port=settings.http_port,
+            load_threshold=settings.load_threshold,
+            # LiveKit sends no jobs to a worker that reports load: without a threshold it reports 0.
+            load_fnc=_no_load if math.isinf(settings.load_threshold) else None,
+            num_idle_processes=settings.idle_processes,
+        )
+        self._settings = settings
+        self.on("worker_started", self._on_started)
+        self.on("worker_registered", self._on_registered)
 
-    @server.on("worker_started")
-    def started(*_: object) -> None:
-        task = asyncio.create_task(watch_jobs(server, settings), name="watch jobs")
-        watching.append(task)  # asyncio itself keeps no strong reference
-        task.add_done_callback(_log_crash)
+    async def run(self, *, devmode: bool = False, unregistered: bool = False) -> None:
+        """Accept jobs until the worker is closed. Raises RuntimeError: LiveKit never answered."""
+        # Here, because the framework's command line has just installed its own handler.
+        configure_logs(self._settings.logging, self._settings.secrets)
+        await super().run(devmode=devmode, unregistered=unregistered)
 
-    @server.on("worker_registered")
-    def registered(*_: object) -> None:
-        logger.info("worker.ready", extra={"agent_name": settings.agent_name})
+    def _on_started(self) -> None:
+        # The attribute owns the task: asyncio itself keeps only a weak reference.
+        self._monitoring = asyncio.create_task(monitor_jobs(self, self._settings), name="monitor")
+        self._monitoring.add_done_callback(_log_crash)
 
-    return server
+    def _on_registered(self, *_: object) -> None:
+        logger.info("worker.ready", extra={"agent_name": self._settings.agent_name})
 
 
 def _log_crash(task: asyncio.Task[None]) -> None:
@@ -51,7 +57,7 @@ def _no_load() -> float:
 
 # The framework looks for the server, and a job's process for its entry point, in this module.
 settings = read_settings()
-server = make_server(settings)
+server = Worker(settings)
 
 
 @server.rtc_session(agent_name=settings.agent_name)

@@ -5,8 +5,10 @@ The event loop only renders a line and puts it into a queue; a thread writes it.
 
 import json
 import logging
+import os
 import queue
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -19,9 +21,11 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from gateway.config.settings import LoggingSettings
 from gateway.security.redaction import mask_fields, without_secrets
 
+log = structlog.get_logger()
+
 #: How long a line waits for more to be written with it, in s: waking the thread for each line would
-#: cost as much CPU as rendering it.
-BATCH_TIME = 0.02
+#: cost more CPU than rendering it.
+BATCH_TIME = 0.05
 #: Lines that may wait; more are dropped and counted, the event loop never waits for the disk.
 MAX_WAITING = 10_000
 
@@ -75,7 +79,9 @@ def _rendering(
     console = settings.format == "console" or (settings.format == "auto" and is_terminal)
     renderer: Processor = (
         structlog.dev.ConsoleRenderer(
-            colors=is_terminal, exception_formatter=structlog.dev.plain_traceback
+            # Also through a pipe to a parent that has a terminal (https://force-color.org).
+            colors=is_terminal or bool(os.environ.get("FORCE_COLOR")),
+            exception_formatter=structlog.dev.plain_traceback,
         )
         if console
         else structlog.processors.JSONRenderer(_json)
@@ -119,6 +125,7 @@ class LineHandler(QueueHandler):
     def __init__(self) -> None:
         self.waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.dropped = 0
+        self._counting = threading.Lock()
         super().__init__(self.waiting)
 
     def prepare(self, record: logging.LogRecord) -> Any:
@@ -128,7 +135,16 @@ class LineHandler(QueueHandler):
         if self.waiting.qsize() < MAX_WAITING:
             self.waiting.put(record)
         else:
-            self.dropped += 1
+            self.count_dropped(1)
+
+    def count_dropped(self, lines: int) -> None:
+        """Add to the lines that the log lacks, or subtract those that it has reported."""
+        with self._counting:
+            self.dropped += lines
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as logging names it
+        """Log that a library's record cannot be rendered; logging itself would print it raw."""
+        log.error("log.record_invalid", library=record.name, error=repr(sys.exception()))
 
 
 class LineListener(QueueListener):
@@ -142,16 +158,16 @@ class LineListener(QueueListener):
     def handle(self, record: Any) -> None:
         """A line that cannot be written counts as dropped: a full disk does not end the thread."""
         time.sleep(BATCH_TIME)
-        batch = [record, *self._waiting()]
-        if dropped := self._lines.dropped:
-            batch.append(self._lines.format(_lines_dropped(dropped)))
+        lines = [record, *self._waiting()]
+        dropped = self._lines.dropped
+        report = [self._lines.format(_lines_dropped(dropped))] if dropped else []
         try:
-            self._stream.write("\n".join(batch) + "\n")
+            self._stream.write("\n".join(lines + report) + "\n")
             self._stream.flush()
         except (OSError, ValueError):
-            self._lines.dropped += len(batch)
+            self._lines.count_dropped(len(lines))
         else:
-            self._lines.dropped -= dropped
+            self._lines.count_dropped(-dropped)
 
     def _waiting(self) -> Iterator[str]:
         """The lines that wait; the mark of the queue's end stays in it, for the listener's loop."""

@@ -19,7 +19,7 @@ DEADLINE = 10.0
 
 
 class Output(io.StringIO):
-    """Counts writes; the first one waits for `released`, and fails while `broken`."""
+    """Records writes; they wait for `released`, and fail while `broken`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,13 +92,14 @@ def test_a_line_that_cannot_be_written_is_counted_and_later_ones_are_written(
 ) -> None:
     lines.setFormatter(logging.Formatter("%(message)s %(lines)s"))
     output.broken = True
-    lines.enqueue("lost")
-    while not lines.dropped:
-        assert threading.Event().wait(0.001) is False
+    for number in (1, 2):
+        lines.enqueue("lost")
+        while lines.dropped < number:
+            assert threading.Event().wait(0.001) is False
     output.broken = False
     lines.enqueue("next")
     assert output.written.wait(DEADLINE)
-    assert "".join(output.writes) == "next\nlog.lines_dropped 1\n"
+    assert "".join(output.writes) == "next\nlog.lines_dropped 2\n"
 
 
 IN_A_PROCESS = """
@@ -138,14 +139,29 @@ def test_libraries_and_exceptions_are_redacted_too(form: str) -> None:
     assert "X-API-Key" in text
 
 
-def test_lines_before_a_crash_are_written() -> None:
-    text = stderr_of("structlog.get_logger().info('last.line'); raise SystemExit(3)", "json")
-    assert json.loads(text)["event"] == "last.line"
+def test_a_record_that_cannot_be_rendered_is_logged_without_its_arguments() -> None:
+    """logging itself prints such a record raw."""
+    text = stderr_of("logging.getLogger('aiohttp').error('%d calls', 'the-secret')", "json")
+    line = json.loads(text)
+    assert (line["event"], line["library"]) == ("log.record_invalid", "aiohttp")
+    assert "the-secret" not in text
+
+
+@pytest.mark.parametrize("end", ["raise SystemExit(3)", "raise OSError('no network')"])
+def test_lines_before_a_crash_are_written(end: str) -> None:
+    text = stderr_of(f"structlog.get_logger().info('last.line'); {end}", "json")
+    assert json.loads(text.splitlines()[0])["event"] == "last.line"
 
 
 @pytest.mark.parametrize("form", ["auto", "console"])
-def test_there_are_no_colours_in_a_file(form: str) -> None:
+def test_there_are_no_colours_in_a_file(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
     assert "\x1b" not in stderr_of("structlog.get_logger().warning('a.warning', a=1)", form)
+
+
+def test_a_parent_with_a_terminal_can_force_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b" in stderr_of("structlog.get_logger().warning('a.warning', a=1)", "console")
 
 
 def test_every_line_has_the_same_first_fields() -> None:

@@ -1,4 +1,4 @@
-"""What an agent whose call failed does where LiveKit is away."""
+"""An agent whose call failed, while LiveKit does not answer."""
 
 import asyncio
 from typing import Any, cast
@@ -13,7 +13,7 @@ class Job:
         return asyncio.get_running_loop().create_future()
 
 
-async def test_a_livekit_that_hangs_does_not_keep_the_job(
+async def test_the_job_ends_although_livekit_does_not_answer(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(call, "DELETE_TIMEOUT", 0.01)

@@ -1,4 +1,4 @@
-"""Gateway and agent import nothing of each other; these tests hold their JSON together."""
+"""Gateway and agent do not import each other: what one writes as JSON, the other reads."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ import stamina
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from agent import watchdog
+from agent import monitor
 from agent.context import CallContext, read_context
 from agent.record import Record
 from agent.report import Reporter
@@ -58,18 +58,18 @@ def test_the_agent_reads_what_the_gateway_writes() -> None:
 
 
 @pytest.mark.parametrize("foreign", ["", "plain text", "[1]", "{}", '{"gateway": 5}'])
-def test_a_job_of_another_programs_is_served_without_reports(foreign: str) -> None:
+def test_a_job_that_another_program_dispatched_has_no_reports(foreign: str) -> None:
     assert read_context(foreign).report_url == ""
 
 
 class Gateway:
-    """Takes reports, answering with each of `statuses` in turn, and proves them as we do."""
+    """Accepts reports as the gateway does, authentication included; responds with `statuses`."""
 
     def __init__(self, *statuses: int) -> None:
         self._statuses = list(statuses)
         self.reports: list[Any] = []
 
-    async def take(self, request: web.Request) -> web.Response:
+    async def on_report(self, request: web.Request) -> web.Response:
         body = await request.read()
         WebhookVerifier([KeyPair(KEY, SECRET)]).check(request.headers.get("Authorization"), body)
         self.reports.append(AgentReportSchema().load(json.loads(body)))
@@ -89,15 +89,15 @@ def reporter_for(
 async def test_the_worker_delivers_what_a_job_could_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchdog, "SPOOL_INTERVAL", 0.01)
+    monkeypatch.setattr(monitor, "SPOOL_INTERVAL", 0.01)
     gateway, spool = Gateway(503, 204), Spool(tmp_path)
     app = web.Application()
-    app.router.add_post("/report", gateway.take)
+    app.router.add_post("/report", gateway.on_report)
     content = {"event": "agent_ended", "job_id": "AJ_1", "detail": "", "report": None}
     async with TestServer(app) as server:
         spool.store(str(server.make_url("/report")), json.dumps(content).encode())
         settings = settings_for(tmp_path)
-        delivering = asyncio.create_task(watchdog._deliver_stored(settings))
+        delivering = asyncio.create_task(monitor._deliver_stored(settings))
         async with asyncio.timeout(5):
             while list(spool.stored()):
                 await asyncio.sleep(0.01)
@@ -105,9 +105,9 @@ async def test_the_worker_delivers_what_a_job_could_not(
     assert len(gateway.reports) == 2
 
 
-async def tell(gateway: Gateway) -> None:
+async def report_to(gateway: Gateway) -> None:
     app = web.Application()
-    app.router.add_post("/report", gateway.take)
+    app.router.add_post("/report", gateway.on_report)
     async with TestServer(app) as server:
         url = str(server.make_url("/report"))
         reporter = reporter_for(url)
@@ -116,35 +116,58 @@ async def tell(gateway: Gateway) -> None:
 
 async def test_the_gateway_accepts_what_the_agent_reports() -> None:
     gateway = Gateway(204)
-    await tell(gateway)
+    await report_to(gateway)
     (report,) = gateway.reports
     assert report.kind is EventKind.AGENT_FAILED
     assert (report.job_id, report.detail) == ("AJ_1", "ValueError: no")
     assert report.report.keys() == {"transcript", "usage", "duration_ms", "errors"}
 
 
-async def test_a_report_is_repeated_until_it_is_taken() -> None:
+async def test_a_report_is_retried_until_the_gateway_accepts_it() -> None:
     gateway = Gateway(503, 500, 204)
-    await tell(gateway)
+    await report_to(gateway)
     assert len(gateway.reports) == 3
 
 
 async def test_a_report_is_stored_while_the_gateway_does_not_answer(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
 ) -> None:
     folder = tmp_path / "spool"
     spool = Spool(folder)
     with stamina.set_testing(True, attempts=2):
         await reporter_for("http://127.0.0.1:9/", folder).report("agent_ended", "caller left")
-    assert "caller left" not in capsys.readouterr().out  # what was said is in no log
-    (waiting,) = spool.stored()
-    assert waiting.url == "http://127.0.0.1:9/"
-    assert json.loads(waiting.body)["detail"] == "caller left"
-    waiting.delete()
+    (report,) = spool.stored()
+    assert report.url == "http://127.0.0.1:9/"
+    assert json.loads(report.body)["detail"] == "caller left"
+    report.delete()
     assert list(spool.stored()) == []
 
 
-async def test_nothing_is_reported_without_an_address() -> None:
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_report_that_is_not_accepted_leaves_nothing_of_it_in_the_log(
+    lost: bool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What callers say and the keys they press, which may be a PIN."""
+    if lost:
+        (tmp_path / "spool").touch()
+    record = Record()
+    record.said("user", "my PIN is 1234")
+    record.said("user", "[key 5]")
+    reporter = reporter_for("http://127.0.0.1:9/", tmp_path / "spool")
+    with caplog.at_level("DEBUG"), stamina.set_testing(True, attempts=2):
+        await reporter.report("agent_ended", "caller left", record.report())
+    assert ("report.lost" in caplog.text) is lost
+    assert "report.deferred" in caplog.text
+    written = capsys.readouterr()
+    for text in (caplog.text, written.out, written.err):
+        assert "PIN" not in text
+        assert "[key" not in text
+
+
+async def test_nothing_is_reported_without_a_url() -> None:
     await reporter_for("").report("agent_ready")
 
 
@@ -155,7 +178,7 @@ def bearer(key: str, secret: str, body: bytes) -> str:
 @pytest.mark.parametrize(
     ("authorization", "why"),
     [
-        # Made when the test runs: a minute later they prove nothing for another reason.
+        # Signed when the test runs: a minute later a token is not valid for another reason.
         (lambda: None, "missing"),
         (lambda: "Bearer nonsense", "not valid"),
         (lambda: bearer(KEY, "x" * 32, b"{}"), "not valid"),
@@ -163,16 +186,16 @@ def bearer(key: str, secret: str, body: bytes) -> str:
         (lambda: bearer(KEY, SECRET, b"{ }"), "this body"),
     ],
 )
-def test_proofs_that_prove_nothing(authorization: Callable[[], str | None], why: str) -> None:
+def test_a_wrong_token_is_refused(authorization: Callable[[], str | None], why: str) -> None:
     WebhookVerifier([KeyPair(KEY, SECRET)]).check(bearer(KEY, SECRET, b"{}"), b"{}")
     with pytest.raises(AuthenticationFailed, match=why):
         WebhookVerifier([KeyPair(KEY, SECRET)]).check(authorization(), b"{}")
 
 
-def test_the_key_before_proves_too_while_it_is_rotated() -> None:
-    proof = WebhookVerifier([KeyPair(KEY, SECRET), KeyPair("before", "y" * 32)])
-    for key, secret in ((KEY, SECRET), ("before", "y" * 32)):
-        proof.check(bearer(key, secret, b"{}"), b"{}")
-    for key, secret in ((KEY, "y" * 32), ("before", SECRET), ("later", "y" * 32)):
+def test_a_previous_key_is_accepted_while_keys_are_rotated() -> None:
+    verifier = WebhookVerifier([KeyPair(KEY, SECRET), KeyPair("previous", "y" * 32)])
+    for key, secret in ((KEY, SECRET), ("previous", "y" * 32)):
+        verifier.check(bearer(key, secret, b"{}"), b"{}")
+    for key, secret in ((KEY, "y" * 32), ("previous", SECRET), ("next", "y" * 32)):
         with pytest.raises(AuthenticationFailed, match="not valid"):
-            proof.check(bearer(key, secret, b"{}"), b"{}")
+            verifier.check(bearer(key, secret, b"{}"), b"{}")

@@ -1,4 +1,4 @@
-"""What a gateway logs of whole calls, at debug level, has neither numbers nor secrets in it."""
+"""Whole calls, logged at debug level: the log holds neither telephone numbers nor secrets."""
 
 import asyncio
 import json
@@ -29,8 +29,8 @@ NUMBERS = [CALLER, CALLED, CALLEE, ELSEWHERE, GUIDE["transfer_target"], GUIDE["c
 Serve = Callable[..., Awaitable[Process]]
 
 
-class Played:
-    """Somebody who plays calls against a gateway that runs as its own process."""
+class Traffic:
+    """Calls, requests and callbacks for a gateway that runs as its own process."""
 
     def __init__(self, livekit: FakeLiveKit, receiver: Receiver) -> None:
         self.livekit = livekit
@@ -63,40 +63,41 @@ class Played:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def hidden(self) -> list[str]:
-        """Every secret that the gateway has or was shown."""
+    def secrets(self) -> list[str]:
+        """Every secret that the gateway is configured with or receives."""
         basic = encode(Credentials("jambonz", self.password)).removeprefix("Basic ")
         own = [self.hook_secret, self.api_key, self.password, basic, self.callback_key, self.query]
         return [*own, self.callback_secret.removeprefix("whsec_"), SECRET]
 
-    async def all(self) -> list[str]:
-        """Calls that go well, and as many ways to fail as there are; the calls' ids."""
+    async def run(self) -> list[str]:
+        """Calls that succeed and calls that fail, in several ways; their ids."""
         async with aiohttp.ClientSession() as session:
             return [
                 await self._inbound(session),
                 await self._without_room(session),
                 await self._outbound(session, CALLEE, f"{self.receiver.url}/{ELSEWHERE}"),
                 await self._outbound(session, ELSEWHERE, f"http://127.0.0.1:9/{ELSEWHERE}"),
-                *await self._strangers(session),
+                *await self._refused_requests(session),
             ]
 
     async def _inbound(self, session: aiohttp.ClientSession) -> str:
         jambonz = Jambonz(session, self.url, self.hook_secret, CALLER, CALLED)
         (dial,) = await jambonz.call_arrives()
         call_id: str = dial["headers"]["X-Call-Id"]
-        who = webhook("participant_joined", call_id, ParticipantInfo.Kind.SIP)
-        for body in (who, who.replace(b"joined", b"left")):
-            told = body.replace(b'"who"', f'"sip_{CALLER}"'.encode())
-            headers = {"Authorization": token(told, KEY, SECRET)}
-            async with session.post(f"{self.url}/livekit/webhook", data=told, headers=headers) as a:
-                assert a.status == 204
+        joined = webhook("participant_joined", call_id, ParticipantInfo.Kind.SIP)
+        for body in (joined, joined.replace(b"joined", b"left")):
+            data = body.replace(b'"who"', f'"sip_{CALLER}"'.encode())
+            headers = {"Authorization": token(data, KEY, SECRET)}
+            url = f"{self.url}/livekit/webhook"
+            async with session.post(url, data=data, headers=headers) as response:
+                assert response.status == 204
         await jambonz.dial_ends(dial["actionHook"], "completed", "completed", 200)
         return call_id
 
     async def _without_room(self, session: aiohttp.ClientSession) -> str:
-        """LiveKit repeats to us what it should not."""
-        said = f"{SECRET} may not call {CALLER}"
-        self.livekit.failures.append(Refusal(403, "permission_denied", said))
+        """LiveKit refuses the room, with a secret and a number in its message."""
+        message = f"{SECRET} may not call {CALLER}"
+        self.livekit.failures.append(Refusal(403, "permission_denied", message))
         jambonz = Jambonz(session, self.url, "", CALLER, CALLED)
         jambonz.credentials = Credentials("jambonz", self.password)
         await jambonz.call_arrives()
@@ -108,28 +109,28 @@ class Played:
             "destination": number,
             "callback_url": f"{callback}?signature={self.query}",
         }
-        async with session.post(f"{self.url}/dispatch", json=body, headers=self._key) as answer:
-            assert answer.status == (200 if number == CALLEE else 502)
+        async with session.post(f"{self.url}/dispatch", json=body, headers=self._key) as response:
+            assert response.status == (200 if number == CALLEE else 502)
         call_id = await self._newest(session)
         hangup = f"{self.url}/livekit-api/calls/{call_id}/hangup"
-        async with session.post(hangup, headers=self._key) as answer:
-            call = await answer.json()
+        async with session.post(hangup, headers=self._key) as response:
+            call = await response.json()
         async with asyncio.timeout(20):
             while len(call["deliveries"]) < 2 or any(
-                one["status"] == "pending" for one in call["deliveries"]
+                delivery["status"] == "pending" for delivery in call["deliveries"]
             ):
                 await asyncio.sleep(0.05)
                 call = await self._get(session, f"/livekit-api/calls/{call_id}")
         return call_id
 
-    async def _strangers(self, session: aiohttp.ClientSession) -> list[str]:
-        """Refused at the door; no call comes of it."""
+    async def _refused_requests(self, session: aiohttp.ClientSession) -> list[str]:
+        """Requests that the gateway refuses: they are no calls."""
         with pytest.raises(HookRefused):
             await Jambonz(session, self.url, self.callback_key, CALLER, CALLED).call_arrives()
         for path in (f"/livekit-api/calls/{CALLER}", f"/{CALLEE}?key={self.api_key}"):
             url = URL(f"{self.url}{path}", encoded=True)
-            async with session.get(url, headers=self._key) as answer:
-                assert answer.status == 404
+            async with session.get(url, headers=self._key) as response:
+                assert response.status == 404
         return []
 
     async def _newest(self, session: aiohttp.ClientSession) -> str:
@@ -138,8 +139,8 @@ class Played:
         return call_id
 
     async def _get(self, session: aiohttp.ClientSession, path: str) -> dict[str, Any]:
-        async with session.get(f"{self.url}{path}", headers=self._key) as answer:
-            content: dict[str, Any] = await answer.json()
+        async with session.get(f"{self.url}{path}", headers=self._key) as response:
+            content: dict[str, Any] = await response.json()
             return content
 
     @property
@@ -148,19 +149,19 @@ class Played:
 
 
 @pytest.fixture
-async def played(fake_livekit: FakeLiveKit, receiver: Receiver) -> Played:
-    fake_livekit.callees[ELSEWHERE] = Callee(sip=(404, f"{ELSEWHERE} is nobody, said {SECRET}"))
+async def traffic(fake_livekit: FakeLiveKit, receiver: Receiver) -> Traffic:
+    fake_livekit.callees[ELSEWHERE] = Callee(sip=(404, f"{ELSEWHERE} not found, {SECRET}"))
     receiver.answer = lambda number: 500 if number % 2 else 200
-    return Played(fake_livekit, receiver)
+    return Traffic(fake_livekit, receiver)
 
 
 @pytest.fixture
-async def serve(played: Played) -> AsyncIterator[Serve]:
-    """Starts the gateway as its own process: what it logs is what is really written."""
+async def serve(traffic: Traffic) -> AsyncIterator[Serve]:
+    """Starts the gateway as its own process: the test reads what it really writes."""
     processes: list[Process] = []
 
     async def start(**settings: str) -> Process:
-        child = Process("gateway", python("-m", "gateway", "serve"), {**played.env, **settings})
+        child = Process("gateway", python("-m", "gateway", "serve"), {**traffic.env, **settings})
         processes.append(child)
         await asyncio.to_thread(child.wait_for, "gateway.listening", limit=30)
         return child
@@ -176,9 +177,11 @@ async def logged(child: Process) -> str:
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-async def test_neither_numbers_nor_secrets(played: Played, serve: Serve, form: str) -> None:
+async def test_neither_numbers_nor_secrets_are_logged(
+    traffic: Traffic, serve: Serve, form: str
+) -> None:
     child = await serve(GATEWAY__LOGGING__FORMAT=form)
-    call_ids = await played.all()
+    call_ids = await traffic.run()
     log = await logged(child)
     for event in ("call.registered", "call.event", "call.ended", "call.livekit_failed"):
         assert event in log
@@ -188,13 +191,15 @@ async def test_neither_numbers_nor_secrets(played: Played, serve: Serve, form: s
     assert "[number]" in log
     assert "[secret] may not call [number]" in log
     assert [number for number in NUMBERS if str(number).lstrip("+") in log] == []
-    assert [secret for secret in played.hidden() if secret in log] == []
+    assert [secret for secret in traffic.secrets() if secret in log] == []
 
 
-async def test_numbers_can_be_had_secrets_cannot(played: Played, serve: Serve) -> None:
+async def test_redaction_can_be_switched_off_for_numbers_only(
+    traffic: Traffic, serve: Serve
+) -> None:
     child = await serve(GATEWAY__LOGGING__FORMAT="json", GATEWAY__LOGGING__REDACT="false")
-    await played.all()
+    await traffic.run()
     log = await logged(child)
     assert f"[secret] may not call {CALLER}" in log
-    assert [secret for secret in played.hidden() if secret in log] == []
+    assert [secret for secret in traffic.secrets() if secret in log] == []
     assert all(json.loads(line)["event"] for line in log.splitlines())

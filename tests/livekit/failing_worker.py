@@ -13,10 +13,10 @@ from agent.context import CallContext
 from agent.record import Record
 from agent.room import answered_caller
 from agent.settings import read_settings
-from agent.worker import make_server
+from agent.worker import Worker
 
 settings = read_settings()
-server = make_server(settings)
+server = Worker(settings)
 
 
 async def go_wrong(

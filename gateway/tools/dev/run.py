@@ -33,6 +33,8 @@ def run(config_file: str | None) -> int:
     _stop_on_signals()
     options = ["--config", config_file] if config_file else []
     env = {"GATEWAY__LOGGING__FORMAT": "console", **environment()}
+    if sys.stderr.isatty():
+        env["FORCE_COLOR"] = "1"
     try:
         with (
             running(config, env, say=_say, options=options) as stack,

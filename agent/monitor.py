@@ -17,7 +17,7 @@ from agent.report import FAILURES, Reporter
 from agent.settings import WorkerSettings
 from agent.spool import Spool
 
-logger = logging.getLogger("agent.watchdog")
+logger = logging.getLogger("agent.monitor")
 
 #: Between two checks of the jobs' processes, in s.
 CHECK_INTERVAL = 0.1
@@ -25,7 +25,7 @@ CHECK_INTERVAL = 0.1
 SPOOL_INTERVAL = 5.0
 
 
-async def watch_jobs(server: AgentServer, settings: WorkerSettings) -> None:
+async def monitor_jobs(server: AgentServer, settings: WorkerSettings) -> None:
     """Report each job whose process has ended; runs as long as the worker."""
     pool = server._proc_pool
     running: dict[str, tuple[Job, JobExecutor]] = {}
@@ -51,7 +51,7 @@ async def watch_jobs(server: AgentServer, settings: WorkerSettings) -> None:
 
 
 def _is_running(pid: int | None) -> bool:
-    """Whether the process runs; a job without one runs in the worker's.
+    """Whether the process runs; a job without a process of its own runs in the worker's.
 
     The framework drops a process only once its log has been read to the end (livekit-agents 1.8.9).
     """
@@ -70,7 +70,7 @@ async def _report(job: Job, settings: WorkerSettings) -> None:
     try:
         await reporter.report("agent_gone", "its process has ended")
     except Exception:
-        # The other jobs still have to be watched.
+        # The other jobs still have to be monitored.
         logger.exception("report.failed", extra={"job_id": job.id})
 
 
