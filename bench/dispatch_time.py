@@ -27,7 +27,7 @@ async def measure_accepted() -> list[Result]:
     }
     times: list[float] = []
     config = build_config({}, env)
-    with running(config, env, say=lambda *_: None):
+    with running(config, env):
         async with aiohttp.ClientSession() as session:
             for _ in range(CALLS):
                 took, answer = await _dispatch(session, config.own_url, 200)
