@@ -109,7 +109,7 @@ async def assert_named(telephony: Telephony, *items: SipItem) -> None:
     assert (status, checks["inbound_route"]["status"]) == (2, "fail")
     assert "setup --prune --apply" in checks["inbound_route"]["next"]
     for item in items:
-        assert item.id in checks["inbound_route"]["saw"]
+        assert item.id in checks["inbound_route"]["message"]
 
 
 async def assert_all_ok(telephony: Telephony) -> None:
