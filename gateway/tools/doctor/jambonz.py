@@ -15,8 +15,8 @@ from gateway.tools.setup.jambonz import (
     JambonzRefused,
     JambonzUnreachable,
     access_problems,
-    chosen,
-    wanted_hooks,
+    desired_hooks,
+    select_application,
 )
 
 _APPLY = "python -m gateway setup --jambonz --apply"
@@ -61,7 +61,7 @@ async def _application(context: Context) -> Finding:
     if problems := access_problems(settings):
         return fail("\n".join(problems), "set all three variables, or none")
     try:
-        application = await _chosen(context.config)
+        application = await _application_of(context.config)
     except ConfigError as error:
         return fail(str(error), "set jambonz.application in config.yaml: its name or sid")
     except (JambonzRefused, JambonzUnreachable) as error:
@@ -69,18 +69,18 @@ async def _application(context: Context) -> Finding:
     return ok(f"the account exists, its application is {application.name!r}")
 
 
-async def _chosen(config: Config) -> Application:
+async def _application_of(config: Config) -> Application:
     async with JambonzAccount.connected(config.jambonz) as account:
-        return chosen(await account.applications(), config.jambonz.application)
+        return select_application(await account.applications(), config.jambonz.application)
 
 
 async def _hooks(context: Context) -> Finding:
     public_url = context.config.server.public_url
-    application = await _chosen(context.config)
+    application = await _application_of(context.config)
     if not public_url:
         step = f"set GATEWAY_PUBLIC_URL, then {_APPLY}"
         return fail("cannot be checked: GATEWAY_PUBLIC_URL, where they must lead, is not set", step)
-    return hooks(application, wanted_hooks(public_url))
+    return hooks(application, desired_hooks(public_url))
 
 
 def hooks(application: Application, desired: Mapping[str, str]) -> Finding:

@@ -9,9 +9,10 @@ from gateway.livekit.trunks import Kind, SipItem, Trunks
 from gateway.tools.doctor.check import Check, Finding, combined, fail, ok, skip, warn
 from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.sip import addresses_of, host_and_port
-from gateway.tools.setup.conflicts import CALLED, probes
+from gateway.tools.setup.conflicts import CALLED_USER, probe_invites
+from gateway.tools.setup.items import label
 from gateway.tools.setup.plan import plan_setup
-from gateway.tools.setup.routing import Invite, Route, called, route
+from gateway.tools.setup.routing import Invite, Route, route
 
 #: How many misrouted INVITEs are reported; more add nothing new.
 REPORTED_INVITES = 4
@@ -45,7 +46,7 @@ async def _inbound(context: Context) -> Finding:
         return fail(
             message, f"trunks.outbound_address in config.yaml, Jambonz's SBC; then {_APPLY}"
         )
-    findings = [ok(f"LiveKit calls Jambonz by {called(trunk)}"), await _address(trunk)]
+    findings = [ok(f"LiveKit calls Jambonz by {label(trunk)}"), await _address(trunk)]
     return combined(findings)
 
 
@@ -53,7 +54,9 @@ def inbound_route(config: Config, items: Sequence[SipItem]) -> Finding:
     """How LiveKit with `items` routes INVITEs from Jambonz."""
     trunks = config.trunks
     is_known = bool(trunks.inbound_addresses or trunks.inbound_username)
-    routed = [(invite, route(invite, items)) for invite in probes(trunks.inbound_addresses, items)]
+    routed = [
+        (invite, route(invite, items)) for invite in probe_invites(trunks.inbound_addresses, items)
+    ]
     failing = [(invite, taken) for invite, taken in routed if _problem(config, taken)]
     working = [(invite, taken) for invite, taken in routed if not _problem(config, taken)]
     if is_known and failing:
@@ -68,7 +71,7 @@ def inbound_route(config: Config, items: Sequence[SipItem]) -> Finding:
 
 
 def _problem(config: Config, taken: Route) -> str:
-    if taken.asks_digest and not config.trunks.inbound_password:
+    if taken.requires_digest and not config.trunks.inbound_password:
         return "LiveKit asks for a password (407) and none is configured"
     return taken.problem
 
@@ -85,7 +88,7 @@ def _failure(config: Config, invite: Invite, taken: Route, items: Sequence[SipIt
 def _line(config: Config, invite: Invite, taken: Route) -> str:
     source = invite.from_host or invite.source_ip
     host = config.livekit.sip_address
-    return f"an INVITE from {source} to sip:{CALLED}@{host} meets {taken}"
+    return f"an INVITE from {source} to sip:{CALLED_USER}@{host} meets {taken}"
 
 
 async def _outbound(context: Context) -> Finding:
@@ -116,7 +119,7 @@ def outbound_trunk(trunk: SipItem) -> Finding:
     numbers = trunk.fields.get("numbers", [])
     transport = str(trunk.fields.get("transport", "")).rpartition("_")[2].lower() or "auto"
     message = (
-        f"calls go out by {called(trunk)}, to {trunk.fields.get('address')}, transport {transport}"
+        f"calls go out by {label(trunk)}, to {trunk.fields.get('address')}, transport {transport}"
     )
     if not numbers:
         step = f"set trunks.outbound_numbers in config.yaml, then {_APPLY}; or add numbers to it"
@@ -126,7 +129,7 @@ def outbound_trunk(trunk: SipItem) -> Finding:
 
 def no_outbound(items: Sequence[SipItem], configured: str, *, is_needed: bool) -> Finding:
     """No outbound trunk can be used; POST /dispatch then answers 503 `no_trunk`."""
-    others = ", ".join(called(item) for item in items)
+    others = ", ".join(label(item) for item in items)
     if configured:
         message = f"LiveKit has no trunk {configured}, which SIP_OUTBOUND_TRUNK_ID names"
         step = (
@@ -163,10 +166,10 @@ def setup_plan(config: Config, items: Sequence[SipItem]) -> Finding:
     except ConfigError as error:
         message = "\n".join(error.problems)
         return warn(message, f"correct this, then {_PLAN}")
-    if plan.in_the_way:
-        things = ", ".join(called(step.item) for step in plan.in_the_way)
+    if plan.conflicts:
+        things = ", ".join(label(step.item) for step in plan.conflicts)
         return warn(f"conflicts: {things}", _PRUNE)
-    if plan.to_do:
-        things = ", ".join(f"{step.action} {called(step.item)}" for step in plan.to_do)
+    if plan.changes:
+        things = ", ".join(f"{step.action} {label(step.item)}" for step in plan.changes)
         return warn(f"would {things}", f"{_PLAN} shows why; {_APPLY} applies it")
     return ok("nothing to change")

@@ -48,7 +48,7 @@ async def test_every_check_succeeds(jambonz: FakeJambonz, make_config: ConfigMak
         ({"JAMBONZ_API_KEY": ""}, "JAMBONZ_API_KEY is not set"),
         ({"JAMBONZ_ACCOUNT_SID": "11111111-2222-4333-8444-555555555555"}, "not for account"),
         ({"JAMBONZ_REST_API_BASE_URL": "http://jambonz.invalid/v1"}, "cannot be reached"),
-        ({"GATEWAY__JAMBONZ__APPLICATION": "another"}, "'another' is none of them"),
+        ({"GATEWAY__JAMBONZ__APPLICATION": "another"}, "there is no 'another'"),
     ],
 )
 async def test_an_account_that_cannot_be_read(

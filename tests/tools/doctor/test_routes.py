@@ -61,7 +61,7 @@ async def test_a_rule_that_does_not_lead_to_the_room(
     assert finding.next == APPLY
     plan = await run_check(stack.config(), "setup")
     assert plan.status is Status.WARN
-    assert f"change dispatch rule {ours.id}" in plan.message
+    assert f"update dispatch rule {ours.id}" in plan.message
 
 
 async def test_a_foreign_rule_that_catches_calls(stack: Stack, trunks: Trunks) -> None:
