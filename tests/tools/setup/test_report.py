@@ -11,12 +11,12 @@ from gateway.tools.setup.errors import explain
     [
         (
             LiveKitRefused("unauthenticated", "permissions denied", status=401),
-            "SIP admin permission",
+            "SIP admin",
         ),
-        (LiveKitRefused("permission_denied", "no", status=403), "SIP admin permission"),
+        (LiveKitRefused("permission_denied", "no", status=403), "SIP admin"),
         (
             LiveKitRefused("unknown", "unknown", status=401),
-            "LiveKit answered 401: the server does not",
+            "LiveKit answered 401: the server",
         ),
         (LiveKitRefused("internal", "sip not connected (redis required)", status=500), "no Redis"),
         (LiveKitRefused("bad_route", "no handler", status=404), "check LIVEKIT_URL"),
