@@ -85,9 +85,7 @@ def _add_simulate(commands: Commands) -> None:
         )
     inbound.add_argument("--wav", metavar="FILE", help="what the caller says (default: a tone)")
     inbound.add_argument("--record", metavar="FILE", help="write what the caller hears to FILE")
-    inbound.add_argument(
-        "--dtmf", metavar="KEYS", default="", help="keys that the caller presses, such as 12#"
-    )
+    inbound.add_argument("--dtmf", metavar="KEYS", default="", help="keys to press, such as 12#")
     inbound.set_defaults(run=_simulate_inbound)
     outbound.set_defaults(run=_simulate_outbound)
 
@@ -127,7 +125,10 @@ def _add_setup(commands: Commands) -> None:
 
 def _add_doctor(commands: Commands) -> None:
     doctor = commands.add_parser(
-        "doctor", help="check everything that calls need, or explain one call"
+        "doctor",
+        help="check everything that calls need, or explain one call",
+        description="Checks everything that calls need, and names the next step for each problem. "
+        "Exit code: 0 for ok, 1 for warnings, 2 for failures.",
     )
     doctor.add_argument("--call", metavar="CALL_ID", help="only explain this call")
     doctor.add_argument("--url", help="the gateway's address (default: the configured one)")

@@ -113,9 +113,7 @@ def test_a_wrong_key(dev: subprocess.Popen[str], env: dict[str, str], tmp_path: 
         assert "Traceback" not in result.stderr
 
 
-def test_without_livekit_the_error_names_three_ways_to_get_one(
-    env: dict[str, str], tmp_path: Path
-) -> None:
+def test_the_error_without_livekit_names_what_to_do(env: dict[str, str], tmp_path: Path) -> None:
     env |= {"PATH": "/usr/bin-of-nothing", "HOME": str(tmp_path)}
     result = gateway("dev", env=env, cwd=tmp_path)
     assert result.returncode == 1
