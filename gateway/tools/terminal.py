@@ -27,7 +27,7 @@ _LOG_INTERVAL = 15.0
 def wrapped(text: str, *, label: str = "", width: int = WIDTH) -> list[str]:
     """`text` in lines of at most `width`: the first after `label`, the rest indented by its length.
 
-    Line breaks in `text` are kept. Words are not broken, so that addresses and commands can be
+    Line breaks in `text` stay. Words are not broken, so that addresses and commands can be
     copied whole. Control characters, which a name from outside may contain, are shown as �.
     """
     shown = "".join(char if char.isprintable() or char == "\n" else "�" for char in text)

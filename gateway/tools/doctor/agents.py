@@ -116,16 +116,16 @@ def not_taken(name: str, here: str | None, elsewhere: frozenset[str]) -> Finding
     `elsewhere` are the names of agents that are in rooms now.
     """
     lines = [f"no worker took a job for {name!r} in {JOB_TIMEOUT:g} s"]
-    others = sorted(elsewhere - {name})
-    if others:
-        lines.append(f"agents in rooms now: {', '.join(map(repr, others))}")
+    other_names = sorted(elsewhere - {name})
+    if other_names:
+        lines.append(f"agents in rooms now: {', '.join(map(repr, other_names))}")
     if here == name:
         lines.append("this machine's worker has that name, and did not take the job")
         step = (
             "see the worker's log: does it use the same LIVEKIT_URL and key? is its load below "
             "AGENT_LOAD_THRESHOLD (0.7)?"
         )
-    elif here is not None or others:
+    elif here is not None or other_names:
         if here is not None:
             lines.append(f"this machine's worker has the name {here!r}")
         step = (

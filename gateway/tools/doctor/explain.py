@@ -100,7 +100,7 @@ def _headline(call: Mapping[str, Any], facts: Facts) -> str:
 #: Each event of a timeline in words; `{0}` is its detail.
 WORDS: Mapping[EventKind, str] = {
     EventKind.REGISTERED: "the call is registered",
-    EventKind.ROOM_CREATED: "LiveKit has created the room and looks for a worker",
+    EventKind.ROOM_CREATED: "LiveKit created the room and is choosing a worker",
     EventKind.LIVEKIT_FAILED: "LiveKit failed: {0}",
     EventKind.DISPATCHED: "a worker took the job",
     EventKind.NO_AGENT: "no agent joined: {0}",

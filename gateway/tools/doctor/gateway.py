@@ -118,7 +118,7 @@ def next_without_gateway(url: str) -> str:
 
 def next_without_diagnostics(error: RequestFailed) -> str:
     if error.code == "address_not_allowed":
-        return "ask from one of security.api_addresses, or add the address that it message"
+        return "run doctor from one of security.api_addresses, or add this machine's address"
     if error.status in {401, 403}:
         return "GATEWAY_API_KEYS must be the same here as where the gateway runs"
     if error.status == 404:

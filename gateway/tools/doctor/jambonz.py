@@ -120,22 +120,22 @@ async def _secret(context: Context) -> Finding:
         return skip("hooks are authenticated by JAMBONZ_WEBHOOK_AUTH, not by the account's secret")
     async with JambonzAccount.connected(context.config.jambonz) as account:
         try:
-            theirs = await account.webhook_secret()
+            account_secret = await account.webhook_secret()
         except JambonzRefused as refusal:
             return skip(f"Jambonz does not return the account's webhook secret: {refusal}")
-    return secret(theirs, security.webhook_secrets)
+    return secret(account_secret, security.webhook_secrets)
 
 
-def secret(theirs: str, ours: tuple[str, ...]) -> Finding:
+def secret(account_secret: str, configured: tuple[str, ...]) -> Finding:
     """Compares the account's webhook secret with those that the gateway verifies hooks with."""
     place = "the account's webhook secret (Jambonz portal: Account)"
-    if not theirs:
+    if not account_secret:
         return fail("the account has no webhook secret: hooks are not signed", f"create {place}")
-    if theirs in ours:
+    if account_secret in configured:
         return ok("the account signs with JAMBONZ_WEBHOOK_SECRET")
     step = f"set JAMBONZ_WEBHOOK_SECRET in .env.local: {place}; then restart the gateway"
     message = "the account signs its hooks, and JAMBONZ_WEBHOOK_SECRET is not set"
-    if ours:
+    if configured:
         message = (
             "the account signs with a secret that is not in JAMBONZ_WEBHOOK_SECRET: each hook is "
             "answered with 401"

@@ -62,10 +62,10 @@ async def _clock(context: Context) -> Finding:
 def clock(date: str, our_time: float) -> Finding:
     """Compares LiveKit's `Date` header (RFC 9110 §6.6.1) with `our_time`, in s since epoch."""
     try:
-        theirs = parsedate_to_datetime(date).timestamp() + HALF_SECOND
+        livekit_time = parsedate_to_datetime(date).timestamp() + HALF_SECOND
     except ValueError:
         return ok("LiveKit sends no time to compare with")
-    skew = our_time - theirs
+    skew = our_time - livekit_time
     if abs(skew) <= 1:
         return ok("the same as LiveKit's")
     message = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} LiveKit's"

@@ -38,7 +38,7 @@ async def _inbound(context: Context) -> Finding:
     items = await Trunks(context.livekit).listed()
     if context.config.inbound.strategy == "room":
         return inbound_route(context.config, items)
-    trunk = outbound_item(items, configured=context.config.outbound.trunk_id, ours_first=True)
+    trunk = outbound_item(items, configured=context.config.outbound.trunk_id, prefer_own=True)
     if trunk is None:
         message = (
             "LiveKit has no outbound trunk to call Jambonz by, as inbound.strategy participant is"
@@ -96,22 +96,22 @@ async def _outbound(context: Context) -> Finding:
     if settings.dialed_by == "agent":
         return skip("not needed: the agent dials (outbound.dialed_by)")
     items = await Trunks(context.livekit).of_kind(Kind.OUTBOUND_TRUNK)
-    trunk = outbound_item(items, configured=settings.trunk_id, ours_first=False)
+    trunk = outbound_item(items, configured=settings.trunk_id, prefer_own=False)
     if trunk:
         return combined([outbound_trunk(trunk), await _address(trunk)])
     return no_outbound(items, settings.trunk_id, is_needed=strategy == "participant")
 
 
-def outbound_item(items: Sequence[SipItem], *, configured: str, ours_first: bool) -> SipItem | None:
+def outbound_item(items: Sequence[SipItem], *, configured: str, prefer_own: bool) -> SipItem | None:
     """The trunk that calls take: the `configured` id, or the one that setup created.
 
-    `ours_first` prefers the latter.
+    `prefer_own` prefers the latter.
     """
     outbound = [item for item in items if item.kind is Kind.OUTBOUND_TRUNK]
-    ours = next((item for item in outbound if item.is_ours), None)
-    if configured and not (ours_first and ours):
+    managed = next((item for item in outbound if item.is_ours), None)
+    if configured and not (prefer_own and managed):
         return next((item for item in outbound if item.id == configured), None)
-    return ours
+    return managed
 
 
 def outbound_trunk(trunk: SipItem) -> Finding:
@@ -129,17 +129,17 @@ def outbound_trunk(trunk: SipItem) -> Finding:
 
 def no_outbound(items: Sequence[SipItem], configured: str, *, is_needed: bool) -> Finding:
     """No outbound trunk can be used; POST /dispatch then answers 503 `no_trunk`."""
-    others = ", ".join(label(item) for item in items)
+    existing = ", ".join(label(item) for item in items)
     if configured:
         message = f"LiveKit has no trunk {configured}, which SIP_OUTBOUND_TRUNK_ID names"
         step = (
-            f"set it to an outbound trunk ({others or 'there is none'}), or unset it and {_APPLY}"
+            f"set it to an outbound trunk ({existing or 'there is none'}), or unset it and {_APPLY}"
         )
         return fail(message, step)
     message = "none is configured, and setup created none: POST /dispatch answers 503 no_trunk"
     step = f"set trunks.outbound_address and outbound_numbers in config.yaml, then {_APPLY}"
-    if others:
-        step += f"; or set SIP_OUTBOUND_TRUNK_ID to one of {others}"
+    if existing:
+        step += f"; or set SIP_OUTBOUND_TRUNK_ID to one of {existing}"
     return fail(message, step) if is_needed else warn(message, step)
 
 

@@ -31,22 +31,14 @@ TO_LIVEKIT: Mapping[int, Meaning] = {
         "Jambonz could not place the call at LiveKit's SIP host",
         _SIP_HOST,
     ),
-    401: (
-        Status.FAIL,
-        "LiveKit's trunk requires credentials, and Jambonz sent none or others",
-        _ROUTE,
-    ),
+    401: _CREDENTIALS,
     403: (Status.FAIL, "LiveKit's trunk does not allow this address", _ROUTE),
     404: (
         Status.FAIL,
         "LiveKit has no trunk or rule for this INVITE, or LIVEKIT_SIP_HOST is another project's",
         _ROUTE,
     ),
-    407: (
-        Status.FAIL,
-        "LiveKit's trunk requires credentials, and Jambonz sent none or others",
-        _ROUTE,
-    ),
+    407: _CREDENTIALS,
     408: (Status.FAIL, "LiveKit's SIP host did not answer the INVITE", _SIP_HOST),
     480: (
         Status.FAIL,
@@ -77,7 +69,7 @@ TO_LIVEKIT: Mapping[int, Meaning] = {
 TO_CARRIER: Mapping[int, Meaning] = {
     0: (
         Status.FAIL,
-        "the far end did not answer, and LiveKit did not say why",
+        "the far end did not answer, and LiveKit reported no cause",
         f"{_DOCTOR}: see outbound trunk",
     ),
     401: (

@@ -1,4 +1,4 @@
-"""The HTTP client of `doctor`: returns any response, and names the cause if there is none."""
+"""The HTTP client of `doctor`: returns any response, and names the cause of a missing one."""
 
 import json
 import ssl

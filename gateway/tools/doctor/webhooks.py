@@ -13,7 +13,7 @@ from gateway.tools.doctor.probe import POLL_INTERVAL, probe_room
 from gateway.tools.doctor.web import RequestFailed
 
 #: No worker has this name. A room that names an agent is not offered to unnamed workers either.
-UNUSED_AGENT_NAME = "gateway-doctor-nobody"
+UNUSED_AGENT_NAME = "gateway-doctor-unused"
 #: How long a webhook may take to arrive, in s.
 ARRIVAL_TIMEOUT = 5.0
 

@@ -1,4 +1,4 @@
-"""Which trunks and rules LiveKit refuses to have beside each other. Pure."""
+"""Trunks and rules of which LiveKit accepts only one. Does no I/O."""
 
 from collections.abc import Collection, Iterable
 from itertools import product

@@ -1,4 +1,4 @@
-"""Foreign trunks and rules that keep calls from the managed ones, or these from existing. Pure."""
+"""Foreign trunks and rules that take calls of the managed ones, or that collide with them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import product
@@ -79,7 +79,7 @@ def _overlaps(addresses: Sequence[str], masks: Sequence[str]) -> list[tuple[str,
 
 
 def _collisions(managed: Sequence[SipItem], foreign: Sequence[SipItem]) -> dict[Key, str]:
-    """The foreign items beside which LiveKit accepts no managed one, or none at all."""
+    """The foreign items because of which LiveKit refuses a managed one, or any."""
     owners = {key: item for item in managed for key in unique_keys(item)}
     reasons = {}
     for item in sorted(foreign, key=lambda item: item.id):

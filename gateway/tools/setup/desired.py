@@ -1,4 +1,4 @@
-"""The desired state: the trunks and the rule that the settings describe, and advice. Pure."""
+"""The desired state: trunks and rule by the settings, and advice. Does no I/O."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

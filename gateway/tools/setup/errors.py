@@ -1,4 +1,4 @@
-"""What LiveKit's errors mean for trunks and dispatch rules, and what to do about them. Pure."""
+"""LiveKit's errors on trunks and rules: what they mean, and the next step. Does no I/O."""
 
 from gateway.errors import LiveKitError, LiveKitRefused
 

@@ -1,4 +1,4 @@
-"""What setup reads from a trunk or a dispatch rule. Pure."""
+"""What setup reads from a trunk or a dispatch rule. Does no I/O."""
 
 import re
 from collections.abc import Mapping

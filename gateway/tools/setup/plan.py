@@ -1,4 +1,4 @@
-"""The plan: which trunks and rules setup creates, updates and deletes at LiveKit, and why. Pure."""
+"""The plan: trunks and rules to create, update and delete, and why. Does no I/O."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A plan as text: a table, the route of an INVITE now and afterwards, warnings. Pure."""
+"""A plan as text: a table, the route of an INVITE now and afterwards, warnings. Does no I/O."""
 
 from collections.abc import Sequence
 from urllib.parse import urlsplit

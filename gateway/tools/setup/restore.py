@@ -1,4 +1,4 @@
-"""The plan that brings back the trunks and rules of a backup. Pure."""
+"""The plan that brings back the trunks and rules of a backup. Does no I/O."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any

@@ -171,7 +171,7 @@ def dial_failed(sip: int | None, after: float = 3) -> Event:
         (outbound("dispatched", dial_failed(408)), WARN, "did not answer", "later"),
         (outbound("dispatched", dial_failed(503)), FAIL, "trunk's address", "outbound trunk"),
         (outbound("dispatched", dial_failed(603)), WARN, "declined", ""),
-        (outbound("dispatched", dial_failed(None)), FAIL, "did not say why", "outbound trunk"),
+        (outbound("dispatched", dial_failed(None)), FAIL, "reported no cause", "outbound trunk"),
         (outbound("no_agent"), FAIL, "no worker took the job", "see worker"),
         (outbound("dispatched", "stopped"), WARN, "hung up after 1 s, unanswered", ""),
     ],

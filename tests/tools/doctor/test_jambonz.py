@@ -115,7 +115,7 @@ async def test_an_account_that_does_not_return_its_secret(
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours", "status"),
+    ("account_secret", "configured", "status"),
     [
         ("a", ("b", "a"), Status.OK),
         ("a", ("b",), Status.FAIL),
@@ -123,5 +123,5 @@ async def test_an_account_that_does_not_return_its_secret(
         ("", ("b",), Status.FAIL),
     ],
 )
-def test_secrets(theirs: str, ours: tuple[str, ...], status: Status) -> None:
-    assert secret(theirs, ours).status is status
+def test_secrets(account_secret: str, configured: tuple[str, ...], status: Status) -> None:
+    assert secret(account_secret, configured).status is status

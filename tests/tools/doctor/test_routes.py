@@ -190,7 +190,7 @@ OTHER = outbound("ST_other")
 
 
 @pytest.mark.parametrize(
-    ("configured", "ours_first", "chosen"),
+    ("configured", "prefer_own", "chosen"),
     [
         ("", False, OURS),
         ("ST_other", False, OTHER),
@@ -199,9 +199,9 @@ OTHER = outbound("ST_other")
     ],
 )
 def test_which_outbound_trunk_is_used(
-    configured: str, *, ours_first: bool, chosen: SipItem | None
+    configured: str, *, prefer_own: bool, chosen: SipItem | None
 ) -> None:
-    item = outbound_item([OTHER, OURS, trunk()], configured=configured, ours_first=ours_first)
+    item = outbound_item([OTHER, OURS, trunk()], configured=configured, prefer_own=prefer_own)
     assert item is chosen
 
 

@@ -93,17 +93,19 @@ async def test_a_wrong_setting_is_named(changes: dict[str, str], status: int, te
 async def test_a_refused_change_does_not_blame_the_account(
     sid: str, public_url: str, status: int, text: str
 ) -> None:
-    there = application("a")
+    content = application("a")
     changes = HooksPlan(Application("", "a", {}), desired_hooks(public_url)).changes
     async with (
-        FakeJambonz([there]).serving() as fake,
+        FakeJambonz([content]).serving() as fake,
         JambonzAccount.connected(settings(fake)) as account,
     ):
         with pytest.raises(JambonzRefused, match=text) as refused:
-            await account.set_hooks(Application(sid or there["application_sid"], "a", {}), changes)
+            await account.set_hooks(
+                Application(sid or content["application_sid"], "a", {}), changes
+            )
     assert refused.value.status == status
     assert "JAMBONZ_ACCOUNT_SID" not in str(refused.value)
-    assert there["call_hook"] is None
+    assert content["call_hook"] is None
 
 
 async def test_the_key_is_neither_redirected_nor_quoted() -> None:
