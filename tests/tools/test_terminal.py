@@ -1,6 +1,7 @@
 """Text for a terminal: tables that fit, no control characters, progress with and without a TTY."""
 
 import io
+import time
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_progress_on_a_terminal_is_one_line(monkeypatch: pytest.MonkeyPatch) -> 
     with Progress("building", stream) as progress:
         progress.update("1 of 2")
         while "building: 0:00, 1 of 2" not in stream.getvalue():
-            pass
+            time.sleep(0.001)
     text = stream.getvalue()
     assert text.count("\n") == 1
     assert text.endswith("\r\x1b[Kbuilding: done in 0:00\n")

@@ -66,7 +66,7 @@ async def _unnamed(context: Context) -> Finding:
 
 
 async def _taken(livekit: LiveKit, room: str, *, within: float) -> float | None:
-    """After how many s a worker has taken a job in `room`; None if none did `within` s.
+    """After how many s a worker has taken a job in `room`; None if none did in time.
 
     LiveKit may list a job seconds after its agent is in the room, so both are checked.
     """
@@ -159,9 +159,7 @@ async def _names_in_rooms(context: Context) -> frozenset[str]:
 
     async def names(room: str) -> set[str]:
         try:
-            dispatches = await livekit.call(
-                lambda client: client.agent_dispatch.list_dispatch(room)
-            )
+            dispatches = await _dispatches(livekit, room)
         except LiveKitError:
             return set()  # the room may have ended; the names are a hint only
         return {dispatch.agent_name for dispatch in dispatches if dispatch.state.jobs}

@@ -52,7 +52,7 @@ def unusable(problems: Sequence[str]) -> Result:
 
 
 def configuration(config: Config) -> Finding:
-    """A valid configuration: what it leaves unauthenticated."""
+    """The finding on a valid configuration: what it leaves unauthenticated."""
     strategy = config.inbound.strategy
     findings = [ok(f"valid: agent {config.agent.name!r}, inbound strategy {strategy!r}")]
     if config.unauthenticated_endpoints:
