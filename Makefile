@@ -1,23 +1,35 @@
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALLED := .venv/.installed
+INSTALLED := .venv/.installed-run
+INSTALLED_DEV := .venv/.installed-dev
 VALIDATOR := tests/jambonz/node_modules/.package-lock.json
 
-.PHONY: help install run demo test test-sip test-n8n soak lint docs bench clean
+.PHONY: help install install-dev run demo test test-sip test-n8n soak lint docs bench clean
 
 help:  ## what there is
-	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-install: $(INSTALLED)  ## the environment in .venv, exactly as pinned
+install: $(INSTALLED)  ## what running needs, in .venv, at the pinned versions
+
+install-dev: $(INSTALLED_DEV)  ## and what tests and checks need
 
 $(INSTALLED): constraints.txt setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || \
-	  { echo "No virtual environment to be had; on Debian: apt-get install python3-venv" >&2; exit 1; }
-	@echo "installing into .venv ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[agent,dev]'
-	@touch $@
+	  { echo "Cannot create .venv; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(call pip_install,gateway and worker,agent)
+
+$(INSTALLED_DEV): $(INSTALLED)
+	$(call pip_install,the tools of tests and checks,dev)
+
+# pip shows its progress on a terminal; elsewhere a line says what it installs.
+define pip_install
+@echo "installing $(1) into .venv ..."; began=$$(date +%s); \
+  if [ -t 1 ]; then quiet=; else quiet=--quiet; fi; \
+  $(BIN)/pip install $$quiet --disable-pip-version-check -c constraints.txt -e '.[$(2)]' && \
+  touch $@ && echo "installed in $$(($$(date +%s) - began)) s"
+endef
 
 run: install  ## LiveKit, gateway and worker on this machine; Ctrl-C stops them
 	@exec $(BIN)/python -m gateway dev
@@ -25,7 +37,7 @@ run: install  ## LiveKit, gateway and worker on this machine; Ctrl-C stops them
 demo: install  ## a call against what `make run` started, from its hook to its end
 	@exec $(BIN)/python -m gateway simulate inbound
 
-test: install $(VALIDATOR)  ## all tests, on real parts where they can be had
+test: install-dev $(VALIDATOR)  ## all tests, on real parts where they can be had
 	@$(BIN)/python -m pytest
 
 # Without npm the tests that need it say so; with CI=true they fail.
@@ -33,19 +45,19 @@ $(VALIDATOR): tests/jambonz/package.json tests/jambonz/package-lock.json
 	@if command -v npm >/dev/null; then \
 	  cd tests/jambonz && npm ci --silent --no-audit --no-fund --ignore-scripts; fi
 
-test-sip: install  ## calls on real SIP, where livekit-sip, redis-server and sipp are on PATH
+test-sip: install-dev  ## calls on real SIP, where livekit-sip, redis-server and sipp are on PATH
 	@$(BIN)/python -m pytest tests/sip
 
-test-n8n: install  ## the shipped workflows in a real n8n; the first time installs it (minutes, 2 GB)
+test-n8n: install-dev  ## the shipped workflows in a real n8n; the first time installs it (minutes, 2 GB)
 	@bash tests/n8n/install.sh
 	@WITH_N8N=1 $(BIN)/python -m pytest tests/n8n
 
 soak: export CHAOS_MINUTES ?= 20
 soak: export CHAOS_SEED ?= $(shell date +%s)
-soak: install  ## calls for CHAOS_MINUTES=20 while everything goes wrong; CHAOS_SEED repeats one
+soak: install-dev  ## calls for CHAOS_MINUTES=20 while everything goes wrong; CHAOS_SEED repeats one
 	@$(BIN)/python -m pytest tests/chaos -s -k two_gateways
 
-lint: install  ## ruff, mypy, the import contracts, bandit, pip-audit
+lint: install-dev  ## ruff, mypy, the import contracts, bandit, pip-audit
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy gateway agent tests bench
@@ -56,7 +68,7 @@ lint: install  ## ruff, mypy, the import contracts, bandit, pip-audit
 docs: install  ## docs/http-api.md, from the endpoints' declarations
 	@$(BIN)/python -m gateway.tools.http_api > docs/http-api.md
 
-bench: install  ## measurements, side by side with the floor
+bench: install-dev  ## measurements, side by side with the floor
 	@$(BIN)/python -m bench
 
 clean:  ## what the above made

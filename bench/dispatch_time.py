@@ -26,7 +26,7 @@ async def measure_accepted() -> list[Result]:
     }
     times: list[float] = []
     config = build_config({}, env)
-    with running(config, env, say=lambda *_: None):
+    with running(config, env):
         async with aiohttp.ClientSession() as session:
             for _ in range(CALLS):
                 elapsed, call = await _dispatch(session, config.own_url, wait="none", status=200)

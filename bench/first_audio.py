@@ -21,7 +21,7 @@ async def measure() -> list[Result]:
         "PORT": str(free_port()),
     }
     times: list[float] = []
-    with running(build_config({}, env), env, say=lambda *_: None) as stack:
+    with running(build_config({}, env), env) as stack:
         config = build_config({}, stack.env)
         keys = own_keys(config, stack.env)
         for _ in range(CALLS):

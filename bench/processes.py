@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gateway.config.settings import LOOPBACK
-from gateway.tools.dev.livekit_server import find_or_build, free_port, local_server
+from gateway.tools.dev.livekit_binary import find_or_build
+from gateway.tools.dev.livekit_server import free_port, local_server
 from gateway.tools.dev.processes import Process, python
 from gateway.tools.dev.stack import wait_until_up
 from tests.fakes.livekit import KEY
@@ -30,7 +31,7 @@ class Server:
 @contextmanager
 def livekit() -> Iterator[Mapping[str, str]]:
     """A LiveKit without a worker; yields the environment of a gateway that uses it."""
-    server = local_server(find_or_build(print), webhook_url=f"http://{LOOPBACK}:9/")
+    server = local_server(find_or_build(), webhook_url=f"http://{LOOPBACK}:9/")
     process = Process("livekit", server.command, {**os.environ, **server.env})
     try:
         wait_until_up(process, f"http://{LOOPBACK}:{server.port}")

@@ -1,9 +1,10 @@
-"""The command line: serve, dev, setup, doctor, simulate, key. Each imports its part when run."""
+"""The command line: serve, dev, setup, doctor, simulate, key. Each imports its code when run."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from gateway import __version__
 from gateway.config.loader import load_config
@@ -11,9 +12,11 @@ from gateway.config.secret_values import secret_values
 from gateway.errors import ConfigError, GatewayError
 from gateway.security.api_keys import MalformedApiKey, Role, new_key
 
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0 done, 1 failed, 2 not understood."""
+    """Run a command; returns the exit code: 0 for success, 1 for an error, 2 for wrong usage."""
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
@@ -25,85 +28,111 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(file=sys.stderr)
     except BrokenPipeError:
-        # Whoever read our output has had enough (`| head`); nor is there anywhere to flush it to.
+        # The reader of the output has closed it (`| head`), so Python must not flush to it either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="gateway", description="Lets telephone callers talk to LiveKit voice agents."
+        prog="gateway", description="Connects telephone calls from Jambonz to LiveKit voice agents."
     )
     parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument("--config", metavar="FILE", help="settings (default: config.yaml)")
+    parser.add_argument(
+        "--config", metavar="FILE", help="the configuration file (default: config.yaml)"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="run the gateway")
     serve.set_defaults(run=_serve)
 
-    dev = commands.add_parser("dev", help="run LiveKit, gateway and worker on this machine")
+    dev = commands.add_parser("dev", help="run LiveKit, the gateway and a worker on this machine")
     dev.set_defaults(run=_dev)
 
     _add_setup(commands)
     _add_doctor(commands)
 
-    simulate = commands.add_parser("simulate", help="play a call against a running gateway")
-    kinds = simulate.add_subparsers(required=True, metavar="KIND")
-    inbound = kinds.add_parser("inbound", help="play Jambonz and a caller")
-    inbound.add_argument("--url", help="the gateway (default: the configured one)")
-    inbound.add_argument("--from", dest="from_number", default="+15550100", help="caller's number")
-    inbound.add_argument("--to", dest="to_number", default="+15550199", help="number called")
-    inbound.add_argument("--wav", metavar="FILE", help="what the caller says (default: a tone)")
-    inbound.add_argument("--record", metavar="FILE", help="write what the caller heard")
-    inbound.add_argument("--dtmf", default="", help="keys the caller presses, such as 12#")
-    inbound.add_argument("--hold", type=float, default=4.0, help="seconds to stay in the call")
-    inbound.set_defaults(run=_simulate_inbound)
-
-    outbound = kinds.add_parser("outbound", help="ask for a call as n8n does, and follow it")
-    outbound.add_argument("--url", help="the gateway (default: the configured one)")
-    outbound.add_argument("--to", dest="to_number", default="61402012298", help="number to call")
-    outbound.add_argument("--hold", type=float, default=4.0, help="seconds to stay in the call")
-    outbound.set_defaults(run=_simulate_outbound)
-
+    _add_simulate(commands)
     _add_key(commands)
     return parser
 
 
-def _add_key(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_simulate(commands: Commands) -> None:
+    simulate = commands.add_parser("simulate", help="simulate a call against a running gateway")
+    kinds = simulate.add_subparsers(required=True, metavar="KIND")
+    inbound = kinds.add_parser(
+        "inbound",
+        help="a call from Jambonz: simulate Jambonz and the caller",
+        description="Simulates Jambonz and a caller who talks to the agent, and times each step.",
+    )
+    outbound = kinds.add_parser(
+        "outbound",
+        help="a call to a telephone: dispatch it as n8n does, and follow it",
+        description="Dispatches a call as n8n does, and times each step until it ends.",
+    )
+    for kind, option, number, text in (
+        (inbound, "from", "+15550100", "the caller's number"),
+        (inbound, "to", "+15550199", "the called number"),
+        (outbound, "to", "+15550123", "the number to call"),
+    ):
+        kind.add_argument(
+            f"--{option}", dest=f"{option}_number", metavar="NUMBER", default=number, help=text
+        )
+    for kind in (inbound, outbound):
+        kind.add_argument("--url", help="the gateway's address (default: the configured one)")
+        kind.add_argument(
+            "--hold", type=float, metavar="SECONDS", default=4.0, help="how long to talk"
+        )
+    inbound.add_argument("--wav", metavar="FILE", help="what the caller says (default: a tone)")
+    inbound.add_argument("--record", metavar="FILE", help="write what the caller hears to FILE")
+    inbound.add_argument("--dtmf", metavar="KEYS", default="", help="keys to press, such as 12#")
+    inbound.set_defaults(run=_simulate_inbound)
+    outbound.set_defaults(run=_simulate_outbound)
+
+
+def _add_key(commands: Commands) -> None:
     key = commands.add_parser(
         "key",
-        help="make an API key",
-        description="Prints a fresh secret, once, and the hashed entry to store.",
+        help="create an API key",
+        description="Prints a new secret, which is not stored, and the hashed entry to configure.",
     )
-    key.add_argument("name", metavar="NAME", help="whose it is, such as n8n; logs show it")
+    key.add_argument("name", metavar="NAME", help="the client, such as n8n; logs show it")
     key.add_argument("role", metavar="ROLE", choices=[*Role], help="read or dispatch")
     key.set_defaults(run=_key)
 
 
-def _add_setup(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_setup(commands: Commands) -> None:
     setup = commands.add_parser(
         "setup",
-        help="make LiveKit's trunks and rule, and Jambonz's hooks, as the settings want them",
-        description="Shows what it would do. With --apply it does it.",
+        help="bring LiveKit's trunks and Jambonz's hooks to the desired state",
+        description="Prints the plan: which trunks, dispatch rules and hooks it would create, "
+        "update and delete. With --apply it applies the plan.",
     )
-    setup.add_argument("--apply", action="store_true", help="do what is shown")
-    setup.add_argument("--backup", metavar="FILE", help="where --prune writes its backup")
-    what = setup.add_mutually_exclusive_group()
-    what.add_argument(
-        "--prune", action="store_true", help="delete what is in the way too, after a backup"
-    )
-    what.add_argument("--restore", metavar="FILE", help="bring back what a backup holds")
+    setup.add_argument("--apply", action="store_true", help="apply the plan")
     setup.add_argument(
-        "--jambonz", action="store_true", help="see to the Jambonz application's hooks too"
+        "--backup", metavar="FILE", help="the file to which --prune writes its backup"
+    )
+    mode = setup.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--prune", action="store_true", help="delete conflicting items too, after a backup"
+    )
+    mode.add_argument("--restore", metavar="FILE", help="restore the items of a backup")
+    setup.add_argument(
+        "--jambonz", action="store_true", help="set the hooks of the Jambonz application too"
     )
     setup.set_defaults(run=_setup)
 
 
-def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    doctor = commands.add_parser("doctor", help="find what is wrong, or explain one call")
-    doctor.add_argument("--call", metavar="CALL_ID", help="explain this call, and nothing else")
-    doctor.add_argument("--url", help="the gateway (default: the configured one)")
-    doctor.add_argument("--json", action="store_true", help="print JSON and nothing else")
+def _add_doctor(commands: Commands) -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="check everything that calls need, or explain one call",
+        description="Checks everything that calls need, and names the next step for each problem. "
+        "Exit code: 0 for ok, 1 for warnings, 2 for failures.",
+    )
+    doctor.add_argument("--call", metavar="CALL_ID", help="only explain this call")
+    doctor.add_argument("--url", help="the gateway's address (default: the configured one)")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
     doctor.set_defaults(run=_doctor)
 
 
@@ -142,7 +171,7 @@ def _key(arguments: argparse.Namespace) -> int:
         secret, entry = new_key(arguments.name, Role(arguments.role))
     except MalformedApiKey as error:
         raise ConfigError([str(error)]) from error
-    print(f"the secret, for {arguments.name}; it is not shown again:\n  {secret}")
+    print(f"the secret for {arguments.name}, shown only now:\n  {secret}")
     print(f"the entry, for GATEWAY_API_KEYS or security.hashed_keys in config.yaml:\n  {entry}")
     return 0
 

@@ -75,9 +75,9 @@ def _details(content: Schema) -> Iterator[str]:
         if parameters := operation["parameters"]:
             yield "| parameter | in | type | |"
             yield "|---|---|---|---|"
-            for each in parameters:
-                kind, note = _kind(each["schema"]), _note(each)
-                yield f"| `{each['name']}` | {each['in']} | {kind} | {note} |"
+            for parameter in parameters:
+                kind, note = _kind(parameter["schema"]), _note(parameter)
+                yield f"| `{parameter['name']}` | {parameter['in']} | {kind} | {note} |"
             yield ""
         if body := operation.get("requestBody"):
             yield from _fields(content, body, "body" if body["required"] else "body, optional")
@@ -144,13 +144,13 @@ def _errors() -> Iterator[str]:
 def _resolved(content: Schema, schema: Schema) -> Schema:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
-        found: Schema = content["components"]["schemas"][name]
-        return found
+        resolved: Schema = content["components"]["schemas"][name]
+        return resolved
     return schema
 
 
 def _kind(schema: Schema, field: Schema | None = None) -> str:
-    """Type and allowed values, in a table's cell."""
+    """Type and allowed values, for a cell of a table."""
     if "enum" in schema:
         return " \\| ".join(f"`{value}`" for value in schema["enum"] if value is not None)
     kind = schema.get("type", "any")

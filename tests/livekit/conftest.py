@@ -16,7 +16,8 @@ import pytest
 from gateway.config.loader import build_config, own_keys
 from gateway.config.settings import Config
 from gateway.security.api_keys import OwnKeys
-from gateway.tools.dev.livekit_server import NoLiveKit, find_or_build, free_port
+from gateway.tools.dev.livekit_binary import NoLiveKit, find_or_build
+from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.dev.processes import Process, python
 from gateway.tools.dev.stack import WORKER, running, wait_until_up
 from tests.conftest import READ_KEY, WEBHOOK_SECRET, lacking
@@ -51,7 +52,7 @@ def real_parts(worker: Sequence[str] = WORKER, **settings: str) -> Iterator[Real
     config = build_config({}, env)
     with (
         TemporaryDirectory() as spool,
-        running(config, {"AGENT_SPOOL": spool, **env}, say=lambda *_: None, worker=worker) as stack,
+        running(config, {"AGENT_SPOOL": spool, **env}, worker=worker) as stack,
     ):
         reached = build_config({}, stack.env)
         keys = own_keys(reached, stack.env)
@@ -77,7 +78,7 @@ def killed(real: Real) -> Iterator[Callable[[], None]]:
 @pytest.fixture(scope="session")
 def livekit_binary() -> Path:
     try:
-        return find_or_build(print)
+        return find_or_build()
     except NoLiveKit as error:
         lacking(str(error))
 

@@ -8,13 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gateway.config.settings import LOOPBACK
-from gateway.tools.dev.livekit_server import (
-    LiveKitServer,
-    NoLiveKit,
-    find_or_build,
-    free_port,
-    local_server,
-)
+from gateway.tools.dev.livekit_binary import NoLiveKit, find_or_build
+from gateway.tools.dev.livekit_server import LiveKitServer, free_port, local_server
 from gateway.tools.dev.processes import Process
 from gateway.tools.dev.stack import READY_LIMIT, wait_until_up
 from tests.conftest import lacking
@@ -27,7 +22,7 @@ IN_MEMORY = ("--save", "", "--appendonly", "no")
 def livekit_server(*, webhook_port: int = 9, redis: str = "") -> Iterator[LiveKitServer]:
     """One that is up; `redis` is an address. Without it there is no SIP."""
     try:
-        binary = find_or_build(print)
+        binary = find_or_build()
     except NoLiveKit as error:
         lacking(str(error))
     server = local_server(binary, webhook_url=f"http://{LOOPBACK}:{webhook_port}/livekit/webhook")

@@ -1,4 +1,4 @@
-"""`make run` and `make demo` as a newcomer meets them: their output, their end, their errors."""
+"""`dev` and `simulate`, the commands of `make run` and `make demo`: output, end, errors."""
 
 import os
 import signal
@@ -18,13 +18,13 @@ LIMIT = 60.0
 
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
-    """An environment in which nothing is configured but a free port."""
-    kept = {
+    """An environment in which only a free port is configured."""
+    inherited = {
         key: value
         for key, value in os.environ.items()
         if not key.startswith(("LIVEKIT_", "GATEWAY_", "JAMBONZ_"))
     }
-    return {**kept, "PORT": str(free_port())}
+    return {**inherited, "PORT": str(free_port())}
 
 
 def gateway(*words: str, env: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -38,7 +38,7 @@ def gateway(*words: str, env: dict[str, str], cwd: Path) -> subprocess.Completed
 def dev(
     env: dict[str, str], tmp_path: Path, livekit_binary: Path
 ) -> Iterator[subprocess.Popen[str]]:
-    """`gateway dev` in an empty folder, once it said what to try."""
+    """`gateway dev` in an empty folder, once it has printed its summary."""
     with subprocess.Popen(
         python("-m", "gateway", "dev"), env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -49,11 +49,13 @@ def dev(
                     break
             yield process
         finally:
-            process.send_signal(signal.SIGINT)  # killed, it could not take the others down
+            process.send_signal(
+                signal.SIGINT
+            )  # after SIGKILL it could not stop the other processes
             process.wait(LIMIT)
 
 
-def test_run_demo_and_nothing_left_behind(
+def test_dev_and_a_simulated_call_leave_nothing_behind(
     dev: subprocess.Popen[str], env: dict[str, str], tmp_path: Path
 ) -> None:
     processes = psutil.Process(dev.pid).children(recursive=True)
@@ -71,9 +73,9 @@ def test_run_demo_and_nothing_left_behind(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_a_part_that_dies_takes_the_others_down(dev: subprocess.Popen[str]) -> None:
+def test_the_end_of_one_process_stops_the_others(dev: subprocess.Popen[str]) -> None:
     processes = psutil.Process(dev.pid).children(recursive=True)
-    livekit = next(child for child in processes if "livekit-server" in child.name())
+    livekit = next(process for process in processes if "livekit-server" in process.name())
     livekit.kill()
     assert dev.wait(LIMIT) == 1
     _, alive = psutil.wait_procs(processes, timeout=5)
@@ -81,12 +83,12 @@ def test_a_part_that_dies_takes_the_others_down(dev: subprocess.Popen[str]) -> N
 
 
 @pytest.mark.parametrize("command", ["dev", "serve"])
-def test_a_taken_port(
+def test_a_port_in_use(
     command: str, env: dict[str, str], tmp_path: Path, fake_livekit_url: str
 ) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", int(env["PORT"])))
-        taken.listen()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", int(env["PORT"])))
+        listener.listen()
         env |= {"LIVEKIT_URL": fake_livekit_url, "LIVEKIT_API_KEY": "k", "LIVEKIT_API_SECRET": "s"}
         result = gateway(command, env=env, cwd=tmp_path)
     assert result.returncode == 1
@@ -99,7 +101,7 @@ def fake_livekit_url() -> str:
     return f"ws://127.0.0.1:{free_port()}"
 
 
-def test_a_bad_key(dev: subprocess.Popen[str], env: dict[str, str], tmp_path: Path) -> None:
+def test_a_wrong_key(dev: subprocess.Popen[str], env: dict[str, str], tmp_path: Path) -> None:
     lines = (tmp_path / ".run" / "dev.env").read_text().splitlines()
     shared = {name: value.strip("'") for name, value in (line.split("=", 1) for line in lines)}
     env |= shared | {"LIVEKIT_API_SECRET": "another-secret-of-more-than-32-bytes"}
@@ -111,7 +113,7 @@ def test_a_bad_key(dev: subprocess.Popen[str], env: dict[str, str], tmp_path: Pa
         assert "Traceback" not in result.stderr
 
 
-def test_without_any_livekit_the_three_ways_to_get_one(env: dict[str, str], tmp_path: Path) -> None:
+def test_the_error_without_livekit_names_what_to_do(env: dict[str, str], tmp_path: Path) -> None:
     env |= {"PATH": "/usr/bin-of-nothing", "HOME": str(tmp_path)}
     result = gateway("dev", env=env, cwd=tmp_path)
     assert result.returncode == 1
@@ -120,40 +122,40 @@ def test_without_any_livekit_the_three_ways_to_get_one(env: dict[str, str], tmp_
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--config", "nowhere.yaml", "serve"], "no such configuration file"),
         (["serve"], "LIVEKIT_URL is not set"),
         (["simulate", "inbound"], "start `make run` first"),
     ],
 )
-def test_what_is_missing_is_said_in_a_line(
-    words: list[str], said: str, env: dict[str, str], tmp_path: Path
+def test_missing_configuration_is_an_error_in_one_line(
+    words: list[str], message: str, env: dict[str, str], tmp_path: Path
 ) -> None:
     result = gateway(*words, env=env, cwd=tmp_path)
     assert result.returncode == 1
-    assert said in result.stderr
+    assert message in result.stderr
     assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["simulate", "inbound", "--wav", "nowhere.wav"], "cannot read nowhere.wav"),
         (["simulate", "inbound"], "call hook answered: Cannot connect"),
     ],
 )
-def test_a_simulated_call_says_what_went_wrong(
-    words: list[str], said: str, env: dict[str, str], tmp_path: Path, fake_livekit_url: str
+def test_a_simulated_call_names_the_failed_step(
+    words: list[str], message: str, env: dict[str, str], tmp_path: Path, fake_livekit_url: str
 ) -> None:
     env |= {"LIVEKIT_URL": fake_livekit_url, "LIVEKIT_API_KEY": "k", "LIVEKIT_API_SECRET": "s"}
     result = gateway(*words, env=env, cwd=tmp_path)
     assert result.returncode == 1
-    assert said in result.stderr
+    assert message in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_the_worker_says_what_it_lacks(env: dict[str, str], tmp_path: Path) -> None:
+def test_the_worker_names_missing_variables(env: dict[str, str], tmp_path: Path) -> None:
     result = subprocess.run(
         python("-m", "agent"),
         env=env,

@@ -11,9 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway.tools.simulate.caller import Caller
-from gateway.tools.simulate.ops import sip_token
-from gateway.tools.simulate.outbound import Order, play
+from gateway.tools.simulate.caller import Caller, sip_token
+from gateway.tools.simulate.outbound import DispatchRequest, play
 from gateway.tools.simulate.steps import Steps
 from tests.conftest import DISPATCH_KEY
 from tests.fakes.receiver import Receiver
@@ -36,7 +35,7 @@ def real(livekit_binary: Path) -> Iterator[Real]:
 
 async def test_from_the_dispatch_to_the_report(real: Real, http: aiohttp.ClientSession) -> None:
     steps = Steps()
-    await play(real.config, real.keys, real.url, Order(hold=0.5), steps)
+    await play(real.config, real.keys, real.url, DispatchRequest(hold=0.5), steps)
     assert list(steps.done) == [
         "dispatch answered",
         "callee answers",
@@ -52,7 +51,7 @@ async def test_the_outcome_reaches_the_callback_url(
     real: Real, http: aiohttp.ClientSession
 ) -> None:
     async with Receiver().listening() as receiver:
-        body = {**Order().body(), "callback_url": receiver.url}
+        body = {**DispatchRequest().body(), "callback_url": receiver.url}
         async with http.post(f"{real.url}/dispatch", json=body, headers=HEADERS) as answer:
             assert answer.status == 200
             dispatched = await answer.json()
@@ -68,7 +67,7 @@ async def test_the_outcome_reaches_the_callback_url(
 
 
 async def _be_called(real: Real, call_id: str) -> None:
-    token = sip_token(real.config, call_id, "61402012298")
+    token = sip_token(real.config, call_id, "+15550123")
     async with Caller.joined(real.config.livekit.url, token) as callee:
         await asyncio.wait_for(callee.agent_audio(), 20)
         await asyncio.wait_for(callee.agent_heard(), 20)
@@ -78,7 +77,7 @@ async def _be_called(real: Real, call_id: str) -> None:
 async def test_an_agent_name_that_nobody_answers_to(
     real: Real, http: aiohttp.ClientSession
 ) -> None:
-    body = {**Order().body(), "agent_name": "nobody"}
+    body = {**DispatchRequest().body(), "agent_name": "nobody"}
     async with http.post(f"{real.url}/dispatch", json=body, headers=HEADERS) as answer:
         error: dict[str, Any] = await answer.json()
         assert (answer.status, error["error"]) == (503, "no_agent")

@@ -9,9 +9,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway.tools.simulate.caller import Caller
+from gateway.tools.simulate.caller import Caller, sip_token
 from gateway.tools.simulate.jambonz import Jambonz
-from gateway.tools.simulate.ops import sip_token
 from tests.conftest import READ_KEY, WEBHOOK_SECRET
 from tests.fakes.receiver import Receiver
 from tests.livekit.conftest import Real, call_once, killed, real_parts

@@ -83,7 +83,7 @@ async def test_a_call_from_its_hook_to_its_end(
     assert list(steps.done) == [
         "call hook answered",
         "caller in the room",
-        "far leg rings",
+        "B leg rings",
         "agent in the room",
         "call answered",
         "agent heard",

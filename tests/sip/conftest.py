@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from gateway.livekit.client import LiveKit
-from gateway.tools.dev.livekit_server import NoLiveKit, find_or_build
+from gateway.tools.dev.livekit_binary import NoLiveKit, find_or_build
 from tests.conftest import DISPATCH_KEY
 from tests.livekit.conftest import call_once
 from tests.sip.network import NoNetwork, network
@@ -43,7 +43,7 @@ def _telephony(*, single_gateway: bool = False) -> Iterator[Telephony]:
         pytest.skip(f"real telephony needs {', '.join(missing)} on PATH")
     with ExitStack() as stack:
         try:
-            livekit_binary = find_or_build(print)
+            livekit_binary = find_or_build()
             net = stack.enter_context(network())
         except NoLiveKit as error:
             pytest.skip(str(error))

@@ -1,1 +1,1 @@
-"""Everything on one machine: LiveKit, gateway and worker as children of one command."""
+"""`python -m gateway dev`: LiveKit, gateway and worker on this machine."""

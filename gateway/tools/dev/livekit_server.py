@@ -1,45 +1,24 @@
-"""A `livekit-server` for this machine: the one on PATH, or one built with Go and cached."""
+"""How to start a `livekit-server` on loopback: ports, keys, configuration."""
 
 import contextlib
 import errno
-import hashlib
 import json
-import os
 import random
 import secrets
-import shutil
 import socket
-import subprocess
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.config.settings import LOOPBACK
-from gateway.errors import GatewayError
 
-MODULE = Path(__file__).parent / "livekit-server"
-COMMAND = "github.com/livekit/livekit-server/cmd/server"
-#: A first build downloads and compiles some hundred packages, in s.
-BUILD_LIMIT = 1200
-#: Ports that systems leave alone when they choose one for a connection (ip(7), IANA).
-OWN_PORTS = range(20_000, 32_000)
-
-WAYS_TO_GET_ONE = """\
-there is no LiveKit to be had; one of these gives you one:
-  1. set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET in .env.local (LiveKit Cloud, or a
-     server of yours)
-  2. put `livekit-server` on PATH (https://github.com/livekit/livekit/releases)
-  3. install Go 1.26 or newer: it is then built here, once"""
-
-
-class NoLiveKit(GatewayError):
-    """No server can be had; the text says what to do."""
+#: Below the range that Linux and IANA use for the local ports of connections (ip(7), RFC 6335).
+PORTS = range(20_000, 32_000)
 
 
 @dataclass(frozen=True)
 class LiveKitServer:
-    """How to start one server on loopback, without Redis, its webhooks sent to `webhook_url`."""
+    """A server on loopback, without Redis, that sends its webhooks to `webhook_url`."""
 
     binary: Path
     port: int
@@ -55,12 +34,12 @@ class LiveKitServer:
 
     @property
     def command(self) -> list[str]:
-        # An older server on PATH may not know each setting; it need not.
+        # An older server on PATH starts in spite of settings that it does not know.
         return [str(self.binary), "--disable-strict-config"]
 
     @property
     def env(self) -> Mapping[str, str]:
-        """Its configuration, by environment so that no secret lies in a file."""
+        """The configuration as an environment variable, so that no file contains the secret."""
         return {"LIVEKIT_CONFIG": json.dumps(self._settings())}
 
     def _settings(self) -> Mapping[str, object]:
@@ -74,9 +53,9 @@ class LiveKitServer:
                 "use_external_ip": False,
                 "enable_loopback_candidate": True,
             },
-            # What keeps an INVITE for a room that nobody registered from making one.
+            # An INVITE for a room that the gateway has not created is refused.
             "room": {"auto_create": False},
-            # Else no worker gets a job while this one machine is busier than 70 %.
+            # By default no worker gets a job while this machine's CPU is busier than 70 %.
             "agents": {"target_load": 100},
             "keys": {self.key: self.secret},
             "webhook": {"api_key": self.key, "urls": [self.webhook_url]},
@@ -85,66 +64,20 @@ class LiveKitServer:
 
 
 def local_server(binary: Path, *, webhook_url: str, preferred_port: int = 0) -> LiveKitServer:
-    """A server on ports that are free now; `preferred_port` is taken if it is one of them."""
+    """A server on ports that are free now, on `preferred_port` if that is free."""
     port = free_port(preferred=preferred_port)
     return LiveKitServer(binary, port, free_port(), free_port(socket.SOCK_DGRAM), webhook_url)
 
 
-def find_or_build(say: Callable[[str], object]) -> Path:
-    """The binary from PATH, the cache, or a build. Raises NoLiveKit."""
-    on_path = shutil.which("livekit-server")
-    if on_path:
-        return Path(on_path)
-    built = _cache() / f"livekit-server-{_fingerprint()}"
-    if not built.is_file():
-        if not shutil.which("go"):
-            raise NoLiveKit(WAYS_TO_GET_ONE)
-        say("building livekit-server with Go, once; this takes a few minutes ...")
-        _build(built)
-    return built
-
-
-def _build(target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        for name in ("go.mod", "go.sum"):
-            shutil.copy(MODULE / name, folder)
-        try:
-            subprocess.run(  # noqa: S603 - fixed words and our own paths
-                ["go", "build", "-o", f"{folder}/livekit-server", COMMAND],  # noqa: S607
-                cwd=folder,
-                check=True,
-                capture_output=True,
-                text=True,
-                timeout=BUILD_LIMIT,
-            )
-        except subprocess.SubprocessError as error:
-            output = str(getattr(error, "stderr", "") or error).strip().splitlines()
-            reason = output[-1] if output else "no output"
-            raise NoLiveKit(
-                f"livekit-server does not build: {reason}\n{WAYS_TO_GET_ONE}"
-            ) from error
-        # Into place in one step: a second build beside this one cannot see half a file.
-        os.replace(f"{folder}/livekit-server", target)
-
-
-def _fingerprint() -> str:
-    return hashlib.sha256((MODULE / "go.sum").read_bytes()).hexdigest()[:12]
-
-
-def _cache() -> Path:
-    return Path.home() / ".cache" / "jambonz-livekit-gateway"
-
-
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM, *, preferred: int = 0) -> int:
-    """A port on loopback that is free now; `preferred` if it is.
+    """A port on loopback that is free now; `preferred` if that is free.
 
-    Not one that the system would choose: before it is used, a connection might have it.
+    Never one that the system would give to a connection before the caller binds it.
     """
-    ports = random.sample(OWN_PORTS, len(OWN_PORTS))
+    ports = random.sample(PORTS, len(PORTS))
     for port in [preferred, *ports] if preferred else ports:
         with socket.socket(type=kind) as probe:
-            if kind is socket.SOCK_STREAM:  # one that was left a minute ago is free
+            if kind is socket.SOCK_STREAM:  # a port that was closed a minute ago counts as free
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 probe.bind((LOOPBACK, port))

@@ -1,4 +1,4 @@
-"""`python -m gateway dev`: everything up, said in a few lines, and down again on Ctrl-C."""
+"""`python -m gateway dev`: start everything, print how to use it, stop everything on Ctrl-C."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from gateway.config.settings import Config
 from gateway.errors import ConfigError
 from gateway.tools.dev.stack import Stack, running
 
-#: What `simulate` in another terminal must know to reach what runs here.
+#: The variables that `simulate` and `doctor` need to reach what runs here.
 SHARED = (
     "LIVEKIT_URL",
     "LIVEKIT_API_KEY",
@@ -27,7 +27,7 @@ SHARED = (
 
 
 def run(config_file: str | None) -> int:
-    """Everything up, until Ctrl-C (0) or until a part fails. Raises GatewayError."""
+    """Run everything until Ctrl-C; returns 0. Raises GatewayError if a process ends by itself."""
     config = load_config(config_file)
     _check_port(config)
     _stop_on_signals()
@@ -37,20 +37,21 @@ def run(config_file: str | None) -> int:
         env["FORCE_COLOR"] = "1"
     try:
         with (
-            running(config, env, say=_say, options=options) as stack,
+            running(config, env, print_output=_print_output, options=options) as stack,
             _shared(stack),
         ):
             print(_summary(config, stack), flush=True)
             while True:
                 time.sleep(0.5)
-                for child in stack.processes.values():
-                    child.check()
+                for process in stack.processes.values():
+                    process.check()
     except KeyboardInterrupt:
         return 0
 
 
 @contextmanager
 def _shared(stack: Stack) -> Iterator[None]:
+    """Write DEV_ENV, readable by its owner only; delete it at the end."""
     path = Path(DEV_ENV)
     path.parent.mkdir(exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -70,7 +71,7 @@ def _check_port(config: Config) -> None:
             probe.bind((config.listen_host, config.server.port))
         except OSError as error:
             raise ConfigError(
-                [f"port {config.server.port} is taken: stop what listens there, or set PORT"]
+                [f"port {config.server.port} is in use: stop what listens there, or set PORT"]
             ) from error
 
 
@@ -79,7 +80,7 @@ def _stop_on_signals() -> None:
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         for other in signals:
-            signal.signal(other, signal.SIG_IGN)  # stopping is under way, nothing cuts it short
+            signal.signal(other, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the stopping
         raise KeyboardInterrupt
 
     for number in signals:
@@ -87,18 +88,23 @@ def _stop_on_signals() -> None:
 
 
 def _summary(config: Config, stack: Stack) -> str:
-    own = "configured" if config.livekit.url else "livekit-server on this machine, in memory"
+    source = "as configured" if config.livekit.url else "livekit-server on this machine"
+    commands = {
+        "make demo": "simulate a call, from its first hook to its end",
+        f"curl {config.own_url}/livekit-api/calls": "list the calls",
+    }
+    width = max(map(len, commands))
+    examples = "\n".join(f"    {command:<{width}}  {text}" for command, text in commands.items())
     return f"""
-  LiveKit  {stack.env["LIVEKIT_URL"]}  ({own})
+  LiveKit  {stack.env["LIVEKIT_URL"]}  ({source})
   gateway  {config.own_url}
-  worker   answers to "{config.agent.name}"
+  worker   takes jobs for the agent "{config.agent.name}"
 
   Try in another terminal:
-    make demo                                      a call, from its hook to its end
-    curl {config.own_url}/livekit-api/calls    the calls there are
+{examples}
   Ctrl-C stops everything.
 """
 
 
-def _say(name: str, line: str) -> None:
-    print(f"{name:<8}| {line}" if name else line, file=sys.stderr, flush=True)
+def _print_output(name: str, line: str) -> None:
+    print(f"{name:<8}| {line}", file=sys.stderr, flush=True)

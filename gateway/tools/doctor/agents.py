@@ -1,159 +1,168 @@
-"""Workers: does one take a job for the agent, and none any other."""
+"""Checks of the workers: one takes jobs for the agent, and none takes jobs without a name."""
 
 import asyncio
 import time
+from collections.abc import Sequence
 from functools import partial
 
+from livekit.protocol.agent_dispatch import AgentDispatch
 from livekit.protocol.models import ParticipantInfo
 
 from gateway.errors import LiveKitError
 from gateway.livekit.client import LiveKit
 from gateway.tools.doctor.check import Check, Finding, fail, ok, warn
 from gateway.tools.doctor.context import Context
-from gateway.tools.doctor.probe import LOOK_EVERY, probe_room
-from gateway.tools.doctor.web import NoAnswer, read_object
+from gateway.tools.doctor.probe import POLL_INTERVAL, probe_room
+from gateway.tools.doctor.web import RequestFailed, read_object
 
-#: How long a worker may take to take a job, in s: 0.2 when it is warm, 1 when it is cold.
-JOB_LIMIT = 5.0
-#: How long its agent may take then to be in the room, in s.
-JOIN_LIMIT = 4.0
-#: How long an agent that has joined is left to publish its voice, in s.
-SETTLE = 0.5
-#: How long to wait for a worker that should not come, in s.
-NOBODY_LIMIT = 2.0
-#: How many rooms are looked into for agents by another name.
-ROOMS_LOOKED_AT = 20
+#: How long until a worker must have taken a job, in s: a warm one needs 0.2, a cold one 1.
+JOB_TIMEOUT = 5.0
+#: How long until its agent must be in the room after that, in s.
+JOIN_TIMEOUT = 4.0
+#: How long the room exists after the agent has joined, so that it can publish its audio, in s.
+SETTLE_TIME = 0.5
+#: How long to wait for an unnamed worker, in s.
+UNNAMED_TIMEOUT = 2.0
+#: How many rooms are searched for agents of other names.
+SEARCHED_ROOMS = 20
 
 _AGENT = ParticipantInfo.Kind.AGENT
 _ACTIVE = ParticipantInfo.State.ACTIVE
 
 
-def checks(site: Context) -> list[Check]:
+def checks(context: Context) -> list[Check]:
     needs = ("livekit_key",)
     return [
-        Check("worker", "worker", partial(_takes_job, site), needs, limit=15),
-        Check("other_workers", "unnamed workers", partial(_unasked, site), needs),
+        Check("worker", "worker", partial(_takes_job, context), needs, timeout=15),
+        Check("unnamed_workers", "unnamed workers", partial(_unnamed, context), needs),
     ]
 
 
-async def _takes_job(site: Context) -> Finding:
-    name = site.config.agent.name
-    async with probe_room(site.livekit, name) as room:
-        took = await _taken(site.livekit, room, limit=JOB_LIMIT)
+async def _takes_job(context: Context) -> Finding:
+    name = context.config.agent.name
+    async with probe_room(context.livekit, name) as room:
+        took = await _taken(context.livekit, room, within=JOB_TIMEOUT)
         if took is not None:
-            return taken(name, took, joined=await _joined(site.livekit, room))
-    here, elsewhere = await asyncio.gather(_of_this_machine(site), _in_other_rooms(site))
+            return taken(name, took, joined=await _joined(context.livekit, room))
+    here, elsewhere = await asyncio.gather(_name_here(context), _names_in_rooms(context))
     return not_taken(name, here, elsewhere)
 
 
-async def _unasked(site: Context) -> Finding:
-    """A worker without a name gets a job in each room made without agents: outbound calls' are."""
-    async with probe_room(site.livekit) as room:
-        took = await _taken(site.livekit, room, limit=NOBODY_LIMIT)
+async def _unnamed(context: Context) -> Finding:
+    """LiveKit gives an unnamed worker a job in every room whose creation names no agent."""
+    async with probe_room(context.livekit) as room:
+        took = await _taken(context.livekit, room, within=UNNAMED_TIMEOUT)
         if took is None:
-            return ok("none: an empty room stays empty")
-        await _joined(site.livekit, room)
+            return ok("none: no agent joined an empty room")
+        await _joined(context.livekit, room)
     step = (
-        "give that worker an agent_name, or stop it; see which one logs a job for a doctor-… room"
+        "give that worker an agent_name, or stop it: it is the one that logs a job for a room "
+        "doctor-…"
     )
     return warn(
-        "a worker without agent_name joins rooms unasked, also those of outbound calls", step
+        "a worker without agent_name joins rooms of its own accord, also those of outbound calls",
+        step,
     )
 
 
-async def _taken(livekit: LiveKit, room: str, *, limit: float) -> float | None:
-    """After how many s a worker has taken a job in `room`; None if none has within `limit` s.
+async def _taken(livekit: LiveKit, room: str, *, within: float) -> float | None:
+    """After how many s a worker has taken a job in `room`; None if none did in time.
 
-    LiveKit may list a job seconds after its agent is in the room, so both are looked at.
+    LiveKit may list a job seconds after its agent is in the room, so both are checked.
     """
     began = time.monotonic()
-    while time.monotonic() - began < limit:
-        dispatches = await livekit.call(lambda client: client.agent_dispatch.list_dispatch(room))
+    while time.monotonic() - began < within:
+        dispatches = await _dispatches(livekit, room)
         if any(dispatch.state.jobs for dispatch in dispatches) or await livekit.has_agent(room):
             return time.monotonic() - began
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(POLL_INTERVAL)
     return None
 
 
-async def _joined(livekit: LiveKit, room: str) -> bool:
-    """Whether the agent gets into `room`, media and all.
+async def _dispatches(livekit: LiveKit, room: str) -> Sequence[AgentDispatch]:
+    return await livekit.call(lambda client: client.agent_dispatch.list_dispatch(room))
 
-    One whose room goes while it connects or publishes its voice hangs or fails, hence the pause.
+
+async def _joined(livekit: LiveKit, room: str) -> bool:
+    """Whether the agent joins `room`, with media.
+
+    Waits SETTLE_TIME then: an agent whose room is deleted while it publishes its audio may hang.
     """
     began = time.monotonic()
-    while time.monotonic() - began < JOIN_LIMIT:
-        present = await livekit.participants(room)
-        if any(who.kind == _AGENT and who.state == _ACTIVE for who in present):
-            await asyncio.sleep(SETTLE)
+    while time.monotonic() - began < JOIN_TIMEOUT:
+        participants = await livekit.participants(room)
+        if any(member.kind == _AGENT and member.state == _ACTIVE for member in participants):
+            await asyncio.sleep(SETTLE_TIME)
             return True
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(POLL_INTERVAL)
     return False
 
 
 def taken(name: str, took: float, *, joined: bool) -> Finding:
-    saw = f"a job for {name!r} was taken in {took:.1f} s"
+    message = f"a job for {name!r} was taken in {took:.1f} s"
     if joined:
-        return ok(saw)
+        return ok(message)
     step = (
-        "see the worker's log: does it call ctx.connect(), can it reach LiveKit's media ports "
-        "(rtc: tcp_port, udp_port), is its machine overloaded?"
+        "see the worker's log: does it call ctx.connect()? can it reach LiveKit's media ports "
+        "(rtc: tcp_port, udp_port)? is its machine overloaded?"
     )
-    return warn(f"{saw}, but the agent was not in the room {JOIN_LIMIT:g} s later", step)
+    return warn(f"{message}, but the agent was not in the room {JOIN_TIMEOUT:g} s later", step)
 
 
 def not_taken(name: str, here: str | None, elsewhere: frozenset[str]) -> Finding:
-    """No worker took a job for `name`. `here` is the name that this machine's worker answers to.
+    """No worker took a job for `name`.
 
-    LiveKit has no list of workers: `elsewhere` are the names of agents that are in rooms now.
+    `here` is the agent name of this machine's worker, None without one. LiveKit lists no workers:
+    `elsewhere` are the names of agents that are in rooms now.
     """
-    saw = [f"no worker took a job for {name!r} in {JOB_LIMIT:g} s"]
-    others = sorted(elsewhere - {name})
-    if others:
-        saw.append(f"agents in rooms now: {', '.join(map(repr, others))}")
+    lines = [f"no worker took a job for {name!r} in {JOB_TIMEOUT:g} s"]
+    other_names = sorted(elsewhere - {name})
+    if other_names:
+        lines.append(f"agents in rooms now: {', '.join(map(repr, other_names))}")
     if here == name:
-        saw.append("the worker of this machine answers to that name, and took none")
+        lines.append("this machine's worker has that name, and did not take the job")
         step = (
-            "see the worker's log: has it the same LIVEKIT_URL and key, is its load below "
+            "see the worker's log: does it use the same LIVEKIT_URL and key? is its load below "
             "AGENT_LOAD_THRESHOLD (0.7)?"
         )
-    elif here is not None or others:
+    elif here is not None or other_names:
         if here is not None:
-            saw.append(f"the worker of this machine answers to {here!r}")
+            lines.append(f"this machine's worker has the name {here!r}")
         step = (
-            "use one name: LIVEKIT_AGENT_NAME where the gateway runs and where the worker runs, "
-            "then start both again"
+            "use one name: set LIVEKIT_AGENT_NAME alike where the gateway and the worker run, then "
+            "restart both"
         )
     else:
         step = (
             f"start a worker: LIVEKIT_AGENT_NAME={name} python -m agent, with the same LIVEKIT_URL "
             "and key"
         )
-    return fail("\n".join(saw), step)
+    return fail("\n".join(lines), step)
 
 
-async def _of_this_machine(site: Context) -> str | None:
-    """What the worker of this machine tells on its own page; None if there is none to ask."""
-    host = site.env.get("AGENT_HTTP_HOST") or "127.0.0.1"
-    port = site.env.get("AGENT_HTTP_PORT") or "8081"
+async def _name_here(context: Context) -> str | None:
+    """The agent name at this machine's worker's HTTP port; None if no worker answers there."""
+    host = context.env.get("AGENT_HTTP_HOST") or "127.0.0.1"
+    port = context.env.get("AGENT_HTTP_PORT") or "8081"
     try:
-        answer = await site.web.ask(f"http://{host}:{port}/worker")
-    except NoAnswer:
+        response = await context.http.request(f"http://{host}:{port}/worker")
+    except RequestFailed:
         return None
-    content = read_object(answer.body)
+    content = read_object(response.body)
     if content is None or "sdk_version" not in content:
         return None
     return str(content.get("agent_name", ""))
 
 
-async def _in_other_rooms(site: Context) -> frozenset[str]:
-    livekit = site.livekit
+async def _names_in_rooms(context: Context) -> frozenset[str]:
+    livekit = context.livekit
 
     async def names(room: str) -> set[str]:
         try:
-            found = await livekit.call(lambda client: client.agent_dispatch.list_dispatch(room))
+            dispatches = await _dispatches(livekit, room)
         except LiveKitError:
-            return set()  # it is only a hint, and a room may be gone meanwhile
-        return {dispatch.agent_name for dispatch in found if dispatch.state.jobs}
+            return set()  # the room may have ended; the names are a hint only
+        return {dispatch.agent_name for dispatch in dispatches if dispatch.state.jobs}
 
-    rooms = sorted(room.name for room in await livekit.rooms())[:ROOMS_LOOKED_AT]
+    rooms = sorted(room.name for room in await livekit.rooms())[:SEARCHED_ROOMS]
     return frozenset(set().union(*await asyncio.gather(*map(names, rooms))))

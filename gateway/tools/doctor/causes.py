@@ -1,27 +1,36 @@
-"""Why a call is as it is: the most likely cause and the next step, from what is known. Pure."""
+"""The most likely cause of a call's state, and the next step. Does no I/O."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from gateway.calls.call import TERMINAL_STATUSES
+from gateway.calls.call import (
+    TERMINAL_STATUSES,
+    CallStatus,
+    Direction,
+    DisconnectionReason,
+    EventKind,
+)
 from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.sip_causes import OTHER, TO_CARRIER, TO_LIVEKIT
 from gateway.transfers.fallback import NO_TARGET_LEFT
 
-#: A call that waits for longer than this for what takes a second is told as waiting, in s.
+#: How long the agent, the caller's leg or the first audio may take before that is a warning, in s.
 PATIENCE = 5.0
 
-#: What a leg that rang for too long ends with (RFC 3261 §21.4).
-_RANG_OUT = frozenset({408, 480, 487})
+#: The SIP statuses of a leg that rang for too long (RFC 3261 §21.4).
+_RANG_TOO_LONG = frozenset({408, 480, 487})
+
+#: An agent has taken the job once one of these happened.
+_AGENT_EVENTS = frozenset({EventKind.AGENT_JOINED, EventKind.AGENT_READY, EventKind.DISPATCHED})
 
 _DOCTOR = "python -m gateway doctor"
-_WORKER_LOG = 'look for "job received" and for errors in the worker\'s log'
+_WORKER_LOG = 'look for "job.received" and for errors in the worker\'s log'
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """`ok` is a call that went as calls go, `warn` one the far side ended, `fail` our side's."""
+    """`status` is ok for a normal call, warn if the far end ended it, fail if our side failed."""
 
     status: Status
     text: str
@@ -30,10 +39,10 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What tells calls apart. `events` have their last detail each.
+    """The facts about a call from which its cause follows.
 
-    `lasted` is from the call's beginning to its end or to now, in s; `was_dialed`, whether Jambonz
-    tried a leg towards LiveKit.
+    `lasted`: the time from the call's start to its end or to now, in s. `events`: each event of the
+    timeline with its last detail. `was_dialed`: Jambonz reported a leg to LiveKit.
     """
 
     is_inbound: bool
@@ -52,7 +61,7 @@ class Facts:
         sip = call.get("sip")
         end = call["end_timestamp"] or now
         return cls(
-            is_inbound=call["direction"] == "inbound",
+            is_inbound=call["direction"] == Direction.INBOUND,
             call_status=call["call_status"],
             reason=call["disconnection_reason"] or "",
             sip_status=sip["status"] if sip else None,
@@ -60,7 +69,7 @@ class Facts:
             agent_name=call["agent_name"],
             lasted=max(0.0, (end - call["start_timestamp"]) / 1000),
             events={entry["event"]: entry.get("detail") or "" for entry in call["timeline"]},
-            was_dialed=any(_is_of_far_leg(entry) for entry in call["timeline"]),
+            was_dialed=any(_is_of_b_leg(entry) for entry in call["timeline"]),
             transfer=call.get("transfer"),
         )
 
@@ -74,77 +83,88 @@ class Facts:
 
     @property
     def had_agent(self) -> bool:
-        return bool(self.events.keys() & {"agent_joined", "agent_ready", "dispatched"})
+        return bool(
+            self.events.keys()
+            & {EventKind.AGENT_JOINED, EventKind.AGENT_READY, EventKind.DISPATCHED}
+        )
 
     @property
     def had_leg(self) -> bool:
-        return "caller_joined" in self.events
+        return EventKind.CALLER_JOINED in self.events
 
 
-def _is_of_far_leg(entry: Mapping[str, Any]) -> bool:
-    """Whether Jambonz told of its leg towards LiveKit."""
+def _is_of_b_leg(entry: Mapping[str, Any]) -> bool:
+    """Whether the entry is a report of Jambonz about its leg to LiveKit."""
     return str(entry.get("detail") or "").startswith("B leg")
 
 
 def cause_of(facts: Facts) -> Cause:
     if facts.is_active:
         cause = _active(facts)
-    elif "livekit_failed" in facts.events:
+    elif EventKind.LIVEKIT_FAILED in facts.events:
         cause = _livekit_failed(facts)
     else:
-        cause = _BY_REASON.get(facts.reason, _no_reason)(facts)
-    return _with(cause, _transferred(facts), _fallen_back(facts))
+        cause = _by_reason(facts)
+    return _with(cause, _transfer(facts), _fallback(facts))
 
 
-def _with(cause: Cause, *more: str) -> Cause:
-    text = "; ".join([cause.text, *(part for part in more if part)])
+def _by_reason(facts: Facts) -> Cause:
+    try:
+        explain = BY_REASON[DisconnectionReason(facts.reason)]
+    except ValueError:  # none, or one that another version of the gateway added
+        return Cause(Status.WARN, f"it ended with {facts.reason or 'no reason'}")
+    return explain(facts)
+
+
+def _with(cause: Cause, *additions: str) -> Cause:
+    text = "; ".join([cause.text, *(addition for addition in additions if addition)])
     return Cause(cause.status, text, cause.next)
 
 
-def _transferred(facts: Facts) -> str:
+def _transfer(facts: Facts) -> str:
     transfer = facts.transfer
-    if not transfer or facts.reason == "call_transfer":
+    if not transfer or facts.reason == DisconnectionReason.CALL_TRANSFER:
         return ""
     if transfer["ended_at"] is None:
-        return f"it is being handed on to {transfer['target']}"
+        return f"a transfer to {transfer['target']} is under way"
     sip = transfer["sip"]
-    outcome = f"{sip['status']} {sip['reason']}".strip() if sip else "nobody knows how"
-    return f"it was to be handed on to {transfer['target']}, that ended with {outcome}"
+    outcome = f"{sip['status']} {sip['reason']}".strip() if sip else "an unknown result"
+    return f"the transfer to {transfer['target']} ended with {outcome}"
 
 
-def _fallen_back(facts: Facts) -> str:
-    target = facts.events.get("fallback")
+def _fallback(facts: Facts) -> str:
+    target = facts.events.get(EventKind.FALLBACK)
     if target is None:
         return ""
     if target.startswith(NO_TARGET_LEFT):
-        return "the caller was refused, for inbound.fallback has no target (left)"
-    return f"the caller was handed to the fallback: {target}"
+        return "the caller was refused: inbound.fallback has no target left"
+    return f"the caller was transferred to the fallback {target}"
 
 
 def _active(facts: Facts) -> Cause:
-    if facts.call_status == "ongoing":
-        return Cause(Status.OK, "the two are talking")
-    waits = facts.lasted > PATIENCE
-    status = Status.WARN if waits else Status.OK
+    if facts.call_status == CallStatus.ONGOING:
+        return Cause(Status.OK, "the conversation is under way")
+    is_late = facts.lasted > PATIENCE
+    status = Status.WARN if is_late else Status.OK
     if not facts.had_agent:
         text = f"no agent yet: no worker has taken the job for {facts.agent_name!r}"
-        return Cause(status, text, f"{_DOCTOR}: see worker" if waits else "")
+        return Cause(status, text, f"{_DOCTOR}: see worker" if is_late else "")
     if facts.is_inbound and not facts.had_leg:
-        text = "the agent is there, the caller's leg is not: LiveKit does not lead it to the room"
-        return Cause(status, text, f"{_DOCTOR}: see inbound route" if waits else "")
+        text = "the agent is in the room, the caller is not: LiveKit does not route the leg there"
+        return Cause(status, text, f"{_DOCTOR}: see inbound route" if is_late else "")
     if facts.is_inbound:
-        text = "both are in the room: LiveKit answers once the agent sends audio"
-        return Cause(status, text, _WORKER_LOG if waits else "")
-    return Cause(Status.OK, "the callee's telephone rings")
+        text = "caller and agent are in the room: LiveKit answers once the agent sends audio"
+        return Cause(status, text, _WORKER_LOG if is_late else "")
+    return Cause(Status.OK, "the callee's telephone is ringing")
 
 
 def _livekit_failed(facts: Facts) -> Cause:
-    told = facts.events["livekit_failed"]
-    if "trunk" in told:
-        return Cause(Status.FAIL, f"no outbound trunk: {told}", f"{_DOCTOR}: see outbound trunk")
+    detail = facts.events[EventKind.LIVEKIT_FAILED]
+    if "trunk" in detail:
+        return Cause(Status.FAIL, f"no outbound trunk: {detail}", f"{_DOCTOR}: see outbound trunk")
     return Cause(
         Status.FAIL,
-        f"LiveKit did not do its part: {told}",
+        f"a request to LiveKit failed: {detail}",
         f"{_DOCTOR}: see LiveKit, LiveKit key and clock",
     )
 
@@ -152,14 +172,13 @@ def _livekit_failed(facts: Facts) -> Cause:
 def _no_agent(facts: Facts) -> Cause:
     return Cause(
         Status.FAIL,
-        f"no worker took the job for {facts.agent_name!r}: none runs under this name, or it is too "
-        "busy",
+        f"no worker took the job for {facts.agent_name!r}: none has this name, or all are too busy",
         f"{_DOCTOR}: see worker; start one: python -m agent",
     )
 
 
 def _never_answered(facts: Facts) -> Cause:
-    """Nobody answered in time: how far did it get?"""
+    """The cause of a call that was not answered in time: the first step that is missing."""
     if facts.had_leg and not facts.had_agent:
         return _no_agent(facts)
     if facts.had_leg:
@@ -169,41 +188,44 @@ def _never_answered(facts: Facts) -> Cause:
             "it does",
             _WORKER_LOG,
         )
-    if "enqueued" in facts.events:
+    if EventKind.ENQUEUED in facts.events:
         return Cause(
             Status.FAIL,
-            "the caller was parked, LiveKit's call to Jambonz never came",
+            "the caller waited in the queue, but LiveKit's INVITE never came to Jambonz",
             f"{_DOCTOR}: see inbound route and outbound trunk",
         )
     if facts.was_dialed:
         return Cause(
             Status.FAIL,
-            "Jambonz dialed, but the call never came into the room: no inbound trunk or dispatch "
-            "rule leads it there",
+            "Jambonz dialed, but the call never reached the room: no inbound trunk or dispatch "
+            "rule routes it there",
             f"{_DOCTOR}: see inbound route; python -m gateway setup",
         )
     return Cause(
         Status.FAIL,
-        "nothing was heard of a dial: the caller hung up at once, Jambonz could not send the "
-        "INVITE, or it does not tell us (call_status_hook)",
+        "Jambonz reported no dial: the caller hung up at once, Jambonz could not send the INVITE, "
+        "or call_status_hook is not set",
         f"{_DOCTOR}: see SIP host, inbound route and Jambonz hooks",
     )
 
 
 def _hung_up(facts: Facts) -> Cause:
-    if facts.call_status == "ended":
+    if facts.call_status == CallStatus.ENDED:
         return Cause(Status.OK, "the far end hung up after a conversation")
-    waited = f"hung up after {facts.lasted:.0f} s, before anybody answered"
+    waited = f"hung up after {facts.lasted:.0f} s, unanswered"
     if not facts.is_inbound or facts.lasted <= PATIENCE:
-        return Cause(
-            Status.WARN, f"the caller {waited}" if facts.is_inbound else f"it was {waited}"
-        )
+        who = "the caller" if facts.is_inbound else "the call was"
+        return Cause(Status.WARN, f"{who} {waited}")
     missing = _never_answered(facts)
     return Cause(Status.FAIL, f"the caller {waited}; {missing.text}", missing.next)
 
 
 def _dial_failed(facts: Facts) -> Cause:
-    if facts.is_inbound and facts.sip_status in _RANG_OUT and "ringing" in facts.events:
+    if (
+        facts.is_inbound
+        and facts.sip_status in _RANG_TOO_LONG
+        and EventKind.RINGING in facts.events
+    ):
         return _never_answered(facts)
     by_status = TO_LIVEKIT if facts.is_inbound else TO_CARRIER
     status, text, step = by_status.get(facts.sip_status or 0, OTHER)
@@ -214,9 +236,12 @@ def _dial_failed(facts: Facts) -> Cause:
 
 
 def _agent_error(facts: Facts) -> Cause:
-    told = facts.events.get("agent_failed", "")
-    gone = "the agent's process died, or lost LiveKit" if "agent_gone" in facts.events else ""
-    text = f"the agent failed: {told}" if told else gone or "the agent left and did not come back"
+    if detail := facts.events.get(EventKind.AGENT_FAILED):
+        text = f"the agent failed: {detail}"
+    elif EventKind.AGENT_GONE in facts.events:
+        text = "the agent's process ended, or lost its connection to LiveKit"
+    else:
+        text = "the agent left and did not come back"
     return Cause(Status.FAIL, text, _WORKER_LOG)
 
 
@@ -224,36 +249,32 @@ def _always(status: Status, text: str, step: str = "") -> Callable[[Facts], Caus
     return lambda facts: Cause(status, text, step)
 
 
-def _no_reason(facts: Facts) -> Cause:
-    return Cause(Status.WARN, f"it ended with {facts.reason or 'no reason'}")
-
-
-_BY_REASON: Mapping[str, Callable[[Facts], Cause]] = {
-    "user_hangup": _hung_up,
-    "agent_hangup": _always(Status.OK, "the agent ended the call"),
-    "call_transfer": _always(Status.OK, "the call was handed on"),
-    "max_duration_reached": _always(
+BY_REASON: Mapping[DisconnectionReason, Callable[[Facts], Cause]] = {
+    DisconnectionReason.USER_HANGUP: _hung_up,
+    DisconnectionReason.AGENT_HANGUP: _always(Status.OK, "the agent ended the call"),
+    DisconnectionReason.CALL_TRANSFER: _always(Status.OK, "the call was transferred"),
+    DisconnectionReason.MAX_DURATION_REACHED: _always(
         Status.WARN,
-        "it lasted as long as a call may",
-        "inbound.max_call_duration, outbound.max_call_duration or the request's own",
+        "the call reached its maximum duration",
+        "see inbound.max_call_duration, outbound.max_call_duration, or the request's max_duration",
     ),
-    "dial_busy": _dial_failed,
-    "dial_failed": _dial_failed,
-    "dial_no_answer": _dial_failed,
-    "user_declined": _dial_failed,
-    "invalid_destination": _dial_failed,
-    "concurrency_limit_reached": _always(
+    DisconnectionReason.DIAL_BUSY: _dial_failed,
+    DisconnectionReason.DIAL_FAILED: _dial_failed,
+    DisconnectionReason.DIAL_NO_ANSWER: _dial_failed,
+    DisconnectionReason.USER_DECLINED: _dial_failed,
+    DisconnectionReason.INVALID_DESTINATION: _dial_failed,
+    DisconnectionReason.CONCURRENCY_LIMIT_REACHED: _always(
         Status.FAIL,
-        "as many calls were active as may be",
-        "raise limits.max_active_calls, or see with GET /livekit-api/calls what they all are",
+        "the limit of active calls was reached",
+        "raise limits.max_active_calls, or list the active calls: GET /livekit-api/calls",
     ),
-    "registered_call_timeout": _never_answered,
-    "no_agent": _no_agent,
-    "agent_error": _agent_error,
-    "gateway_lost": _always(
+    DisconnectionReason.REGISTERED_CALL_TIMEOUT: _never_answered,
+    DisconnectionReason.NO_AGENT: _no_agent,
+    DisconnectionReason.AGENT_ERROR: _agent_error,
+    DisconnectionReason.GATEWAY_LOST: _always(
         Status.WARN,
-        "the gateway was killed while the call lived, and found nobody in its room afterwards",
-        "stop it with SIGTERM, or share a Redis: storage.url",
+        "the gateway was killed during the call, and found its room empty after the restart",
+        "stop the gateway with SIGTERM, or store calls in Redis: storage.url",
     ),
-    "manual_stopped": _always(Status.OK, "somebody asked for its end"),
+    DisconnectionReason.MANUAL_STOPPED: _always(Status.OK, "an API client ended the call"),
 }

@@ -1,15 +1,14 @@
-"""What a check is, what it may come to, and how that is shown. Pure, but for the checks' own."""
+"""What a check of `doctor` is, the finding it returns, and how findings are printed."""
 
-import textwrap
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-#: What is printed stays readable in a terminal and in a ticket.
-WIDTH = 100
-_TITLE_COLUMN = 6
-_TEXT_COLUMN = 25
+from gateway.tools.terminal import wrapped
+
+_STATUS_WIDTH = 6
+_TITLE_WIDTH = 19
 
 
 class Status(StrEnum):
@@ -19,47 +18,47 @@ class Status(StrEnum):
     FAIL = "fail"
 
 
-#: From harmless to worst; a check that was not tried is no worse than what kept it from it.
+#: From harmless to worst. A skipped check adds nothing to the failure because of which it was.
 _ORDER = (Status.SKIP, Status.OK, Status.WARN, Status.FAIL)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check came to: what it `saw`, and the `next` step; both may have several lines."""
+    """The result of a check: a message, and the `next` step. Both may have several lines."""
 
     status: Status
-    saw: str
+    message: str
     next: str = ""
 
 
-def ok(saw: str) -> Finding:
-    return Finding(Status.OK, saw)
+def ok(message: str) -> Finding:
+    return Finding(Status.OK, message)
 
 
-def warn(saw: str, next_step: str) -> Finding:
-    return Finding(Status.WARN, saw, next_step)
+def warn(message: str, next_step: str) -> Finding:
+    return Finding(Status.WARN, message, next_step)
 
 
-def fail(saw: str, next_step: str) -> Finding:
-    return Finding(Status.FAIL, saw, next_step)
+def fail(message: str, next_step: str) -> Finding:
+    return Finding(Status.FAIL, message, next_step)
 
 
-def skip(saw: str, next_step: str = "") -> Finding:
-    return Finding(Status.SKIP, saw, next_step)
+def skip(message: str, next_step: str = "") -> Finding:
+    return Finding(Status.SKIP, message, next_step)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing to look at. `needs` are checks that tell nothing new where they fail; `limit` in s.
+    """One check, which may take `timeout` s. It is skipped unless all that it `needs` succeeded.
 
-    `look` may raise: what it raises is what was found.
+    An exception that `run` raises becomes a failure with its text.
     """
 
     id: str
     title: str
-    look: Callable[[], Awaitable[Finding]]
+    run: Callable[[], Awaitable[Finding]]
     needs: tuple[str, ...] = ()
-    limit: float = 10.0
+    timeout: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +68,23 @@ class Result:
 
 
 def worst(statuses: Sequence[Status]) -> Status:
-    """The status of all together; ok where there is none."""
-    most = max(statuses, key=_ORDER.index, default=Status.OK)
-    return Status.OK if most is Status.SKIP else most
+    """The worst of `statuses`; ok if there are none, or skipped checks only."""
+    status = max(statuses, key=_ORDER.index, default=Status.OK)
+    return Status.OK if status is Status.SKIP else status
 
 
-def together(findings: Sequence[Finding]) -> Finding:
-    """Several findings as one: the worst status, a line for each, and each next step once."""
+def combined(findings: Sequence[Finding]) -> Finding:
+    """Several findings as one: the worst status, all messages, and each next step once."""
     steps = dict.fromkeys(finding.next for finding in findings if finding.next)
     return Finding(
         worst([finding.status for finding in findings]),
-        "\n".join(finding.saw for finding in findings if finding.saw),
+        "\n".join(finding.message for finding in findings if finding.message),
         "\n".join(steps),
     )
 
 
 def exit_code(status: Status) -> int:
-    """0 all ok, 1 something to look at, 2 something that does not work."""
+    """0 for ok, 1 for a warning, 2 for a failure."""
     return {Status.WARN: 1, Status.FAIL: 2}.get(status, 0)
 
 
@@ -97,7 +96,7 @@ def as_json(results: Sequence[Result]) -> Mapping[str, Any]:
                 "id": result.check.id,
                 "title": result.check.title,
                 "status": result.finding.status,
-                "saw": result.finding.saw,
+                "message": result.finding.message,
                 "next": result.finding.next,
             }
             for result in results
@@ -106,35 +105,20 @@ def as_json(results: Sequence[Result]) -> Mapping[str, Any]:
 
 
 def as_text(result: Result) -> str:
-    """A check in lines of at most `WIDTH`: status, title, what it saw; below that the next step."""
+    """Status, title and message; below them the next step."""
     finding = result.finding
-    head = f"{finding.status:<{_TITLE_COLUMN}}{result.check.title}"
-    lines = wrapped(finding.saw, first=f"{head:<{_TEXT_COLUMN - 1}} ")
+    lines = _columns(finding.status, result.check.title, finding.message)
     if finding.next:
-        label = f"{'':<{_TITLE_COLUMN}}next"
-        lines += wrapped(finding.next, first=f"{label:<{_TEXT_COLUMN - 1}} ")
+        lines += _columns("", "next", finding.next)
     return "\n".join(lines)
 
 
+def _columns(status: str, title: str, text: str) -> list[str]:
+    return wrapped(text, label=f"{status:<{_STATUS_WIDTH}}{title:<{_TITLE_WIDTH - 1}} ")
+
+
 def summary(results: Sequence[Result]) -> str:
-    """How many of each, the worst first: `1 fail, 2 warn, 14 ok`."""
+    """How many findings of each status, the worst first: `1 fail, 2 warn, 14 ok`."""
     statuses = [result.finding.status for result in results]
     counts = ((status, statuses.count(status)) for status in reversed(_ORDER))
     return ", ".join(f"{count} {status}" for status, count in counts if count)
-
-
-def wrapped(text: str, *, first: str) -> list[str]:
-    """`text` in lines of at most `WIDTH`, all but the first below the end of `first`."""
-    indent = " " * len(first)
-    lines: list[str] = []
-    for part in text.splitlines():
-        lines += textwrap.wrap(
-            part,
-            WIDTH,
-            initial_indent=indent if lines else first,
-            subsequent_indent=indent,
-            # Addresses and commands stay whole, so that they can be copied.
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    return lines

@@ -1,4 +1,4 @@
-"""What the doctor looks at: a configuration, and ways to ask the gateway and LiveKit."""
+"""What every check of `doctor` uses: the configuration, and clients of the gateway and LiveKit."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -8,27 +8,27 @@ from typing import Self
 from gateway.config.loader import own_keys
 from gateway.config.settings import Config
 from gateway.livekit.client import LiveKit
-from gateway.tools.doctor.web import Web
+from gateway.tools.doctor.web import HttpClient
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`env` is the environment over what .env.local says, as the worker would see it."""
+    """`env` is the environment together with .env.local, as a worker on this machine reads it."""
 
     config: Config
     env: Mapping[str, str]
-    web: Web
+    http: HttpClient
     livekit: LiveKit
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, config: Config, env: Mapping[str, str], url: str) -> AsyncIterator[Self]:
-        """`url` is that of the gateway to ask, with a key of `env`."""
+        """`url` is the gateway's; requests to it use an API key from `env`."""
         settings = config.livekit
         async with (
-            Web.opened(own_keys(config, env), url) as web,
+            HttpClient.opened(own_keys(config, env), url) as http,
             LiveKit.connected(
                 settings.url, settings.api_key, settings.api_secret, timeout=settings.timeout
             ) as livekit,
         ):
-            yield cls(config, env, web, livekit)
+            yield cls(config, env, http, livekit)

@@ -1,11 +1,13 @@
-"""One call explained: what happened in words, the most likely cause, the next step. Pure."""
+"""Explains one call: its timeline in words, the most likely cause, the next step. Does no I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.calls.call import EventKind
 from gateway.tools.doctor.causes import Cause, Facts, cause_of
-from gateway.tools.doctor.check import Status, wrapped
+from gateway.tools.doctor.check import Status
+from gateway.tools.terminal import wrapped
 
 _LABEL = 8
 _TIME = 8
@@ -13,20 +15,20 @@ _TIME = 8
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened, in s after the call began."""
+    """An event of the timeline in words; `after` is in s since the call began."""
 
     after: float
-    what: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`headline` is how the call stands, or why there is none to explain."""
+    """`headline` is the state of the call, or why there is no call to explain."""
 
     call_id: str
     status: Status
     headline: str
-    happened: tuple[Step, ...] = ()
+    timeline: tuple[Step, ...] = ()
     cause: str = ""
     next: str = ""
 
@@ -35,120 +37,124 @@ class Explanation:
             "status": self.status,
             "call_id": self.call_id,
             "headline": self.headline,
-            "happened": [{"after_s": step.after, "what": step.what} for step in self.happened],
+            "timeline": [{"after_s": step.after, "text": step.text} for step in self.timeline],
             "cause": self.cause,
             "next": self.next,
         }
 
     def as_text(self) -> str:
-        lines = [*_labelled(self.status, f"{self.call_id}: {self.headline}")]
-        for step in self.happened:
-            lines += wrapped(step.what, first=f"{step.after:{_TIME}.1f} s  ")
+        lines = _labelled(self.status, f"{self.call_id}: {self.headline}")
+        for step in self.timeline:
+            lines += wrapped(step.text, label=f"{step.after:{_TIME}.1f} s  ")
         lines += _labelled("cause", self.cause)
         lines += _labelled("next", self.next)
         return "\n".join(lines)
 
 
 def explain(call: Mapping[str, Any], *, now: int) -> Explanation:
-    """`call` as `GET /livekit-api/calls/{call_id}` answers it; `now` in ms since epoch."""
+    """`call` is the response of `GET /livekit-api/calls/{call_id}`; `now` in ms since epoch."""
     facts = Facts.of(call, now)
     cause: Cause = cause_of(facts)
     return Explanation(
         call_id=str(call["call_id"]),
         status=cause.status,
         headline=_headline(call, facts),
-        happened=tuple(
+        timeline=tuple(
             Step(round((entry["at"] - call["start_timestamp"]) / 1000, 1), _words(entry, facts))
             for entry in call["timeline"]
         ),
         cause=cause.text,
-        next="\n".join([cause.next, *_beside(call)]).strip("\n"),
+        next="\n".join([cause.next, *_undelivered(call)]).strip("\n"),
     )
 
 
-def unknown(call_id: str, *, url: str, kept_for: float) -> Explanation:
-    """The gateway at `url` has no such call; it keeps ended ones for so many s."""
+def not_found(call_id: str, *, url: str, stored_for: float) -> Explanation:
+    """The gateway at `url`, which stores ended calls for `stored_for` s, has no such call."""
     return Explanation(
         call_id,
         Status.FAIL,
-        headline=f"the gateway at {url} knows no such call",
+        headline=f"the gateway at {url} has no such call",
         cause=(
-            f"an ended call is kept for {kept_for:g} s (storage.ended_ttl), and none outlives a "
-            "restart of the gateway; or the call went to another gateway, or never came"
+            f"ended calls are stored for {stored_for:g} s (storage.ended_ttl), in memory until the "
+            "gateway restarts; or the call went to another gateway, or never reached one"
         ),
         next=(
-            "see which calls there are: GET /livekit-api/calls?include=ended\n"
-            "if it never came, look at Jambonz: python -m gateway doctor"
+            "list the calls: GET /livekit-api/calls?include=ended\n"
+            "if the call never reached the gateway, check Jambonz: python -m gateway doctor"
         ),
     )
 
 
 def _headline(call: Mapping[str, Any], facts: Facts) -> str:
-    parties = f"{call['from_number'] or 'somebody'} to {call['to_number'] or 'nobody'}"
-    stands = call["call_status"]
+    parties = f"{call['from_number'] or 'unknown'} to {call['to_number'] or 'unknown'}"
+    state = call["call_status"]
     if facts.is_active:
-        stands = f"{stands} for {facts.lasted:.0f} s now"
+        state = f"{state} for {facts.lasted:.0f} s now"
     elif facts.reason:
-        stands = f"{stands} ({facts.reason})"
+        state = f"{state} ({facts.reason})"
     if facts.sip:
-        stands += f", SIP {facts.sip}"
-    return f"{facts.direction}, {parties}, {stands}"
+        state += f", SIP {facts.sip}"
+    return f"{facts.direction}, {parties}, {state}"
 
 
-#: What each event of a timeline means; `{0}` is its detail.
-WORDS = {
-    "registered": "the call is registered",
-    "room_created": "LiveKit has the room and looks for a worker",
-    "livekit_failed": "LiveKit failed: {0}",
-    "dispatched": "a worker took the job",
-    "no_agent": "no agent came: {0}",
-    "enqueued": "the caller waits in a Jambonz queue for LiveKit's leg",
-    "dialing": "LiveKit dials {0}",
-    "rejected": "refused: {0}",
-    "leg_status": "Jambonz: {0}",
-    "ringing": "it rings: {0}",
-    "answered": "answered: {0}",
-    "dial_failed": "not connected: {0}",
-    "fallback": "the caller goes to the fallback: {0}",
-    "caller_joined": "the telephone's leg is in the room: {0}",
-    "caller_left": "the telephone's leg left the room: {0}",
-    "agent_joined": "the agent is in the room",
-    "agent_ready": "the agent is ready to talk",
-    "agent_left": "the agent left the room: {0}",
-    "agent_gone": "the agent's process is gone",
-    "agent_failed": "the agent failed: {0}",
-    "agent_ended": "the agent is done: {0}",
-    "hung_up": "hung up: {0}",
-    "stopped": "stopped: {0}",
-    "room_finished": "LiveKit has closed the room: {0}",
-    "expired": "given up: {0}",
-    "max_duration_reached": "longer than a call may last",
-    "transfer_started": "handed on {0}",
-    "transfer_ended": "the transfer is over: {0}",
-    "restored": "taken up again: {0}",
-    "report_missed": "no report came from the agent",
+#: Each event of a timeline in words; `{0}` is its detail.
+WORDS: Mapping[EventKind, str] = {
+    EventKind.REGISTERED: "the call is registered",
+    EventKind.ROOM_CREATED: "LiveKit created the room and is choosing a worker",
+    EventKind.LIVEKIT_FAILED: "LiveKit failed: {0}",
+    EventKind.DISPATCHED: "a worker took the job",
+    EventKind.NO_AGENT: "no agent joined: {0}",
+    EventKind.ENQUEUED: "the caller waits in a Jambonz queue for LiveKit's INVITE",
+    EventKind.DIALING: "LiveKit dials {0}",
+    EventKind.REJECTED: "refused: {0}",
+    EventKind.LEG_STATUS: "Jambonz: {0}",
+    EventKind.RINGING: "ringing: {0}",
+    EventKind.ANSWERED: "answered: {0}",
+    EventKind.DIAL_FAILED: "not connected: {0}",
+    EventKind.FALLBACK: "the caller is transferred to the fallback: {0}",
+    EventKind.CALLER_JOINED: "the caller's SIP leg joined the room: {0}",
+    EventKind.CALLER_LEFT: "the caller's SIP leg left the room: {0}",
+    EventKind.AGENT_JOINED: "the agent joined the room",
+    EventKind.AGENT_READY: "the agent is ready to talk",
+    EventKind.AGENT_LEFT: "the agent left the room: {0}",
+    EventKind.AGENT_GONE: "the agent's process ended",
+    EventKind.AGENT_FAILED: "the agent failed: {0}",
+    EventKind.AGENT_ENDED: "the agent ended the call: {0}",
+    EventKind.HUNG_UP: "hung up: {0}",
+    EventKind.STOPPED: "stopped: {0}",
+    EventKind.ROOM_FINISHED: "LiveKit has closed the room: {0}",
+    EventKind.EXPIRED: "expired: {0}",
+    EventKind.MAX_DURATION_REACHED: "the call reached its maximum duration",
+    EventKind.TRANSFER_STARTED: "transfer {0}",
+    EventKind.TRANSFER_ENDED: "the transfer ended: {0}",
+    EventKind.RESTORED: "restored: {0}",
+    EventKind.REPORT_MISSED: "the agent sent no report",
 }
 
 
 def _words(entry: Mapping[str, Any], facts: Facts) -> str:
-    """An event in words; one that is not known here by its name."""
+    """An event in words: its name if another version of the gateway added it."""
     event, detail = str(entry["event"]), str(entry.get("detail") or "")
-    words = WORDS.get(event, f"{event.replace('_', ' ')}: {{0}}")
-    if event == "registered":
-        who = "Jambonz posted its call hook" if facts.is_inbound else "POST /dispatch asked for it"
-        return f"{words}: {who}"
+    try:
+        words = WORDS[EventKind(event)]
+    except ValueError:
+        words = f"{event.replace('_', ' ')}: {{0}}"
+    if event == EventKind.REGISTERED:
+        origin = "Jambonz posted its call hook" if facts.is_inbound else "POST /dispatch"
+        return f"{words}: {origin}"
     return words.format(detail).removesuffix(" ").removesuffix(":").removesuffix(" ")
 
 
-def _beside(call: Mapping[str, Any]) -> list[str]:
-    """What else went wrong, without being why the call is as it is."""
+def _undelivered(call: Mapping[str, Any]) -> list[str]:
+    """A line for each callback that is not delivered."""
     lines = []
-    undelivered = [d for d in call.get("deliveries", []) if d["status"] != "delivered"]
-    for delivery in undelivered:
-        last = delivery["last_error"] or delivery["last_status"] or "not tried yet"
-        lines.append(f"besides: callback {delivery['event']} to {delivery['url']} waits: {last}")
+    for delivery in call.get("deliveries", []):
+        if delivery["status"] != "delivered":
+            last = delivery["last_error"] or delivery["last_status"] or "no attempt yet"
+            event, url = delivery["event"], delivery["url"]
+            lines.append(f"callback {event} to {url} is {delivery['status']}: {last}")
     return lines
 
 
 def _labelled(label: str, text: str) -> list[str]:
-    return wrapped(text, first=f"{label:<{_LABEL}}")
+    return wrapped(text, label=f"{label:<{_LABEL}}")

@@ -1,4 +1,4 @@
-"""LiveKit: can it be reached, does it know our key, are the clocks alike, is SIP there."""
+"""Checks of LiveKit: it answers, accepts the key, has the same time, and has SIP."""
 
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -8,76 +8,76 @@ from gateway.livekit.tokens import rooms_token
 from gateway.livekit.trunks import Kind, Trunks
 from gateway.tools.doctor.check import Check, Finding, fail, ok, warn
 from gateway.tools.doctor.context import Context
-from gateway.tools.doctor.web import Answer, NoAnswer, place
+from gateway.tools.doctor.web import RequestFailed, Response, host_of
 
-#: How far the clocks may be apart, in s. LiveKit takes tokens that begin up to 60 s from now.
+#: Differences of the clocks, in s. LiveKit accepts tokens that begin at most 60 s from now.
 SKEW_WARN = 5.0
 SKEW_FAIL = 60.0
-#: The header's clock is in whole seconds: on average half of one has gone.
+#: The `Date` header has whole seconds: on average half a second has passed since.
 HALF_SECOND = 0.5
 
 _CHECK_URL = "check LIVEKIT_URL in .env.local, and that the server runs"
 _SET_CLOCK = "set the clocks by NTP: timedatectl set-ntp true, here or on LiveKit's machine"
-_KEY_PLACE = "LiveKit Cloud: Settings, Keys; a server of your own: `keys` in its configuration"
+_KEY_PLACE = "LiveKit Cloud: Settings, Keys; a self-hosted server: `keys` in its configuration"
 
 
-def checks(site: Context) -> list[Check]:
+def checks(context: Context) -> list[Check]:
     return [
-        Check("livekit", "LiveKit", partial(_reachable, site)),
-        Check("clock", "clock", partial(_clock, site), needs=("livekit",)),
-        Check("livekit_key", "LiveKit key", partial(_key, site), needs=("livekit",)),
-        Check("livekit_sip", "LiveKit SIP", partial(_sip, site), needs=("livekit_key",)),
+        Check("livekit", "LiveKit", partial(_reachable, context)),
+        Check("clock", "clock", partial(_clock, context), needs=("livekit",)),
+        Check("livekit_key", "LiveKit key", partial(_key, context), needs=("livekit",)),
+        Check("livekit_sip", "LiveKit SIP", partial(_sip, context), needs=("livekit_key",)),
     ]
 
 
 def http_url(url: str) -> str:
-    """LIVEKIT_URL for plain requests: `ws` and `wss` speak HTTP as well."""
+    """LIVEKIT_URL for HTTP requests: `http` for `ws`, `https` for `wss`."""
     return f"http{url.removeprefix('ws')}".rstrip("/") if url.startswith("ws") else url.rstrip("/")
 
 
-async def _reachable(site: Context) -> Finding:
-    url = site.config.livekit.url
+async def _reachable(context: Context) -> Finding:
+    url = context.config.livekit.url
     try:
-        answer = await site.web.ask(http_url(url))
-    except NoAnswer as error:
-        return fail(str(error), _step_to(url, str(error)))
-    # Any other status may be a proxy's that hands on LiveKit's own paths only.
-    if answer.status >= 500:
-        saw = f"{place(url)} answers {answer.status}: something is there, but LiveKit is not"
-        return fail(saw, _CHECK_URL)
-    return ok(f"{place(url)} answers in {answer.took * 1000:.0f} ms")
+        response = await context.http.request(http_url(url))
+    except RequestFailed as error:
+        return fail(str(error), _next_step(url, str(error)))
+    # Another status may come from a proxy that forwards LiveKit's own paths only.
+    if response.status >= 500:
+        message = f"{host_of(url)} answers {response.status}: a proxy without LiveKit behind it"
+        return fail(message, _CHECK_URL)
+    return ok(f"{host_of(url)} answers in {response.took * 1000:.0f} ms")
 
 
-def _step_to(url: str, trouble: str) -> str:
-    if "speak TLS" in trouble:
-        return f"LIVEKIT_URL=ws://{place(url)} if that server has no TLS, else its TLS port"
+def _next_step(url: str, problem: str) -> str:
+    if "speak TLS" in problem:
+        return f"LIVEKIT_URL=ws://{host_of(url)} if that server has no TLS, otherwise its TLS port"
     return _CHECK_URL
 
 
-async def _clock(site: Context) -> Finding:
-    answer = await site.web.ask(http_url(site.config.livekit.url))
-    return clock(answer.headers.get("Date", ""), answer.at - answer.took / 2)
+async def _clock(context: Context) -> Finding:
+    response = await context.http.request(http_url(context.config.livekit.url))
+    return clock(response.headers.get("Date", ""), response.at - response.took / 2)
 
 
-def clock(date: str, asked_at: float) -> Finding:
-    """LiveKit's `Date` header (RFC 9110 §6.6.1) against ours, in s since epoch, of that moment."""
+def clock(date: str, our_time: float) -> Finding:
+    """Compares LiveKit's `Date` header (RFC 9110 §6.6.1) with `our_time`, in s since epoch."""
     try:
-        theirs = parsedate_to_datetime(date).timestamp() + HALF_SECOND
+        livekit_time = parsedate_to_datetime(date).timestamp() + HALF_SECOND
     except ValueError:
-        return ok("LiveKit does not tell its time")
-    skew = asked_at - theirs
+        return ok("LiveKit sends no time to compare with")
+    skew = our_time - livekit_time
     if abs(skew) <= 1:
-        return ok("LiveKit's is the same as ours")
-    saw = f"ours is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} LiveKit's"
+        return ok("the same as LiveKit's")
+    message = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} LiveKit's"
     if abs(skew) > SKEW_FAIL:
-        return fail(f"{saw}: it refuses our tokens, or we its webhooks", _SET_CLOCK)
-    return warn(saw, _SET_CLOCK) if abs(skew) > SKEW_WARN else ok(saw)
+        return fail(f"{message}: LiveKit refuses our tokens, or we refuse its webhooks", _SET_CLOCK)
+    return warn(message, _SET_CLOCK) if abs(skew) > SKEW_WARN else ok(message)
 
 
-async def _key(site: Context) -> Finding:
-    """Asked directly: livekit-api keeps back what LiveKit says to a token it does not take."""
-    settings = site.config.livekit
-    answer = await site.web.ask(
+async def _key(context: Context) -> Finding:
+    """A plain HTTP request: livekit-api drops the text with which LiveKit refuses a token."""
+    settings = context.config.livekit
+    response = await context.http.request(
         f"{http_url(settings.url)}/twirp/livekit.RoomService/ListRooms",
         method="POST",
         headers={
@@ -86,32 +86,32 @@ async def _key(site: Context) -> Finding:
         },
         body=b'{"names": ["-"]}',
     )
-    return key(answer, place(settings.url))
+    return key(response, host_of(settings.url))
 
 
-def key(answer: Answer, where: str) -> Finding:
-    """What LiveKit `where` said to our token. Its words stay out: they repeat the token."""
-    told = answer.body.decode(errors="replace")
-    if answer.status == 200:
-        return ok("LIVEKIT_API_KEY and LIVEKIT_API_SECRET are right")
-    if answer.status not in {401, 403}:
-        step = "its log tells more; LIVEKIT_URL must be the server's address without a path"
-        return fail(f"{where} answers {answer.status} to a list of rooms", step)
+def key(response: Response, host: str) -> Finding:
+    """Judges LiveKit's response to our token. Its text is not shown, as it quotes the token."""
+    text = response.body.decode(errors="replace")
+    if response.status == 200:
+        return ok("LiveKit accepts LIVEKIT_API_KEY and LIVEKIT_API_SECRET")
+    if response.status not in {401, 403}:
+        step = "see its log; LIVEKIT_URL must be the server's address without a path"
+        return fail(f"{host} answers {response.status} to a list of rooms", step)
     for words, meaning in _REFUSALS.items():
-        if words in told:
-            saw, step = meaning
-            return fail(saw.format(where), step)
-    saw, step = _REFUSED
-    return fail(saw.format(where), step)
+        if words in text:
+            message, step = meaning
+            return fail(message.format(host), step)
+    message, step = _REFUSED
+    return fail(message.format(host), step)
 
 
-_KEY_STEP = f"put the key and secret of that project or server into .env.local ({_KEY_PLACE})"
-_OTHER_TIME = "{} takes our token for one of another time: the clocks differ"
+_KEY_STEP = f"set the key and secret of that project or server in .env.local ({_KEY_PLACE})"
+_CLOCKS_DIFFER = "{} finds our token expired or not valid yet: the clocks differ"
 _REFUSED = ("{} does not accept LIVEKIT_API_KEY with LIVEKIT_API_SECRET", _KEY_STEP)
-#: What a refusal means, by words of livekit-server 1.13.5 in it.
+#: The meaning of a refusal, by the words in which livekit-server 1.13.5 expresses it.
 _REFUSALS = {
-    "not valid yet": (_OTHER_TIME, _SET_CLOCK),
-    "expired": (_OTHER_TIME, _SET_CLOCK),
+    "not valid yet": (_CLOCKS_DIFFER, _SET_CLOCK),
+    "expired": (_CLOCKS_DIFFER, _SET_CLOCK),
     "invalid API key": (
         "{} does not know LIVEKIT_API_KEY: it belongs to another project or server",
         _KEY_STEP,
@@ -124,23 +124,23 @@ _REFUSALS = {
 }
 
 
-async def _sip(site: Context) -> Finding:
+async def _sip(context: Context) -> Finding:
     try:
-        items = await Trunks(site.livekit).listed()
+        items = await Trunks(context.livekit).listed()
     except LiveKitRefused as refusal:
         return sip_refused(refusal)
     counts = (f"{kind}s: {sum(item.kind is kind for item in items)}" for kind in Kind)
-    return ok(f"is there; {', '.join(counts)}")
+    return ok(f"available; {', '.join(counts)}")
 
 
 def sip_refused(refusal: LiveKitRefused) -> Finding:
     if "redis" in refusal.message:
         step = (
-            "give livekit-server and livekit-sip the same `redis: address:` in their "
-            "configurations, then start both again"
+            "set the same `redis: address:` in the configurations of livekit-server and "
+            "livekit-sip, then restart both"
         )
         return fail("LiveKit has no SIP: it runs without Redis", step)
     if refusal.status in {401, 403}:
-        step = f"use a key that may administrate SIP ({_KEY_PLACE})"
-        return fail("the key may not see trunks and rules", step)
-    return fail(str(refusal), "its log tells more")
+        step = f"use a key with the grant to administrate SIP ({_KEY_PLACE})"
+        return fail("the key may not list trunks and dispatch rules", step)
+    return fail(str(refusal), "see LiveKit's log")

@@ -1,4 +1,4 @@
-"""Rooms made to see what comes to them; they are deleted again, whatever happens."""
+"""Probe rooms: created at LiveKit to observe what happens in them, and always deleted."""
 
 import json
 import secrets
@@ -8,17 +8,17 @@ from contextlib import asynccontextmanager
 from gateway.livekit.client import LiveKit
 from gateway.livekit.rooms import RoomRequest
 
-#: What an agent that gets a probe job is told of it, in place of a call.
+#: The metadata that an agent gets in place of a call's.
 METADATA = json.dumps({"probe": "gateway doctor"})
-#: How long LiveKit keeps the room if we cannot delete it, in s.
+#: After how long LiveKit deletes the empty room if we cannot, in s.
 EMPTY_TIMEOUT = 20
-#: Between two looks at a room, in s.
-LOOK_EVERY = 0.1
+#: How long to wait between two requests for the state of a room, in s.
+POLL_INTERVAL = 0.1
 
 
 @asynccontextmanager
 async def probe_room(livekit: LiveKit, agent_name: str = "") -> AsyncIterator[str]:
-    """A room's name while it is there, with a job for the agent if one is named.
+    """Create a room, with a job for the agent `agent_name` if given; yields the room's name.
 
     Raises LiveKitRefused, LiveKitUnreachable.
     """

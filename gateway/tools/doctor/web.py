@@ -1,4 +1,4 @@
-"""HTTP as the doctor needs it: any answer is welcome, and where none comes it says why."""
+"""The HTTP client of `doctor`: returns any response, and names the cause of a missing one."""
 
 import json
 import ssl
@@ -14,16 +14,16 @@ import aiohttp
 from gateway.errors import ConfigError, GatewayError
 from gateway.security.api_keys import OwnKeys, Role
 
-#: How long anybody may take to answer a request, in s.
-ANSWER_LIMIT = 5.0
-#: How much of an answer is read, in bytes: a call with its timeline and report is far smaller.
-READ_LIMIT = 4_194_304
+#: How long a request may take, in s.
+REQUEST_TIMEOUT = 5.0
+#: How much of a body is read, in bytes; a call with its timeline and report is far smaller.
+BODY_LIMIT = 4_194_304
 
 
-class NoAnswer(GatewayError):
-    """Nobody answered, or not as our gateway would.
+class RequestFailed(GatewayError):
+    """There was no response, or not the one that the gateway gives.
 
-    `status` is the HTTP status, 0 without one, `code` the gateway's word for what is wrong.
+    `status` is the HTTP status, 0 without a response; `code` is the gateway's error code, if any.
     """
 
     def __init__(self, text: str, *, status: int = 0, code: str = "") -> None:
@@ -33,8 +33,8 @@ class NoAnswer(GatewayError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer. It came `at` (s since epoch) and `took` that long (s)."""
+class Response:
+    """An HTTP response, received `at` (s since epoch) after `took` s."""
 
     status: int
     body: bytes
@@ -43,8 +43,8 @@ class Answer:
     took: float
 
 
-class Web:
-    """Asks the gateway at `url`, and others."""
+class HttpClient:
+    """Sends requests to the gateway at `url`, and to other addresses."""
 
     def __init__(self, session: aiohttp.ClientSession, keys: OwnKeys, url: str) -> None:
         self.url = url.rstrip("/")
@@ -54,49 +54,53 @@ class Web:
     @classmethod
     @asynccontextmanager
     async def opened(cls, keys: OwnKeys, url: str) -> AsyncIterator[Self]:
+        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
         async with aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=ANSWER_LIMIT), cookie_jar=aiohttp.DummyCookieJar()
+            timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
         ) as session:
             yield cls(session, keys, url)
 
-    async def ask(
+    async def request(
         self,
         url: str,
         *,
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
-    ) -> Answer:
-        """Whatever answers; redirects are not followed. Raises NoAnswer."""
+    ) -> Response:
+        """The response, whatever its status; redirects are not followed. Raises RequestFailed."""
         began = time.monotonic()
         try:
             async with self._session.request(
                 method, url, headers=headers, data=body, allow_redirects=False
-            ) as answer:
+            ) as response:
                 took = time.monotonic() - began
-                content = await answer.content.read(READ_LIMIT)
+                content = await response.content.read(BODY_LIMIT)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise NoAnswer(why(url, error)) from error
-        return Answer(answer.status, content, answer.headers, time.time(), took)
+            raise RequestFailed(cause_of_failure(url, error)) from error
+        return Response(response.status, content, response.headers, time.time(), took)
 
     async def gateway(self, path: str) -> Mapping[str, Any]:
-        """What the gateway answers at `path` to somebody who may read. Raises NoAnswer."""
+        """The JSON object at the gateway's `path`, requested with a key that may read.
+
+        Raises RequestFailed, also for an error response.
+        """
         url = f"{self.url}{path}"
         try:
             headers = self._keys.header(Role.READ)
         except ConfigError as error:
-            raise NoAnswer(f"{url} cannot be asked: {error}", status=401) from error
-        answer = await self.ask(url, headers=headers)
-        content = read_object(answer.body)
-        if answer.status == 200 and content is not None:
+            raise RequestFailed(f"{url} needs an API key: {error}", status=401) from error
+        response = await self.request(url, headers=headers)
+        content = read_object(response.body)
+        if response.status == 200 and content is not None:
             return content
-        told = content or {}
-        text = f"{url} answers {answer.status} {told.get('message', '')}".rstrip()
-        raise NoAnswer(text, status=answer.status, code=str(told.get("error", "")))
+        details = content or {}
+        text = f"{url} answers {response.status} {details.get('message', '')}".rstrip()
+        raise RequestFailed(text, status=response.status, code=str(details.get("error", "")))
 
 
 def read_object(body: bytes) -> Mapping[str, Any] | None:
-    """A JSON object, None for anything else."""
+    """A JSON object; None if `body` is anything else."""
     try:
         content = json.loads(body)
     except ValueError:
@@ -104,38 +108,38 @@ def read_object(body: bytes) -> Mapping[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def why(url: str, error: Exception) -> str:
-    """What kept `url` from answering: name, port and TLS told apart."""
-    where = place(url)
+def cause_of_failure(url: str, error: Exception) -> str:
+    """Why there is no response from `url`: its name, its port, TLS, or time."""
+    place = host_of(url)
     match error:
         case aiohttp.InvalidURL():
             text = f"{url!r} is not an address"
         case aiohttp.ClientConnectorDNSError():
             text = f"the name {urlsplit(url).hostname} has no address"
         case aiohttp.ClientConnectorCertificateError():
-            text = f"the certificate of {where} is not valid: {_complaint(error)}"
+            text = f"the certificate of {place} is not valid: {_certificate_problem(error)}"
         case aiohttp.ClientSSLError():
-            text = f"{where} does not speak TLS"
+            text = f"{place} does not speak TLS"
         case aiohttp.ClientConnectorError():
-            text = f"{where} {_no_connection(error.os_error)}"
+            text = f"{place} {_connection_problem(error.os_error)}"
         case TimeoutError():
-            text = f"{where} does not answer within {ANSWER_LIMIT:g} s"
+            text = f"{place} does not answer within {REQUEST_TIMEOUT:g} s"
         case _:
-            text = f"{where} does not answer: {error or type(error).__name__}"
+            text = f"{place} does not answer: {error or type(error).__name__}"
     return text
 
 
-def _no_connection(error: OSError) -> str:
+def _connection_problem(error: OSError) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "refuses connections: nothing listens there"
-    return f"takes no connections: {error.strerror or error}"
+    return f"accepts no connections: {error.strerror or error}"
 
 
-def place(url: str) -> str:
-    """Host and port as `url` has them: what may be shown of it."""
+def host_of(url: str) -> str:
+    """Host and port as `url` has them, without what may be secret."""
     return urlsplit(url).netloc.rpartition("@")[2] or url
 
 
-def _complaint(error: aiohttp.ClientConnectorCertificateError) -> str:
+def _certificate_problem(error: aiohttp.ClientConnectorCertificateError) -> str:
     cause = error.certificate_error
     return cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else str(cause)

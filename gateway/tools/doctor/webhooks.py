@@ -1,4 +1,4 @@
-"""LiveKit's webhooks: does the gateway hear of a room that is made."""
+"""A check of LiveKit's webhooks: the gateway is notified of a new room."""
 
 import asyncio
 import time
@@ -9,60 +9,59 @@ from typing import Any
 from gateway.tools.doctor.check import Check, Finding, fail, ok, warn
 from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.gateway import DIAGNOSTICS, ago, next_without_diagnostics
-from gateway.tools.doctor.probe import LOOK_EVERY, probe_room
-from gateway.tools.doctor.web import NoAnswer
+from gateway.tools.doctor.probe import POLL_INTERVAL, probe_room
+from gateway.tools.doctor.web import RequestFailed
 
-#: Nobody answers to it, and where an agent is named no unnamed worker is given a job either.
-NOBODY = "gateway-doctor-nobody"
-#: How long LiveKit may take to tell, in s.
-ARRIVAL_LIMIT = 5.0
-
-
-def checks(site: Context) -> list[Check]:
-    look = partial(_arrive, site)
-    return [Check("webhooks", "webhooks", look, needs=("gateway", "livekit_key"))]
+#: No worker has this name. A room that names an agent is not offered to unnamed workers either.
+UNUSED_AGENT_NAME = "gateway-doctor-unused"
+#: How long a webhook may take to arrive, in s.
+ARRIVAL_TIMEOUT = 5.0
 
 
-async def _arrive(site: Context) -> Finding:
+def checks(context: Context) -> list[Check]:
+    run = partial(_arrive, context)
+    return [Check("webhooks", "webhooks", run, needs=("gateway", "livekit_key"))]
+
+
+async def _arrive(context: Context) -> Finding:
     try:
-        before = await _public_fields(site)
+        before = await _received(context)
         began = time.monotonic()
-        async with probe_room(site.livekit, NOBODY) as room:
-            while time.monotonic() - began < ARRIVAL_LIMIT:
-                now = await _public_fields(site)
+        async with probe_room(context.livekit, UNUSED_AGENT_NAME) as room:
+            while time.monotonic() - began < ARRIVAL_TIMEOUT:
+                now = await _received(context)
                 if room in now["rooms"]:
                     took = time.monotonic() - began
-                    return ok(f"LiveKit told the gateway of a new room in {took:.1f} s")
-                await asyncio.sleep(LOOK_EVERY)
-    except NoAnswer as error:
-        return warn(f"cannot be seen: {error}", next_without_diagnostics(error))
-    return missing(before, now, own_url=site.config.own_url, is_cloud=site.config.livekit.is_cloud)
+                    return ok(f"LiveKit notified the gateway of a new room in {took:.1f} s")
+                await asyncio.sleep(POLL_INTERVAL)
+    except RequestFailed as error:
+        return warn(f"cannot be checked: {error}", next_without_diagnostics(error))
+    livekit = context.config.livekit
+    return missing(before, now, own_url=context.config.own_url, is_cloud=livekit.is_cloud)
 
 
-async def _public_fields(site: Context) -> Mapping[str, Any]:
+async def _received(context: Context) -> Mapping[str, Any]:
     """`received`, `last_received_at` and `rooms` of the gateway's diagnostics."""
-    told: Mapping[str, Any] = (await site.web.gateway(DIAGNOSTICS))["livekit_webhooks"]
-    return told
+    diagnostics = await context.http.gateway(DIAGNOSTICS)
+    webhooks: Mapping[str, Any] = diagnostics["livekit_webhooks"]
+    return webhooks
 
 
 def missing(
     before: Mapping[str, Any], now: Mapping[str, Any], *, own_url: str, is_cloud: bool
 ) -> Finding:
-    """The probe room was not among the gateway's webhooks `before`, nor is it `now`."""
-    saw = f"LiveKit did not tell the gateway of a new room within {ARRIVAL_LIMIT:g} s"
+    """No webhook of the probe room arrived between `before` and `now`."""
+    message = f"LiveKit did not notify the gateway of a new room within {ARRIVAL_TIMEOUT:g} s"
     url = f"{own_url}/livekit/webhook"
     if now["received"] > before["received"]:
-        saw += ", but of other things: is there another gateway that it tells?"
-        return warn(saw, f"--url must be the gateway that LiveKit tells: {url}")
+        message += ", but of other events: does LiveKit notify another gateway?"
+        return warn(message, f"--url must be the gateway that LiveKit notifies: {url}")
     if now["last_received_at"]:
-        saw += f"; the last webhook came {ago(now['last_received_at'])} ago"
-    place = (
-        "LiveKit Cloud, Settings, Webhooks: URL"
+        message += f"; the last webhook came {ago(now['last_received_at'])} ago"
+    steps = [
+        f"LiveKit Cloud, Settings, Webhooks: URL {url}, signing key the one of LIVEKIT_API_KEY"
         if is_cloud
-        else "livekit-server's configuration, `webhook`: `api_key` LIVEKIT_API_KEY, `urls`"
-    )
-    steps = [f"{place} {url}"]
-    if is_cloud:
-        steps[0] += ", signing key the one of LIVEKIT_API_KEY"
-    steps.append("the gateway's log says so where one came and was refused (401)")
-    return fail(saw, "\n".join(steps))
+        else f"livekit-server's configuration, `webhook`: `api_key` LIVEKIT_API_KEY, `urls` {url}",
+        "the gateway's log shows a webhook that came and was refused (401)",
+    ]
+    return fail(message, "\n".join(steps))

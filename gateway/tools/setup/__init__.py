@@ -1,1 +1,1 @@
-"""Making LiveKit and Jambonz ready for calls, and finding what keeps them from it."""
+"""`python -m gateway setup`: LiveKit's SIP trunks and Jambonz's hooks in the desired state."""

@@ -1,25 +1,24 @@
-"""Carrying out a plan at LiveKit: each step is told, and what stops it; a re-run goes on."""
+"""Applying a plan at LiveKit, step by step; after a failure, the next run continues."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.errors import GatewayError, LiveKitError
 from gateway.livekit.trunks import Kind, SipItem
-from gateway.tools.setup.errors import explained
-from gateway.tools.setup.plan import Action, Plan, Step
-from gateway.tools.setup.routing import called
+from gateway.tools.setup.errors import explain
+from gateway.tools.setup.items import label
+from gateway.tools.setup.plan import Action, Plan, Step, with_new_trunk_ids
+from gateway.tools.terminal import Print
 
-#: So often the plan is made anew if LiveKit has changed meanwhile, as by another setup.
-ROUNDS = 5
+#: How often a plan is made and applied if LiveKit changes meanwhile, as through another setup.
+MAX_ROUNDS = 5
 
-#: Called with a line for the person who runs this.
-Print = Callable[[str], object]
-#: Makes the plan from what LiveKit has.
+#: Makes the plan from the items that LiveKit has.
 Planner = Callable[[Sequence[SipItem]], Plan]
 
 
 class SipStore(Protocol):
-    """`livekit.trunks.Trunks`, as far as it is needed here."""
+    """The part of `livekit.trunks.Trunks` that is needed here. Methods raise LiveKitError."""
 
     async def listed(self) -> list[SipItem]: ...
     async def create(self, item: SipItem) -> SipItem: ...
@@ -28,83 +27,77 @@ class SipStore(Protocol):
 
 
 class ApplyFailed(GatewayError):
-    """LiveKit is not as planned; the text says what stopped it, what is left, and what to do."""
+    """The plan is not applied as a whole; the text has the cause, what remains, and what to do."""
 
 
-class _Stopped(Exception):
-    """A step failed; `left` are it and those after it."""
+class _StepFailed(Exception):
+    """A step failed; `remaining` are that step and those after it."""
 
-    def __init__(self, left: Sequence[Step], cause: LiveKitError) -> None:
+    def __init__(self, remaining: Sequence[Step], cause: LiveKitError) -> None:
         super().__init__(str(cause))
-        self.left = left
+        self.remaining = remaining
         self.cause = cause
 
 
-async def apply_plan(plan: Plan, planner: Planner, store: SipStore, say: Print) -> None:
-    """Carry out `plan`, look again, and go on until there is nothing to do.
+async def apply_plan(plan: Plan, planner: Planner, store: SipStore, print_line: Print) -> None:
+    """Apply `plan`, make a new plan, and continue until there are no changes left.
 
-    Nothing of others is deleted that `plan` does not delete: only that is in the backup. Raises
-    NotBroughtAbout.
+    Deletes no foreign item that `plan` does not delete: only those are in the backup. Raises
+    ApplyFailed.
     """
-    saved = {(item.kind, item.id) for item in plan.lost}
-    for _ in range(ROUNDS):
-        stopped = await _carry_out(plan, store, say)
+    in_backup = {(item.kind, item.id) for item in plan.foreign_deletions}
+    for _ in range(MAX_ROUNDS):
+        failure = await _apply_steps(plan, store, print_line)
         try:
             plan = planner(await store.listed())
         except LiveKitError as error:
-            raise _given_up(stopped or _Stopped(plan.to_do, error)) from error
-        if not plan.to_do and not plan.in_the_way:
+            raise _apply_failed(failure or _StepFailed(plan.changes, error)) from error
+        if not plan.changes and not plan.conflicts:
             return
-        if stopped and stopped.left[0].key in {step.key for step in plan.to_do}:
-            raise _given_up(stopped) from stopped.cause
-        if plan.in_the_way or not saved.issuperset((i.kind, i.id) for i in plan.lost):
+        if failure and failure.remaining[0].key in {step.key for step in plan.changes}:
+            raise _apply_failed(failure) from failure.cause
+        deletions = {(item.kind, item.id) for item in plan.foreign_deletions}
+        if plan.conflicts or not deletions <= in_backup:
             break
-        say("LiveKit was changed meanwhile, as by another setup; going on with what is left:")
+        print_line("LiveKit changed in the meantime, as through another setup; continuing:")
     raise ApplyFailed(
-        "LiveKit was changed meanwhile, and is not as planned yet: run setup again to see what is "
-        "left"
+        "LiveKit changed in the meantime, and the plan is not applied as a whole: run setup again "
+        "to see what remains"
     )
 
 
-async def _carry_out(plan: Plan, store: SipStore, say: Print) -> _Stopped | None:
-    ids: dict[str, str] = {}
-    for number, step in enumerate(plan.to_do):
+async def _apply_steps(plan: Plan, store: SipStore, print_line: Print) -> _StepFailed | None:
+    """Apply the plan's changes in order; returns the failure that ended it."""
+    created_ids: dict[str, str] = {}
+    for number, step in enumerate(plan.changes):
         try:
-            item = await _done(_following(step, ids), store)
+            item = await _apply_step(step.action, with_new_trunk_ids(step.item, created_ids), store)
         except LiveKitError as error:
-            return _Stopped(plan.to_do[number:], error)
+            return _StepFailed(plan.changes[number:], error)
         if step.action is Action.CREATE and step.item.kind is Kind.INBOUND_TRUNK:
-            ids[step.item.id] = item.id
-        say(f"  {_DONE[step.action]}  {called(item)}")
+            created_ids[step.item.id] = item.id
+        print_line(f"  {_PAST_TENSE[step.action]}  {label(item)}")
     return None
 
 
-_DONE = {Action.CREATE: "created", Action.CHANGE: "changed", Action.DELETE: "deleted"}
+_PAST_TENSE = {Action.CREATE: "created", Action.UPDATE: "updated", Action.DELETE: "deleted"}
 
 
-async def _done(step: Step, store: SipStore) -> SipItem:
-    if step.action is Action.CREATE:
-        return await store.create(step.item)
-    if step.action is Action.CHANGE:
-        return await store.replace(step.item)
-    await store.delete(step.item)
-    return step.item
+async def _apply_step(action: Action, item: SipItem, store: SipStore) -> SipItem:
+    """Returns the item as LiveKit has it now, or had it."""
+    if action is Action.CREATE:
+        return await store.create(item)
+    if action is Action.UPDATE:
+        return await store.replace(item)
+    await store.delete(item)
+    return item
 
 
-def _following(step: Step, ids: dict[str, str]) -> Step:
-    """The step with the ids that trunks of this plan got when they were made."""
-    trunk_ids = step.item.fields.get("trunk_ids", [])
-    if not any(planned in ids for planned in trunk_ids):
-        return step
-    fields = {**step.item.fields, "trunk_ids": [ids.get(planned, planned) for planned in trunk_ids]}
-    return Step(step.action, SipItem(step.item.kind, step.item.id, fields), step.why)
-
-
-def _given_up(stopped: _Stopped) -> ApplyFailed:
-    failed, *rest = stopped.left
+def _apply_failed(failure: _StepFailed) -> ApplyFailed:
+    failed, *rest = failure.remaining
     lines = [
-        f"could not {failed.action} {called(failed.item)}: {explained(stopped.cause)}",
-        *(f"  still to do: {step.action} {called(step.item)}" for step in rest),
-        "Run the same again once that is mended: it goes on from here.",
+        f"could not {failed.action} {label(failed.item)}: {explain(failure.cause)}",
+        *(f"  still to do: {step.action} {label(step.item)}" for step in rest),
+        "Solve this, then run the same command again: it continues from here.",
     ]
     return ApplyFailed("\n".join(lines))

@@ -1,4 +1,4 @@
-"""`python -m gateway setup`: shows what it would do at LiveKit and Jambonz; with --apply, does."""
+"""`python -m gateway setup`: prints the plan for LiveKit and Jambonz; with --apply, applies it."""
 
 import argparse
 import asyncio
@@ -15,19 +15,27 @@ from gateway.config.validation import livekit_problems, public_url_problems
 from gateway.errors import ConfigError, GatewayError, LiveKitError
 from gateway.livekit.client import LiveKit
 from gateway.livekit.trunks import SipItem, Trunks
-from gateway.tools.setup import report as show
-from gateway.tools.setup.apply import ApplyFailed, Print, SipStore, apply_plan
-from gateway.tools.setup.backup import Backup, default_path, holds, read_backup, write_backup
-from gateway.tools.setup.desired import advice, wanted_items
-from gateway.tools.setup.errors import explained
-from gateway.tools.setup.jambonz import HooksPlan, JambonzAccount, chosen, wanted_hooks
+from gateway.tools.setup import report
+from gateway.tools.setup.apply import ApplyFailed, SipStore, apply_plan
+from gateway.tools.setup.backup import Backup, contains, default_path, read_backup, write_backup
+from gateway.tools.setup.desired import advice, desired_items
+from gateway.tools.setup.errors import explain
+from gateway.tools.setup.jambonz import (
+    HooksPlan,
+    JambonzAccount,
+    desired_hooks,
+    select_application,
+)
 from gateway.tools.setup.plan import Plan, plan_setup
 from gateway.tools.setup.restore import plan_restore
+from gateway.tools.terminal import Print, wrapped
+
+NOTHING_TO_DO = "Nothing to do: everything is as desired."
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for on the command line."""
+    """The options on the command line."""
 
     apply: bool = False
     prune: bool = False
@@ -37,7 +45,7 @@ class Options:
 
     @property
     def command(self) -> str:
-        """The same without --apply, to be typed."""
+        """The command with these options, but without --apply."""
         words = ["python -m gateway setup"]
         words += ["--prune"] if self.prune else []
         words += ["--jambonz"] if self.jambonz else []
@@ -47,7 +55,7 @@ class Options:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The command; returns 0. Raises GatewayError if not all is as planned in the end."""
+    """The command; returns 0. Raises GatewayError if the plan could not be made or applied."""
     options = Options(
         apply=arguments.apply,
         prune=arguments.prune,
@@ -59,12 +67,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def set_up(config: Config, options: Options, say: Print) -> None:
-    """As `run`; `say` gets what there is to tell, one or more lines at a time."""
+async def set_up(config: Config, options: Options, print_line: Print) -> None:
+    """As `run`, with the output to `print_line`."""
     if problems := _access_problems(config, options):
         raise ConfigError(problems)
     backup = read_backup(options.restore) if options.restore else None
-    setup = Setup(config, options, backup, say)
+    setup = Setup(config, options, backup, print_line)
     livekit = config.livekit
     async with AsyncExitStack() as stack:
         account = None
@@ -79,112 +87,116 @@ async def set_up(config: Config, options: Options, say: Print) -> None:
 
 
 def _access_problems(config: Config, options: Options) -> list[str]:
-    """Why nothing can be asked; what else a serving gateway needs does not matter here."""
+    """Why LiveKit or Jambonz cannot be reached with these settings and options."""
     problems = livekit_problems(config.livekit)
     if options.jambonz:
         problems += public_url_problems(config.server)
     if options.jambonz and options.restore:
-        problems.append("--restore is about LiveKit only, leave --jambonz out")
+        problems.append("--restore concerns LiveKit only: omit --jambonz")
     elif options.jambonz and not config.server.public_url:
         problems.append(
-            "GATEWAY_PUBLIC_URL is not set: it is where Jambonz is to reach this gateway, "
-            "https://your-gateway"
+            "GATEWAY_PUBLIC_URL is not set: it is the address at which Jambonz reaches this "
+            "gateway, https://your-gateway"
         )
     return problems
 
 
 class Setup:
-    """One run of the command: look, plan, show, and if asked to, do."""
+    """One run of the command: list what exists, plan, report and, with --apply, apply."""
 
-    def __init__(self, config: Config, options: Options, backup: Backup | None, say: Print) -> None:
-        """`backup` is what is to be restored. Raises ConfigError if the settings cannot do."""
+    def __init__(
+        self, config: Config, options: Options, backup: Backup | None, print_line: Print
+    ) -> None:
+        """`backup` is the one to restore. Raises ConfigError for settings that are not enough."""
         self._config = config
         self._options = options
         self._backup = backup
-        self._say = say
+        self._print = print_line
         if backup is None:
-            wanted_items(config)
+            desired_items(config)
 
     async def run(self, store: SipStore, account: JambonzAccount | None) -> None:
-        """`account` is given if its hooks are to be looked after too."""
+        """`account` is given if the hooks of its application are set up too. Raises ApplyFailed."""
         try:
             before = await store.listed()
         except LiveKitError as error:
-            raise ApplyFailed(explained(error)) from error
-        hooks = await self._hooks(account) if account else None
+            raise ApplyFailed(explain(error)) from error
+        hooks = await self._hooks_plan(account) if account else None
         plan = self._plan(before)
-        self._show(before, plan, hooks)
+        self._report(before, plan, hooks)
         if not self._options.apply:
-            self._say_next(plan, hooks)
+            self._print_next_step(plan, hooks)
             return
-        if plan.in_the_way:
-            raise ApplyFailed(f"nothing has been changed: {self._way_out()}")
-        await self._do(plan, store)
+        if plan.conflicts:
+            raise ApplyFailed(f"nothing was changed: {self._resolution()}")
+        await self._apply(plan, store)
         if account and hooks:
             await self._set_hooks(account, hooks)
-        self._say("Done." if plan.to_do or (hooks and hooks.changes) else NOTHING_TO_DO)
+        self._print("Done." if plan.changes or (hooks and hooks.changes) else NOTHING_TO_DO)
 
     def _plan(self, items: Sequence[SipItem]) -> Plan:
         if self._backup:
             return plan_restore(self._backup.items, items)
         return plan_setup(self._config, items, prune=self._options.prune)
 
-    async def _hooks(self, account: JambonzAccount) -> HooksPlan:
-        application = chosen(await account.applications(), self._config.jambonz.application)
-        return HooksPlan(application, wanted_hooks(self._config.server.public_url))
+    async def _hooks_plan(self, account: JambonzAccount) -> HooksPlan:
+        applications = await account.applications()
+        application = select_application(applications, self._config.jambonz.application)
+        return HooksPlan(application, desired_hooks(self._config.server.public_url))
 
-    def _show(self, before: Sequence[SipItem], plan: Plan, hooks: HooksPlan | None) -> None:
-        self._say(f"Trunks and rules at {self._config.livekit.url}\n")
-        self._say(show.plan_table(plan, hooks) + "\n")
-        if met := show.routes(self._config, before, plan):
-            self._say(met + "\n")
-        for remark in [*self._remarks(plan), *show.open_door(plan)]:
-            self._say(show.note(f"Note: {remark}") + "\n")
+    def _report(self, before: Sequence[SipItem], plan: Plan, hooks: HooksPlan | None) -> None:
+        self._print(f"Trunks and dispatch rules at {self._config.livekit.url}\n")
+        self._print(report.plan_table(plan, hooks) + "\n")
+        if routes := report.routes(self._config, before, plan):
+            self._print(routes + "\n")
+        for note in [*self._notes(plan), *report.open_access(plan)]:
+            self._print("\n".join(wrapped(note, label="Note: ")) + "\n")
 
-    def _remarks(self, plan: Plan) -> list[str]:
+    def _notes(self, plan: Plan) -> list[str]:
         if self._backup is None:
-            return advice(self._config, plan.items)
-        made = f"the backup is from {self._backup.made_at}"
-        if _place(self._backup.livekit_url) == _place(self._config.livekit.url):
-            return [made]
+            return advice(self._config, plan.result)
+        made_at = f"the backup is from {self._backup.made_at}"
+        if _host_and_port(self._backup.livekit_url) == _host_and_port(self._config.livekit.url):
+            return [made_at]
         return [
-            f"{made} AND FROM ANOTHER LIVEKIT, {self._backup.livekit_url}: is this the right file "
-            "and the right LIVEKIT_URL?"
+            f"{made_at} AND FROM ANOTHER LIVEKIT, {self._backup.livekit_url}: check the file and "
+            "LIVEKIT_URL"
         ]
 
-    def _say_next(self, plan: Plan, hooks: HooksPlan | None) -> None:
-        if plan.in_the_way:
-            self._say(f"Nothing has been changed: {self._way_out()}")
-        elif plan.to_do or (hooks and hooks.changes):
-            self._say(f"Nothing has been changed. To do it: {self._options.command} --apply")
+    def _print_next_step(self, plan: Plan, hooks: HooksPlan | None) -> None:
+        if plan.conflicts:
+            self._print(f"Nothing was changed: {self._resolution()}")
+        elif plan.changes or (hooks and hooks.changes):
+            self._print(f"Nothing was changed. To apply the plan: {self._options.command} --apply")
         else:
-            self._say(NOTHING_TO_DO)
+            self._print(NOTHING_TO_DO)
 
-    def _way_out(self) -> str:
+    def _resolution(self) -> str:
+        """What to do about conflicts."""
         if self._backup:
-            return "something that is not the gateway's own is in the way; see to it by hand."
+            return "items that the gateway does not manage conflict with the backup; see above."
         prune = replace(self._options, prune=True).command
         return (
-            "something that is not the gateway's own is in the way.\n"
-            f"To see the plan without it:               {prune}\n"
-            f"To delete it after a backup, and go on:   {prune} --apply"
+            "items that the gateway does not manage conflict with the plan.\n"
+            f"To see the plan that deletes them:       {prune}\n"
+            f"To apply it, after a backup of them:     {prune} --apply"
         )
 
-    async def _do(self, plan: Plan, store: SipStore) -> None:
-        if plan.lost:
-            self._back_up(plan.lost)
-        await apply_plan(plan, self._plan, store, self._say)
+    async def _apply(self, plan: Plan, store: SipStore) -> None:
+        if plan.foreign_deletions:
+            self._back_up(plan.foreign_deletions)
+        await apply_plan(plan, self._plan, store, self._print)
 
     def _back_up(self, items: tuple[SipItem, ...]) -> None:
         now = datetime.now(UTC)
         path = self._options.backup or default_path(now)
         url = self._config.livekit.url
-        # A run that goes on where another stopped has what is left in that one's backup.
-        if not holds(path, url, items):
+        # A run that continues a failed one finds the remaining items in that one's backup.
+        if not contains(path, url, items):
             write_backup(path, Backup(url, now.isoformat(timespec="seconds"), items))
-        self._say(
-            f"Backup of what is not the gateway's own: {path}\n"
-            f"To go back to it: python -m gateway setup --restore {path} --apply\n"
+        self._print(
+            f"Backup of the items that the gateway does not manage: {path}\n"
+            f"To restore it: python -m gateway setup --restore {path} --apply\n"
         )
 
     async def _set_hooks(self, account: JambonzAccount, plan: HooksPlan) -> None:
@@ -192,21 +204,19 @@ class Setup:
             return
         try:
             await account.set_hooks(plan.application, plan.changes)
-            left = (await self._hooks(account)).changes
+            remaining = (await self._hooks_plan(account)).changes
         except GatewayError as error:
             raise ApplyFailed(
-                f"LiveKit is as planned, the hooks of Jambonz are not: {error}\n"
-                "Run the same again once that is mended: it goes on from here."
+                f"the plan is applied at LiveKit, but not at Jambonz: {error}\n"
+                "Solve this, then run the same command again: it continues from here."
             ) from error
-        if left:
-            raise ApplyFailed(f"Jambonz took the hooks, but does not show {', '.join(left)}")
+        if remaining:
+            names = ", ".join(remaining)
+            raise ApplyFailed(f"Jambonz accepted the hooks, but does not list {names} as set")
         for name in plan.changes:
-            self._say(f"  changed  {name} of {plan.application.name}")
+            self._print(f"  updated  {name} of {plan.application.name}")
 
 
-NOTHING_TO_DO = "Nothing to do: all is as it should be."
-
-
-def _place(url: str) -> tuple[str | None, int | None]:
+def _host_and_port(url: str) -> tuple[str | None, int | None]:
     parts = urlsplit(url)
     return parts.hostname, parts.port

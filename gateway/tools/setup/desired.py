@@ -1,4 +1,4 @@
-"""The trunks and the rule that the settings ask for, and what is to be known about them. Pure."""
+"""The desired state: trunks and rule by the settings, and advice. Does no I/O."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,12 +10,12 @@ from gateway.errors import ConfigError
 from gateway.livekit.trunks import MARK, Kind, SipItem, mark
 from gateway.tools.setup.routing import network
 
-#: The id of what is not made yet; the rule names its trunk so.
+#: The id of an item that does not exist yet; the rule names its trunk by it.
 NEW = "(new)"
 
-#: What of ours is the settings' to say. Everything else (name, metadata, noise cancellation, …) is
-#: set when it is made, if at all, and then left as it is found.
-MANAGED: Mapping[Kind, tuple[str, ...]] = {
+#: The fields that the settings determine. All others (name, metadata, noise cancellation, …) are
+#: set at most when an item is created, and setup leaves them as they are afterwards.
+MANAGED_FIELDS: Mapping[Kind, tuple[str, ...]] = {
     Kind.INBOUND_TRUNK: (
         "numbers",
         "allowed_addresses",
@@ -36,15 +36,15 @@ MANAGED: Mapping[Kind, tuple[str, ...]] = {
     Kind.DISPATCH_RULE: ("rule", "trunk_ids", "numbers", "inbound_numbers"),
 }
 
-#: The `X-` headers that the gateway has Jambonz send, as attributes of the caller's participant.
-ATTRIBUTES = {"X-Call-Id": "call_id", "X-Account-Code": "account_code"}
+#: The `X-` headers of Jambonz's INVITE that become attributes of the caller's participant.
+HEADER_ATTRIBUTES = {"X-Call-Id": "call_id", "X-Account-Code": "account_code"}
 
 _HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})*\.?")
 _HOST_PORT = re.compile(rf"({_HOST.pattern}|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?")
 
 
-def wanted_items(config: Config) -> tuple[SipItem, ...]:
-    """What should be there, with id NEW. Raises ConfigError with a line for each problem."""
+def desired_items(config: Config) -> tuple[SipItem, ...]:
+    """The items that LiveKit should have, with id NEW. Raises ConfigError, a line per problem."""
     trunks = config.trunks
     is_room = config.inbound.strategy == "room"
     problems = credential_problems(trunks) + (_inbound_problems(trunks) if is_room else [])
@@ -62,43 +62,41 @@ def wanted_items(config: Config) -> tuple[SipItem, ...]:
 
 
 def advice(config: Config, items: Iterable[SipItem]) -> list[str]:
-    """What somebody who runs setup with these settings had better know, a line each.
-
-    `items` are what LiveKit will have.
-    """
+    """Warnings about these settings, a line each. `items` are what LiveKit will have."""
     trunks, lines = config.trunks, []
     if config.inbound.strategy == "room":
         for address in trunks.inbound_addresses:
             if network(address) is None:
                 lines.append(
-                    f"{address} is a host name: LiveKit compares it with the host in the INVITE's "
-                    "From only, which anybody can write"
+                    f"{address} is a host name: LiveKit only compares it with the host in the "
+                    "INVITE's From header, which any caller can choose"
                 )
             elif address.endswith("/0") and not trunks.inbound_password:
-                lines.append(f"{address} lets everybody call in")
+                lines.append(f"{address} accepts calls from every address")
         if trunks.inbound_password:
             lines.append(
-                "with SIP_INBOUND_PASSWORD set LiveKit challenges every INVITE: Jambonz is given "
-                "the credentials with each dial, but answers under another Call-ID, which LiveKit "
-                "may not take for the same call; allowed addresses alone are safer"
+                "with SIP_INBOUND_PASSWORD set LiveKit challenges every INVITE. Jambonz gets the "
+                "credentials with each dial, but answers the challenge with another Call-ID, which "
+                "LiveKit may not accept as the same call; allowed addresses alone are more reliable"
             )
-    return lines + _about_outbound(config, [i for i in items if i.kind is Kind.OUTBOUND_TRUNK])
+    outbound = [item for item in items if item.kind is Kind.OUTBOUND_TRUNK]
+    return lines + _outbound_advice(config, outbound)
 
 
-def _about_outbound(config: Config, there: Sequence[SipItem]) -> list[str]:
-    named = config.outbound.trunk_id
-    if named and named not in {item.id for item in there}:
-        return [f"LiveKit has no outbound trunk {named}, which SIP_OUTBOUND_TRUNK_ID names"]
-    if named and config.trunks.outbound_address:
+def _outbound_advice(config: Config, outbound: Sequence[SipItem]) -> list[str]:
+    configured = config.outbound.trunk_id
+    if configured and configured not in {item.id for item in outbound}:
+        return [f"SIP_OUTBOUND_TRUNK_ID names {configured}, but LiveKit has no such outbound trunk"]
+    if configured and config.trunks.outbound_address:
         return [
-            f"calls go out through {named} (SIP_OUTBOUND_TRUNK_ID); take that out to have them use "
-            "the trunk that setup makes"
+            f"outbound calls use {configured} (SIP_OUTBOUND_TRUNK_ID); unset it to use the trunk "
+            "that setup creates"
         ]
-    if named or any(item.is_ours for item in there):
+    if configured or any(item.is_ours for item in outbound):
         return []
     return [
-        "no outbound trunk is planned: trunks.outbound_address is not set; /dispatch needs it, or "
-        "SIP_OUTBOUND_TRUNK_ID"
+        "no outbound trunk is planned because trunks.outbound_address is not set; POST /dispatch "
+        "needs that or SIP_OUTBOUND_TRUNK_ID"
     ]
 
 
@@ -110,13 +108,13 @@ def _inbound_trunk(trunks: TrunkSettings) -> SipItem:
         "auth_username": trunks.inbound_username,
         "auth_password": trunks.inbound_password,
         "include_headers": "SIP_X_HEADERS",
-        "headers_to_attributes": ATTRIBUTES,
+        "headers_to_attributes": HEADER_ATTRIBUTES,
     }
-    return SipItem(Kind.INBOUND_TRUNK, NEW, _given(fields))
+    return SipItem(Kind.INBOUND_TRUNK, NEW, _without_empty(fields))
 
 
 def _rule() -> SipItem:
-    """Into the room that is named as the called user: nothing before the name, nothing after."""
+    """Puts a call into the room that has exactly the called user's name."""
     fields = {
         "name": MARK,
         "metadata": mark(),
@@ -138,10 +136,10 @@ def _outbound_trunk(trunks: TrunkSettings) -> SipItem:
         "auth_password": trunks.outbound_password,
         "include_headers": "SIP_X_HEADERS",
     }
-    return SipItem(Kind.OUTBOUND_TRUNK, NEW, _given(fields))
+    return SipItem(Kind.OUTBOUND_TRUNK, NEW, _without_empty(fields))
 
 
-def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _without_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value}
 
 
@@ -153,8 +151,8 @@ def _inbound_problems(trunks: TrunkSettings) -> list[str]:
             "send INVITEs from (or set SIP_INBOUND_USERNAME and SIP_INBOUND_PASSWORD)"
         )
     return problems + [
-        f"trunks.inbound_addresses: {address!r} is no address (192.0.2.10), network "
-        "(192.0.2.0/24) or host name; no port, no scheme"
+        f"trunks.inbound_addresses: {address!r} must be an address (192.0.2.10), a network "
+        "(192.0.2.0/24) or a host name, with no port and no scheme"
         for address in trunks.inbound_addresses
         if network(address) is None and not _is_host(address)
     ]
@@ -164,18 +162,18 @@ def _outbound_problems(trunks: TrunkSettings) -> list[str]:
     problems = []
     if not _HOST_PORT.fullmatch(trunks.outbound_address):
         problems.append(
-            f"trunks.outbound_address: {trunks.outbound_address!r} is not of the form host[:port]; "
-            "the transport has a setting of its own"
+            f"trunks.outbound_address: {trunks.outbound_address!r} must be of the form "
+            "host[:port]; trunks.outbound_transport sets the transport"
         )
     if not trunks.outbound_numbers:
         problems.append(
-            "trunks.outbound_numbers is empty: LiveKit takes no outbound trunk without a number; "
-            "list what calls come from when a request names no caller"
+            "trunks.outbound_numbers is empty: LiveKit requires a number for an outbound trunk; "
+            "list the caller IDs for requests that name none"
         )
     return problems
 
 
 def _is_host(text: str) -> bool:
-    """A host name: the last part is not a number, or it is a mistyped address."""
-    last = text.rstrip(".").rpartition(".")[2]
-    return bool(_HOST.fullmatch(text)) and not last.isdecimal()
+    """Whether `text` is a host name; with a number as its last label it is a mistyped address."""
+    last_label = text.rstrip(".").rpartition(".")[2]
+    return bool(_HOST.fullmatch(text)) and not last_label.isdecimal()

@@ -1,8 +1,8 @@
-"""The Jambonz account over its REST API: its applications, their hooks, its webhook secret.
+"""Jambonz's REST API: an account's applications, their hooks, the account's webhook secret.
 
-Tried with jambonz-api-server 0.9.7-rc1: a PUT changes only what it names. A hook given without its
-`webhook_sid` becomes a new webhook; with it, one that other applications may share would change,
-and naming nothing else besides is a 500.
+As of jambonz-api-server 0.9.7-rc1, a PUT changes only the fields that it names. A hook without its
+`webhook_sid` becomes a new webhook. With it, the PUT would change a webhook that other applications
+may share, and a PUT of nothing else is answered with 500.
 """
 
 import json
@@ -18,12 +18,12 @@ from gateway.config.settings import JambonzSettings
 from gateway.errors import ConfigError, GatewayError
 from gateway.jambonz.urls import CALL_HOOK, CALL_STATUS_HOOK, RETRY
 
-#: For each request, in s.
+#: Of one request, in s.
 TIMEOUT = 10.0
-#: Of what the server says, so much is repeated.
-TOLD = 200
+#: How much of a response an error quotes, in characters.
+QUOTED_LENGTH = 200
 
-#: The hooks that are ours to set, as the API names them, and where they lead at the gateway.
+#: The hooks that setup sets, by their names in the API, and their paths at the gateway.
 HOOKS = {
     "call_hook": CALL_HOOK + RETRY,
     "call_status_hook": CALL_STATUS_HOOK,
@@ -31,11 +31,11 @@ HOOKS = {
 
 
 class JambonzUnreachable(GatewayError):
-    """No answer from the Jambonz REST API, or none that it would give."""
+    """The Jambonz REST API did not answer, or what answered is not the REST API."""
 
 
 class JambonzRefused(GatewayError):
-    """The Jambonz REST API said no with this HTTP `status`; the text says what to do."""
+    """The Jambonz REST API refused a request with this HTTP `status`; the text says what to do."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ class JambonzRefused(GatewayError):
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """A webhook of an application; `username` and `password` are for basic auth, "" for none."""
+    """A webhook; `username` and `password` are for basic authentication, "" for none."""
 
     url: str
     method: str = "POST"
@@ -54,7 +54,7 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """`hooks` by the API's names (`call_hook`, …); one that is not set is left out."""
+    """`hooks` by their names in the API (`call_hook`, …), without those that are not set."""
 
     sid: str
     name: str
@@ -62,10 +62,10 @@ class Application:
 
 
 class JambonzAccount:
-    """One account. Raises JambonzRefused, JambonzUnreachable."""
+    """One account at the REST API. Methods raise JambonzRefused and JambonzUnreachable."""
 
     def __init__(self, settings: JambonzSettings, session: aiohttp.ClientSession) -> None:
-        """See `connected()`; `session` stays yours."""
+        """Use `connected()` for an account with a session of its own."""
         self._settings = settings
         self._session = session
         self._base = settings.rest_url.rstrip("/").removesuffix("/v1").rstrip("/") + "/v1"
@@ -73,7 +73,7 @@ class JambonzAccount:
     @classmethod
     @asynccontextmanager
     async def connected(cls, settings: JambonzSettings) -> AsyncIterator[Self]:
-        """The account while in the context. Raises ConfigError if the settings cannot do."""
+        """The account, for the length of the context. Raises ConfigError for missing settings."""
         if problems := access_problems(settings):
             raise ConfigError(problems)
         async with aiohttp.ClientSession(
@@ -82,41 +82,42 @@ class JambonzAccount:
             yield cls(settings, session)
 
     async def applications(self) -> list[Application]:
-        """All of the account's."""
-        found = await self._ask("GET", f"/Accounts/{self._settings.account_sid}/Applications")
-        if not isinstance(found, list):
-            raise self._strange("applications that are no list")
+        """All applications of the account."""
+        content = await self._request("GET", f"/Accounts/{self._settings.account_sid}/Applications")
+        if not isinstance(content, list):
+            raise self._malformed("applications that are not an array")
         try:
-            return [_application(content) for content in found]
+            return [_application(entry) for entry in content]
         except (KeyError, TypeError, AttributeError) as error:
-            raise self._strange("applications in a form that is not known") from error
+            raise self._malformed("applications of an unknown form") from error
 
     async def webhook_secret(self) -> str:
-        """What the account's hooks are signed with; "" if it has none."""
-        found = await self._ask("GET", f"/Accounts/{self._settings.account_sid}/WebhookSecret")
-        if not isinstance(found, dict):
-            raise self._strange("a webhook secret in a form that is not known")
-        return str(found.get("webhook_secret") or "")
+        """The secret with which Jambonz signs the account's hooks; "" if it has none."""
+        path = f"/Accounts/{self._settings.account_sid}/WebhookSecret"
+        content = await self._request("GET", path)
+        if not isinstance(content, dict):
+            raise self._malformed("a webhook secret of an unknown form")
+        return str(content.get("webhook_secret") or "")
 
     async def set_hooks(self, application: Application, hooks: Mapping[str, Hook]) -> None:
-        """Give the application these hooks, by the API's names; whatever else it has stays."""
-        body = {name: _wire(hook) for name, hook in hooks.items()}
-        await self._ask("PUT", f"/Applications/{application.sid}", body)
+        """Set these hooks of the application, by their names in the API, and nothing else."""
+        body = {name: _hook_body(hook) for name, hook in hooks.items()}
+        await self._request("PUT", f"/Applications/{application.sid}", body)
 
-    async def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer's JSON, None for an empty one."""
+    async def _request(self, method: str, path: str, body: Any = None) -> Any:
+        """The response's JSON, None if it is empty."""
         try:
             async with self._session.request(
                 method,
                 self._base + path,
                 json=body,
                 headers={"Authorization": f"Bearer {self._settings.api_key}"},
-                # The key must not go where an answer says it should.
+                # A redirect would send the key to another host.
                 allow_redirects=False,
-            ) as answer:
-                text = await answer.text(errors="replace")
-                if answer.status >= 300:
-                    raise self._refusal(answer, text)
+            ) as response:
+                text = await response.text(errors="replace")
+                if response.status >= 300:
+                    raise self._refusal(response, text)
         except TimeoutError as error:
             raise JambonzUnreachable(
                 f"Jambonz did not answer within {TIMEOUT:g} s at {self._base}: check "
@@ -124,58 +125,61 @@ class JambonzAccount:
             ) from error
         except aiohttp.ClientError as error:
             raise JambonzUnreachable(
-                f"Jambonz cannot be reached at {self._base}: {self._fit(str(error))}; check "
+                f"Jambonz cannot be reached at {self._base}: {self._quote(str(error))}; check "
                 "JAMBONZ_REST_API_BASE_URL"
             ) from error
         try:
             return json.loads(text) if text else None
         except json.JSONDecodeError as error:
-            raise self._strange("something that is not JSON") from error
+            raise self._malformed("something that is not JSON") from error
 
-    def _refusal(self, answer: aiohttp.ClientResponse, text: str) -> JambonzRefused:
-        status = answer.status
+    def _refusal(self, response: aiohttp.ClientResponse, text: str) -> JambonzRefused:
+        status = response.status
         if status < 400:
-            to = urlsplit(answer.headers.get("Location", ""))
-            place = f"{to.scheme}://{to.netloc.rpartition('@')[2]}" if to.netloc else "elsewhere"
-            advice = f"it sends us to {place}: set JAMBONZ_REST_API_BASE_URL to the API itself"
+            location = urlsplit(response.headers.get("Location", ""))
+            host = location.netloc.rpartition("@")[2]
+            target = f"{location.scheme}://{host}" if host else "another path"
+            advice = f"it redirects to {target}: set JAMBONZ_REST_API_BASE_URL to the API itself"
         else:
-            known = _ADVICE_ON_CHANGE if answer.method == "PUT" else _ADVICE
-            advice = known.get(status, "").format(account=self._settings.account_sid)
-        said = self._fit(_message(text)).rstrip(".")
-        lines = [f"Jambonz answered {status} at {self._base}", said, advice]
-        return JambonzRefused(status, ": ".join(line for line in lines if line))
+            advice_by_status = _ADVICE_ON_CHANGE if response.method == "PUT" else _ADVICE
+            advice = advice_by_status.get(status, "").format(account=self._settings.account_sid)
+        message = self._quote(_message(text)).rstrip(".")
+        parts = [f"Jambonz answered {status} at {self._base}", message, advice]
+        return JambonzRefused(status, ": ".join(part for part in parts if part))
 
-    def _strange(self, what: str) -> JambonzUnreachable:
+    def _malformed(self, content: str) -> JambonzUnreachable:
         return JambonzUnreachable(
-            f"{self._base} answers {what}: JAMBONZ_REST_API_BASE_URL must be the REST API's "
+            f"{self._base} answers {content}: JAMBONZ_REST_API_BASE_URL must be the REST API's "
             "address, not the portal's"
         )
 
-    def _fit(self, text: str) -> str:
-        """What others say, without the key, on one line, not too long."""
-        return " ".join(text.replace(self._settings.api_key, "(key)").split())[:TOLD]
+    def _quote(self, text: str) -> str:
+        """`text` on one line of at most QUOTED_LENGTH characters, without the key."""
+        return " ".join(text.replace(self._settings.api_key, "(key)").split())[:QUOTED_LENGTH]
 
 
 _ADVICE = {
     400: "check that JAMBONZ_ACCOUNT_SID {account!r} is the account's sid, as the portal shows it",
-    401: "JAMBONZ_API_KEY is not accepted; make one in the portal under the account's API keys",
+    401: "JAMBONZ_API_KEY is not accepted; create one in the portal, under the account's API keys",
     403: "JAMBONZ_API_KEY is not for account {account}, see JAMBONZ_ACCOUNT_SID",
     404: (
         "there is no such account {account} (JAMBONZ_ACCOUNT_SID), or "
         "JAMBONZ_REST_API_BASE_URL is not the REST API's address"
     ),
-    429: "it has been asked too often; wait five minutes",
+    429: "too many requests; wait five minutes",
 }
-_GONE = "the application is no longer the account's: see the portal, then run this again"
+_NO_APPLICATION = (
+    "the application no longer belongs to the account: check the portal, then run this again"
+)
 _ADVICE_ON_CHANGE = _ADVICE | {
-    400: "check GATEWAY_PUBLIC_URL; in its host may be letters, digits, hyphens and dots",
-    403: _GONE,
-    404: _GONE,
+    400: "check GATEWAY_PUBLIC_URL: a host consists of letters, digits, hyphens and dots",
+    403: _NO_APPLICATION,
+    404: _NO_APPLICATION,
 }
 
 
 def access_problems(settings: JambonzSettings) -> list[str]:
-    """Why the REST API cannot be asked, a line each; empty when it can."""
+    """What is wrong with the settings for the REST API, a line each."""
     problems = [
         f"{name} is not set: put it into the environment or .env.local"
         for name, value in (
@@ -188,9 +192,9 @@ def access_problems(settings: JambonzSettings) -> list[str]:
     if settings.rest_url and not _is_web_address(settings.rest_url):
         problems.append("JAMBONZ_REST_API_BASE_URL must be of the form https://host/v1")
     if not (settings.api_key.isascii() and settings.api_key.isprintable()):
-        problems.append("JAMBONZ_API_KEY has characters in it that no key has")
+        problems.append("JAMBONZ_API_KEY has characters that no key has")
     if set(settings.account_sid) & set("/?#% "):
-        problems.append("JAMBONZ_ACCOUNT_SID has characters in it that no sid has")
+        problems.append("JAMBONZ_ACCOUNT_SID has characters that no sid has")
     return problems
 
 
@@ -200,44 +204,48 @@ def _is_web_address(url: str) -> bool:
         has_port = parts.port is None or parts.port > 0
     except ValueError:
         return False
-    # Credentials in it would be a second proof beside the key, which aiohttp refuses to send.
+    # Credentials in the URL would conflict with the API key: aiohttp refuses to send both.
     has_host = bool(parts.hostname) and "@" not in parts.netloc
     return parts.scheme in {"http", "https"} and has_host and has_port
 
 
-def wanted_hooks(public_url: str) -> Mapping[str, str]:
-    """The URL of each hook that is ours, for a gateway that is reached at `public_url`."""
+def desired_hooks(public_url: str) -> Mapping[str, str]:
+    """The URLs of the hooks, by their names in the API, for the gateway at `public_url`."""
     return {name: public_url.rstrip("/") + path for name, path in HOOKS.items()}
 
 
-def chosen(applications: Sequence[Application], named: str) -> Application:
-    """The one with this name or sid; without one, the only one. Raises ConfigError."""
-    fitting = [app for app in applications if not named or named in {app.sid, app.name}]
-    if len(fitting) == 1:
-        return fitting[0]
+def select_application(applications: Sequence[Application], configured: str) -> Application:
+    """The application with the `configured` name or sid; if that is "", the account's only one.
+
+    Raises ConfigError.
+    """
+    matching = [app for app in applications if not configured or configured in {app.sid, app.name}]
+    if len(matching) == 1:
+        return matching[0]
     if not applications:
-        raise ConfigError(["the Jambonz account has no application: make one in the portal"])
-    there = ", ".join(f"{app.name!r} ({app.sid})" for app in applications)
-    what = f"{named!r} is none of them" if named and not fitting else "which one is it"
-    raise ConfigError([f"jambonz.application: {what}? The account has {there}"])
+        raise ConfigError(["the Jambonz account has no application: create one in the portal"])
+    names = ", ".join(f"{app.name!r} ({app.sid})" for app in applications)
+    if configured and not matching:
+        raise ConfigError([f"jambonz.application: there is no {configured!r}; there are {names}"])
+    raise ConfigError([f"jambonz.application must be the name or sid of one of {names}"])
 
 
 @dataclass(frozen=True, slots=True)
 class HooksPlan:
-    """What `application` has, the URLs it should have, and the `changes` that takes."""
+    """The application as it is, and the `desired` URLs of its hooks."""
 
     application: Application
-    wanted: Mapping[str, str]
+    desired: Mapping[str, str]
 
     @property
     def changes(self) -> Mapping[str, Hook]:
-        """The hooks that are not as wanted, as they should be; their credentials stay."""
+        """The hooks that differ, as they should be, with their credentials unchanged."""
         changes = {}
-        for name, url in self.wanted.items():
-            now = self.application.hooks.get(name, Hook(""))
-            to_be = Hook(url, "POST", now.username, now.password)
-            if now != to_be:
-                changes[name] = to_be
+        for name, url in self.desired.items():
+            current = self.application.hooks.get(name, Hook(""))
+            desired = Hook(url, "POST", current.username, current.password)
+            if current != desired:
+                changes[name] = desired
         return changes
 
 
@@ -255,13 +263,13 @@ def _hook(content: Mapping[str, Any]) -> Hook:
     )
 
 
-def _wire(hook: Hook) -> Mapping[str, str]:
+def _hook_body(hook: Hook) -> Mapping[str, str]:
     credentials = {"username": hook.username, "password": hook.password} if hook.username else {}
     return {"url": hook.url, "method": hook.method, **credentials}
 
 
 def _message(text: str) -> str:
-    """What the API says in an error: `{"msg": …}`, or plain text."""
+    """The message of an error, which is `{"msg": …}` or plain text; "" for HTML."""
     try:
         content = json.loads(text)
     except json.JSONDecodeError:

@@ -1,49 +1,50 @@
-"""A plan as lines for a terminal: a table, what an INVITE meets before and after, notes. Pure."""
+"""A plan as text: a table, the route of an INVITE now and afterwards, warnings. Does no I/O."""
 
 from collections.abc import Sequence
-from textwrap import wrap
 from urllib.parse import urlsplit
 
 from gateway.config.settings import Config
 from gateway.livekit.trunks import SipItem
-from gateway.tools.setup.conflicts import CALLED, CALLER, SOMEWHERE, probes
+from gateway.tools.setup.conflicts import ANY_SOURCE, CALLED_USER, CALLER, probe_invites
+from gateway.tools.setup.items import label
 from gateway.tools.setup.jambonz import Hook, HooksPlan
 from gateway.tools.setup.plan import Action, Plan, Step
-from gateway.tools.setup.routing import Invite, Route, called, route
-from gateway.tools.setup.table import WIDTH, table
+from gateway.tools.setup.routing import Invite, Route, route
+from gateway.tools.terminal import table
 
-#: Of what, kind, id and name; the reason gets the rest.
+HEAD = ("action", "kind", "id, name", "reason")
+#: Of action, kind, id and name; the reason fills the line.
 WIDTHS = (10, 14, 24)
-HEAD = ("what", "kind", "id, name", "why")
 
 
 def plan_table(plan: Plan, hooks: HooksPlan | None) -> str:
-    """What is to be done comes first, then what stays."""
-    idle = [step for step in plan.steps if step.action is Action.KEEP]
-    rows = [_row(step) for step in (*plan.in_the_way, *plan.to_do, *idle)]
+    """Conflicts and changes first, then what stays unchanged."""
+    unchanged = [step for step in plan.steps if step.action is Action.UNCHANGED]
+    rows = [_row(step) for step in (*plan.conflicts, *plan.changes, *unchanged)]
     rows += _hook_rows(hooks) if hooks else []
-    rule = tuple("-" * width for width in (*WIDTHS, WIDTH - sum(WIDTHS) - 2 * len(WIDTHS)))
-    return table([HEAD, rule, *rows], WIDTHS)
+    return table(rows, WIDTHS, HEAD)
 
 
 def _row(step: Step) -> tuple[str, ...]:
     item_id = "(new)" if step.action is Action.CREATE else step.item.id
     name = "\n".join(part for part in (item_id, step.item.name) if part)
-    return str(step.action), str(step.item.kind), name, step.why
+    return str(step.action), str(step.item.kind), name, step.reason
 
 
 def _hook_rows(plan: HooksPlan) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
-    for name, url in plan.wanted.items():
-        change, now = plan.changes.get(name), plan.application.hooks.get(name)
-        why = f"{_shown(now)}\nbecomes\n{change.url}" if change else f"leads here: {url}"
-        what = Action.CHANGE if change else Action.KEEP
-        rows.append((str(what), "Jambonz hook", f"{name}\n{plan.application.name}", why))
+    for name, url in plan.desired.items():
+        change, current = plan.changes.get(name), plan.application.hooks.get(name)
+        if change:
+            action, reason = Action.UPDATE, f"{_hook_text(current)}\nbecomes\n{change.url}"
+        else:
+            action, reason = Action.UNCHANGED, f"leads to the gateway: {url}"
+        rows.append((str(action), "Jambonz hook", f"{name}\n{plan.application.name}", reason))
     return rows
 
 
-def _shown(hook: Hook | None) -> str:
-    """A hook of others without what could be secret in it."""
+def _hook_text(hook: Hook | None) -> str:
+    """A hook without the parts of its URL that may be secret."""
     if hook is None:
         return "(none)"
     method = "" if hook.method == "POST" else f"{hook.method} "
@@ -55,49 +56,41 @@ def _shown(hook: Hook | None) -> str:
 
 
 def routes(config: Config, before: Sequence[SipItem], plan: Plan) -> str:
-    """What an INVITE for one of our calls meets now and once the plan is carried out; or ""."""
+    """The route of an INVITE for a call now, and once the plan is applied; "" if there is none."""
     if config.inbound.strategy != "room":
         return ""
-    now, then = (_met(config, items) for items in (before, plan.items))
+    now, afterwards = (_route_rows(config, items) for items in (before, plan.result))
     rows = [("now", *row) for row in now]
-    rows += [("then", *row) for row in then] if then != now else []
-    return f"What an INVITE for {CALLED} meets:\n\n{table(rows, (4, 20))}"
+    rows += [("then", *row) for row in afterwards] if afterwards != now else []
+    return f"Route of an INVITE for {CALLED_USER}:\n\n{table(rows, (4, 20))}"
 
 
-def _met(config: Config, items: Sequence[SipItem]) -> list[tuple[str, str]]:
-    """Where it comes from, and what that meets; sources that meet the same are one row."""
+def _route_rows(config: Config, items: Sequence[SipItem]) -> list[tuple[str, str]]:
+    """Sources and their route; sources with the same route share a row."""
     sources: dict[str, list[str]] = {}
-    for invite in probes(config.trunks.inbound_addresses):
-        sources.setdefault(_public_fields(route(invite, items)), []).append(_source(invite))
-    return [("\n".join(from_there), met) for met, from_there in sources.items()]
+    for invite in probe_invites(config.trunks.inbound_addresses):
+        sources.setdefault(_route_text(route(invite, items)), []).append(_source(invite))
+    return [("\n".join(same_route), text) for text, same_route in sources.items()]
 
 
 def _source(invite: Invite) -> str:
-    return invite.from_host or ("anywhere" if invite.source_ip == SOMEWHERE else invite.source_ip)
+    return invite.from_host or ("any" if invite.source_ip == ANY_SOURCE else invite.source_ip)
 
 
-def _public_fields(met: Route) -> str:
-    lines = [called(item) for item in (met.trunk, met.rule) if item]
-    if met.asks_digest:
+def _route_text(found: Route) -> str:
+    lines = [label(item) for item in (found.trunk, found.rule) if item]
+    if found.requires_digest:
         lines[0] += ", which asks for credentials"
-    lines += [f"room {met.room}"] if met.room else []
-    return "\n".join([*lines, *([f"✗ {met.problem}"] if met.problem else [])])
+    lines += [f"room {found.room}"] if found.room else []
+    return "\n".join([*lines, *([f"✗ {found.problem}"] if found.problem else [])])
 
 
-def open_door(plan: Plan) -> list[str]:
-    """A warning if somebody whom no trunk allows would get into a room all the same."""
-    met = route(Invite(CALLER, CALLED, SOMEWHERE), plan.items)
-    if met.trunk or not met.rule:
+def open_access(plan: Plan) -> list[str]:
+    """A warning if an INVITE that no trunk accepts reaches a room nevertheless; else nothing."""
+    found = route(Invite(CALLER, CALLED_USER, ANY_SOURCE), plan.result)
+    if found.trunk or not found.rule:
         return []
     return [
-        f"{called(met.rule)} is for all trunks: a LiveKit of one's own then takes INVITEs of "
-        "anybody, whom no trunk allows"
+        f"{label(found.rule)} is for all trunks: with it, a self-hosted LiveKit accepts INVITEs "
+        "from every address, also from those that no trunk allows"
     ]
-
-
-def note(text: str) -> str:
-    """`text` in lines that fit, those after the first indented."""
-    lines = wrap(
-        text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-    )
-    return "\n".join(lines)

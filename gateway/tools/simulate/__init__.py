@@ -1,1 +1,1 @@
-"""Plays the others against a running gateway: Jambonz and a caller, with real audio."""
+"""`python -m gateway simulate`: calls against a running gateway, without Jambonz or a telephone."""

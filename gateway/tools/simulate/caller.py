@@ -1,52 +1,82 @@
-"""The caller's part: joins the room by WebRTC as livekit-sip would, speaks, listens, records."""
+"""A simulated telephone: joins a room by WebRTC as livekit-sip would, speaks, listens, records."""
 
 import array
 import asyncio
 import itertools
 import math
 import wave
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
+from gateway.aio import BackgroundTasks
+from gateway.config.settings import Config
 from gateway.errors import ConfigError, GatewayError
+from gateway.livekit.tokens import caller_token
 
 try:
     from livekit import rtc
 except ImportError as missing:  # the gateway alone does not need WebRTC
     raise ConfigError(
-        ["the package livekit is missing: a call's audio needs it, install the extra 'agent'"]
+        ["the package livekit, which plays a call's audio, is missing: install the extra 'agent'"]
     ) from missing
 
-#: In Hz: WebRTC's own rate, so nothing is resampled here.
+#: In Hz: WebRTC's own sample rate, so that nothing is resampled here.
 SAMPLE_RATE = 48_000
 FRAME_MS = 20
-#: Peak of 16-bit samples above which something is said rather than silence coded.
-LOUD = 500
+#: The peak of 16-bit samples above which audio is a voice; below it is coded silence.
+VOICE_PEAK = 500
 TONE_HZ = 440
+#: How long the tasks of a call may take to end after it, in s.
+LEAVE_TIMEOUT = 2.0
 
 
 class CallerError(GatewayError):
-    """The caller cannot do their part; the text says why."""
+    """The caller cannot join, speak or press keys; the text says why."""
+
+
+def check_livekit(config: Config) -> None:
+    """Raises ConfigError if no LiveKit is configured that a simulated telephone could join."""
+    if not (config.livekit.url and config.livekit.api_key and config.livekit.api_secret):
+        raise ConfigError(
+            ["there is no LiveKit to call: start `make run` first, or set LIVEKIT_URL and its key"]
+        )
+
+
+def sip_token(config: Config, room: str, number: str) -> str:
+    """A token with which livekit-sip's participant for `number` would join `room`, answered."""
+    return caller_token(
+        config.livekit.api_key,
+        config.livekit.api_secret,
+        room=room,
+        identity=f"sip_{number}",
+        attributes={
+            "sip.phoneNumber": number,
+            "sip.trunkPhoneNumber": room,
+            "sip.callStatus": "active",
+        },
+    )
 
 
 class Caller:
-    """Somebody on the telephone in a LiveKit room. Make one with `joined()`."""
+    """A telephone in a LiveKit room. Created by `joined()`."""
 
     def __init__(self, room: rtc.Room) -> None:
         self._room = room
         self._agent_audio: asyncio.Future[rtc.Track] = asyncio.get_running_loop().create_future()
-        self._heard = asyncio.Event()
-        self._left = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._agent_heard = asyncio.Event()
+        self._has_left = False
+        self._tasks = BackgroundTasks()
         self.recording = array.array("h")
         room.on("track_subscribed", self._on_track)
 
     @classmethod
     @asynccontextmanager
     async def joined(cls, url: str, token: str) -> AsyncIterator["Caller"]:
-        """In the room; out of it again at the end, which is how a caller hangs up."""
+        """Join the room with `token`; leave it at the end, which is how a caller hangs up.
+
+        Raises CallerError.
+        """
         room = rtc.Room()
         caller = cls(room)
         try:
@@ -59,28 +89,28 @@ class Caller:
             await caller._leave()
 
     async def agent_audio(self) -> None:
-        """Wait until the agent's audio track is there; then livekit-sip answers the INVITE."""
+        """Wait for the agent's audio track, upon which livekit-sip would answer the INVITE."""
         track = await asyncio.shield(self._agent_audio)
-        self._start(self._listen(track))
+        self._tasks.spawn(self._listen(track), name="caller listens")
 
     async def agent_heard(self) -> None:
-        """Wait until the agent says something louder than silence."""
-        await self._heard.wait()
+        """Wait until the agent is louder than silence."""
+        await self._agent_heard.wait()
 
     async def speak(self, samples: Iterator[bytes]) -> None:
-        """Publish a microphone and say `samples` into it in the background."""
+        """Publish a microphone track, and play the frames of `samples` in the background."""
         source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=200)
         track = rtc.LocalAudioTrack.create_audio_track("caller", source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         await self._room.local_participant.publish_track(track, options)
-        self._start(self._say(source, samples))
+        self._tasks.spawn(self._play(source, samples), name="caller speaks")
 
     async def press(self, keys: str) -> None:
-        """Press keys one after the other (RFC 4733 event codes)."""
+        """Press `keys` one after the other (RFC 4733 event codes). Raises CallerError."""
         for key in keys:
             code = "0123456789*#ABCD".find(key.upper())
             if code < 0:
-                raise CallerError(f"there is no key {key!r} on a telephone")
+                raise CallerError(f"a telephone has no key {key!r}")
             await self._room.local_participant.publish_dtmf(code=code, digit=key.upper())
             await asyncio.sleep(0.3)
 
@@ -98,34 +128,28 @@ class Caller:
             async for event in stream:
                 samples = array.array("h", event.frame.data.tobytes())
                 self.recording.extend(samples)
-                if not self._heard.is_set() and max(samples) > LOUD:
-                    self._heard.set()
+                if not self._agent_heard.is_set() and max(samples) > VOICE_PEAK:
+                    self._agent_heard.set()
         finally:
             await stream.aclose()
 
-    async def _say(self, source: rtc.AudioSource, frames: Iterator[bytes]) -> None:
+    async def _play(self, source: rtc.AudioSource, frames: Iterator[bytes]) -> None:
         for samples in frames:
-            if self._left:
+            if self._has_left:
                 break
             await source.capture_frame(rtc.AudioFrame(samples, SAMPLE_RATE, 1, len(samples) // 2))
         await source.wait_for_playout()
         await source.aclose()
 
     async def _leave(self) -> None:
-        # Both end by themselves now: speaking at its next frame, listening with the room.
-        self._left = True
+        # `_play` ends at its next frame, `_listen` when the room is disconnected.
+        self._has_left = True
         await self._room.disconnect()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=2)
-        for task in self._tasks:
-            task.cancel()
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.add(asyncio.create_task(work))
+        await self._tasks.close(grace=LEAVE_TIMEOUT)
 
 
 def tone() -> Iterator[bytes]:
-    """A 440 Hz tone without end, in frames of FRAME_MS."""
+    """An endless tone of 440 Hz, in frames of FRAME_MS."""
     period = [
         round(8_000 * math.sin(2 * math.pi * TONE_HZ * n / SAMPLE_RATE)) for n in range(SAMPLE_RATE)
     ]
@@ -135,17 +159,18 @@ def tone() -> Iterator[bytes]:
 
 
 def wav_frames(path: Path) -> Iterator[bytes]:
-    """A WAV file in frames of FRAME_MS. Raises CallerError for one that we cannot play."""
+    """A WAV file in frames of FRAME_MS. Raises CallerError if it cannot be read or played."""
     try:
         with wave.open(str(path)) as file:
-            form = (file.getsampwidth(), file.getnchannels(), file.getframerate())
+            sample_format = (file.getsampwidth(), file.getnchannels(), file.getframerate())
             content = file.readframes(file.getnframes())
     except (OSError, wave.Error, EOFError) as error:
         raise CallerError(f"cannot read {path}: {error}") from error
-    if form[:2] != (2, 1):
-        raise CallerError(f"{path} must be 16 bit mono, see `sox IN -b 16 -c 1 OUT`")
-    resampler = rtc.AudioResampler(form[2], SAMPLE_RATE) if form[2] != SAMPLE_RATE else None
-    frame = rtc.AudioFrame(content, form[2], 1, len(content) // 2)
+    if sample_format[:2] != (2, 1):
+        raise CallerError(f"{path} must be 16 bit mono: sox IN -b 16 -c 1 OUT converts it")
+    rate = sample_format[2]
+    resampler = rtc.AudioResampler(rate, SAMPLE_RATE) if rate != SAMPLE_RATE else None
+    frame = rtc.AudioFrame(content, rate, 1, len(content) // 2)
     frames = [*resampler.push(frame), *resampler.flush()] if resampler else [frame]
     samples = b"".join(frame.data.tobytes() for frame in frames)
     size = SAMPLE_RATE * FRAME_MS // 1000 * 2

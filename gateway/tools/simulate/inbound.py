@@ -1,4 +1,4 @@
-"""`simulate inbound`: a call from Jambonz's hook to its end, every step seen to happen."""
+"""`simulate inbound`: play Jambonz and the caller of a call, and check each step of it."""
 
 import argparse
 import asyncio
@@ -17,16 +17,21 @@ from gateway.config.settings import Config
 from gateway.errors import GatewayError
 from gateway.security.api_keys import OwnKeys
 from gateway.tools.simulate import caller
+from gateway.tools.simulate.gateway_api import GatewayApi, outcome
 from gateway.tools.simulate.jambonz import HookRefused, Jambonz
-from gateway.tools.simulate.ops import Ops, check_livekit, reason, sip_token
 from gateway.tools.simulate.steps import Steps
 
 SIP_URI = re.compile(r"sip:(?P<room>[^@;]+)@")
+#: How long one request may take, in s.
+REQUEST_TIMEOUT = 10
 
 
 @dataclass(frozen=True)
 class Script:
-    """What the caller does. `hold` in s."""
+    """What the caller does: presses `keys`, plays `wav` or a tone, hangs up after `hold` s.
+
+    What the caller hears is written to the file `record`.
+    """
 
     from_number: str = "+15550100"
     to_number: str = "+15550199"
@@ -40,11 +45,11 @@ class Script:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The command; 0 when every step happened. Raises GatewayError naming the one that did not."""
+    """The command; returns 0. Raises GatewayError, which names the step that failed."""
     env_files = (ENV_FILE, DEV_ENV)
     config = load_config(arguments.config, env_files=env_files)
     keys = own_keys(config, environment(env_files))
-    check_livekit(config)
+    caller.check_livekit(config)
     script = Script(
         from_number=arguments.from_number,
         to_number=arguments.to_number,
@@ -54,37 +59,36 @@ def run(arguments: argparse.Namespace) -> int:
         record=Path(arguments.record) if arguments.record else None,
     )
     url = (arguments.url or config.own_url).rstrip("/")
-    asyncio.run(play(config, keys, url, script, Steps(say=print)))
+    asyncio.run(play(config, keys, url, script, Steps(print)))
     return 0
 
 
 async def play(config: Config, keys: OwnKeys, url: str, script: Script, steps: Steps) -> None:
     """Play `script` against the gateway at `url`. Raises StepFailed."""
     voice = script.voice()
-    timeout = aiohttp.ClientTimeout(total=10)
+    timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
     async with aiohttp.ClientSession(timeout=timeout) as session:
+        api = GatewayApi(session, url, keys)
         jambonz = _jambonz(session, url, config, script)
-        dial = await steps.run("call hook answered", _dialed(jambonz), show=_sip_uri)
-        ops = Ops(session, url, keys, _room(dial))
+        dial = await steps.run("call hook answered", _dial_verb(jambonz), describe=_sip_uri)
+        call_id = _room(dial)
+        token = caller.sip_token(config, call_id, script.from_number)
         try:
             async with AsyncExitStack() as stack:
-                person = await steps.run(
-                    "caller in the room",
-                    stack.enter_async_context(
-                        caller.Caller.joined(
-                            config.livekit.url, sip_token(config, ops.call_id, script.from_number)
-                        )
-                    ),
-                )
-                await person.speak(voice)
-                await _converse(jambonz, person, ops, script, steps)
+                joining = stack.enter_async_context(caller.Caller.joined(config.livekit.url, token))
+                telephone = await steps.run("caller in the room", joining)
+                await telephone.speak(voice)
+                await _connect(jambonz, telephone, steps)
+                await steps.run("call shown as ongoing", api.wait_for_status(call_id, "ongoing"))
+                await _converse(telephone, script, steps)
                 if script.record:
-                    caller.write_wav(script.record, person.recording)
+                    caller.write_wav(script.record, telephone.recording)
         except BaseException:
-            await _give_up(jambonz)
+            await _abandon(jambonz)
             raise
         await steps.run("hung up", _hang_up(jambonz, str(dial["actionHook"])))
-        await steps.run("call shown as ended", ops.shows("ended"), show=reason)
+        shown = api.wait_for_status(call_id, "ended")
+        await steps.run("call shown as ended", shown, describe=outcome)
 
 
 def _jambonz(session: aiohttp.ClientSession, url: str, config: Config, script: Script) -> Jambonz:
@@ -95,30 +99,29 @@ def _jambonz(session: aiohttp.ClientSession, url: str, config: Config, script: S
     )
 
 
-async def _converse(
-    jambonz: Jambonz,
-    person: caller.Caller,
-    ops: Ops,
-    script: Script,
-    steps: Steps,
-) -> None:
-    await steps.run("far leg rings", _ring(jambonz))
-    await steps.run("agent in the room", person.agent_audio(), limit=15)
-    await steps.run("call answered", _answer(jambonz))
-    await steps.run("agent heard", person.agent_heard(), limit=10)
-    await steps.run("call shown as ongoing", ops.shows("ongoing"))
-    if script.keys:
-        limit = 5.0 + len(script.keys)
-        await steps.run("keys pressed", person.press(script.keys), limit=limit)
-    await steps.run("talked", asyncio.sleep(script.hold), limit=script.hold + 5)
-
-
-async def _dialed(jambonz: Jambonz) -> dict[str, Any]:
+async def _dial_verb(jambonz: Jambonz) -> dict[str, Any]:
+    """The `dial` verb that answers the call hook. Raises HookRefused."""
     verbs = await jambonz.call_arrives()
     if verbs[0]["verb"] != "dial" or not SIP_URI.search(_sip_uri(verbs[0])):
-        only = "only inbound.strategy: room can be played"
-        raise HookRefused(f"the caller is not dialed to LiveKit ({only}): {verbs}")
+        raise HookRefused(
+            "the gateway does not have Jambonz dial LiveKit; only inbound.strategy room can be "
+            f"simulated: {verbs}"
+        )
     return verbs[0]
+
+
+async def _connect(jambonz: Jambonz, telephone: caller.Caller, steps: Steps) -> None:
+    await steps.run("B leg rings", _ring(jambonz))
+    await steps.run("agent in the room", telephone.agent_audio(), timeout=15)
+    await steps.run("call answered", _answer(jambonz))
+    await steps.run("agent heard", telephone.agent_heard(), timeout=10)
+
+
+async def _converse(telephone: caller.Caller, script: Script, steps: Steps) -> None:
+    if script.keys:
+        timeout = 5.0 + len(script.keys)
+        await steps.run("keys pressed", telephone.press(script.keys), timeout=timeout)
+    await steps.run("talked", asyncio.sleep(script.hold), timeout=script.hold + 5)
 
 
 async def _ring(jambonz: Jambonz) -> None:
@@ -138,8 +141,8 @@ async def _hang_up(jambonz: Jambonz, action_hook: str) -> None:
     await jambonz.status("completed", duration=1, call_termination_by="caller")
 
 
-async def _give_up(jambonz: Jambonz) -> None:
-    """A step failed: the caller hangs up, so that the gateway is not left with the call."""
+async def _abandon(jambonz: Jambonz) -> None:
+    """After a failed step: the caller hangs up, so that the call does not stay active."""
     with contextlib.suppress(GatewayError, aiohttp.ClientError, TimeoutError):
         await jambonz.status("no-answer", 487)
 

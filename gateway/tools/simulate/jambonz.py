@@ -1,4 +1,4 @@
-"""Jambonz's part: its hooks as jambonz-feature-server 0.9.8 posts them, signed where it would."""
+"""A simulated Jambonz: posts hooks as jambonz-feature-server 0.9.8 does, signed with its secret."""
 
 import json
 import time
@@ -21,9 +21,11 @@ class HookRefused(GatewayError):
 
 @dataclass
 class Jambonz:
-    """One call as Jambonz sees it: an A leg from the caller, a B leg towards LiveKit.
+    """One call at Jambonz: the A leg comes from the caller, the B leg leads to LiveKit.
 
-    `env_vars` are what its application was given in the portal, `credentials` its webhooks.
+    `url` is the gateway's. `secret` signs the hooks; "" for none. `env_vars` and `credentials`
+    (basic authentication) are those of the Jambonz application. Each method raises HookRefused if
+    the gateway does not answer as Jambonz expects.
     """
 
     session: aiohttp.ClientSession
@@ -37,31 +39,31 @@ class Jambonz:
     credentials: Credentials | None = None
 
     async def call_arrives(self) -> list[dict[str, Any]]:
-        """Post the call hook; the verbs, which must be an array that begins with something."""
+        """Post the call hook; returns the verbs, at least one."""
         headers = {"from": f"<sip:{self.from_number}@sbc.example>", "X-Account-Sid": "acc"}
         sip = {"headers": headers, "method": "INVITE", "version": "2.0"}
-        first = {"sip": sip, "caller_name": "Simulated", "env_vars": self.env_vars}
-        verbs = await self._post("/livekit-api", {**self._leg("trying", 100), **first})
-        if not isinstance(verbs, list) or not verbs or "verb" not in verbs[0]:
-            raise HookRefused(f"not a list of verbs: {verbs}")
+        details = {"sip": sip, "caller_name": "Simulated", "env_vars": self.env_vars}
+        verbs = await self._post_for_verbs("/livekit-api", {**self._leg("trying", 100), **details})
+        if not verbs or "verb" not in verbs[0]:
+            raise HookRefused(f"the call hook needs at least one verb: {verbs}")
         return verbs
 
     async def status(self, call_status: str, sip_status: int = 200, **more: object) -> None:
-        """A call status hook of the A leg."""
+        """Post a call status hook of the A leg; `more` are further fields."""
         leg = self._leg(call_status, sip_status)
         await self._post("/livekit-api/call-status", {**leg, **more})
 
     async def far_status(self, call_status: str, sip_status: int = 200, **more: object) -> None:
-        """A call status hook of the B leg."""
-        leg = self._leg(call_status, sip_status)
-        own = {"call_sid": self.far_sid, "parent_call_sid": self.call_sid, "direction": "outbound"}
-        await self._post("/livekit-api/call-status", {**leg, **own, **more})
+        """Post a call status hook of the B leg; `more` are further fields."""
+        await self._post(
+            "/livekit-api/call-status", {**self._far_leg(call_status, sip_status), **more}
+        )
 
     async def dial_ends(
         self, hook: str, call_status: str, dial_status: str, sip_status: int
     ) -> list[dict[str, Any]]:
-        """The action hook of the dial; the verbs to go on with, `[]` for none."""
-        return await self._asks(
+        """Post the action hook of the `dial`; returns the verbs to continue with."""
+        return await self._post_for_verbs(
             hook,
             {
                 **self._leg(call_status, 200),
@@ -72,32 +74,33 @@ class Jambonz:
         )
 
     async def refers(self, hook: str, refer_to: str) -> list[dict[str, Any]]:
-        """The refer hook of the dial: the B leg sent a REFER with this Refer-To."""
-        own = {"call_sid": self.far_sid, "parent_call_sid": self.call_sid, "direction": "outbound"}
+        """Post the refer hook of the `dial`: the B leg sent a REFER with this Refer-To."""
         details = {
             "sip_refer_to": refer_to,
             "sip_referred_by": "undefined",
             "referring_call_sid": self.far_sid,
             "referred_call_sid": self.call_sid,
         }
-        leg = self._leg("in-progress", 200)
-        return await self._asks(hook, {**leg, **own, "refer_details": details})
+        leg = self._far_leg("in-progress", 200)
+        return await self._post_for_verbs(hook, {**leg, "refer_details": details})
 
     async def waits(self, hook: str) -> list[dict[str, Any]]:
-        """The wait hook of an `enqueue`; what the caller is to hear."""
-        return await self._asks(
+        """Post the wait hook of an `enqueue`; returns the verbs that the caller hears."""
+        return await self._post_for_verbs(
             hook, {"queue_sid": "queue", "queue_time": 1, "call_sid": self.call_sid}
         )
 
     async def queue_ends(self, hook: str, call_status: str, result: str) -> list[dict[str, Any]]:
-        """The action hook of an `enqueue`."""
+        """Post the action hook of an `enqueue`; returns the verbs to continue with."""
         queue = {"queue_sid": "queue", "queue_time": 1, "queue_result": result}
-        return await self._asks(hook, {**self._leg(call_status, 200), **queue})
+        return await self._post_for_verbs(hook, {**self._leg(call_status, 200), **queue})
 
-    async def _asks(self, hook: str, content: Mapping[str, object]) -> list[dict[str, Any]]:
-        verbs = await self._post(hook.removeprefix(self.url).partition("#")[0], content)
+    async def _post_for_verbs(
+        self, hook: str, payload: Mapping[str, object]
+    ) -> list[dict[str, Any]]:
+        verbs = await self._post(hook.removeprefix(self.url).partition("#")[0], payload)
         if not isinstance(verbs, list):
-            raise HookRefused(f"not a list of verbs: {verbs}")
+            raise HookRefused(f"not an array of verbs: {verbs}")
         return verbs
 
     def _leg(self, call_status: str, sip_status: int) -> Mapping[str, object]:
@@ -115,16 +118,24 @@ class Jambonz:
             "sip_reason": "",
         }
 
-    async def _post(self, path: str, content: Mapping[str, object]) -> Any:
-        body = json.dumps(content).encode()
+    def _far_leg(self, call_status: str, sip_status: int) -> Mapping[str, object]:
+        return {
+            **self._leg(call_status, sip_status),
+            "call_sid": self.far_sid,
+            "parent_call_sid": self.call_sid,
+            "direction": "outbound",
+        }
+
+    async def _post(self, path: str, payload: Mapping[str, object]) -> Any:
+        body = json.dumps(payload).encode()
         headers = {"Content-Type": "application/json", "User-Agent": "jambonz"}
         if self.secret:
             headers["Jambonz-Signature"] = sign(body, self.secret, at=int(time.time()))
         if self.credentials:
             headers["Authorization"] = basic_auth.encode(self.credentials)
-        async with self.session.post(f"{self.url}{path}", data=body, headers=headers) as answer:
-            text = await answer.text()
-            # 201 and redirects are errors to Jambonz, as is anything else.
-            if answer.status not in {200, 202, 204}:
-                raise HookRefused(f"POST {path} answered {answer.status}: {text}")
+        async with self.session.post(f"{self.url}{path}", data=body, headers=headers) as response:
+            text = await response.text()
+            # To Jambonz every other status is an error, 201 and redirects included.
+            if response.status not in {200, 202, 204}:
+                raise HookRefused(f"POST {path} answered {response.status}: {text}")
             return json.loads(text) if text else None

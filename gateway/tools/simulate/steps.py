@@ -1,4 +1,4 @@
-"""Steps of a simulated call: each has a name, a time limit, and a moment when it was done."""
+"""The steps of a simulated call: each has a name, a timeout, and the moment when it was done."""
 
 import asyncio
 import time
@@ -9,19 +9,23 @@ from typing import Any, TypeVar
 import aiohttp
 
 from gateway.errors import GatewayError
+from gateway.tools.terminal import Print
 
 T = TypeVar("T")
 
 
 class StepFailed(GatewayError):
-    """A step did not happen; the text starts with its name."""
+    """A step failed or took too long; the text begins with its name."""
 
 
 @dataclass
 class Steps:
-    """Runs steps and remembers when each was done, in s since the first one began."""
+    """Runs steps, prints a line for each, and records in `done` when each was done.
 
-    say: Callable[[str], object] = lambda _: None
+    Moments are in s since the steps began.
+    """
+
+    print_line: Print = lambda _: None
     done: dict[str, float] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
 
@@ -30,16 +34,16 @@ class Steps:
         name: str,
         step: Coroutine[Any, Any, T],
         *,
-        limit: float = 5.0,
-        show: Callable[[T], str] = lambda _: "",
+        timeout: float = 5.0,  # noqa: ASYNC109 - a step that takes too long is an error of its own
+        describe: Callable[[T], str] = lambda _: "",
     ) -> T:
-        """The result of `step`, within `limit` s. Raises StepFailed."""
+        """The result of `step`, which may take `timeout` s. Raises StepFailed."""
         try:
-            result = await asyncio.wait_for(step, limit)
+            result = await asyncio.wait_for(step, timeout)
         except TimeoutError as error:
-            raise StepFailed(f"{name}: did not happen within {limit:g} s") from error
+            raise StepFailed(f"{name}: not within {timeout:g} s") from error
         except (GatewayError, aiohttp.ClientError) as error:
             raise StepFailed(f"{name}: {error}") from error
         self.done[name] = time.monotonic() - self._began
-        self.say(f"{self.done[name]:8.3f} s  {name:<24} {show(result)}".rstrip())
+        self.print_line(f"{self.done[name]:8.3f} s  {name:<24} {describe(result)}".rstrip())
         return result

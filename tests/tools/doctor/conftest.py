@@ -1,4 +1,4 @@
-"""Real parts for the doctor to look at, started once, and a SIP host that answers."""
+"""Real servers for the doctor to check, started once, and a SIP host that answers OPTIONS."""
 
 import asyncio
 import os
@@ -29,29 +29,29 @@ SBC = "192.0.2.10"
 
 @dataclass(frozen=True)
 class Stack:
-    """All that a call needs, but for Jambonz; `env` is the gateway's."""
+    """LiveKit, gateway and worker; `env` is the gateway's environment."""
 
     env: Mapping[str, str]
     real: Real
 
-    def config(self, **changed: str) -> Config:
-        """The gateway's configuration with other environment variables."""
-        return build_config({}, {**self.env, **changed})
+    def config(self, **changes: str) -> Config:
+        """The gateway's configuration with `changes` of its environment."""
+        return build_config({}, {**self.env, **changes})
 
 
-async def look(
+async def run_check(
     config: Config, check_id: str, *, env: Mapping[str, str] | None = None, url: str = ""
 ) -> Finding:
-    """What one check comes to, whatever others say."""
+    """The finding of one check, without those that it needs."""
     env = {"GATEWAY_API_KEYS": f"ops:read:{READ_KEY}", **(env or {})}
-    async with Context.opened(config, env, url or config.own_url) as site:
-        check = next(check for check in all_checks(site) if check.id == check_id)
-        return await check.look()
+    async with Context.opened(config, env, url or config.own_url) as context:
+        check = next(check for check in all_checks(context) if check.id == check_id)
+        return await check.run()
 
 
 @pytest.fixture(scope="session")
 def stack(sip_host: str) -> Iterator[Stack]:
-    """LiveKit with Redis, a gateway and a worker, and what `setup` makes at LiveKit."""
+    """LiveKit with Redis, a gateway and a worker; `setup --apply` has run."""
     port = free_port()
     with redis_server() as redis, livekit_server(webhook_port=port, redis=redis) as server:
         env = {
@@ -77,19 +77,19 @@ def stack(sip_host: str) -> Iterator[Stack]:
 
 @pytest.fixture
 async def trunks(stack: Stack) -> AsyncIterator[Trunks]:
-    """What LiveKit has; it is as `setup` made it again after the test."""
+    """LiveKit's trunks and rules; what a test changes is undone after it."""
     settings = stack.real.config.livekit
     async with LiveKit.connected(
         settings.url, settings.api_key, settings.api_secret, timeout=5
     ) as livekit:
-        found = Trunks(livekit)
-        before = await found.listed()
-        yield found
-        now = {item.id: item for item in await found.listed()}
-        for made in now.keys() - {item.id for item in before}:
-            await found.delete(now[made])
+        trunks = Trunks(livekit)
+        before = await trunks.listed()
+        yield trunks
+        now = {item.id: item for item in await trunks.listed()}
+        for created in now.keys() - {item.id for item in before}:
+            await trunks.delete(now[created])
         for item in before:
-            await (found.replace(item) if item.id in now else found.create(item))
+            await (trunks.replace(item) if item.id in now else trunks.create(item))
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +99,7 @@ def livekit_without_redis() -> Iterator[LiveKitServer]:
 
 
 async def run_gateway(words: list[str], env: Mapping[str, str]) -> tuple[int | None, str]:
-    """`python -m gateway` as its user runs it: exit code, and what it printed."""
+    """Run `python -m gateway`; returns the exit code and standard output."""
     process = await asyncio.create_subprocess_exec(
         *python("-m", "gateway", *words),
         env=dict(env),
@@ -112,36 +112,36 @@ async def run_gateway(words: list[str], env: Mapping[str, str]) -> tuple[int | N
     return process.returncode, out.decode()
 
 
-class _ByUdp(socketserver.BaseRequestHandler):
+class _UdpHandler(socketserver.BaseRequestHandler):
     def handle(self) -> None:
-        data, line = self.request
-        line.sendto(_answer(data), self.client_address)
+        data, sock = self.request
+        sock.sendto(_response(data), self.client_address)
 
 
-class _ByTcp(socketserver.StreamRequestHandler):
+class _TcpHandler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         lines = []
         while (line := self.rfile.readline()) not in {b"\r\n", b""}:
             lines.append(line)
-        self.wfile.write(_answer(b"".join(lines)))
+        self.wfile.write(_response(b"".join(lines)))
 
 
-def _answer(request: bytes) -> bytes:
-    """200 OK as a SIP service would say it, to a request that is one."""
+def _response(request: bytes) -> bytes:
+    """200 OK to an OPTIONS request, with the headers that RFC 3261 §8.2.6 requires."""
     first, *headers = request.decode().strip().split("\r\n")
     assert first.startswith("OPTIONS sip:"), first
     names = ("Via", "From", "To", "Call-ID", "CSeq")
-    told = [line for line in headers if line.partition(":")[0] in names]
-    assert len(told) == len(names), headers
-    return "\r\n".join(["SIP/2.0 200 OK", *told, "Content-Length: 0", "", ""]).encode()
+    finding = [line for line in headers if line.partition(":")[0] in names]
+    assert len(finding) == len(names), headers
+    return "\r\n".join(["SIP/2.0 200 OK", *finding, "Content-Length: 0", "", ""]).encode()
 
 
 @pytest.fixture(scope="session")
 def sip_host() -> Iterator[str]:
-    """`host:port` that answers OPTIONS by UDP and TCP."""
-    with socketserver.ThreadingTCPServer((LOOPBACK, 0), _ByTcp) as tcp:
+    """`host:port` of a server that answers OPTIONS over UDP and TCP."""
+    with socketserver.ThreadingTCPServer((LOOPBACK, 0), _TcpHandler) as tcp:
         address: Any = tcp.server_address
-        with socketserver.ThreadingUDPServer(address, _ByUdp) as udp:
+        with socketserver.ThreadingUDPServer(address, _UdpHandler) as udp:
             for server in (tcp, udp):
                 threading.Thread(target=server.serve_forever, daemon=True).start()
             yield f"{LOOPBACK}:{address[1]}"

@@ -1,4 +1,4 @@
-"""Workers: a real one under its name and under another, and one that comes unasked."""
+"""The checks of the workers: named, under another name, missing, unnamed."""
 
 import pytest
 from livekit.protocol.agent import Job
@@ -12,58 +12,60 @@ from gateway.tools.doctor.agents import not_taken
 from gateway.tools.doctor.check import Status
 from tests.conftest import ConfigMaker
 from tests.fakes.livekit import FakeLiveKit
-from tests.tools.doctor.conftest import Stack, look
+from tests.tools.doctor.conftest import Stack, run_check
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nobody will come, a moment is long enough to see it."""
-    monkeypatch.setattr(agents, "JOB_LIMIT", 0.3)
-    monkeypatch.setattr(agents, "JOIN_LIMIT", 0.1)
-    monkeypatch.setattr(agents, "NOBODY_LIMIT", 0.3)
+def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorter timeouts, for workers that never come."""
+    monkeypatch.setattr(agents, "JOB_TIMEOUT", 0.3)
+    monkeypatch.setattr(agents, "JOIN_TIMEOUT", 0.1)
+    monkeypatch.setattr(agents, "UNNAMED_TIMEOUT", 0.3)
 
 
 async def test_a_worker_that_takes_the_job(stack: Stack) -> None:
-    told = await look(stack.config(), "worker")
-    assert told.status is Status.OK
-    assert "'nehos-outbound-agent' was taken" in told.saw
+    finding = await run_check(stack.config(), "worker")
+    assert finding.status is Status.OK
+    assert "'nehos-outbound-agent' was taken" in finding.message
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("short_timeouts")
 async def test_a_worker_under_another_name(stack: Stack) -> None:
-    told = await look(stack.config(LIVEKIT_AGENT_NAME="other"), "worker", env=stack.env)
-    assert told.status is Status.FAIL
-    assert "no worker took a job for 'other'" in told.saw
-    assert "the worker of this machine answers to 'nehos-outbound-agent'" in told.saw
-    assert "LIVEKIT_AGENT_NAME" in told.next
+    finding = await run_check(stack.config(LIVEKIT_AGENT_NAME="other"), "worker", env=stack.env)
+    assert finding.status is Status.FAIL
+    assert "no worker took a job for 'other'" in finding.message
+    assert "this machine's worker has the name 'nehos-outbound-agent'" in finding.message
+    assert "LIVEKIT_AGENT_NAME" in finding.next
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("short_timeouts")
 async def test_no_worker(stack: Stack) -> None:
-    nowhere = {"AGENT_HTTP_PORT": str(free_port())}
-    told = await look(stack.config(LIVEKIT_AGENT_NAME="other"), "worker", env=nowhere)
-    assert told.status is Status.FAIL
-    assert told.next.startswith("start a worker: LIVEKIT_AGENT_NAME=other python -m agent")
+    env = {"AGENT_HTTP_PORT": str(free_port())}
+    finding = await run_check(stack.config(LIVEKIT_AGENT_NAME="other"), "worker", env=env)
+    assert finding.status is Status.FAIL
+    assert finding.next.startswith("start a worker: LIVEKIT_AGENT_NAME=other python -m agent")
 
 
 @pytest.mark.parametrize(
-    ("here", "elsewhere", "saw", "step"),
+    ("here", "elsewhere", "message", "step"),
     [
-        ("wanted", set(), "answers to that name, and took none", "AGENT_LOAD_THRESHOLD"),
-        ("", set(), "answers to ''", "use one name"),
+        ("wanted", set(), "has that name, and did not take the job", "AGENT_LOAD_THRESHOLD"),
+        ("", set(), "has the name ''", "use one name"),
         (None, {"b", "a", "wanted"}, "agents in rooms now: 'a', 'b'", "use one name"),
         (None, {"wanted"}, "no worker took a job", "start a worker"),
     ],
 )
-def test_why_nobody_took_it(here: str | None, elsewhere: set[str], saw: str, step: str) -> None:
-    told = not_taken("wanted", here, frozenset(elsewhere))
-    assert told.status is Status.FAIL
-    assert saw in told.saw
-    assert step in told.next
+def test_why_no_worker_took_the_job(
+    here: str | None, elsewhere: set[str], message: str, step: str
+) -> None:
+    finding = not_taken("wanted", here, frozenset(elsewhere))
+    assert finding.status is Status.FAIL
+    assert message in finding.message
+    assert step in finding.next
 
 
-class WithAgentThatNeverJoins(FakeLiveKit):
-    """A worker takes the job, and that is the last one hears of it."""
+class AgentNeverJoins(FakeLiveKit):
+    """A worker takes the job, and its agent never joins."""
 
     def _create_room(self, request: CreateRoomRequest) -> Room:
         [agent] = request.agents
@@ -73,17 +75,17 @@ class WithAgentThatNeverJoins(FakeLiveKit):
         return super()._create_room(request)
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("short_timeouts")
 async def test_an_agent_that_never_joins(make_config: ConfigMaker) -> None:
-    async with WithAgentThatNeverJoins().serving() as livekit:
-        told = await look(make_config({"LIVEKIT_URL": livekit.url}), "worker")
-    assert told.status is Status.WARN
-    assert "the agent was not in the room" in told.saw
+    async with AgentNeverJoins().serving() as livekit:
+        finding = await run_check(make_config({"LIVEKIT_URL": livekit.url}), "worker")
+    assert finding.status is Status.WARN
+    assert "the agent was not in the room" in finding.message
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_nobody_comes_unasked(stack: Stack) -> None:
-    assert (await look(stack.config(), "other_workers")).status is Status.OK
+@pytest.mark.usefixtures("short_timeouts")
+async def test_no_unnamed_worker(stack: Stack) -> None:
+    assert (await run_check(stack.config(), "unnamed_workers")).status is Status.OK
 
 
 class WithUnnamedWorker(FakeLiveKit):
@@ -101,17 +103,17 @@ class WithUnnamedWorker(FakeLiveKit):
         return super()._create_room(request)
 
 
-async def test_a_worker_that_comes_unasked(make_config: ConfigMaker) -> None:
+async def test_an_unnamed_worker(make_config: ConfigMaker) -> None:
     async with WithUnnamedWorker().serving() as livekit:
-        told = await look(make_config({"LIVEKIT_URL": livekit.url}), "other_workers")
+        finding = await run_check(make_config({"LIVEKIT_URL": livekit.url}), "unnamed_workers")
         assert livekit.rooms == {}
-    assert told.status is Status.WARN
-    assert "agent_name" in told.next
+    assert finding.status is Status.WARN
+    assert "agent_name" in finding.next
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("short_timeouts")
 async def test_probe_rooms_are_deleted(fake_livekit: FakeLiveKit, make_config: ConfigMaker) -> None:
-    for check in ("worker", "other_workers"):
-        await look(make_config(), check, env={"AGENT_HTTP_PORT": str(free_port())})
+    for check in ("worker", "unnamed_workers"):
+        await run_check(make_config(), check, env={"AGENT_HTTP_PORT": str(free_port())})
     assert len(fake_livekit.requested(CreateRoomRequest)) == 2
     assert fake_livekit.rooms == {}

@@ -1,4 +1,4 @@
-"""Checks run together, and are shown."""
+"""How checks are run, and how their findings are printed."""
 
 import asyncio
 
@@ -11,63 +11,63 @@ from gateway.tools.doctor.check import (
     Status,
     as_json,
     as_text,
+    combined,
     exit_code,
     fail,
     ok,
     skip,
     summary,
-    together,
     warn,
     worst,
 )
 from gateway.tools.doctor.run import results
 
 
-def finds(finding: Finding, check_id: str = "it", *needs: str, limit: float = 5) -> Check:
-    async def look() -> Finding:
+def check_with(finding: Finding, check_id: str = "it", *needs: str) -> Check:
+    async def run() -> Finding:
         return finding
 
-    return Check(check_id, check_id.upper(), look, needs, limit)
+    return Check(check_id, check_id.upper(), run, needs)
 
 
-async def found(*checks: Check) -> dict[str, Finding]:
+async def run_all(*checks: Check) -> dict[str, Finding]:
     return {result.check.id: result.finding async for result in results(checks)}
 
 
-async def test_a_check_is_skipped_where_one_that_it_needs_does_not_hold() -> None:
-    told = await found(
-        finds(fail("down", "start it"), "a"),
-        finds(ok("fine"), "b", "a"),
-        finds(ok("fine"), "c", "b"),
-        finds(warn("late", "set it"), "d"),
-        finds(ok("fine"), "e", "d"),
+async def test_a_check_is_skipped_if_one_that_it_needs_fails() -> None:
+    found = await run_all(
+        check_with(fail("down", "start it"), "a"),
+        check_with(ok("fine"), "b", "a"),
+        check_with(ok("fine"), "c", "b"),
+        check_with(warn("late", "set it"), "d"),
+        check_with(ok("fine"), "e", "d"),
     )
-    assert told["b"] == skip("not tried: A comes first")
-    assert told["c"] == skip("not tried: B comes first")
-    assert told["e"] == ok("fine")
+    assert found["b"] == skip("not checked, because of A")
+    assert found["c"] == skip("not checked, because of B")
+    assert found["e"] == ok("fine")
 
 
-async def test_what_a_check_raises_is_what_it_found() -> None:
+async def test_an_exception_of_a_check_is_a_failure() -> None:
     async def raises() -> Finding:
         raise KeyError("rooms")
 
-    told = await found(Check("bad", "bad", raises), finds(ok("fine"), "good"))
-    assert told["bad"].status is Status.FAIL
-    assert told["bad"].saw == "KeyError: 'rooms'"
-    assert told["good"] == ok("fine")
+    found = await run_all(Check("bad", "bad", raises), check_with(ok("fine"), "good"))
+    assert found["bad"].status is Status.FAIL
+    assert found["bad"].message == "KeyError: 'rooms'"
+    assert found["good"] == ok("fine")
 
 
-async def test_a_check_that_hangs_is_given_up() -> None:
+async def test_a_check_that_takes_too_long_fails() -> None:
     async def hangs() -> Finding:
         await asyncio.Event().wait()
         return ok("never")
 
-    told = await found(Check("slow", "slow", hangs, limit=0.05))
-    assert told["slow"].status is Status.FAIL
-    assert "within 0.05 s" in told["slow"].saw
+    found = await run_all(Check("slow", "slow", hangs, timeout=0.05))
+    assert found["slow"].status is Status.FAIL
+    assert "within 0.05 s" in found["slow"].message
 
 
-async def test_checks_run_at_once_and_are_told_in_their_order() -> None:
+async def test_checks_run_concurrently_and_are_reported_in_order() -> None:
     second_is_done = asyncio.Event()
 
     async def waits() -> Finding:
@@ -78,8 +78,8 @@ async def test_checks_run_at_once_and_are_told_in_their_order() -> None:
         second_is_done.set()
         return ok("second")
 
-    told = await found(Check("one", "one", waits, limit=5), Check("two", "two", ends))
-    assert list(told) == ["one", "two"]
+    found = await run_all(Check("one", "one", waits), Check("two", "two", ends))
+    assert list(found) == ["one", "two"]
 
 
 @pytest.mark.parametrize(
@@ -91,19 +91,19 @@ async def test_checks_run_at_once_and_are_told_in_their_order() -> None:
         ([Status.WARN, Status.FAIL, Status.OK], 2),
     ],
 )
-def test_the_exit_code_is_that_of_the_worst(statuses: list[Status], code: int) -> None:
+def test_the_worst_status_decides_the_exit_code(statuses: list[Status], code: int) -> None:
     assert exit_code(worst(statuses)) == code
 
 
-def test_several_findings_become_one() -> None:
-    one = together([ok("a"), warn("b", "do it"), ok(""), fail("c", "do it")])
-    assert one == Finding(Status.FAIL, "a\nb\nc", "do it")
+def test_several_findings_are_combined() -> None:
+    finding = combined([ok("a"), warn("b", "do it"), ok(""), fail("c", "do it")])
+    assert finding == Finding(Status.FAIL, "a\nb\nc", "do it")
 
 
-def test_a_result_is_shown_in_a_hundred_columns() -> None:
+def test_a_result_fits_in_100_columns() -> None:
     url = "https://a-long-name.example.com/" + "x" * 40
     finding = fail(f"{'something was seen ' * 6}\n{url}", "python -m gateway setup --apply")
-    text = as_text(Result(finds(finding, "route"), finding))
+    text = as_text(Result(check_with(finding, "route"), finding))
     lines = text.splitlines()
     assert lines[0].startswith("fail  ROUTE              something was seen")
     assert f"{' ' * 25}{url}" in lines
@@ -111,14 +111,16 @@ def test_a_result_is_shown_in_a_hundred_columns() -> None:
     assert max(map(len, lines)) <= 100
 
 
-def test_results_as_json_and_in_short() -> None:
-    all_results = [Result(finds(f), f) for f in (ok("a"), skip("b", "set it"), warn("c", "do it"))]
+def test_results_as_json_and_the_summary() -> None:
+    all_results = [
+        Result(check_with(f), f) for f in (ok("a"), skip("b", "set it"), warn("c", "do it"))
+    ]
     assert as_json(all_results)["status"] == "warn"
     assert as_json(all_results)["checks"][1] == {
         "id": "it",
         "title": "IT",
         "status": "skip",
-        "saw": "b",
+        "message": "b",
         "next": "set it",
     }
     assert summary(all_results) == "1 warn, 1 ok, 1 skip"

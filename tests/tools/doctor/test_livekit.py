@@ -1,4 +1,4 @@
-"""LiveKit, its key, the clocks, its SIP: a real server, and one that is not as it should be."""
+"""The checks of LiveKit: reachable, key, clock, SIP; on a real server and on broken ones."""
 
 from email.utils import formatdate
 
@@ -10,33 +10,33 @@ from gateway.config.settings import Config
 from gateway.tools.dev.livekit_server import LiveKitServer, free_port
 from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.livekit import clock, key
-from gateway.tools.doctor.web import Answer
+from gateway.tools.doctor.web import Response
 from tests.conftest import ConfigMaker
-from tests.tools.doctor.conftest import Stack, look
+from tests.tools.doctor.conftest import Stack, run_check
 
 SECRET = "another-secret-of-at-least-thirty-two-bytes"
 
 
-def towards(url: str, make_config: ConfigMaker) -> Config:
+def config_for(url: str, make_config: ConfigMaker) -> Config:
     return make_config({"LIVEKIT_URL": url})
 
 
-async def test_a_server_that_is_as_it_should_be(stack: Stack) -> None:
+async def test_every_check_of_livekit_succeeds(stack: Stack) -> None:
     for check in ("livekit", "clock", "livekit_key", "livekit_sip"):
-        assert (await look(stack.config(), check)).status is Status.OK, check
+        assert (await run_check(stack.config(), check)).status is Status.OK, check
 
 
-async def test_a_secret_that_is_not_the_keys(stack: Stack) -> None:
-    told = await look(stack.config(LIVEKIT_API_SECRET=SECRET), "livekit_key")
-    assert told.status is Status.FAIL
-    assert "LIVEKIT_API_SECRET is not its secret" in told.saw
+async def test_a_wrong_secret(stack: Stack) -> None:
+    finding = await run_check(stack.config(LIVEKIT_API_SECRET=SECRET), "livekit_key")
+    assert finding.status is Status.FAIL
+    assert "LIVEKIT_API_SECRET is not its secret" in finding.message
 
 
 async def test_a_key_of_another_project(stack: Stack) -> None:
-    told = await look(stack.config(LIVEKIT_API_KEY="APIelsewhere"), "livekit_key")
-    assert told.status is Status.FAIL
-    assert "does not know LIVEKIT_API_KEY" in told.saw
-    assert "APIelsewhere" not in told.saw
+    finding = await run_check(stack.config(LIVEKIT_API_KEY="APIelsewhere"), "livekit_key")
+    assert finding.status is Status.FAIL
+    assert "does not know LIVEKIT_API_KEY" in finding.message
+    assert "APIelsewhere" not in finding.message
 
 
 async def test_a_server_without_redis_has_no_sip(
@@ -44,28 +44,28 @@ async def test_a_server_without_redis_has_no_sip(
 ) -> None:
     server = livekit_without_redis
     config = stack.config(LIVEKIT_URL=server.url, LIVEKIT_API_SECRET=server.secret)
-    told = await look(config, "livekit_sip")
-    assert told.status is Status.FAIL
-    assert "without Redis" in told.saw
-    assert "redis: address:" in told.next
+    finding = await run_check(config, "livekit_sip")
+    assert finding.status is Status.FAIL
+    assert "without Redis" in finding.message
+    assert "redis: address:" in finding.next
 
 
 @pytest.mark.parametrize(
-    ("url", "saw"),
+    ("url", "message"),
     [
         ("ws://127.0.0.1:{free}", "refuses connections"),
         ("wss://127.0.0.1:{livekit}", "does not speak TLS"),
         ("wss://livekit.invalid", "the name livekit.invalid has no address"),
     ],
 )
-async def test_a_server_that_is_not_where_it_should_be(
-    url: str, saw: str, livekit_without_redis: LiveKitServer, make_config: ConfigMaker
+async def test_an_unreachable_server(
+    url: str, message: str, livekit_without_redis: LiveKitServer, make_config: ConfigMaker
 ) -> None:
-    place = url.format(free=free_port(), livekit=livekit_without_redis.port)
-    told = await look(towards(place, make_config), "livekit")
-    assert told.status is Status.FAIL
-    assert saw in told.saw
-    assert "LIVEKIT_URL" in told.next
+    address = url.format(free=free_port(), livekit=livekit_without_redis.port)
+    finding = await run_check(config_for(address, make_config), "livekit")
+    assert finding.status is Status.FAIL
+    assert message in finding.message
+    assert "LIVEKIT_URL" in finding.next
 
 
 async def test_a_proxy_without_a_livekit_behind_it(make_config: ConfigMaker) -> None:
@@ -75,40 +75,40 @@ async def test_a_proxy_without_a_livekit_behind_it(make_config: ConfigMaker) -> 
     app = web.Application()
     app.router.add_get("/", answer)
     async with TestServer(app) as server:
-        told = await look(towards(str(server.make_url("")), make_config), "livekit")
-    assert told.status is Status.FAIL
-    assert "answers 502: something is there, but LiveKit is not" in told.saw
+        finding = await run_check(config_for(str(server.make_url("")), make_config), "livekit")
+    assert finding.status is Status.FAIL
+    assert "answers 502: a proxy without LiveKit behind it" in finding.message
 
 
-async def test_something_that_is_not_livekit(make_config: ConfigMaker) -> None:
+async def test_another_program_in_place_of_livekit(make_config: ConfigMaker) -> None:
     async with TestServer(web.Application()) as server:
-        config = towards(str(server.make_url("")), make_config)
-        assert (await look(config, "livekit")).status is Status.OK
-        told = await look(config, "livekit_key")
-    assert told.status is Status.FAIL
-    assert "answers 404 to a list of rooms" in told.saw
+        config = config_for(str(server.make_url("")), make_config)
+        assert (await run_check(config, "livekit")).status is Status.OK
+        finding = await run_check(config, "livekit_key")
+    assert finding.status is Status.FAIL
+    assert "answers 404 to a list of rooms" in finding.message
 
 
 @pytest.mark.parametrize(
-    ("status", "words", "saw"),
+    ("status", "words", "message"),
     [
         (401, "token has invalid claims: token is expired", "the clocks differ"),
         (401, '{"code":"unauthenticated","msg":"permissions denied"}', "may not list rooms"),
         (401, "in words of another version", "does not accept LIVEKIT_API_KEY"),
     ],
 )
-def test_what_a_server_refuses_a_key_with(status: int, words: str, saw: str) -> None:
-    told = key(Answer(status, words.encode(), {}, 0, 0), "livekit.example.com")
-    assert told.status is Status.FAIL
-    assert saw in told.saw
-    assert words not in told.saw
+def test_refusals_of_a_key(status: int, words: str, message: str) -> None:
+    finding = key(Response(status, words.encode(), {}, 0, 0), "livekit.example.com")
+    assert finding.status is Status.FAIL
+    assert message in finding.message
+    assert words not in finding.message
 
 
 NOON = 1_800_000_000.0
 
 
 @pytest.mark.parametrize(
-    ("ours", "status", "saw"),
+    ("ours", "status", "message"),
     [
         (NOON + 0.9, Status.OK, "the same"),
         (NOON + 4.5, Status.OK, "4 s ahead of"),
@@ -117,13 +117,13 @@ NOON = 1_800_000_000.0
         (NOON - 89.5, Status.FAIL, "90 s behind"),
     ],
 )
-def test_clocks_that_differ(ours: float, status: Status, saw: str) -> None:
-    told = clock(formatdate(NOON, usegmt=True), ours)
-    assert told.status is status
-    assert saw in told.saw
+def test_the_difference_of_the_clocks(ours: float, status: Status, message: str) -> None:
+    finding = clock(formatdate(NOON, usegmt=True), ours)
+    assert finding.status is status
+    assert message in finding.message
 
 
-def test_a_clock_that_is_not_told() -> None:
+def test_a_response_without_a_date() -> None:
     assert clock("", NOON).status is Status.OK
 
 
@@ -139,11 +139,11 @@ async def test_a_server_whose_clock_is_late(make_config: ConfigMaker) -> None:
     app.router.add_get("/", answer)
     app.router.add_post("/twirp/livekit.RoomService/ListRooms", refuse)
     async with TestServer(app) as server:
-        config = towards(str(server.make_url("")), make_config)
-        skewed = await look(config, "clock")
-        refused = await look(config, "livekit_key")
+        config = config_for(str(server.make_url("")), make_config)
+        skewed = await run_check(config, "clock")
+        refused = await run_check(config, "livekit_key")
     assert skewed.status is Status.FAIL
-    assert "LiveKit's" in skewed.saw
+    assert "LiveKit's" in skewed.message
     assert refused.status is Status.FAIL
-    assert "the clocks differ" in refused.saw
-    assert "eyJ" not in refused.saw
+    assert "the clocks differ" in refused.message
+    assert "eyJ" not in refused.message

@@ -1,4 +1,4 @@
-"""The way calls take: what setup made, and what may be wrong with trunks, rules and numbers."""
+"""The checks of call routing: as setup created it, and with wrong trunks, rules and numbers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from gateway.livekit.trunks import Kind, SipItem, Trunks, mark
 from gateway.tools.doctor.check import Finding, Status
 from gateway.tools.doctor.routes import inbound_route, no_outbound, outbound_item, outbound_trunk
 from tests.conftest import ConfigMaker
-from tests.tools.doctor.conftest import SBC, Stack, look
+from tests.tools.doctor.conftest import SBC, Stack, run_check
 
 PRUNE = "python -m gateway setup --prune --apply"
 APPLY = "python -m gateway setup --apply"
@@ -32,17 +32,17 @@ CALLEE = rule("callee")
 FOR_TRUNK = SipItem(Kind.DISPATCH_RULE, "SDR_1", {**CALLEE.fields, "trunk_ids": ["ST_1"]})
 
 
-async def test_what_setup_made(stack: Stack) -> None:
-    told = await look(stack.config(), "inbound_route")
-    assert told.status is Status.OK
-    first, second = told.saw.splitlines()
+async def test_the_route_that_setup_created(stack: Stack) -> None:
+    finding = await run_check(stack.config(), "inbound_route")
+    assert finding.status is Status.OK
+    first, second = finding.message.splitlines()
     assert first.startswith(f"an INVITE from {SBC} to sip:call-…@{stack.env['LIVEKIT_SIP_HOST']}")
     assert "an INVITE from 198.51.100." in second
     assert first.endswith("→ room call-…")
 
 
 @pytest.mark.parametrize(
-    ("changed", "saw"),
+    ("changes", "message"),
     [
         ({"room_prefix": "call-"}, "room call-_call-…: "),
         ({"randomize": True}, "random"),
@@ -50,18 +50,18 @@ async def test_what_setup_made(stack: Stack) -> None:
     ],
 )
 async def test_a_rule_that_does_not_lead_to_the_room(
-    changed: dict[str, Any], saw: str, stack: Stack, trunks: Trunks
+    changes: dict[str, Any], message: str, stack: Stack, trunks: Trunks
 ) -> None:
     [ours] = await trunks.of_kind(Kind.DISPATCH_RULE)
-    fields = {**ours.fields, "rule": {"dispatch_rule_callee": changed}}
+    fields = {**ours.fields, "rule": {"dispatch_rule_callee": changes}}
     await trunks.replace(SipItem(ours.kind, ours.id, fields))
-    told = await look(stack.config(), "inbound_route")
-    assert told.status is Status.FAIL
-    assert saw in told.saw
-    assert told.next == APPLY
-    plan = await look(stack.config(), "setup")
+    finding = await run_check(stack.config(), "inbound_route")
+    assert finding.status is Status.FAIL
+    assert message in finding.message
+    assert finding.next == APPLY
+    plan = await run_check(stack.config(), "setup")
     assert plan.status is Status.WARN
-    assert f"change dispatch rule {ours.id}" in plan.saw
+    assert f"update dispatch rule {ours.id}" in plan.message
 
 
 async def test_a_foreign_rule_that_catches_calls(stack: Stack, trunks: Trunks) -> None:
@@ -74,14 +74,14 @@ async def test_a_foreign_rule_that_catches_calls(stack: Stack, trunks: Trunks) -
         "rule": {"dispatch_rule_individual": {"room_prefix": "call"}},
     }
     await trunks.create(SipItem(Kind.DISPATCH_RULE, "", fields))
-    told = await look(stack.config(), "inbound_route")
-    assert told.status is Status.FAIL
-    assert '"each caller"' in told.saw
-    assert PRUNE in told.next
+    finding = await run_check(stack.config(), "inbound_route")
+    assert finding.status is Status.FAIL
+    assert '"each caller"' in finding.message
+    assert PRUNE in finding.next
 
 
 @pytest.mark.parametrize(
-    ("items", "saw", "step"),
+    ("items", "message", "step"),
     [
         ([], "no inbound trunk", APPLY),
         ([trunk()], "no dispatch rule", PRUNE),
@@ -94,95 +94,95 @@ async def test_a_foreign_rule_that_catches_calls(stack: Stack, trunks: Trunks) -
         ([trunk(), rule("individual", no_randomness=True)], "after the caller", PRUNE),
         (
             [trunk(auth_username="u", auth_password="p"), CALLEE],
-            "asks for a password (407) that nobody has configured",
+            "asks for a password (407) and none is configured",
             PRUNE,
         ),
     ],
 )
-def test_invites_that_go_wrong(
-    items: list[SipItem], saw: str, step: str, make_config: ConfigMaker
+def test_misrouted_invites(
+    items: list[SipItem], message: str, step: str, make_config: ConfigMaker
 ) -> None:
-    told = inbound_route(make_config(trunks={"inbound_addresses": [SBC]}), items)
-    assert told.status is Status.FAIL
-    assert saw in told.saw
-    assert step in told.next
+    finding = inbound_route(make_config(trunks={"inbound_addresses": [SBC]}), items)
+    assert finding.status is Status.FAIL
+    assert message in finding.message
+    assert step in finding.next
 
 
-def test_only_the_addresses_that_are_not_let_in_are_told_of(make_config: ConfigMaker) -> None:
+def test_only_refused_addresses_are_reported(make_config: ConfigMaker) -> None:
     config = make_config(trunks={"inbound_addresses": [SBC, "203.0.113.0/28"]})
-    told = inbound_route(config, [trunk(allowed_addresses=[SBC]), FOR_TRUNK])
-    assert told.status is Status.FAIL
-    assert "INVITE from 203.0.113." in told.saw
-    assert SBC not in told.saw
+    finding = inbound_route(config, [trunk(allowed_addresses=[SBC]), FOR_TRUNK])
+    assert finding.status is Status.FAIL
+    assert "INVITE from 203.0.113." in finding.message
+    assert SBC not in finding.message
 
 
-def test_trunks_that_somebody_else_made_are_good_enough(make_config: ConfigMaker) -> None:
+def test_trunks_that_setup_did_not_create_are_accepted(make_config: ConfigMaker) -> None:
     items = [trunk(allowed_addresses=["192.0.2.0/24"]), CALLEE]
-    told = inbound_route(make_config(trunks={"inbound_addresses": [SBC]}), items)
-    assert told.status is Status.OK
+    finding = inbound_route(make_config(trunks={"inbound_addresses": [SBC]}), items)
+    assert finding.status is Status.OK
 
 
 @pytest.mark.parametrize(
-    ("items", "status", "saw"),
+    ("items", "status", "message"),
     [
         ([], Status.FAIL, "no inbound trunk"),
         ([trunk(), CALLEE], Status.OK, "room call-…"),
         ([trunk(allowed_addresses=[SBC]), FOR_TRUNK], Status.WARN, "inbound_addresses is not set"),
     ],
 )
-def test_where_nobody_said_who_calls(
-    items: list[SipItem], status: Status, saw: str, make_config: ConfigMaker
+def test_without_inbound_addresses(
+    items: list[SipItem], status: Status, message: str, make_config: ConfigMaker
 ) -> None:
-    told = inbound_route(make_config(), items)
-    assert told.status is status
-    assert saw in told.saw
-    assert ("trunks.inbound_addresses" in told.next) is (status is not Status.OK)
+    finding = inbound_route(make_config(), items)
+    assert finding.status is status
+    assert message in finding.message
+    assert ("trunks.inbound_addresses" in finding.next) is (status is not Status.OK)
 
 
-async def test_the_way_to_jambonz_where_livekit_dials(stack: Stack) -> None:
+async def test_the_route_to_jambonz_with_the_participant_strategy(stack: Stack) -> None:
     config = stack.config(GATEWAY__INBOUND__STRATEGY="participant")
-    told = await look(config, "inbound_route")
-    assert told.status is Status.OK
-    assert "LiveKit calls Jambonz by outbound trunk ST_" in told.saw
-    plan = await look(config, "setup")
-    assert "delete inbound trunk" in plan.saw
+    finding = await run_check(config, "inbound_route")
+    assert finding.status is Status.OK
+    assert "LiveKit calls Jambonz by outbound trunk ST_" in finding.message
+    plan = await run_check(config, "setup")
+    assert "delete inbound trunk" in plan.message
 
 
-async def test_no_way_to_jambonz(stack: Stack, trunks: Trunks) -> None:
+async def test_no_trunk_to_jambonz(stack: Stack, trunks: Trunks) -> None:
     [ours] = await trunks.of_kind(Kind.OUTBOUND_TRUNK)
     fields = {name: value for name, value in ours.fields.items() if name != "metadata"}
     await trunks.replace(SipItem(ours.kind, ours.id, fields))
     config = stack.config(GATEWAY__INBOUND__STRATEGY="participant")
     for check in ("inbound_route", "outbound_trunk"):
-        told = await look(config, check)
-        assert told.status is Status.FAIL, check
-        assert "trunks.outbound_address" in told.next
+        finding = await run_check(config, check)
+        assert finding.status is Status.FAIL, check
+        assert "trunks.outbound_address" in finding.next
 
 
-async def test_the_trunk_that_setup_made(stack: Stack) -> None:
-    told = await look(stack.config(), "outbound_trunk")
-    assert told.status is Status.OK
-    assert "to 127.0.0.1:5080, transport auto, from +15550100" in told.saw
+async def test_the_outbound_trunk_that_setup_created(stack: Stack) -> None:
+    finding = await run_check(stack.config(), "outbound_trunk")
+    assert finding.status is Status.OK
+    assert "to 127.0.0.1:5080, transport auto, from +15550100" in finding.message
 
 
-async def test_a_trunk_that_is_not_there(stack: Stack) -> None:
-    told = await look(stack.config(SIP_OUTBOUND_TRUNK_ID="ST_gone"), "outbound_trunk")
-    assert told.status is Status.FAIL
-    assert "ST_gone is not at LiveKit" in told.saw
-    assert "outbound trunk ST_" in told.next
+async def test_an_unknown_outbound_trunk(stack: Stack) -> None:
+    finding = await run_check(stack.config(SIP_OUTBOUND_TRUNK_ID="ST_gone"), "outbound_trunk")
+    assert finding.status is Status.FAIL
+    assert "LiveKit has no trunk ST_gone" in finding.message
+    assert "outbound trunk ST_" in finding.next
 
 
-async def test_a_trunk_that_leads_nowhere(stack: Stack, trunks: Trunks) -> None:
+async def test_a_trunk_address_that_does_not_resolve(stack: Stack, trunks: Trunks) -> None:
     fields = {"name": "away", "address": "pbx.invalid", "numbers": ["+15550101"]}
-    made = await trunks.create(SipItem(Kind.OUTBOUND_TRUNK, "", fields))
-    told = await look(stack.config(SIP_OUTBOUND_TRUNK_ID=made.id), "outbound_trunk")
-    assert told.status is Status.WARN
-    assert "'pbx.invalid' has no address" in told.saw
+    created = await trunks.create(SipItem(Kind.OUTBOUND_TRUNK, "", fields))
+    finding = await run_check(stack.config(SIP_OUTBOUND_TRUNK_ID=created.id), "outbound_trunk")
+    assert finding.status is Status.WARN
+    assert "'pbx.invalid' cannot be resolved" in finding.message
 
 
-async def test_no_trunk_is_needed_where_the_agent_dials(stack: Stack) -> None:
+async def test_no_trunk_is_needed_if_the_agent_dials(stack: Stack) -> None:
     config = stack.config(GATEWAY__OUTBOUND__DIALED_BY="agent")
-    assert (await look(config, "outbound_trunk")).status is Status.SKIP
+    assert (await run_check(config, "outbound_trunk")).status is Status.SKIP
 
 
 OURS = outbound("ST_ours", metadata=mark())
@@ -190,7 +190,7 @@ OTHER = outbound("ST_other")
 
 
 @pytest.mark.parametrize(
-    ("configured", "ours_first", "chosen"),
+    ("configured", "prefer_own", "chosen"),
     [
         ("", False, OURS),
         ("ST_other", False, OTHER),
@@ -198,27 +198,29 @@ OTHER = outbound("ST_other")
         ("ST_gone", False, None),
     ],
 )
-def test_which_trunk_is_taken(configured: str, *, ours_first: bool, chosen: SipItem | None) -> None:
-    found = outbound_item([OTHER, OURS, trunk()], configured=configured, ours_first=ours_first)
-    assert found is chosen
+def test_which_outbound_trunk_is_used(
+    configured: str, *, prefer_own: bool, chosen: SipItem | None
+) -> None:
+    item = outbound_item([OTHER, OURS, trunk()], configured=configured, prefer_own=prefer_own)
+    assert item is chosen
 
 
 @pytest.mark.parametrize(
-    ("fields", "status", "saw"),
+    ("fields", "status", "message"),
     [
         ({"numbers": ["+1"], "transport": "SIP_TRANSPORT_TLS"}, Status.OK, "tls, from +1"),
-        ({}, Status.WARN, "without a number"),
+        ({}, Status.WARN, "no number to call from"),
     ],
 )
-def test_what_a_trunk_says(fields: Mapping[str, Any], status: Status, saw: str) -> None:
-    told = outbound_trunk(outbound("ST_1", **fields))
-    assert told.status is status
-    assert saw in told.saw
+def test_an_outbound_trunk(fields: Mapping[str, Any], status: Status, message: str) -> None:
+    finding = outbound_trunk(outbound("ST_1", **fields))
+    assert finding.status is status
+    assert message in finding.message
 
 
-def test_no_trunk_at_all() -> None:
-    told: Finding = no_outbound([OTHER], "", is_needed=False)
-    assert told.status is Status.WARN
-    assert "503 no_trunk" in told.saw
-    assert "SIP_OUTBOUND_TRUNK_ID, one of outbound trunk ST_other" in told.next
+def test_no_outbound_trunk() -> None:
+    finding: Finding = no_outbound([OTHER], "", is_needed=False)
+    assert finding.status is Status.WARN
+    assert "503 no_trunk" in finding.message
+    assert "SIP_OUTBOUND_TRUNK_ID to one of outbound trunk ST_other" in finding.next
     assert no_outbound([], "", is_needed=True).status is Status.FAIL

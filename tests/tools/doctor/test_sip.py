@@ -1,4 +1,4 @@
-"""A SIP host that answers, one that does not, and what is sent to it."""
+"""The checks of LiveKit's SIP host, and the OPTIONS request that they send."""
 
 import asyncio
 import socket
@@ -12,20 +12,20 @@ from gateway.tools.doctor import sip
 from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.run import all_checks
-from gateway.tools.doctor.sip import Host, host_and_port, options, read_answer
+from gateway.tools.doctor.sip import Host, host_and_port, options, read_response
 from tests.conftest import ConfigMaker
-from tests.tools.doctor.conftest import look
+from tests.tools.doctor.conftest import run_check
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 async def test_a_host_that_answers(transport: str, sip_host: str, make_config: ConfigMaker) -> None:
-    told = await look(make_config({"LIVEKIT_SIP_HOST": sip_host}), f"sip_{transport}")
-    assert told.status is Status.OK
-    assert f"{sip_host} answers OPTIONS with 200 OK" in told.saw
+    finding = await run_check(make_config({"LIVEKIT_SIP_HOST": sip_host}), f"sip_{transport}")
+    assert finding.status is Status.OK
+    assert f"{sip_host} answers OPTIONS with 200 OK" in finding.message
 
 
 @pytest.mark.parametrize(
-    ("used", "asked", "status"),
+    ("used", "checked", "status"),
     [
         ("tcp", "tcp", Status.FAIL),
         ("tcp", "udp", Status.WARN),
@@ -36,35 +36,35 @@ async def test_a_host_that_answers(transport: str, sip_host: str, make_config: C
     ],
 )
 async def test_a_host_where_nothing_listens(
-    used: str, asked: str, status: Status, make_config: ConfigMaker
+    used: str, checked: str, status: Status, make_config: ConfigMaker
 ) -> None:
     config = make_config(
         {"LIVEKIT_SIP_HOST": f"127.0.0.1:{free_port()}", "GATEWAY__LIVEKIT__SIP_TRANSPORT": used}
     )
-    told = await look(config, f"sip_{asked}")
-    assert told.status is status
-    assert "refuses connections" in told.saw
-    assert ("livekit.sip_transport" in told.next) is (status is Status.FAIL)
+    finding = await run_check(config, f"sip_{checked}")
+    assert finding.status is status
+    assert "refuses connections" in finding.message
+    assert ("livekit.sip_transport" in finding.next) is (status is Status.FAIL)
 
 
-async def test_a_host_that_keeps_silent_is_asked_again(
+async def test_an_unanswered_udp_request_is_sent_again(
     make_config: ConfigMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sip, "LIMIT", 0.2)
-    monkeypatch.setattr(sip, "RESEND", (0.05, 0.05))
+    monkeypatch.setattr(sip, "TIMEOUT", 0.2)
+    monkeypatch.setattr(sip, "RESEND_PAUSES", (0.05, 0.05))
     with socket.socket(type=socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         silent.settimeout(0)
         config = make_config({"LIVEKIT_SIP_HOST": f"127.0.0.1:{silent.getsockname()[1]}"})
-        told = await look(config, "sip_udp")
+        finding = await run_check(config, "sip_udp")
         sent = [silent.recv(2048) for _ in range(3)]
-    assert told.status is Status.WARN
-    assert "does not answer within 0.2 s" in told.saw
+    assert finding.status is Status.WARN
+    assert "does not answer within 0.2 s" in finding.message
     assert len(set(sent)) == 1
 
 
 @asynccontextmanager
-async def tcp_that_says(words: bytes) -> AsyncIterator[str]:
+async def tcp_server_that_sends(words: bytes) -> AsyncIterator[str]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(2048)
         writer.write(words)
@@ -76,38 +76,40 @@ async def tcp_that_says(words: bytes) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("transport", "words", "saw"),
+    ("transport", "words", "message"),
     [
-        ("tcp", b"HTTP/1.1 400 Bad Request\r\n\r\n", "hangs up without an answer"),
-        ("tcp", b"", "hangs up without an answer"),
+        ("tcp", b"HTTP/1.1 400 Bad Request\r\n\r\n", "closes the connection without an answer"),
+        ("tcp", b"", "closes the connection without an answer"),
         ("tls", b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak TLS"),
     ],
 )
 async def test_something_that_does_not_speak_sip(
-    transport: str, words: bytes, saw: str, make_config: ConfigMaker
+    transport: str, words: bytes, message: str, make_config: ConfigMaker
 ) -> None:
-    async with tcp_that_says(words) as place:
-        env = {"LIVEKIT_SIP_HOST": place, "GATEWAY__LIVEKIT__SIP_TRANSPORT": transport}
-        told = await look(make_config(env), f"sip_{transport}")
-    assert told.status is Status.FAIL
-    assert saw in told.saw
+    async with tcp_server_that_sends(words) as address:
+        env = {"LIVEKIT_SIP_HOST": address, "GATEWAY__LIVEKIT__SIP_TRANSPORT": transport}
+        finding = await run_check(make_config(env), f"sip_{transport}")
+    assert finding.status is Status.FAIL
+    assert message in finding.message
 
 
 async def test_a_host_without_an_address(make_config: ConfigMaker) -> None:
-    told = await look(make_config({"LIVEKIT_SIP_HOST": "sip.invalid"}), "sip_host")
-    assert told.status is Status.FAIL
-    assert "sip.invalid has no address" in told.saw
+    finding = await run_check(make_config({"LIVEKIT_SIP_HOST": "sip.invalid"}), "sip_host")
+    assert finding.status is Status.FAIL
+    assert "sip.invalid has no address" in finding.message
 
 
-async def test_where_livekit_dials_its_host_is_not_asked(make_config: ConfigMaker) -> None:
+async def test_the_participant_strategy_needs_no_sip_host(
+    make_config: ConfigMaker,
+) -> None:
     config = make_config(inbound={"strategy": "participant"})
-    async with Context.opened(config, {}, config.own_url) as site:
-        ids = [check.id for check in all_checks(site) if check.id.startswith("sip_")]
+    async with Context.opened(config, {}, config.own_url) as context:
+        ids = [check.id for check in all_checks(context) if check.id.startswith("sip_")]
     assert ids == ["sip_host"]
-    assert (await look(config, "sip_host")).status is Status.SKIP
+    assert (await run_check(config, "sip_host")).status is Status.SKIP
 
 
-def test_a_request_is_as_rfc_3261_has_it() -> None:
+def test_the_options_request() -> None:
     host = Host("sip.example.com", "192.0.2.1", 5060)
     lines = options(host, "udp", ("192.0.2.7", 40_000), "0123456789abcdef").decode().split("\r\n")
     assert lines == [
@@ -126,7 +128,7 @@ def test_a_request_is_as_rfc_3261_has_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "answer"),
+    ("data", "response"),
     [
         (b"SIP/2.0 200 OK\r\nCall-ID: abc\r\n\r\n", (200, "OK")),
         (b"SIP/2.0 405 Method Not Allowed\r\ni: abc\r\n\r\n", (405, "Method Not Allowed")),
@@ -136,8 +138,8 @@ def test_a_request_is_as_rfc_3261_has_it() -> None:
         (b"\xff\xfe", None),
     ],
 )
-def test_answers(data: bytes, answer: tuple[int, str] | None) -> None:
-    assert read_answer(data, "abc") == answer
+def test_responses_are_parsed(data: bytes, response: tuple[int, str] | None) -> None:
+    assert read_response(data, "abc") == response
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A real livekit-server that keeps trunks and rules in a real Redis; empty for each test."""
+"""A real livekit-server that stores trunks and rules in a real Redis; empty for each test."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -28,13 +28,13 @@ def config_for(sip_server: LiveKitServer) -> ConfigMaker:
     """A configuration for the real server; sections by keyword, `env` for the environment."""
 
     def make(env: dict[str, str] | None = None, **sections: Any) -> Config:
-        reached = {
+        livekit = {
             "LIVEKIT_URL": sip_server.url,
             "LIVEKIT_API_KEY": sip_server.key,
             "LIVEKIT_API_SECRET": sip_server.secret,
         }
         return build_config(
-            {"trunks": {"inbound_addresses": [SBC]}} | sections, reached | (env or {})
+            {"trunks": {"inbound_addresses": [SBC]}} | sections, livekit | (env or {})
         )
 
     return make
@@ -42,7 +42,7 @@ def config_for(sip_server: LiveKitServer) -> ConfigMaker:
 
 @pytest.fixture
 async def trunks(config_for: ConfigMaker) -> AsyncIterator[Trunks]:
-    """What the server has: nothing, to begin with."""
+    """The server's trunks and rules: none at first."""
     livekit = config_for().livekit
     async with LiveKit.connected(
         livekit.url, livekit.api_key, livekit.api_secret, timeout=5
@@ -54,8 +54,8 @@ async def trunks(config_for: ConfigMaker) -> AsyncIterator[Trunks]:
 
 
 @pytest.fixture
-async def old_setup(trunks: Trunks) -> list[SipItem]:
-    """What people have who dialed numbers into LiveKit: several trunks, rooms per caller."""
+async def foreign_items(trunks: Trunks) -> list[SipItem]:
+    """Foreign items for calls to numbers: several trunks, rules with a room for each caller."""
     main = await trunks.create(inbound("main number", numbers=["+4991874350352"]))
     more = await trunks.create(
         inbound("more", numbers=["+49918743", "+49918744"], auth_username="j", auth_password="old")
@@ -80,7 +80,7 @@ def inbound(name: str, **fields: Any) -> SipItem:
 
 
 def per_caller(name: str, *trunks: SipItem) -> SipItem:
-    """A rule that puts each caller into a room of their own; for all trunks if none is named."""
+    """A rule that puts each caller into a separate room; without `trunks` it is for all trunks."""
     fields: dict[str, Any] = {
         "name": name,
         "rule": {"dispatch_rule_individual": {"room_prefix": "call"}},

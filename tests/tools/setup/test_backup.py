@@ -1,4 +1,4 @@
-"""What is deleted for others comes back whole, or the file is refused."""
+"""A backup is read as it was written, or refused as a whole."""
 
 import json
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ import pytest
 from gateway.livekit.trunks import Kind, SipItem
 from gateway.tools.setup.backup import (
     Backup,
-    BackupUnusable,
+    BackupError,
     default_path,
     read_backup,
     write_backup,
@@ -23,22 +23,22 @@ RULE = SipItem(
 BACKUP = Backup("wss://x.livekit.cloud", "2026-01-02T03:04:05+00:00", (TRUNK, RULE))
 
 
-def test_a_backup_is_read_as_it_was_written_and_by_its_owner_only(tmp_path: Path) -> None:
+def test_a_backup_is_read_as_it_was_written_and_private(tmp_path: Path) -> None:
     file = tmp_path / "b.json"
     write_backup(file, BACKUP)
     assert read_backup(file) == BACKUP
     assert file.stat().st_mode & 0o777 == 0o600
-    with pytest.raises(BackupUnusable, match="is there already"):
+    with pytest.raises(BackupError, match="exists: name another file"):
         write_backup(file, BACKUP)
 
 
-def test_its_name_says_when() -> None:
+def test_the_default_name_contains_the_time() -> None:
     path = default_path(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
     assert str(path) == "livekit-sip-backup-20260102T030405Z.json"
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(BackupUnusable, match="No such file or directory"):
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="No such file or directory"):
         write_backup(tmp_path / "no" / "b.json", BACKUP)
 
 
@@ -54,7 +54,7 @@ def with_item(**changes: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "text"),
     [
         ("", "not valid JSON"),
         (json.dumps(GOOD)[:-9], "not valid JSON"),
@@ -64,7 +64,7 @@ def with_item(**changes: Any) -> str:
         ("[]", "no backup of setup"),
         (json.dumps({**GOOD, "format": "other"}), "no backup of setup"),
         (json.dumps({**GOOD, "version": 2}), "version 2"),
-        (json.dumps({**GOOD, "items": {}}), "no list"),
+        (json.dumps({**GOOD, "items": {}}), "not an array"),
         (with_item(kind="trunk"), "item 2"),
         (with_item(kind=[]), "item 2"),
         (with_item(id=""), "item 2"),
@@ -76,20 +76,20 @@ def with_item(**changes: Any) -> str:
         (with_item(fields={"sip_trunk_id": "ST_1"}), "have no sip_trunk_id"),
     ],
 )
-def test_what_is_no_backup_is_refused(tmp_path: Path, content: str, says: str) -> None:
+def test_an_invalid_backup_is_refused(tmp_path: Path, content: str, text: str) -> None:
     file = tmp_path / "b.json"
     file.write_text(content)
-    with pytest.raises(BackupUnusable) as refused:
+    with pytest.raises(BackupError) as refused:
         read_backup(file)
-    assert says in str(refused.value)
+    assert text in str(refused.value)
     assert str(file) in str(refused.value)
     assert "s3cret" not in str(refused.value)
 
 
-def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
-    with pytest.raises(BackupUnusable, match="No such file"):
+def test_an_unreadable_file(tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="No such file"):
         read_backup(tmp_path / "none.json")
     binary = tmp_path / "b.json"
     binary.write_bytes(b"\xff\xfe{}")
-    with pytest.raises(BackupUnusable, match="not valid JSON"):
+    with pytest.raises(BackupError, match="not valid JSON"):
         read_backup(binary)

@@ -1,4 +1,4 @@
-"""The Jambonz REST API's answers, good and bad, as somebody who set it up wrongly meets them."""
+"""The client of the Jambonz REST API, with right and wrong settings."""
 
 from typing import Any
 
@@ -15,12 +15,12 @@ from gateway.tools.setup.jambonz import (
     JambonzRefused,
     JambonzUnreachable,
     access_problems,
-    chosen,
-    wanted_hooks,
+    desired_hooks,
+    select_application,
 )
 from tests.fakes.jambonz_rest import ACCOUNT, KEY, FakeJambonz, application, webhook
 
-WANTED = wanted_hooks("https://gw.example.com/")
+DESIRED = desired_hooks("https://gw.example.com/")
 
 
 def settings(fake: FakeJambonz, **changes: str) -> JambonzSettings:
@@ -29,38 +29,38 @@ def settings(fake: FakeJambonz, **changes: str) -> JambonzSettings:
 
 
 @pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/"])
-async def test_the_base_url_may_end_as_it_likes(end: str) -> None:
+async def test_the_base_url_may_end_with_or_without_v1(end: str) -> None:
     fake = FakeJambonz([application("a", call_hook="https://x/y")])
     async with (
         fake.serving(),
         JambonzAccount.connected(settings(fake, rest_url=fake.url + end)) as account,
     ):
-        (found,) = await account.applications()
-        assert found.name == "a"
-        assert found.hooks == {"call_hook": Hook("https://x/y")}
+        (only,) = await account.applications()
+        assert only.name == "a"
+        assert only.hooks == {"call_hook": Hook("https://x/y")}
         assert await account.webhook_secret() == "wh_secret_of_the_account"
 
 
 async def test_only_hooks_that_differ_are_set_and_nothing_else() -> None:
-    there = application("a", messaging_hook="https://x/sms")
-    there["call_hook"] = webhook("https://x/y", method="GET", username="u", password="p")
-    there["call_status_hook"] = webhook(WANTED["call_status_hook"])
-    before = {**there}
-    async with FakeJambonz([there]).serving() as fake:
+    content = application("a", messaging_hook="https://x/sms")
+    content["call_hook"] = webhook("https://x/y", method="GET", username="u", password="p")
+    content["call_status_hook"] = webhook(DESIRED["call_status_hook"])
+    before = {**content}
+    async with FakeJambonz([content]).serving() as fake:
         async with JambonzAccount.connected(settings(fake)) as account:
-            plan = HooksPlan((await account.applications())[0], WANTED)
+            plan = HooksPlan((await account.applications())[0], DESIRED)
             assert list(plan.changes) == ["call_hook"]
             await account.set_hooks(plan.application, plan.changes)
-            assert not HooksPlan((await account.applications())[0], WANTED).changes
+            assert not HooksPlan((await account.applications())[0], DESIRED).changes
         sent = fake.requests[1]
-    new = {"url": WANTED["call_hook"], "method": "POST", "username": "u", "password": "p"}
+    new = {"url": DESIRED["call_hook"], "method": "POST", "username": "u", "password": "p"}
     assert sent[0] == "PUT"
     assert sent[2] == {"call_hook": new}
-    assert {**there, "call_hook": before["call_hook"]} == before
+    assert {**content, "call_hook": before["call_hook"]} == before
 
 
 @pytest.mark.parametrize(
-    ("changes", "status", "says"),
+    ("changes", "status", "text"),
     [
         ({"api_key": "other"}, 401, "JAMBONZ_API_KEY is not accepted"),
         ({"account_sid": "no-sid"}, 400, "JAMBONZ_ACCOUNT_SID 'no-sid'"),
@@ -69,41 +69,46 @@ async def test_only_hooks_that_differ_are_set_and_nothing_else() -> None:
         ({"rest_url": "{url}/portal"}, 404, "/portal/v1: there is no such account"),
     ],
 )
-async def test_what_was_set_wrongly_is_named(
-    changes: dict[str, str], status: int, says: str
-) -> None:
+async def test_a_wrong_setting_is_named(changes: dict[str, str], status: int, text: str) -> None:
     async with FakeJambonz().serving() as fake:
         changed = {name: value.format(url=fake.url) for name, value in changes.items()}
         async with JambonzAccount.connected(settings(fake, **changed)) as account:
-            with pytest.raises(JambonzRefused, match=says) as refused:
+            with pytest.raises(JambonzRefused, match=text) as refused:
                 await account.applications()
     assert refused.value.status == status
 
 
 @pytest.mark.parametrize(
-    ("sid", "public_url", "status", "says"),
+    ("sid", "public_url", "status", "text"),
     [
         ("", "http://my_gateway:8080", 400, "hostname my_gateway: check GATEWAY_PUBLIC_URL"),
-        ("00000000-0000-4000-8000-000000000000", "https://gw.example.com", 403, "no longer the"),
+        (
+            "00000000-0000-4000-8000-000000000000",
+            "https://gw.example.com",
+            403,
+            "no longer belongs",
+        ),
     ],
 )
-async def test_a_change_that_is_refused_is_not_laid_to_the_account(
-    sid: str, public_url: str, status: int, says: str
+async def test_a_refused_change_does_not_blame_the_account(
+    sid: str, public_url: str, status: int, text: str
 ) -> None:
-    there = application("a")
-    changes = HooksPlan(Application("", "a", {}), wanted_hooks(public_url)).changes
+    content = application("a")
+    changes = HooksPlan(Application("", "a", {}), desired_hooks(public_url)).changes
     async with (
-        FakeJambonz([there]).serving() as fake,
+        FakeJambonz([content]).serving() as fake,
         JambonzAccount.connected(settings(fake)) as account,
     ):
-        with pytest.raises(JambonzRefused, match=says) as refused:
-            await account.set_hooks(Application(sid or there["application_sid"], "a", {}), changes)
+        with pytest.raises(JambonzRefused, match=text) as refused:
+            await account.set_hooks(
+                Application(sid or content["application_sid"], "a", {}), changes
+            )
     assert refused.value.status == status
     assert "JAMBONZ_ACCOUNT_SID" not in str(refused.value)
-    assert there["call_hook"] is None
+    assert content["call_hook"] is None
 
 
-async def test_the_key_goes_nowhere_else_and_into_no_error() -> None:
+async def test_the_key_is_neither_redirected_nor_quoted() -> None:
     elsewhere = FakeJambonz()
     async with FakeJambonz().serving() as fake, elsewhere.serving():
         fake.failures.extend(
@@ -116,21 +121,21 @@ async def test_the_key_goes_nowhere_else_and_into_no_error() -> None:
             ]
         )
         async with JambonzAccount.connected(settings(fake)) as account:
-            for error, says in (
-                (JambonzRefused, f"it sends us to {elsewhere.url}: set JAMBONZ_REST_API"),
+            for error, text in (
+                (JambonzRefused, f"it redirects to {elsewhere.url}: set JAMBONZ_REST_API"),
                 (JambonzRefused, "500 at .*bad key .key. in line"),
                 (JambonzUnreachable, "something that is not JSON"),
-                (JambonzUnreachable, "applications that are no list"),
-                (JambonzUnreachable, "applications in a form that is not known"),
+                (JambonzUnreachable, "applications that are not an array"),
+                (JambonzUnreachable, "applications of an unknown form"),
             ):
-                with pytest.raises(error, match=says) as refused:
+                with pytest.raises(error, match=text) as refused:
                     await account.applications()
                 assert KEY not in str(refused.value)
         assert KEY not in repr(settings(fake))
     assert elsewhere.requests == []
 
 
-async def test_nobody_there_is_said_with_the_address() -> None:
+async def test_an_unreachable_api_is_named_with_its_address() -> None:
     dead = JambonzSettings(rest_url="http://127.0.0.1:9/v1", account_sid="a", api_key=KEY)
     async with JambonzAccount.connected(dead) as account:
         with pytest.raises(JambonzUnreachable, match=r"at http://127\.0\.0\.1:9/v1: .*BASE_URL"):
@@ -138,7 +143,7 @@ async def test_nobody_there_is_said_with_the_address() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "text"),
     [
         ({"rest_url": ""}, "JAMBONZ_REST_API_BASE_URL is not set"),
         ({"account_sid": ""}, "JAMBONZ_ACCOUNT_SID is not set"),
@@ -150,10 +155,10 @@ async def test_nobody_there_is_said_with_the_address() -> None:
         ({"account_sid": "a/../b"}, "JAMBONZ_ACCOUNT_SID has characters"),
     ],
 )
-async def test_settings_that_cannot_do_are_refused(changes: dict[str, str], says: str) -> None:
+async def test_unusable_settings_are_refused(changes: dict[str, str], text: str) -> None:
     values = {"rest_url": "https://j.example.com", "account_sid": "a", "api_key": "k", **changes}
     (problem,) = access_problems(JambonzSettings(**values))
-    assert says in problem
+    assert text in problem
     with pytest.raises(ConfigError, match="JAMBONZ_"):
         async with JambonzAccount.connected(JambonzSettings(**values)):
             pass
@@ -164,28 +169,30 @@ def app(name: str) -> Application:
 
 
 @pytest.mark.parametrize(
-    ("there", "named", "found"),
+    ("applications", "configured", "name"),
     [
         ([app("a")], "", "a"),
         ([app("a"), app("b")], "b", "b"),
         ([app("a"), app("b")], "sid-b", "b"),
     ],
 )
-def test_which_application(there: list[Application], named: str, found: str) -> None:
-    assert chosen(there, named).name == found
+def test_which_application_is_used(
+    applications: list[Application], configured: str, name: str
+) -> None:
+    assert select_application(applications, configured).name == name
 
 
 @pytest.mark.parametrize(
-    ("there", "named", "says"),
+    ("applications", "configured", "text"),
     [
         ([], "", "has no application"),
-        ([app("a"), app("b")], "", "which one is it"),
-        ([app("a"), app("b")], "c", "'c' is none of them"),
-        ([app("a"), app("a")], "a", "which one is it"),
+        ([app("a"), app("b")], "", "must be the name or sid of one of"),
+        ([app("a"), app("b")], "c", "there is no 'c'"),
+        ([app("a"), app("a")], "a", "must be the name or sid of one of"),
     ],
 )
-def test_an_application_that_is_not_clear_is_asked_for(
-    there: list[Any], named: str, says: str
+def test_an_ambiguous_application_is_refused(
+    applications: list[Any], configured: str, text: str
 ) -> None:
-    with pytest.raises(ConfigError, match=says):
-        chosen(there, named)
+    with pytest.raises(ConfigError, match=text):
+        select_application(applications, configured)
