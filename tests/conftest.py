@@ -1,6 +1,7 @@
 """What all tests share: a fake LiveKit, and a gateway in front of it."""
 
 import os
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn
 
@@ -23,6 +24,47 @@ CALLBACK_SECRET = "whsec_" + "c2VjcmV0" * 5
 Client = TestClient[Request, Application]
 ConfigMaker = Callable[..., Config]
 GatewayStarter = Callable[..., Awaitable[Client]]
+
+#: Servers that take seconds to start, by the fixture that starts them: their tests run in one
+#: process each. What takes longest comes first.
+SHARED_SERVERS = ("telephony", "real", "failing", "stack", "sip_server", "started")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the servers they use, and start the long ones first."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if "server_process" in fixtures:
+            item.add_marker("server")
+        shared = next((name for name in SHARED_SERVERS if name in fixtures), None)
+        if shared:
+            item.add_marker(pytest.mark.xdist_group(shared))
+    items.sort(key=_start_order)
+
+
+def _start_order(item: pytest.Item) -> int:
+    group = item.get_closest_marker("xdist_group")
+    if group:
+        name = group.args[0]
+        return SHARED_SERVERS.index(name) if name in SHARED_SERVERS else -1
+    return len(SHARED_SERVERS) + (item.get_closest_marker("server") is None)
+
+
+@pytest.fixture(scope="session")
+def server_process() -> None:
+    """Requested by fixtures that start a process: the tests that use them get the mark `server`."""
+
+
+@pytest.fixture(autouse=True)
+def _no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail a test that starts a process without the mark: `make check` would run it."""
+
+    def refuse(*command: object, **_: object) -> NoReturn:
+        pytest.fail(f"this test starts a process, so mark it `server`: {command}")
+
+    if request.node.get_closest_marker("server") is None:
+        monkeypatch.setattr(subprocess, "Popen", refuse)
 
 
 def lacking(what: str) -> NoReturn:
@@ -66,7 +108,9 @@ def config_for(livekit_url: str, env: dict[str, str] | None = None, **sections: 
         "SIP_OUTBOUND_TRUNK_ID": "ST_1",
         "CALLBACK_SECRET": CALLBACK_SECRET,
     }
-    return build_config(sections, basis | (env or {}))
+    # No test waits for callbacks that still fail when its gateway stops.
+    callbacks = {"flush_timeout": 0.1, **sections.get("callbacks", {})}
+    return build_config({**sections, "callbacks": callbacks}, basis | (env or {}))
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ output.write_now()
 """
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_what_libraries_log_and_exceptions_say_is_looked_at_too(form: str) -> None:
     """In a process of its own: what is set up here is for the whole process."""

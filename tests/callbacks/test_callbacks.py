@@ -303,7 +303,7 @@ async def test_two_hundred_calls_while_every_third_delivery_fails(
     began = loop.time()
     asked = []
     for number in range(200):
-        await asyncio.sleep(max(0.0, began + number / 20 - loop.time()))
+        await asyncio.sleep(max(0.0, began + number / 60 - loop.time()))
         asked.append(asyncio.create_task(one(number)))
     call_ids = await asyncio.gather(*asked)
     assert len(set(call_ids)) == 200

@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from gateway.calls.destinations import Credentials, DialLimits, FallbackTarget
 from gateway.jambonz import verbs
 from gateway.jambonz.verbs import Verbs
@@ -72,6 +74,7 @@ def test_every_verb_is_valid_for_jambonz_11() -> None:
         assert_valid_verbs(answer)
 
 
+@pytest.mark.server
 def test_every_verb_is_valid_for_jambonz_9_and_10() -> None:
     node = shutil.which("node")
     if not node or not (FOLDER / "node_modules").is_dir():

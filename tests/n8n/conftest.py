@@ -45,7 +45,7 @@ class Started:
 
 
 @pytest.fixture(scope="session")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+def started(server_process: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     """Skipped without an installed n8n, in CI too: it is 1.7 GB, and minutes of tests."""
     if not os.environ.get("WITH_N8N"):
         pytest.skip("a real n8n is run by `make test-n8n`")

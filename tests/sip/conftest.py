@@ -25,13 +25,13 @@ DEADLINE = 20.0
 
 
 @pytest.fixture(scope="session")
-def telephony() -> Iterator[Telephony]:
+def telephony(server_process: None) -> Iterator[Telephony]:
     with _telephony() as parts:
         yield parts
 
 
 @pytest.fixture
-def alone() -> Iterator[Telephony]:
+def alone(server_process: None) -> Iterator[Telephony]:
     """One gateway, which may be killed, at a LiveKit that makes a room for each INVITE."""
     with _telephony(alone=True) as parts:
         yield parts

@@ -209,7 +209,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def redis() -> Iterator[str]:
+def redis(server_process: None) -> Iterator[str]:
     """The URL of a real Redis."""
     with redis_server() as address:
         yield f"redis://{address}/0"
@@ -220,7 +220,12 @@ def receivers() -> Receivers:
     return Receivers()
 
 
-@pytest.fixture(params=["memory", "redis", "redis, each request repeated"])
+WITH_REDIS = ("redis", "redis, each request repeated")
+
+
+@pytest.fixture(
+    params=["memory", *(pytest.param(name, marks=pytest.mark.server) for name in WITH_REDIS)]
+)
 def opener(request: pytest.FixtureRequest, receivers: Receivers) -> Opener:
     if request.param == "memory":
         return Opener("", receivers)

@@ -16,9 +16,9 @@ from gateway.errors import ConfigError, StorageRefused, StorageUnavailable
 from gateway.server import serve
 from gateway.storage.redis.connect import UnusableUrl, connected, url_problem
 from gateway.storage.redis.database import Database
-from gateway.tools.dev.livekit_server import free_port
 from tests.conftest import ConfigMaker
 from tests.livekit.server import IN_MEMORY, redis_process, redis_server
+from tests.ports import free_port
 from tests.storage.conftest import START, Opener, Receivers, call, live_through, story_of
 
 PASSWORD = "hush/?#@:%hush"
@@ -136,6 +136,7 @@ def sentinels(folder: Path) -> Iterator[tuple[str, str]]:
         )
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_stores_work_on_each(
     kind: "type[AbstractContextManager[str]]", tmp_path: Path, receivers: Receivers
@@ -153,6 +154,7 @@ async def test_the_stores_work_on_each(
             assert await other.registry.get("call-0001") is None
 
 
+@pytest.mark.server
 async def test_a_failover_is_lived_through(tmp_path: Path, receivers: Receivers) -> None:
     with sentinels(tmp_path) as (url, sentinel):
         shared = Opener(url, receivers, prefix="gateway")
@@ -186,7 +188,7 @@ async def _as_soon_as_it_can(apply: object, call_id: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Iterator[str]:
+def guarded(server_process: None) -> Iterator[str]:
     """The address of one with a password, and a user who may do little."""
     with redis_server(
         "--requirepass", PASSWORD, "--user", "weak", "on", ">weak", "~*", "+get"
@@ -290,7 +292,7 @@ def test_a_password_belongs_into_the_environment(url: str) -> None:
 
 
 @pytest.fixture
-async def small() -> AsyncIterator[Database]:
+async def small(server_process: None) -> AsyncIterator[Database]:
     """A Redis without room for anything."""
     with redis_server() as address:
         redis_cli(address, "CONFIG", "SET", "maxmemory", "1")
@@ -306,6 +308,7 @@ async def test_a_full_redis_is_one_that_is_away(small: Database) -> None:
         await small.ask("SET", small.key("since"), 1)
 
 
+@pytest.mark.server
 async def test_a_replica_is_no_place_to_write_to() -> None:
     with redis_server() as master, contextlib.ExitStack() as stack:
         replica = stack.enter_context(redis_server("--replicaof", *master.split(":")))

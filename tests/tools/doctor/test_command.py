@@ -4,10 +4,10 @@ import json
 
 import aiohttp
 
-from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.simulate.jambonz import Jambonz
 from tests.conftest import READ_KEY, WEBHOOK_SECRET
 from tests.fakes.jambonz_rest import KEY, FakeJambonz, application
+from tests.ports import free_port
 from tests.tools.doctor.conftest import Stack, run_gateway
 
 HOOKS = {
