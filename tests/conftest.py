@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import pytest
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
+from xdist.scheduler import LoadScopeScheduling
 
 from gateway.app import create_app
 from gateway.config.loader import build_config
@@ -25,30 +26,43 @@ Client = TestClient[Request, Application]
 ConfigMaker = Callable[..., Config]
 GatewayStarter = Callable[..., Awaitable[Client]]
 
-#: Servers that take seconds to start, by the fixture that starts them: their tests run in one
-#: process each. What takes longest comes first.
-SHARED_SERVERS = ("telephony", "real", "failing", "stack", "sip_server", "started")
+#: Folders whose tests share servers that take seconds to start: one process runs all of a folder.
+#: They start first and in this order; the third one waits behind the first, the longest.
+TOGETHER = ("chaos", "livekit", "tools/doctor", "sip", "tools/setup", "n8n")
 
 
-@pytest.hookimpl(tryfirst=True)
+class FolderScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Whichever process is free runs the next folder of `TOGETHER`, then the next single test.
+
+    xdist's own groups (`--dist loadgroup`) have no effect in pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _folder_of(nodeid) or nodeid
+
+
+def _folder_of(nodeid: str) -> str | None:
+    return next((folder for folder in TOGETHER if nodeid.startswith(f"tests/{folder}/")), None)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
+    config.option.loadscopereorder = False
+    return FolderScheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the servers they use, and start the long ones first."""
+    """Mark the tests that need a server, and start what takes long first."""
     for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        if "server_process" in fixtures:
+        if "server_process" in getattr(item, "fixturenames", ()):
             item.add_marker("server")
-        shared = next((name for name in SHARED_SERVERS if name in fixtures), None)
-        if shared:
-            item.add_marker(pytest.mark.xdist_group(shared))
     items.sort(key=_start_order)
 
 
 def _start_order(item: pytest.Item) -> int:
-    group = item.get_closest_marker("xdist_group")
-    if group:
-        name = group.args[0]
-        return SHARED_SERVERS.index(name) if name in SHARED_SERVERS else -1
-    return len(SHARED_SERVERS) + (item.get_closest_marker("server") is None)
+    folder = _folder_of(item.nodeid)
+    if folder:
+        return TOGETHER.index(folder)
+    return len(TOGETHER) + (item.get_closest_marker("server") is None)
 
 
 @pytest.fixture(scope="session")

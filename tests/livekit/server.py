@@ -14,8 +14,8 @@ from gateway.tools.dev.stack import READY_LIMIT, wait_until_up
 from tests.conftest import lacking
 from tests.ports import free_port
 
-#: Nothing on disk, so that nothing is left.
-IN_MEMORY = ("--save", "", "--appendonly", "no")
+#: Redis writes nothing to disk. A replica has its master's data at once, not after 5 s.
+IN_MEMORY = ("--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0")
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from tests.livekit.server import redis_server
 START = 1_700_000_000_000
 HOOK = "https://one.example.com/hook"
 CONFIG = Config(
-    storage=StorageSettings(ended_ttl=60, ended_max=3, timeout=1.0),
+    storage=StorageSettings(ended_ttl=60, ended_max=3, timeout=4.0),
     callbacks=CallbackSettings(urls=(HOOK,), give_up_after=60),
     outbound=OutboundSettings(idempotency_ttl=60),
 )
