@@ -1,12 +1,14 @@
 """What all tests share: a fake LiveKit, and a gateway in front of it."""
 
 import os
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn
 
 import pytest
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
+from xdist.scheduler import LoadScopeScheduling
 
 from gateway.app import create_app
 from gateway.config.loader import build_config
@@ -23,6 +25,60 @@ CALLBACK_SECRET = "whsec_" + "c2VjcmV0" * 5
 Client = TestClient[Request, Application]
 ConfigMaker = Callable[..., Config]
 GatewayStarter = Callable[..., Awaitable[Client]]
+
+#: Folders whose tests share servers that take seconds to start: one process runs all of a folder.
+#: They start first and in this order; the third one waits behind the first, the longest.
+TOGETHER = ("chaos", "livekit", "tools/doctor", "sip", "tools/setup", "n8n")
+
+
+class FolderScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Whichever process is free runs the next folder of `TOGETHER`, then the next single test.
+
+    xdist's own groups (`--dist loadgroup`) have no effect in pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _folder_of(nodeid) or nodeid
+
+
+def _folder_of(nodeid: str) -> str | None:
+    return next((folder for folder in TOGETHER if nodeid.startswith(f"tests/{folder}/")), None)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
+    config.option.loadscopereorder = False
+    return FolderScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a server, and start what takes long first."""
+    for item in items:
+        if "server_process" in getattr(item, "fixturenames", ()):
+            item.add_marker("server")
+    items.sort(key=_start_order)
+
+
+def _start_order(item: pytest.Item) -> int:
+    folder = _folder_of(item.nodeid)
+    if folder:
+        return TOGETHER.index(folder)
+    return len(TOGETHER) + (item.get_closest_marker("server") is None)
+
+
+@pytest.fixture(scope="session")
+def server_process() -> None:
+    """Requested by fixtures that start a process: the tests that use them get the mark `server`."""
+
+
+@pytest.fixture(autouse=True)
+def _no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail a test that starts a process without the mark: `make check` would run it."""
+
+    def refuse(*command: object, **_: object) -> NoReturn:
+        pytest.fail(f"this test starts a process, so mark it `server`: {command}")
+
+    if request.node.get_closest_marker("server") is None:
+        monkeypatch.setattr(subprocess, "Popen", refuse)
 
 
 def lacking(what: str) -> NoReturn:
@@ -66,7 +122,9 @@ def config_for(livekit_url: str, env: dict[str, str] | None = None, **sections: 
         "SIP_OUTBOUND_TRUNK_ID": "ST_1",
         "CALLBACK_SECRET": CALLBACK_SECRET,
     }
-    return build_config(sections, basis | (env or {}))
+    # No test waits for callbacks that still fail when its gateway stops.
+    callbacks = {"flush_timeout": 0.1, **sections.get("callbacks", {})}
+    return build_config({**sections, "callbacks": callbacks}, basis | (env or {}))
 
 
 @pytest.fixture

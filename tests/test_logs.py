@@ -128,6 +128,7 @@ def stderr_of(script: str, form: str) -> str:
     return ended.stderr
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_libraries_and_exceptions_are_redacted_too(form: str) -> None:
     text = stderr_of(LIBRARIES, form)
@@ -139,6 +140,7 @@ def test_libraries_and_exceptions_are_redacted_too(form: str) -> None:
     assert "X-API-Key" in text
 
 
+@pytest.mark.server
 def test_a_record_that_cannot_be_rendered_is_logged_without_its_arguments() -> None:
     """logging itself prints such a record raw."""
     text = stderr_of("logging.getLogger('aiohttp').error('%d calls', 'the-secret')", "json")
@@ -147,18 +149,21 @@ def test_a_record_that_cannot_be_rendered_is_logged_without_its_arguments() -> N
     assert "the-secret" not in text
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("end", ["raise SystemExit(3)", "raise OSError('no network')"])
 def test_lines_before_a_crash_are_written(end: str) -> None:
     text = stderr_of(f"structlog.get_logger().info('last.line'); {end}", "json")
     assert json.loads(text.splitlines()[0])["event"] == "last.line"
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("form", ["auto", "console"])
 def test_there_are_no_colours_in_a_file(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     assert "\x1b" not in stderr_of("structlog.get_logger().warning('a.warning', a=1)", form)
 
 
+@pytest.mark.server
 def test_a_parent_with_a_terminal_can_force_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert "\x1b" in stderr_of("structlog.get_logger().warning('a.warning', a=1)", "console")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from gateway.api import connections
 from gateway.api.connections import Connections
 from gateway.api.services import SERVICES
 from gateway.app import create_app
@@ -43,8 +44,8 @@ async def listening(app: web.Application, settings: Any) -> AsyncIterator[Gatewa
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     assert runner.server
-    connections = Connections(runner.server, settings, app[SERVICES].limits)
-    server = await asyncio.get_running_loop().create_server(connections, "127.0.0.1", 0)
+    factory = Connections(runner.server, settings, app[SERVICES].limits)
+    server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
     gateway = Gateway(app, server.sockets[0].getsockname()[1])
     try:
         yield gateway
@@ -128,7 +129,10 @@ async def test_an_idle_connection_is_closed(start: Starter) -> None:
     assert gateway.app[SERVICES].limits.refused == {}
 
 
-async def test_a_body_that_does_not_arrive_is_a_408(start: Starter) -> None:
+async def test_a_body_that_does_not_arrive_is_a_408(
+    start: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "LINGERING_TIME", 0.2)
     gateway = await start(read_timeout=0.2)
     reader, writer = await gateway.connect()
     head = "POST /dispatch HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"

@@ -10,6 +10,7 @@ from livekit.protocol.agent_dispatch import CreateAgentDispatchRequest
 from livekit.protocol.room import DeleteRoomRequest
 from livekit.protocol.sip import CreateSIPParticipantRequest
 
+from gateway.lifecycle import dialing
 from tests.conftest import DISPATCH_KEY, Client, GatewayStarter, listed, shown
 from tests.fakes.livekit import Callee, Drop, FakeLiveKit, Hang, Refusal
 
@@ -320,8 +321,9 @@ async def test_a_dial_whose_answer_was_lost_is_followed_not_repeated(
 
 
 async def test_a_dial_that_came_to_nothing_is_not_made_again(
-    gateway: Client, fake_livekit: FakeLiveKit
+    gateway: Client, fake_livekit: FakeLiveKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(dialing, "DIAL_MARGIN", 0)
     fake_livekit.callees["61402012298"] = Callee(failure=Drop())
     for _ in range(2):
         status, error = await dispatch(

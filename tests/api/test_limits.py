@@ -13,7 +13,7 @@ from tests.api.test_livekit import send
 from tests.conftest import READ_KEY, Client, GatewayStarter, jambonz_for, listed
 from tests.fakes.livekit import Callee, FakeLiveKit, Hang
 
-PATIENT = {"timeout": 5}
+PATIENT = {"timeout": 2}
 REPEATED: dict[str, Any] = {"wait": "answer", "idempotency_key": "1"}
 
 

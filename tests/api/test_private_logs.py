@@ -14,7 +14,6 @@ from yarl import URL
 
 from gateway.calls.destinations import Credentials
 from gateway.jambonz.basic_auth import encode
-from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.dev.processes import Process, python
 from gateway.tools.simulate.jambonz import HookRefused, Jambonz
 from tests.api.test_dispatch import GUIDE
@@ -22,6 +21,7 @@ from tests.api.test_endpoints import token
 from tests.api.test_livekit import webhook
 from tests.fakes.livekit import KEY, SECRET, Callee, FakeLiveKit, Refusal
 from tests.fakes.receiver import Receiver
+from tests.ports import free_port
 
 CALLER, CALLED, CALLEE, ELSEWHERE = "+15550100", "+15550199", "61402012298", "61491570156"
 NUMBERS = [CALLER, CALLED, CALLEE, ELSEWHERE, GUIDE["transfer_target"], GUIDE["caller_number"]]
@@ -156,7 +156,7 @@ async def traffic(fake_livekit: FakeLiveKit, receiver: Receiver) -> Traffic:
 
 
 @pytest.fixture
-async def serve(traffic: Traffic) -> AsyncIterator[Serve]:
+async def serve(server_process: None, traffic: Traffic) -> AsyncIterator[Serve]:
     """Starts the gateway as its own process: the test reads what it really writes."""
     processes: list[Process] = []
 

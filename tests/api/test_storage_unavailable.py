@@ -12,7 +12,6 @@ import pytest
 
 from gateway.callbacks import delivery
 from gateway.config.settings import LOOPBACK
-from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.simulate.jambonz import HookRefused
 from tests.api.test_dispatch import HEADERS, dispatch
 from tests.api.test_livekit import AGENT, SIP, send, tell, webhook
@@ -20,6 +19,7 @@ from tests.conftest import READ_KEY, Client, GatewayStarter, jambonz_for, shown
 from tests.fakes.livekit import Callee, FakeLiveKit
 from tests.fakes.receiver import Receiver
 from tests.livekit.server import redis_process
+from tests.ports import free_port
 
 FALLBACK = [{"say": "Please call again later."}]
 TIMEOUT = 0.6
@@ -59,7 +59,7 @@ class Redis:
 
 
 @pytest.fixture(params=["stopped", "killed"])
-def redis(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Redis]:
+def redis(server_process: None, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Redis]:
     started = Redis(tmp_path, request.param)
     yield started
     started.close()

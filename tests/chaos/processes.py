@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 
 from gateway.config.settings import LOOPBACK
-from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.dev.processes import Process, python
 from gateway.tools.dev.stack import READY_LIMIT, wait_until_up
 from tests.conftest import lacking
+from tests.ports import free_port
 
 #: How long a balancer goes on sending requests to a gateway that is gone, in s.
 NOTICED_AFTER = 0.3

@@ -12,6 +12,8 @@ from tests.chaos.plan import Plan
 from tests.chaos.report import summary, told
 from tests.chaos.world import World
 
+#: Each of the two keeps a core busy: they run one after the other.
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("chaos")]
 ALONE, SEVERAL = plan.alone(os.environ), plan.several(os.environ)
 
 

@@ -79,6 +79,7 @@ def test_every_verb_is_valid_for_jambonz_11(answer: Verbs) -> None:
     assert_valid_verbs(answer)
 
 
+@pytest.mark.server
 def test_every_verb_is_valid_for_jambonz_9_and_10() -> None:
     invalid = [{"verb": "hangup", "unknown": 1}]
     *verdicts, rejection = verdicts_of_node([*ANSWERS.values(), invalid])

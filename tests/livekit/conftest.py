@@ -17,10 +17,10 @@ from gateway.config.loader import build_config, own_keys
 from gateway.config.settings import Config
 from gateway.security.api_keys import OwnKeys
 from gateway.tools.dev.livekit_binary import NoLiveKit, find_or_build
-from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.dev.processes import Process, python
 from gateway.tools.dev.stack import WORKER, running, wait_until_up
 from tests.conftest import READ_KEY, WEBHOOK_SECRET, lacking
+from tests.ports import free_port
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def killed(real: Real) -> Iterator[Callable[[], None]]:
 
 
 @pytest.fixture(scope="session")
-def livekit_binary() -> Path:
+def livekit_binary(server_process: None) -> Path:
     try:
         return find_or_build()
     except NoLiveKit as error:

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 
 from gateway.config.settings import LOOPBACK
 from gateway.tools.dev.livekit_binary import NoLiveKit, find_or_build
-from gateway.tools.dev.livekit_server import LiveKitServer, free_port, local_server
+from gateway.tools.dev.livekit_server import LiveKitServer
 from gateway.tools.dev.processes import Process
 from gateway.tools.dev.stack import READY_LIMIT, wait_until_up
 from tests.conftest import lacking
+from tests.ports import free_port
 
-#: Nothing on disk, so that nothing is left.
-IN_MEMORY = ("--save", "", "--appendonly", "no")
+#: Redis writes nothing to disk. A replica has its master's data at once, not after 5 s.
+IN_MEMORY = ("--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0")
 
 
 @contextmanager
@@ -25,7 +26,8 @@ def livekit_server(*, webhook_port: int = 9, redis: str = "") -> Iterator[LiveKi
         binary = find_or_build()
     except NoLiveKit as error:
         lacking(str(error))
-    server = local_server(binary, webhook_url=f"http://{LOOPBACK}:{webhook_port}/livekit/webhook")
+    webhook_url = f"http://{LOOPBACK}:{webhook_port}/livekit/webhook"
+    server = LiveKitServer(binary, free_port(), free_port(), free_port(), webhook_url)
     settings = json.loads(server.env["LIVEKIT_CONFIG"])
     if redis:
         settings["redis"] = {"address": redis}

@@ -10,10 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.dev.processes import python
+from tests.ports import free_port
 
 LIMIT = 60.0
+
+pytestmark = pytest.mark.server
 
 
 @pytest.fixture

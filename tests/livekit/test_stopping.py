@@ -11,7 +11,6 @@ import aiohttp
 import psutil
 import pytest
 
-from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.dev.processes import Process, python
 from gateway.tools.dev.stack import wait_until_up
 from gateway.tools.simulate.jambonz import Jambonz
@@ -19,6 +18,7 @@ from tests.api.test_dispatch import LEAST
 from tests.conftest import DISPATCH_KEY, WEBHOOK_SECRET
 from tests.fakes.livekit import KEY, SECRET, Callee, FakeLiveKit
 from tests.fakes.receiver import Receiver
+from tests.ports import free_port
 
 LIMIT = 30.0
 HEADERS = {"X-API-Key": DISPATCH_KEY}
@@ -68,7 +68,7 @@ Starter = Callable[..., Awaitable[Gateway]]
 
 
 @pytest.fixture
-def processes() -> Iterator[list[Process]]:
+def processes(server_process: None) -> Iterator[list[Process]]:
     started: list[Process] = []
     yield started
     for child in started:

@@ -52,7 +52,9 @@ class RunningN8n:
 
 
 @pytest.fixture(scope="session")
-def running_n8n(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningN8n]:
+def running_n8n(
+    server_process: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningN8n]:
     """Skipped, in CI too, unless `make test-n8n` runs: n8n has 1.7 GB, its tests take minutes."""
     if not os.environ.get("WITH_N8N"):
         pytest.skip("`make test-n8n` runs the tests with a real n8n")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config.settings import LOOPBACK
-from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.dev.processes import Process
+from tests.ports import free_port
 
 MANIFEST = Path(__file__).parent / "package.json"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -8,16 +8,16 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from gateway.tools.dev.livekit_server import free_port
 from tests.fakes.livekit import FakeLiveKit
 from tests.fakes.receiver import Receiver
 from tests.livekit.server import redis_server
+from tests.ports import free_port
 from tests.several.group import Gateway, Group, environment
 from tests.several.nginx import Running, written
 
 
 @pytest.fixture(scope="session")
-def redis() -> Iterator[str]:
+def redis(server_process: None) -> Iterator[str]:
     """The address of a real Redis."""
     with redis_server() as address:
         yield address

@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 
 from gateway.config.settings import LOOPBACK
-from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.dev.processes import Process
 from gateway.tools.dev.stack import READY_LIMIT
 from tests.conftest import lacking
+from tests.ports import free_port
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "nginx" / "gateway.conf"
 #: nginx's own frame around the shipped file, everything in one folder.

@@ -17,6 +17,8 @@ from tests.several.nginx import STRANGER, Running, written
 
 LEAST = {"destination": "61491570156", "account_code": "em-tech-01"}
 
+pytestmark = pytest.mark.server
+
 
 def test_nginx_takes_the_shipped_file(tmp_path: Path) -> None:
     says = written(tmp_path, (8000, 8001)).check()

@@ -12,6 +12,7 @@ from gateway.config.loader import build_config
 UNIT = Path(__file__).parents[2] / "deploy" / "systemd" / "gateway@.service"
 
 
+@pytest.mark.server
 def test_systemd_takes_the_shipped_unit(tmp_path: Path) -> None:
     if not shutil.which("systemd-analyze"):
         pytest.skip("there is no systemd-analyze")

@@ -25,13 +25,13 @@ LIMIT = 20.0
 
 
 @pytest.fixture(scope="session")
-def telephony() -> Iterator[Telephony]:
+def telephony(server_process: None) -> Iterator[Telephony]:
     with _telephony() as telephony:
         yield telephony
 
 
 @pytest.fixture
-def single_gateway() -> Iterator[Telephony]:
+def single_gateway(server_process: None) -> Iterator[Telephony]:
     """One gateway, which a test may kill, and a LiveKit that creates a room for each INVITE."""
     with _telephony(single_gateway=True) as telephony:
         yield telephony

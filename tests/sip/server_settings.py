@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.config.settings import LOOPBACK
-from gateway.tools.dev.livekit_server import free_port
 from tests.conftest import DISPATCH_KEY, WEBHOOK_SECRET
+from tests.ports import free_port
 from tests.sip.network import Network
 
 KEY = "devkey"

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from gateway.config.settings import LOOPBACK
 from gateway.livekit.client import LiveKit
-from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.dev.processes import Process, python
 from gateway.tools.dev.stack import READY_LIMIT, wait_until_up
 from tests.livekit.conftest import Real, real_parts
+from tests.ports import free_port
 from tests.sip.network import Network
 from tests.sip.server_settings import (
     SIP_PORT,

@@ -28,7 +28,7 @@ from tests.livekit.server import redis_server
 START = 1_700_000_000_000
 HOOK = "https://one.example.com/hook"
 CONFIG = Config(
-    storage=StorageSettings(ended_ttl=60, ended_max=3, timeout=1.0),
+    storage=StorageSettings(ended_ttl=60, ended_max=3, timeout=4.0),
     callbacks=CallbackSettings(urls=(HOOK,), give_up_after=60),
     outbound=OutboundSettings(idempotency_ttl=60),
 )
@@ -213,7 +213,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def redis_url() -> Iterator[str]:
+def redis_url(server_process: None) -> Iterator[str]:
     """The URL of a real Redis."""
     with redis_server() as address:
         yield f"redis://{address}/0"
@@ -224,7 +224,12 @@ def receivers() -> Receivers:
     return Receivers()
 
 
-@pytest.fixture(params=["memory", "redis", "redis, each command repeated"])
+WITH_REDIS = ("redis", "redis, each command repeated")
+
+
+@pytest.fixture(
+    params=["memory", *(pytest.param(name, marks=pytest.mark.server) for name in WITH_REDIS)]
+)
 def opener(request: pytest.FixtureRequest, receivers: Receivers) -> StorageOpener:
     if request.param == "memory":
         return StorageOpener("", receivers)

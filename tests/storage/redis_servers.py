@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.config.settings import LOOPBACK
-from gateway.tools.dev.livekit_server import free_port
 from tests.livekit.server import IN_MEMORY, redis_process, redis_server
+from tests.ports import free_port
 
 PASSWORD = "hush/?#@:%hush"
 QUOTED = "hush%2F%3F%23%40%3A%25hush"

@@ -14,9 +14,9 @@ from gateway.server import serve
 from gateway.storage.redis.connect import connected
 from gateway.storage.redis.database import Database
 from gateway.storage.registry import CallRegistry
-from gateway.tools.dev.livekit_server import free_port
 from tests.conftest import ConfigMaker
 from tests.livekit.server import redis_server
+from tests.ports import free_port
 from tests.storage.conftest import (
     START,
     Receivers,
@@ -28,6 +28,7 @@ from tests.storage.conftest import (
 from tests.storage.redis_servers import KINDS, PASSWORD, redis_cli, sentinels, wait_for
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_backend_works_with_every_kind_of_redis(
     kind: Callable[[Path], AbstractContextManager[str]], tmp_path: Path, receivers: Receivers
@@ -45,6 +46,7 @@ async def test_the_backend_works_with_every_kind_of_redis(
             assert await other.registry.get("call-0001") is None
 
 
+@pytest.mark.server
 async def test_the_backend_survives_a_failover(tmp_path: Path, receivers: Receivers) -> None:
     with sentinels(tmp_path) as (url, sentinel):
         shared = StorageOpener(url, receivers, prefix="gateway")

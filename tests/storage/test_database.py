@@ -15,7 +15,7 @@ from tests.storage.redis_servers import redis_cli, wait_for
 
 
 @pytest.fixture
-async def full_redis() -> AsyncIterator[Database]:
+async def full_redis(server_process: None) -> AsyncIterator[Database]:
     """A Redis that has no memory left."""
     with redis_server() as address:
         redis_cli(address, "CONFIG", "SET", "maxmemory", "1")
@@ -31,6 +31,7 @@ async def test_a_full_redis_is_unavailable(full_redis: Database) -> None:
         await full_redis.execute("SET", full_redis.key("since"), 1)
 
 
+@pytest.mark.server
 async def test_a_replica_is_unavailable() -> None:
     with redis_server() as master, contextlib.ExitStack() as stack:
         replica = stack.enter_context(redis_server("--replicaof", *master.split(":")))

@@ -14,7 +14,7 @@ from gateway.config.loader import build_config
 from gateway.config.settings import LOOPBACK, Config
 from gateway.livekit.client import LiveKit
 from gateway.livekit.trunks import Trunks
-from gateway.tools.dev.livekit_server import LiveKitServer, free_port
+from gateway.tools.dev.livekit_server import LiveKitServer
 from gateway.tools.dev.processes import python
 from gateway.tools.doctor.check import Finding
 from gateway.tools.doctor.context import Context
@@ -22,6 +22,7 @@ from gateway.tools.doctor.run import all_checks
 from tests.conftest import READ_KEY, WEBHOOK_SECRET
 from tests.livekit.conftest import Real, real_parts
 from tests.livekit.server import livekit_server, redis_server
+from tests.ports import free_port
 
 #: Where the tests' Jambonz sends INVITEs from (RFC 5737).
 SBC = "192.0.2.10"
@@ -93,7 +94,7 @@ async def trunks(stack: Stack) -> AsyncIterator[Trunks]:
 
 
 @pytest.fixture(scope="session")
-def livekit_without_redis() -> Iterator[LiveKitServer]:
+def livekit_without_redis(server_process: None) -> Iterator[LiveKitServer]:
     with livekit_server() as server:
         yield server
 

@@ -6,12 +6,12 @@ from livekit.protocol.agent_dispatch import AgentDispatch
 from livekit.protocol.models import ParticipantInfo, Room
 from livekit.protocol.room import CreateRoomRequest
 
-from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.doctor import agents
 from gateway.tools.doctor.agents import not_taken
 from gateway.tools.doctor.check import Status
 from tests.conftest import ConfigMaker
 from tests.fakes.livekit import FakeLiveKit
+from tests.ports import free_port
 from tests.tools.doctor.conftest import Stack, run_check
 
 

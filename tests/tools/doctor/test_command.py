@@ -3,11 +3,12 @@
 import json
 
 import aiohttp
+import pytest
 
-from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.simulate.jambonz import Jambonz
 from tests.conftest import READ_KEY, WEBHOOK_SECRET
 from tests.fakes.jambonz_rest import KEY, FakeJambonz, application
+from tests.ports import free_port
 from tests.tools.doctor.conftest import Stack, run_gateway
 
 HOOKS = {
@@ -16,6 +17,7 @@ HOOKS = {
 }
 
 
+@pytest.mark.server
 async def test_every_check_succeeds(stack: Stack) -> None:
     url = stack.env["GATEWAY_PUBLIC_URL"]
     hooks = {name: url + path for name, path in HOOKS.items()}
@@ -28,6 +30,7 @@ async def test_every_check_succeeds(stack: Stack) -> None:
     assert len(content["checks"]) == 22
 
 
+@pytest.mark.server
 async def test_the_output_contains_no_secrets(stack: Stack) -> None:
     wrong = "another-secret-of-at-least-thirty-two-bytes"
     env = {**stack.env, "LIVEKIT_API_SECRET": wrong}
@@ -41,6 +44,7 @@ async def test_the_output_contains_no_secrets(stack: Stack) -> None:
     assert not [secret for secret in secrets if secret in output]
 
 
+@pytest.mark.server
 async def test_an_unusable_configuration_is_the_only_result(stack: Stack) -> None:
     status, output = await run_gateway(
         ["doctor", "--json"], {**stack.env, "GATEWAY__INBOUND__RINGING_TIMEOUT": "never"}
@@ -53,6 +57,7 @@ async def test_an_unusable_configuration_is_the_only_result(stack: Stack) -> Non
     assert "LIVEKIT_URL is not set" in output
 
 
+@pytest.mark.server
 async def test_a_call_is_explained(stack: Stack) -> None:
     async with aiohttp.ClientSession() as session:
         url = stack.real.url
@@ -68,6 +73,7 @@ async def test_a_call_is_explained(stack: Stack) -> None:
     assert content["cause"].startswith("the caller hung up after 0 s")
 
 
+@pytest.mark.server
 async def test_an_unknown_call(stack: Stack) -> None:
     status, output = await run_gateway(["doctor", "--call", "call-unknown"], stack.env)
     assert status == 2

@@ -9,7 +9,6 @@ from aiohttp.test_utils import TestServer
 
 from gateway.api.services import SERVICES
 from gateway.security.api_keys import digest_of
-from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.gateway import ago, configuration, public_answers
 from gateway.tools.doctor.web import Response
@@ -17,6 +16,7 @@ from gateway.wiring import now
 from tests.api.test_legacy import legacy_call
 from tests.conftest import READ_KEY, Client, ConfigMaker, GatewayStarter
 from tests.fakes.livekit import FakeLiveKit, Refusal
+from tests.ports import free_port
 from tests.tools.doctor.conftest import Stack, run_check
 
 

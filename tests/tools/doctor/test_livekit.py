@@ -7,11 +7,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gateway.config.settings import Config
-from gateway.tools.dev.livekit_server import LiveKitServer, free_port
+from gateway.tools.dev.livekit_server import LiveKitServer
 from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.livekit import clock, key
 from gateway.tools.doctor.web import Response
 from tests.conftest import ConfigMaker
+from tests.ports import free_port
 from tests.tools.doctor.conftest import Stack, run_check
 
 SECRET = "another-secret-of-at-least-thirty-two-bytes"

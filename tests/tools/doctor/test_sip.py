@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.doctor import sip
 from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.run import all_checks
 from gateway.tools.doctor.sip import Host, host_and_port, options, read_response
 from tests.conftest import ConfigMaker
+from tests.ports import free_port
 from tests.tools.doctor.conftest import run_check
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from gateway.config.settings import LOOPBACK
-from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.storage import durability
 from tests.conftest import ConfigMaker
 from tests.livekit.server import redis_server
+from tests.ports import free_port
 from tests.tools.doctor.conftest import run_check
 
 
@@ -19,12 +19,14 @@ async def test_memory(make_config: ConfigMaker) -> None:
     assert "in memory" in finding.message
 
 
+@pytest.mark.server
 async def test_a_durable_redis(make_config: ConfigMaker, tmp_path: Path) -> None:
     with redis_server("--appendonly", "yes", "--dir", str(tmp_path)) as address:
         finding = await run_check(make_config({"REDIS_URL": f"redis://{address}"}), "storage")
     assert (finding.status, finding.message) == (Status.OK, "Redis answers, 0 active calls")
 
 
+@pytest.mark.server
 async def test_a_redis_that_loses_data(make_config: ConfigMaker) -> None:
     options = ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]
     with redis_server(*options) as address:
@@ -40,6 +42,7 @@ def test_a_redis_that_is_too_old() -> None:
     assert durability({"redis_version": "7.0.15", "aof_enabled": 1}) == []
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("url", "message", "step"),
     [
@@ -61,6 +64,7 @@ async def test_an_unusable_redis(
     assert "ces" not in finding.message
 
 
+@pytest.mark.server
 async def test_a_user_without_the_permission_for_info(make_config: ConfigMaker) -> None:
     rules = ["gw", "on", ">pw", "~{gateway}:*", "+@all", "-@dangerous"]
     with redis_server("--user", *rules) as address:

@@ -18,7 +18,7 @@ ConfigMaker = Callable[..., Config]
 
 
 @pytest.fixture(scope="session")
-def sip_server() -> Iterator[LiveKitServer]:
+def sip_server(server_process: None) -> Iterator[LiveKitServer]:
     with redis_server() as redis, livekit_server(redis=redis) as server:
         yield server
 

@@ -1,0 +1,47 @@
+"""Free ports on loopback: two test processes on one machine never choose the same one."""
+
+import functools
+import itertools
+import socket
+from collections.abc import Iterator
+
+from gateway.config.settings import LOOPBACK
+
+#: Systems do not choose from these for a connection, nor does `gateway dev` for its servers.
+PORTS = range(10_000, 20_000)
+#: How many of them a test process has for itself. It chooses a port again only after the others.
+BLOCK = 250
+
+
+def free_port() -> int:
+    """A port of this process' block that no socket is bound to. Raises OSError without one."""
+    _, ports = _own_block()
+    for port in itertools.islice(ports, BLOCK):
+        with socket.socket() as probe:
+            # A server binds a port all the same whose connections were closed a minute ago.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if _bind(probe, port):
+                return port
+    raise OSError("all ports of this test process are in use")
+
+
+@functools.cache
+def _own_block() -> tuple[socket.socket, Iterator[int]]:
+    """The first block whose first port is free; the socket keeps the block until the process ends.
+
+    The block's other ports come in turn, without end.
+    """
+    for first in PORTS[::BLOCK]:
+        claim = socket.socket()
+        if _bind(claim, first):
+            return claim, itertools.cycle(range(first + 1, first + BLOCK))
+        claim.close()
+    raise OSError(f"all blocks of ports from {PORTS.start} to {PORTS.stop} are in use")
+
+
+def _bind(probe: socket.socket, port: int) -> bool:
+    try:
+        probe.bind((LOOPBACK, port))
+    except OSError:
+        return False
+    return True
