@@ -112,7 +112,7 @@ async def assert_doctor_reports(telephony: Telephony, *items: SipItem) -> None:
     assert (status, checks["inbound_route"]["status"]) == (2, "fail")
     assert "setup --prune --apply" in checks["inbound_route"]["next"]
     for item in items:
-        assert item.id in checks["inbound_route"]["saw"]
+        assert item.id in checks["inbound_route"]["message"]
 
 
 async def assert_doctor_is_content(telephony: Telephony) -> None:
