@@ -25,7 +25,7 @@ _RANG_TOO_LONG = frozenset({408, 480, 487})
 _AGENT_EVENTS = frozenset({EventKind.AGENT_JOINED, EventKind.AGENT_READY, EventKind.DISPATCHED})
 
 _DOCTOR = "python -m gateway doctor"
-_WORKER_LOG = 'look for "job.received" and for errors in the worker\'s log'
+_WORKER_LOG = 'look for "job received" and for errors in the worker\'s log'
 
 
 @dataclass(frozen=True, slots=True)
