@@ -3,8 +3,14 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed-run
 INSTALLED_DEV := .venv/.installed-dev
 VALIDATOR := tests/jambonz/node_modules/.package-lock.json
+# Tests run in so many processes at once.
+TEST_PROCESSES ?= 2
+# With CI=true the tests fail below this coverage, in %.
+COVERAGE_FLOOR := 90
+LINTERS := ruff mypy lint-imports bandit
 
-.PHONY: help install install-dev run demo test test-sip test-n8n soak lint docs bench clean
+.PHONY: help install install-dev run demo check test test-sip test-n8n soak lint docs bench clean
+.PHONY: $(LINTERS) pip-audit
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -37,8 +43,13 @@ run: install  ## LiveKit, gateway and worker on this machine; Ctrl-C stops them
 demo: install  ## a call against what `make run` started, from its hook to its end
 	@exec $(BIN)/python -m gateway simulate inbound
 
-test: install-dev $(VALIDATOR)  ## all tests, on real parts where they can be had
-	@$(BIN)/python -m pytest
+check: install-dev  ## lint, and the tests that need no server: within a minute
+	@$(MAKE) --no-print-directory --jobs --output-sync=target $(LINTERS)
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m 'not server'
+
+test: install-dev $(VALIDATOR)  ## all tests, with real servers where they are installed
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --cov \
+	  $(if $(filter true,$(CI)),--cov-fail-under=$(COVERAGE_FLOOR))
 
 # Without npm the tests that need it say so; with CI=true they fail.
 $(VALIDATOR): tests/jambonz/package.json tests/jambonz/package-lock.json
@@ -58,11 +69,22 @@ soak: install-dev  ## calls for CHAOS_MINUTES=20 while everything goes wrong; CH
 	@$(BIN)/python -m pytest tests/chaos -s -k two_gateways
 
 lint: install-dev  ## ruff, mypy, the import contracts, bandit, pip-audit
+	@$(MAKE) --no-print-directory --jobs --output-sync=target $(LINTERS) pip-audit
+
+ruff:
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+mypy:
 	@$(BIN)/mypy gateway agent tests bench
+
+lint-imports:
 	@$(BIN)/lint-imports
+
+bandit:
 	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml gateway agent
+
+pip-audit:
 	@$(BIN)/python .ci/audit.py constraints.txt
 
 docs: install  ## docs/http-api.md, from the endpoints' declarations
