@@ -205,7 +205,7 @@ class InboundCall(Jambonz):
         self._beside(self._scene.mail.tell(letter), letter.name)
         return None
 
-    async def _asks(self, hook: str, content: Mapping[str, object]) -> Verbs:
+    async def _post_for_verbs(self, hook: str, content: Mapping[str, object]) -> Verbs:
         verbs = await self._ask(hook.removeprefix(self.url), content)
         if not isinstance(verbs, list):
             raise HookRefused(f"not a list of verbs: {verbs}")
