@@ -198,15 +198,14 @@ class InboundCall(Jambonz):
     # What is posted.
 
     async def _post(self, path: str, content: Mapping[str, object]) -> Any:
-        if path == CALL_HOOK:
-            return await self._ask(f"{path}#rc=3&rp=ct,5xx", content)
         leg = "B" if "parent_call_sid" in content else "A"
         letter = _letter(f"{leg} {content['call_status']}", path, content)
         self._beside(self._scene.mail.tell(letter), letter.name)
-        return None
 
     async def _post_for_verbs(self, hook: str, content: Mapping[str, object]) -> Verbs:
-        verbs = await self._ask(hook.removeprefix(self.url), content)
+        # As docs/ have the application's calling webhook; other hooks carry the same mark.
+        url = f"{hook}#rc=3&rp=ct,5xx" if hook == CALL_HOOK else hook.removeprefix(self.url)
+        verbs = await self._ask(url, content)
         if not isinstance(verbs, list):
             raise HookRefused(f"not a list of verbs: {verbs}")
         return verbs
