@@ -68,7 +68,9 @@ def _add_simulate(commands: Commands) -> None:
     outbound = kinds.add_parser(
         "outbound",
         help="a call to a telephone: dispatch it as n8n does, and follow it",
-        description="Dispatches a call as n8n does, and times each step until it ends.",
+        description="Dispatches a call as n8n does, and times each step until it ends. With "
+        "outbound.dialed_by agent it simulates the callee too; otherwise LiveKit dials a real "
+        "telephone.",
     )
     for kind, option, number, text in (
         (inbound, "from", "+15550100", "the caller's number"),
@@ -76,14 +78,24 @@ def _add_simulate(commands: Commands) -> None:
         (outbound, "to", "+15550123", "the number to call"),
     ):
         kind.add_argument(
-            f"--{option}", dest=f"{option}_number", metavar="NUMBER", default=number, help=text
+            f"--{option}",
+            dest=f"{option}_number",
+            metavar="NUMBER",
+            default=number,
+            help=f"{text} (default: {number})",
         )
     for kind in (inbound, outbound):
         kind.add_argument("--url", help="the gateway's address (default: the configured one)")
         kind.add_argument(
-            "--hold", type=float, metavar="SECONDS", default=4.0, help="how long to talk"
+            "--hold",
+            type=float,
+            metavar="SECONDS",
+            default=4.0,
+            help="how long to talk (default: 4)",
         )
-    inbound.add_argument("--wav", metavar="FILE", help="what the caller says (default: a tone)")
+    inbound.add_argument(
+        "--wav", metavar="FILE", help="what the caller says, 16 bit mono (default: a tone)"
+    )
     inbound.add_argument("--record", metavar="FILE", help="write what the caller hears to FILE")
     inbound.add_argument("--dtmf", metavar="KEYS", default="", help="keys to press, such as 12#")
     inbound.set_defaults(run=_simulate_inbound)
@@ -110,7 +122,9 @@ def _add_setup(commands: Commands) -> None:
     )
     setup.add_argument("--apply", action="store_true", help="apply the plan")
     setup.add_argument(
-        "--backup", metavar="FILE", help="the file to which --prune writes its backup"
+        "--backup",
+        metavar="FILE",
+        help="the file for the backup of --prune (default: named by its time)",
     )
     mode = setup.add_mutually_exclusive_group()
     mode.add_argument(
