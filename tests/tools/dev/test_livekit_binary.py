@@ -41,6 +41,7 @@ def test_the_program_on_path_is_used(folder: Path) -> None:
     assert find_or_build() == folder / "livekit-server"
 
 
+@pytest.mark.server
 def test_without_it_the_server_is_built_once(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -57,6 +58,7 @@ def test_without_it_the_server_is_built_once(
     assert list(built.parent.iterdir()) == [built]
 
 
+@pytest.mark.server
 def test_a_failed_build_is_explained_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     write(folder / "go", GO.format(build=FAILS))
     with pytest.raises(NoLiveKit) as error:
