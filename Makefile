@@ -12,8 +12,8 @@ LINTERS := ruff mypy lint-imports bandit
 .PHONY: help install install-dev run demo check test test-sip test-n8n soak lint docs bench clean
 .PHONY: $(LINTERS) pip-audit
 
-help:  ## what there is
-	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+help:  ## list these targets
+	@grep -hE '^[a-z0-9-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 install: $(INSTALLED)  ## what running needs, in .venv, at the pinned versions
 

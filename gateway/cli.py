@@ -60,34 +60,59 @@ def _parser() -> argparse.ArgumentParser:
 def _add_simulate(commands: Commands) -> None:
     simulate = commands.add_parser("simulate", help="simulate a call against a running gateway")
     kinds = simulate.add_subparsers(required=True, metavar="KIND")
+    _add_simulate_inbound(kinds)
+    _add_simulate_outbound(kinds)
+
+
+def _add_simulate_inbound(kinds: Commands) -> None:
     inbound = kinds.add_parser(
         "inbound",
         help="a call from Jambonz: simulate Jambonz and the caller",
         description="Simulates Jambonz and a caller who talks to the agent, and times each step.",
     )
-    outbound = kinds.add_parser(
-        "outbound",
-        help="a call to a telephone: dispatch it as n8n does, and follow it",
-        description="Dispatches a call as n8n does, and times each step until it ends.",
+    _add_number(inbound, "from", "+15550100", "the caller's number")
+    _add_number(inbound, "to", "+15550199", "the called number")
+    _add_url_and_hold(inbound)
+    inbound.add_argument(
+        "--wav", metavar="FILE", help="what the caller says, 16 bit mono (default: a tone)"
     )
-    for kind, option, number, text in (
-        (inbound, "from", "+15550100", "the caller's number"),
-        (inbound, "to", "+15550199", "the called number"),
-        (outbound, "to", "+15550123", "the number to call"),
-    ):
-        kind.add_argument(
-            f"--{option}", dest=f"{option}_number", metavar="NUMBER", default=number, help=text
-        )
-    for kind in (inbound, outbound):
-        kind.add_argument("--url", help="the gateway's address (default: the configured one)")
-        kind.add_argument(
-            "--hold", type=float, metavar="SECONDS", default=4.0, help="how long to talk"
-        )
-    inbound.add_argument("--wav", metavar="FILE", help="what the caller says (default: a tone)")
     inbound.add_argument("--record", metavar="FILE", help="write what the caller hears to FILE")
     inbound.add_argument("--dtmf", metavar="KEYS", default="", help="keys to press, such as 12#")
     inbound.set_defaults(run=_simulate_inbound)
+
+
+def _add_simulate_outbound(kinds: Commands) -> None:
+    outbound = kinds.add_parser(
+        "outbound",
+        help="a call to a telephone: dispatch it as n8n does, and follow it",
+        description="Dispatches a call as n8n does, and times each step until it ends. With "
+        "outbound.dialed_by agent it simulates the callee too; otherwise LiveKit dials a real "
+        "telephone.",
+    )
+    _add_number(outbound, "to", "+15550123", "the number to call")
+    _add_url_and_hold(outbound)
     outbound.set_defaults(run=_simulate_outbound)
+
+
+def _add_number(kind: argparse.ArgumentParser, option: str, default: str, text: str) -> None:
+    kind.add_argument(
+        f"--{option}",
+        dest=f"{option}_number",
+        metavar="NUMBER",
+        default=default,
+        help=f"{text} (default: {default})",
+    )
+
+
+def _add_url_and_hold(kind: argparse.ArgumentParser) -> None:
+    kind.add_argument("--url", help="the gateway's address (default: the configured one)")
+    kind.add_argument(
+        "--hold",
+        metavar="SECONDS",
+        type=float,
+        default=4.0,
+        help="how long to talk (default: 4)",
+    )
 
 
 def _add_key(commands: Commands) -> None:
@@ -110,7 +135,9 @@ def _add_setup(commands: Commands) -> None:
     )
     setup.add_argument("--apply", action="store_true", help="apply the plan")
     setup.add_argument(
-        "--backup", metavar="FILE", help="the file to which --prune writes its backup"
+        "--backup",
+        metavar="FILE",
+        help="the file for the backup of --prune (default: named by its time)",
     )
     mode = setup.add_mutually_exclusive_group()
     mode.add_argument(

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from gateway.tools.terminal import WIDTH, Progress, table
+from gateway.tools.terminal import WIDTH, Progress, table, wrapped
 
 
 def test_cells_are_wrapped_but_addresses_are_not_broken() -> None:
@@ -20,6 +20,7 @@ def test_cells_are_wrapped_but_addresses_are_not_broken() -> None:
 
 def test_control_characters_are_replaced() -> None:
     assert table([("\x1b[2Jname\r", "x")], (20,)) == "�[2Jname�             x"
+    assert wrapped("\x1b]0;title\x07", label="fail  ") == ["fail  �]0;title�"]
 
 
 class Terminal(io.StringIO):
@@ -52,3 +53,11 @@ def test_a_failed_task_is_not_reported_as_done() -> None:
     with pytest.raises(ValueError, match="no"), Progress("building", stream):
         raise ValueError("no")
     assert "done" not in stream.getvalue()
+
+
+def test_a_failed_task_clears_its_line_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    with pytest.raises(KeyError), Progress("building", stream):
+        raise KeyError
+    assert stream.getvalue().endswith("\r\x1b[K")

@@ -15,6 +15,7 @@ from gateway.config.loader import DEV_ENV, environment, load_config
 from gateway.config.settings import Config
 from gateway.errors import ConfigError
 from gateway.tools.dev.stack import Stack, running
+from gateway.tools.terminal import is_terminal
 
 #: The variables that `simulate` and `doctor` need to reach what runs here.
 SHARED = (
@@ -33,7 +34,7 @@ def run(config_file: str | None) -> int:
     _stop_on_signals()
     options = ["--config", config_file] if config_file else []
     env = {"GATEWAY__LOGGING__FORMAT": "console", **environment()}
-    if sys.stderr.isatty():
+    if is_terminal(sys.stderr):
         env["FORCE_COLOR"] = "1"
     try:
         with (

@@ -18,8 +18,8 @@ from gateway.tools.dev.processes import Process, python
 LIVEKIT_PORT = 7880
 #: How long one process may take until it is ready, in s.
 READY_LIMIT = 60.0
-#: What the worker logs once LiveKit knows it (`agent/worker.py`).
-WORKER_SAYS = "worker.ready"
+#: What the worker logs once it is registered at LiveKit (`agent/worker.py`).
+WORKER_READY = "worker.ready"
 WORKER = tuple(python("-m", "agent"))
 
 #: Called with the name of a process and a line that it wrote.
@@ -66,7 +66,7 @@ def running(
         gateway = start("gateway", python("-m", "gateway", *options, "serve"), env)
         start("worker", worker, env)
         wait_until_up(gateway, f"{config.own_url}/readyz")
-        processes["worker"].wait_for(WORKER_SAYS, limit=READY_LIMIT)
+        processes["worker"].wait_for(WORKER_READY, limit=READY_LIMIT)
         yield Stack(processes, env)
 
 

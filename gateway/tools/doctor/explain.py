@@ -119,7 +119,7 @@ WORDS: Mapping[EventKind, str] = {
     EventKind.AGENT_LEFT: "the agent left the room: {0}",
     EventKind.AGENT_GONE: "the agent's process ended",
     EventKind.AGENT_FAILED: "the agent failed: {0}",
-    EventKind.AGENT_ENDED: "the agent ended the call: {0}",
+    EventKind.AGENT_ENDED: "the agent's session ended: {0}",
     EventKind.HUNG_UP: "hung up: {0}",
     EventKind.STOPPED: "stopped: {0}",
     EventKind.ROOM_FINISHED: "LiveKit has closed the room: {0}",

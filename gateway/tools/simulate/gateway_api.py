@@ -1,6 +1,7 @@
 """The gateway's API as n8n and ops use it: dispatch a call, read its status, hang it up."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,9 +54,18 @@ class GatewayApi:
             method, f"{self._url}{path}", json=body, headers=self._keys.header(role)
         ) as response:
             if response.status != 200:
-                raise UnexpectedResponse(f"answered {response.status}: {await response.text()}")
+                message = _message(await response.text())
+                raise UnexpectedResponse(f"answered {response.status}: {message}")
             content: dict[str, Any] = await response.json()
         return content
+
+
+def _message(text: str) -> str:
+    """The `message` of the gateway's error; the text itself if something else answered."""
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, TypeError, KeyError):
+        return text
 
 
 def outcome(call: Mapping[str, Any]) -> str:
