@@ -1,4 +1,4 @@
-"""What all tests share: a fake LiveKit, and a gateway in front of it."""
+"""Fixtures of all tests: a fake LiveKit and a gateway that uses it; how processes share tests."""
 
 import os
 import subprocess
@@ -81,28 +81,28 @@ def _no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(subprocess, "Popen", refuse)
 
 
-def lacking(what: str) -> NoReturn:
-    """A real part is not to be had: the tests that need it are skipped, in CI they fail."""
+def skip_unless_ci(reason: str) -> NoReturn:
+    """Skip the test, for a server that it needs is not installed; with CI=true fail it."""
     if os.environ.get("CI") == "true":
-        pytest.fail(f"{what}; CI does not pass without it")
-    pytest.skip(what)
+        pytest.fail(f"{reason}; CI does not pass without it")
+    pytest.skip(reason)
 
 
 @pytest.fixture
 async def fake_livekit() -> AsyncIterator[FakeLiveKit]:
-    async with FakeLiveKit().serving() as fake:
-        yield fake
+    async with FakeLiveKit().serving() as livekit:
+        yield livekit
 
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    async with Receiver().listening() as listening:
-        yield listening
+    async with Receiver().serving() as receiver:
+        yield receiver
 
 
 @pytest.fixture
 def make_config(fake_livekit: FakeLiveKit) -> ConfigMaker:
-    """A configuration that points at the fake; sections by keyword, as in config.yaml."""
+    """Makes configurations with the fake LiveKit; sections by keyword, as in config.yaml."""
 
     def make(env: dict[str, str] | None = None, **sections: Any) -> Config:
         return config_for(fake_livekit.url, env, **sections)
@@ -111,8 +111,8 @@ def make_config(fake_livekit: FakeLiveKit) -> ConfigMaker:
 
 
 def config_for(livekit_url: str, env: dict[str, str] | None = None, **sections: Any) -> Config:
-    """What the tests' gateways are configured with; see `make_config`."""
-    basis = {
+    """A configuration for tests; `sections` and `env` are added to it."""
+    environment = {
         "LIVEKIT_URL": livekit_url,
         "LIVEKIT_API_KEY": KEY,
         "LIVEKIT_API_SECRET": SECRET,
@@ -122,14 +122,14 @@ def config_for(livekit_url: str, env: dict[str, str] | None = None, **sections: 
         "SIP_OUTBOUND_TRUNK_ID": "ST_1",
         "CALLBACK_SECRET": CALLBACK_SECRET,
     }
-    # No test waits for callbacks that still fail when its gateway stops.
+    # A gateway that stops would wait for receivers that do not respond.
     callbacks = {"flush_timeout": 0.1, **sections.get("callbacks", {})}
-    return build_config({**sections, "callbacks": callbacks}, basis | (env or {}))
+    return build_config({**sections, "callbacks": callbacks}, environment | (env or {}))
 
 
 @pytest.fixture
 def start_gateway(make_config: ConfigMaker, aiohttp_client: Any) -> GatewayStarter:
-    """Starts a gateway in this process; what it is given is for `make_config`."""
+    """Starts gateways in this process; the arguments are those of `make_config`."""
 
     async def start(env: dict[str, str] | None = None, **sections: Any) -> Client:
         client: Client = await aiohttp_client(create_app(make_config(env, **sections)))
@@ -150,23 +150,23 @@ def jambonz_for(
     from_number: str = "+15550100",
     to_number: str = "+15550199",
 ) -> Jambonz:
-    """A call as Jambonz has it, towards `client`'s gateway."""
+    """A call in Jambonz whose hooks go to the gateway of `client`."""
     url = str(client.make_url("")).rstrip("/")
     return Jambonz(client.session, url, secret, from_number, to_number)
 
 
-async def listed(client: Client, query: str = "") -> dict[str, Any]:
-    """What `GET /livekit-api/calls` answers."""
-    return await _ask(client, f"/livekit-api/calls{query}")
+async def list_calls(client: Client, query: str = "") -> dict[str, Any]:
+    """The response of `GET /livekit-api/calls`."""
+    return await _get(client, f"/livekit-api/calls{query}")
 
 
-async def shown(client: Client, call_id: str) -> dict[str, Any]:
-    """What `GET /livekit-api/calls/{call_id}` answers."""
-    return await _ask(client, f"/livekit-api/calls/{call_id}")
+async def get_call(client: Client, call_id: str) -> dict[str, Any]:
+    """The response of `GET /livekit-api/calls/{call_id}`."""
+    return await _get(client, f"/livekit-api/calls/{call_id}")
 
 
-async def _ask(client: Client, path: str) -> dict[str, Any]:
-    async with client.get(path, headers={"X-API-Key": READ_KEY}) as answer:
-        assert answer.status == 200, await answer.text()
-        content: dict[str, Any] = await answer.json()
+async def _get(client: Client, path: str) -> dict[str, Any]:
+    async with client.get(path, headers={"X-API-Key": READ_KEY}) as response:
+        assert response.status == 200, await response.text()
+        content: dict[str, Any] = await response.json()
         return content

@@ -35,7 +35,15 @@ from tests.api.bad_input import (
     WRONG_CREDENTIALS,
 )
 from tests.api.clients import credentials_for
-from tests.conftest import READ_KEY, Client, GatewayStarter, config_for, jambonz_for, listed, shown
+from tests.conftest import (
+    READ_KEY,
+    Client,
+    GatewayStarter,
+    config_for,
+    get_call,
+    jambonz_for,
+    list_calls,
+)
 from tests.fakes.livekit import FakeLiveKit
 
 
@@ -86,8 +94,8 @@ class Sender:
             return answer.status, await answer.json()
 
     async def _state(self) -> object:
-        calls = (await listed(self._gateway, "?include=ended"))["calls"]
-        return calls, await shown(self._gateway, self._call_id), len(self._livekit.requests)
+        calls = (await list_calls(self._gateway, "?include=ended"))["calls"]
+        return calls, await get_call(self._gateway, self._call_id), len(self._livekit.requests)
 
 
 @pytest.fixture
@@ -261,7 +269,7 @@ async def test_an_odd_text_does_not_lose_the_call(client: Sender, text: str) -> 
 async def test_a_whole_surrogate_pair_is_a_character(client: Sender, gateway: Client) -> None:
     body = rb'{"call_sid": "2", "from": "\ud83d\ude00 \ud800"}'
     _, verbs = await client.send(CALL_HOOK, body, JSON)
-    assert (await shown(gateway, verbs[0]["headers"]["X-Call-Id"]))["from_number"] == "😀 ?"
+    assert (await get_call(gateway, verbs[0]["headers"]["X-Call-Id"]))["from_number"] == "😀 ?"
 
 
 async def test_a_byte_order_mark_does_no_harm(client: Sender) -> None:

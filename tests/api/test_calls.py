@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from gateway.api.services import SERVICES
-from tests.conftest import READ_KEY, Client, GatewayStarter, jambonz_for, listed
-from tests.fakes.livekit import FakeLiveKit, Refusal
+from tests.conftest import READ_KEY, Client, GatewayStarter, jambonz_for, list_calls
+from tests.fakes.livekit import FakeLiveKit, TwirpError
 
 
 async def test_an_empty_list(gateway: Client) -> None:
-    assert await listed(gateway) == {"calls": [], "active": 0, "next_cursor": None}
+    assert await list_calls(gateway) == {"calls": [], "active": 0, "next_cursor": None}
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ async def test_an_empty_list(gateway: Client) -> None:
 async def test_filters(gateway: Client, query: str, found: int) -> None:
     for number in range(3):
         await jambonz_for(gateway, from_number=f"+1555010{number}").call_arrives()
-    listing = await listed(gateway, query)
+    listing = await list_calls(gateway, query)
     assert len(listing["calls"]) == found
     assert listing["active"] == 3
 
@@ -46,7 +46,7 @@ async def test_pages(gateway: Client) -> None:
     seen: list[Any] = []
     query = "?limit=2"
     while True:
-        listing = await listed(gateway, query)
+        listing = await list_calls(gateway, query)
         seen += [call["call_id"] for call in listing["calls"]]
         if not listing["next_cursor"]:
             break
@@ -63,7 +63,7 @@ async def test_a_call_that_is_not_there(gateway: Client) -> None:
 
 async def test_secrets_and_the_room_token_are_not_shown(gateway: Client) -> None:
     await jambonz_for(gateway).call_arrives()
-    (call,) = (await listed(gateway))["calls"]
+    (call,) = (await list_calls(gateway))["calls"]
     headers = {"X-API-Key": READ_KEY}
     async with gateway.get(f"/livekit-api/calls/{call['call_id']}", headers=headers) as answer:
         text = await answer.text()
@@ -75,7 +75,7 @@ async def test_health_needs_no_key(gateway: Client, fake_livekit: FakeLiveKit) -
         assert await answer.json() == {"status": "ok"}
     async with gateway.get("/readyz") as answer:
         assert answer.status == 200
-    fake_livekit.failures.append(Refusal(401, "unauthenticated", "invalid API key"))
+    fake_livekit.failures.append(TwirpError(401, "unauthenticated", "invalid API key"))
     async with gateway.get("/readyz") as answer:
         assert answer.status == 503
         assert "invalid API key" in (await answer.json())["checks"]["livekit"]

@@ -11,8 +11,8 @@ from livekit.protocol.room import DeleteRoomRequest
 from livekit.protocol.sip import CreateSIPParticipantRequest
 
 from gateway.lifecycle import dialing
-from tests.conftest import DISPATCH_KEY, Client, GatewayStarter, listed, shown
-from tests.fakes.livekit import Callee, Drop, FakeLiveKit, Hang, Refusal
+from tests.conftest import DISPATCH_KEY, Client, GatewayStarter, get_call, list_calls
+from tests.fakes.livekit import Callee, Drop, FakeLiveKit, Hang, TwirpError
 
 #: A request with every field that reaches the agent.
 GUIDE = {
@@ -37,14 +37,14 @@ async def dispatch(
 
 
 async def the_call(gateway: Client) -> dict[str, Any]:
-    calls: list[dict[str, Any]] = (await listed(gateway, "?include=ended"))["calls"]
+    calls: list[dict[str, Any]] = (await list_calls(gateway, "?include=ended"))["calls"]
     (call,) = calls
     return call
 
 
 async def until(gateway: Client, call_id: str, status: str) -> dict[str, Any]:
     async with asyncio.timeout(5):
-        while (call := await shown(gateway, call_id))["call_status"] != status:
+        while (call := await get_call(gateway, call_id))["call_status"] != status:
             await asyncio.sleep(0.01)
     return call
 
@@ -180,7 +180,7 @@ async def test_what_cannot_be_used_is_named_and_nothing_happens(
     assert error["error"] == "invalid"
     assert list(error["details"]) == [field]
     assert not fake_livekit.requests
-    assert (await listed(gateway, "?include=ended"))["calls"] == []
+    assert (await list_calls(gateway, "?include=ended"))["calls"] == []
 
 
 async def test_refused_by_the_carrier(gateway: Client, fake_livekit: FakeLiveKit) -> None:
@@ -251,7 +251,7 @@ async def test_waiting_for_the_answer(
 @pytest.mark.parametrize(
     ("failure", "expected"),
     [
-        (Refusal(401, "unauthenticated", "invalid API key"), (502, "livekit_refused")),
+        (TwirpError(401, "unauthenticated", "invalid API key"), (502, "livekit_refused")),
         (Hang(), (503, "livekit_unreachable")),
     ],
 )
@@ -259,7 +259,7 @@ async def test_waiting_for_the_answer(
 async def test_a_livekit_that_refuses_or_is_away_leaves_nothing_open(
     start_gateway: GatewayStarter,
     fake_livekit: FakeLiveKit,
-    failure: Refusal | Hang,
+    failure: TwirpError | Hang,
     expected: tuple[int, str],
     step: str,
 ) -> None:
@@ -282,7 +282,7 @@ async def nothing_is_open(fake_livekit: FakeLiveKit) -> None:
 
 
 async def test_an_unknown_trunk(gateway: Client, fake_livekit: FakeLiveKit) -> None:
-    missing = Refusal(404, "not_found", "requested sip trunk does not exist")
+    missing = TwirpError(404, "not_found", "requested sip trunk does not exist")
     fake_livekit.callees["61402012298"] = Callee(failure=missing)
     status, error = await dispatch(gateway)
     assert (status, error["message"]) == (502, "requested sip trunk does not exist")

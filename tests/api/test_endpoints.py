@@ -25,9 +25,9 @@ from tests.conftest import (
     Client,
     ConfigMaker,
     GatewayStarter,
+    get_call,
     jambonz_for,
-    listed,
-    shown,
+    list_calls,
 )
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit
 
@@ -134,8 +134,8 @@ class Visit:
         return content
 
     async def nothing_changed(self) -> None:
-        assert await shown(self._gateway, self._call["call_id"]) == self._call
-        assert (await listed(self._gateway, "?include=ended"))["active"] == 1
+        assert await get_call(self._gateway, self._call["call_id"]) == self._call
+        assert (await list_calls(self._gateway, "?include=ended"))["active"] == 1
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ async def visit(start_gateway: GatewayStarter, fake_livekit: FakeLiveKit) -> Vis
     # The deadline loop must not send requests to LiveKit meanwhile.
     gateway = await start_gateway(monitor={"interval": 60})
     (dial,) = await jambonz_for(gateway).call_arrives()
-    call = await shown(gateway, dial["headers"]["X-Call-Id"])
+    call = await get_call(gateway, dial["headers"]["X-Call-Id"])
     return Visit(gateway, fake_livekit, call)
 
 

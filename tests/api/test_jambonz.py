@@ -10,8 +10,8 @@ import pytest
 from livekit.protocol.room import CreateRoomRequest
 
 from gateway.jambonz.signature import sign
-from tests.conftest import Client, GatewayStarter, jambonz_for, listed, shown
-from tests.fakes.livekit import Drop, FakeLiveKit, Hang, Refusal
+from tests.conftest import Client, GatewayStarter, get_call, jambonz_for, list_calls
+from tests.fakes.livekit import Drop, FakeLiveKit, Hang, TwirpError
 from tests.jambonz.schemas import assert_valid_verbs
 
 FALLBACK = [
@@ -44,22 +44,22 @@ async def test_the_call_hook_creates_the_room_and_dials_it(
 async def test_a_call_is_listed_until_it_has_ended(gateway: Client) -> None:
     jambonz = jambonz_for(gateway)
     (dial,) = await jambonz.call_arrives()
-    (call,) = (await listed(gateway))["calls"]
+    (call,) = (await list_calls(gateway))["calls"]
     assert call["call_status"] == "registered"
     assert call["from_number"] == "+15550100"
     await jambonz.status("trying", 100)
     await jambonz.far_status("ringing", 180)
-    assert (await shown(gateway, call["call_id"]))["call_status"] == "ringing"
+    assert (await get_call(gateway, call["call_id"]))["call_status"] == "ringing"
     await jambonz.far_status("in-progress")
     await jambonz.status("in-progress")
-    assert (await shown(gateway, call["call_id"]))["call_status"] == "ongoing"
+    assert (await get_call(gateway, call["call_id"]))["call_status"] == "ongoing"
     assert await jambonz.dial_ends(dial["actionHook"], "completed", "completed", 200) == []
     await jambonz.status("completed", call_termination_by="caller")
-    ended = await shown(gateway, call["call_id"])
+    ended = await get_call(gateway, call["call_id"])
     assert ended["call_status"] == "ended"
     assert ended["disconnection_reason"] == "user_hangup"
     assert ended["jambonz"]["call_sid"] == jambonz.call_sid
-    assert (await listed(gateway))["active"] == 0
+    assert (await list_calls(gateway))["active"] == 0
 
 
 async def test_a_repeated_hook_gets_the_same_call(
@@ -78,7 +78,7 @@ async def test_a_hook_repeated_at_the_same_moment_gets_the_same_call(
     first, *repeated = await asyncio.gather(*(jambonz.call_arrives() for _ in range(10)))
     assert repeated == [first] * 9
     assert len(fake_livekit.requested(CreateRoomRequest)) == 1
-    assert (await listed(gateway))["active"] == 1
+    assert (await list_calls(gateway))["active"] == 1
 
 
 async def test_the_application_sets_agent_and_account_code(
@@ -93,7 +93,7 @@ async def test_the_application_sets_agent_and_account_code(
     assert verbs[0]["headers"]["X-Account-Code"] == "em-01"
     (room,) = fake_livekit.requested(CreateRoomRequest)
     assert room.agents[0].agent_name == "sales"
-    (call,) = (await listed(gateway))["calls"]
+    (call,) = (await list_calls(gateway))["calls"]
     assert (call["agent_name"], call["account_code"]) == ("sales", "em-01")
 
 
@@ -113,7 +113,7 @@ async def test_a_call_with_an_unusual_number_is_registered(
         gateway, {"call_sid": "1", "from": number, "to": number, "new": {"a": 1}}
     )
     assert_valid_verbs(verbs)
-    (call,) = (await listed(gateway))["calls"]
+    (call,) = (await list_calls(gateway))["calls"]
     assert call["from_number"] == (number or "")[:300]
 
 
@@ -124,9 +124,9 @@ async def test_line_breaks_in_settings_do_not_reach_headers(gateway: Client) -> 
     assert verbs[0]["headers"]["X-Account-Code"] == "aX-Evil: 1"
 
 
-@pytest.mark.parametrize("failure", [Refusal(503, "unavailable", "no nodes"), Drop()])
+@pytest.mark.parametrize("failure", [TwirpError(503, "unavailable", "no nodes"), Drop()])
 async def test_a_transient_failure_of_livekit_is_retried(
-    gateway: Client, fake_livekit: FakeLiveKit, failure: Refusal | Drop
+    gateway: Client, fake_livekit: FakeLiveKit, failure: TwirpError | Drop
 ) -> None:
     fake_livekit.failures.append(failure)
     verbs = await jambonz_for(gateway).call_arrives()
@@ -137,8 +137,8 @@ async def test_a_transient_failure_of_livekit_is_retried(
 @pytest.mark.parametrize(
     ("failures", "detail"),
     [
-        ([Refusal(401, "unauthenticated", "invalid API key")], "invalid API key"),
-        ([Refusal(503, "unavailable", "no nodes")] * 50, "no nodes"),
+        ([TwirpError(401, "unauthenticated", "invalid API key")], "invalid API key"),
+        ([TwirpError(503, "unavailable", "no nodes")] * 50, "no nodes"),
         ([Drop()] * 50, "cannot be reached"),
         ([Hang()] * 50, "did not answer within 0.5 s"),
     ],
@@ -147,7 +147,7 @@ async def test_a_transient_failure_of_livekit_is_retried(
 async def test_without_livekit_the_caller_is_declined_with_503(
     start_gateway: GatewayStarter,
     fake_livekit: FakeLiveKit,
-    failures: list[Refusal | Drop | Hang],
+    failures: list[TwirpError | Drop | Hang],
     detail: str,
 ) -> None:
     gateway = await start_gateway(livekit={"timeout": 0.5})
@@ -155,11 +155,11 @@ async def test_without_livekit_the_caller_is_declined_with_503(
     verbs = await jambonz_for(gateway).call_arrives()
     assert_valid_verbs(verbs)
     assert verbs == [{"verb": "sip:decline", "status": 503, "reason": "Service Unavailable"}]
-    listing = await listed(gateway, "?include=ended")
+    listing = await list_calls(gateway, "?include=ended")
     assert listing["active"] == 0
     (call,) = listing["calls"]
     assert (call["call_status"], call["disconnection_reason"]) == ("error", "dial_failed")
-    timeline = (await shown(gateway, call["call_id"]))["timeline"]
+    timeline = (await get_call(gateway, call["call_id"]))["timeline"]
     (failed,) = (entry for entry in timeline if entry["event"] == "livekit_failed")
     assert detail in failed["detail"]
 
@@ -167,7 +167,7 @@ async def test_without_livekit_the_caller_is_declined_with_503(
 async def test_a_permanent_failure_of_livekit_is_not_retried(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
-    fake_livekit.failures.append(Refusal(403, "permission_denied", "no"))
+    fake_livekit.failures.append(TwirpError(403, "permission_denied", "no"))
     await jambonz_for(gateway).call_arrives()
     assert len(fake_livekit.requested(CreateRoomRequest)) == 1
 
@@ -176,7 +176,7 @@ async def test_fallback_targets_are_tried_in_order(
     start_gateway: GatewayStarter, fake_livekit: FakeLiveKit
 ) -> None:
     gateway = await start_gateway(inbound={"fallback": FALLBACK})
-    fake_livekit.failures.append(Refusal(403, "permission_denied", "no"))
+    fake_livekit.failures.append(TwirpError(403, "permission_denied", "no"))
     jambonz = jambonz_for(gateway)
     first = await jambonz.call_arrives()
     assert first[0]["target"] == [{"type": "sip", "sipUri": "sip:desk@pbx.example.com"}]
@@ -205,7 +205,7 @@ async def test_without_a_fallback_the_caller_gets_the_sip_status_of_the_dial(
     assert_valid_verbs(verbs)
     assert verbs[0]["verb"] == "sip:decline"
     assert verbs[0]["status"] == 486
-    (call,) = (await listed(gateway, "?include=ended"))["calls"]
+    (call,) = (await list_calls(gateway, "?include=ended"))["calls"]
     assert call["disconnection_reason"] == "dial_busy"
     assert call["sip"]["status"] == 486
 
@@ -216,11 +216,11 @@ async def test_a_call_without_an_agent_is_declined_with_480(start_gateway: Gatew
     jambonz = jambonz_for(gateway)
     (dial,) = await jambonz.call_arrives()
     async with asyncio.timeout(10):
-        while (await listed(gateway))["active"]:
+        while (await list_calls(gateway))["active"]:
             await asyncio.sleep(0.01)
     (decline,) = await jambonz.dial_ends(dial["actionHook"], "trying", "busy", 486)
     assert (decline["verb"], decline["status"]) == ("sip:decline", 480)
-    (call,) = (await listed(gateway, "?include=ended"))["calls"]
+    (call,) = (await list_calls(gateway, "?include=ended"))["calls"]
     assert (call["call_status"], call["disconnection_reason"]) == ("error", "no_agent")
 
 
@@ -229,7 +229,7 @@ async def test_a_caller_who_has_hung_up_gets_no_fallback(start_gateway: GatewayS
     jambonz = jambonz_for(gateway)
     (dial,) = await jambonz.call_arrives()
     assert await jambonz.dial_ends(dial["actionHook"], "no-answer", "no-answer", 487) == []
-    (call,) = (await listed(gateway, "?include=ended"))["calls"]
+    (call,) = (await list_calls(gateway, "?include=ended"))["calls"]
     assert call["disconnection_reason"] == "user_hangup"
 
 
@@ -250,7 +250,7 @@ async def test_above_max_active_calls_callers_are_declined_with_486(
     assert (await jambonz_for(gateway).call_arrives())[0]["verb"] == "dial"
     (decline,) = await jambonz_for(gateway).call_arrives()
     assert (decline["verb"], decline["status"]) == ("sip:decline", 486)
-    (call,) = (await listed(gateway, "?status=not_connected"))["calls"]
+    (call,) = (await list_calls(gateway, "?status=not_connected"))["calls"]
     assert call["disconnection_reason"] == "concurrency_limit_reached"
 
 
@@ -306,7 +306,7 @@ async def test_hooks_without_a_valid_signature_are_rejected(
         error = await response.json()
     assert error["error"] == "bad_signature"
     assert message in error["message"]
-    assert (await listed(gateway, "?include=ended"))["calls"] == []
+    assert (await list_calls(gateway, "?include=ended"))["calls"] == []
 
 
 async def test_without_a_secret_hooks_need_no_signature(start_gateway: GatewayStarter) -> None:

@@ -10,7 +10,7 @@ from livekit.protocol.sip import CreateSIPParticipantRequest
 
 from tests.api.test_dispatch import GUIDE, HEADERS, dispatch
 from tests.api.test_livekit import send
-from tests.conftest import READ_KEY, Client, GatewayStarter, jambonz_for, listed
+from tests.conftest import READ_KEY, Client, GatewayStarter, jambonz_for, list_calls
 from tests.fakes.livekit import Callee, FakeLiveKit, Hang
 
 PATIENT = {"timeout": 2}
@@ -58,7 +58,7 @@ async def test_overload_sheds_new_calls_and_leaves_those_that_run(
 
     verbs = await asyncio.gather(*hanging)
     assert {verb["verb"] for (verb, *_) in verbs} == {"sip:decline"}
-    listing = await listed(gateway, "?include=ended")
+    listing = await list_calls(gateway, "?include=ended")
     assert len(listing["calls"]) == 6
     assert listing["active"] == 0
     assert len(fake_livekit.requested(CreateRoomRequest)) == 6

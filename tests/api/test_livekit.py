@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from livekit.protocol.models import DisconnectReason, ParticipantInfo
 
-from tests.conftest import Client, jambonz_for, shown
+from tests.conftest import Client, get_call, jambonz_for
 from tests.fakes import webhooks
 from tests.fakes.livekit import SECRET
 
@@ -15,7 +15,7 @@ AGENT = ParticipantInfo.Kind.AGENT
 
 
 async def send(gateway: Client, path: str, body: bytes, *, secret: str = SECRET) -> int:
-    token = webhooks.proof(body, secret=secret)
+    token = webhooks.authorization(body, secret=secret)
     headers = {"Authorization": token, "Content-Type": "application/webhook+json"}
     if path.endswith("/report"):
         headers["Content-Type"] = "application/json"
@@ -49,7 +49,7 @@ async def test_webhooks_move_the_call_on(gateway: Client) -> None:
         webhook("track_published", call_id, SIP),
     ):
         assert await send(gateway, "/livekit/webhook", body) == 204
-    call = await shown(gateway, call_id)
+    call = await get_call(gateway, call_id)
     assert call["call_status"] == "ringing"
     assert call["livekit"]["sip_call_id"] == "SCL_1"
     events = [entry["event"] for entry in call["timeline"]]
@@ -71,7 +71,7 @@ async def test_who_ended_a_conversation(gateway: Client, why: Any, reason: str) 
     call_id = dial["headers"]["X-Call-Id"]
     left = webhook("participant_left", call_id, SIP, disconnect_reason=why)
     await send(gateway, "/livekit/webhook", left)
-    call = await shown(gateway, call_id)
+    call = await get_call(gateway, call_id)
     assert (call["call_status"], call["disconnection_reason"]) == ("ended", reason)
 
 
@@ -79,7 +79,7 @@ async def test_a_listener_is_not_the_caller(gateway: Client) -> None:
     call_id = await registered(gateway)
     standard = ParticipantInfo.Kind.STANDARD
     await send(gateway, "/livekit/webhook", webhook("participant_joined", call_id, standard))
-    assert (await shown(gateway, call_id))["call_status"] == "registered"
+    assert (await get_call(gateway, call_id))["call_status"] == "registered"
 
 
 async def test_webhooks_about_other_rooms_are_none_of_ours(gateway: Client) -> None:
@@ -92,14 +92,14 @@ async def test_a_webhook_must_be_signed_by_our_livekit(gateway: Client) -> None:
     assert await send(gateway, "/livekit/webhook", body, secret="x" * 32) == 401
     async with gateway.post("/livekit/webhook", data=body) as answer:
         assert answer.status == 401
-    assert (await shown(gateway, call_id))["call_status"] == "registered"
+    assert (await get_call(gateway, call_id))["call_status"] == "registered"
 
 
 async def test_the_agent_reports_how_it_goes(gateway: Client) -> None:
     call_id = await registered(gateway)
     assert await tell(gateway, call_id, "agent_ready") == 204
     assert await tell(gateway, call_id, "agent_ended", "caller left") == 204
-    call = await shown(gateway, call_id)
+    call = await get_call(gateway, call_id)
     assert call["livekit"]["job_id"] == "AJ_1"
     entries = [(entry["event"], entry["detail"]) for entry in call["timeline"]]
     assert entries[-2:] == [("agent_ready", ""), ("agent_ended", "caller left")]
@@ -112,6 +112,6 @@ async def test_a_report_about_a_call_that_is_not_known_is_taken(gateway: Client)
 async def test_an_agents_failure_ends_the_call(gateway: Client) -> None:
     call_id = await registered(gateway)
     await tell(gateway, call_id, "agent_failed", "ValueError: no model")
-    call = await shown(gateway, call_id)
+    call = await get_call(gateway, call_id)
     assert (call["call_status"], call["disconnection_reason"]) == ("error", "agent_error")
     assert "ValueError: no model" in [entry["detail"] for entry in call["timeline"]]

@@ -19,7 +19,7 @@ from gateway.tools.simulate.jambonz import HookRefused, Jambonz
 from tests.api.test_dispatch import GUIDE
 from tests.api.test_endpoints import token
 from tests.api.test_livekit import webhook
-from tests.fakes.livekit import KEY, SECRET, Callee, FakeLiveKit, Refusal
+from tests.fakes.livekit import KEY, SECRET, Callee, FakeLiveKit, TwirpError
 from tests.fakes.receiver import Receiver
 from tests.ports import free_port
 
@@ -97,7 +97,7 @@ class Traffic:
     async def _without_room(self, session: aiohttp.ClientSession) -> str:
         """LiveKit refuses the room, with a secret and a number in its message."""
         message = f"{SECRET} may not call {CALLER}"
-        self.livekit.failures.append(Refusal(403, "permission_denied", message))
+        self.livekit.failures.append(TwirpError(403, "permission_denied", message))
         jambonz = Jambonz(session, self.url, "", CALLER, CALLED)
         jambonz.credentials = Credentials("jambonz", self.password)
         await jambonz.call_arrives()

@@ -139,7 +139,7 @@ async def _gateway() -> AsyncIterator[str]:
 
     One that did would be tried again after a random pause; Hypothesis wants `random` for itself.
     """
-    async with FakeLiveKit().serving() as livekit, Receiver().listening() as receiver:
+    async with FakeLiveKit().serving() as livekit, Receiver().serving() as receiver:
         config = config_for(
             livekit.url,
             callbacks={"urls": [receiver.url], "allowed_hosts": ["127.0.0.1"]},

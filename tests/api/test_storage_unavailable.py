@@ -15,7 +15,7 @@ from gateway.config.settings import LOOPBACK
 from gateway.tools.simulate.jambonz import HookRefused
 from tests.api.test_dispatch import HEADERS, dispatch
 from tests.api.test_livekit import AGENT, SIP, send, tell, webhook
-from tests.conftest import READ_KEY, Client, GatewayStarter, jambonz_for, shown
+from tests.conftest import READ_KEY, Client, GatewayStarter, get_call, jambonz_for
 from tests.fakes.livekit import Callee, FakeLiveKit
 from tests.fakes.receiver import Receiver
 from tests.livekit.server import redis_process
@@ -165,9 +165,9 @@ async def test_what_happens_meanwhile_is_made_up_for(
         assert await send(gateway, "/livekit/webhook", left) == 204
     assert receiver.events == []
     redis.comes_back()
-    await receiver.heard(3)
+    await receiver.received(3)
     assert receiver.events == ["call_started", "call_ended", "call_analyzed"]
-    call = await shown(other, call_id)
+    call = await get_call(other, call_id)
     assert call["disconnection_reason"] == "user_hangup"
     kinds = [entry["event"] for entry in call["timeline"]]
     assert kinds.index("agent_joined") < kinds.index("answered") < kinds.index("hung_up")
@@ -224,7 +224,7 @@ async def test_a_refer_is_refused_and_the_talk_goes_on(redis: Redis, gateway: Cl
         assert status == 503
     redis.comes_back()
     await is_ready(gateway)
-    assert (await shown(gateway, call_id))["call_status"] == "ongoing"
+    assert (await get_call(gateway, call_id))["call_status"] == "ongoing"
 
 
 async def test_a_parked_caller_hears_music_still(redis: Redis, gateway: Client) -> None:
@@ -253,9 +253,9 @@ async def test_a_dial_under_way_goes_on(
         while not fake_livekit.participants.get(answer["call_id"]):
             await asyncio.sleep(0.01)
     redis.comes_back()
-    await receiver.heard(1)
+    await receiver.received(1)
     assert receiver.events == ["call_started"]
-    assert (await shown(gateway, answer["call_id"]))["call_status"] == "ongoing"
+    assert (await get_call(gateway, answer["call_id"]))["call_status"] == "ongoing"
 
 
 async def test_callbacks_go_on_each_once(
@@ -270,7 +270,7 @@ async def test_callbacks_go_on_each_once(
         await jambonz.far_status("in-progress")
         await jambonz.status("completed", call_termination_by="caller")
         calls.append(dial["headers"]["X-Call-Id"])
-    await receiver.heard(10)
+    await receiver.received(10)
     redis.goes()
     receiver.answer = lambda _: 200
     assert (await asked(gateway, "GET", "/readyz"))[0] == 503

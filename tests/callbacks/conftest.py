@@ -9,7 +9,7 @@ import pytest
 from gateway.callbacks import delivery
 from tests.api.test_dispatch import HEADERS
 from tests.api.test_livekit import send
-from tests.conftest import Client, GatewayStarter, shown
+from tests.conftest import Client, GatewayStarter, get_call
 
 ALLOWED = {"allowed_hosts": ["127.0.0.1"], "report_timeout": 0.1}
 FREQUENT = {"interval": 0.05}
@@ -36,7 +36,7 @@ async def report(gateway: Client, call_id: str, content: dict[str, object]) -> N
 
 
 async def deliveries(gateway: Client, call_id: str) -> list[dict[str, Any]]:
-    listed: list[dict[str, Any]] = (await shown(gateway, call_id))["deliveries"]
+    listed: list[dict[str, Any]] = (await get_call(gateway, call_id))["deliveries"]
     return listed
 
 

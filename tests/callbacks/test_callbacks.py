@@ -10,7 +10,7 @@ from standardwebhooks import Webhook
 
 from tests.api.test_dispatch import dispatch
 from tests.callbacks.conftest import ALLOWED, FREQUENT, finished, hang_up, report
-from tests.conftest import CALLBACK_SECRET, Client, GatewayStarter, shown
+from tests.conftest import CALLBACK_SECRET, Client, GatewayStarter, get_call
 from tests.fakes.livekit import Callee, FakeLiveKit
 from tests.fakes.receiver import Receiver
 
@@ -22,7 +22,7 @@ async def test_a_conversation_causes_three_callbacks_in_order(
     call_id = dispatched["call_id"]
     await hang_up(gateway, call_id)
     await report(gateway, call_id, {"transcript": [{"role": "agent", "text": "Hello"}]})
-    await receiver.heard(3)
+    await receiver.received(3)
     assert receiver.events == ["call_started", "call_ended", "call_analyzed"]
     started, ended, analyzed = receiver.bodies
     assert started["call"]["call_status"] == "ongoing"
@@ -39,7 +39,7 @@ async def test_a_call_that_was_not_connected_causes_callbacks_too(
 ) -> None:
     fake_livekit.callees["61402012298"] = Callee(sip=(486, "Busy Here"))
     await dispatch(gateway, callback_url=receiver.url)
-    await receiver.heard(2)
+    await receiver.received(2)
     assert receiver.events == ["call_ended", "call_analyzed"]
     call = receiver.bodies[0]["call"]
     assert call["disconnection_reason"] == "dial_busy"
@@ -59,14 +59,14 @@ async def test_only_the_requested_events_are_sent(gateway: Client, receiver: Rec
 async def test_configured_receivers_get_the_callbacks_of_every_call(
     start_gateway: GatewayStarter, receiver: Receiver
 ) -> None:
-    async with Receiver().listening() as configured:
+    async with Receiver().serving() as configured:
         gateway = await start_gateway(
             callbacks={**ALLOWED, "urls": [f"{configured.url}/all"]}, monitor=FREQUENT
         )
         _, dispatched = await dispatch(gateway, callback_url=receiver.url)
         await hang_up(gateway, dispatched["call_id"])
-        await receiver.heard(3)
-        await configured.heard(3)
+        await receiver.received(3)
+        await configured.received(3)
         assert configured.events == receiver.events
 
 
@@ -75,7 +75,7 @@ async def test_a_callback_is_signed_and_has_the_configured_header(
 ) -> None:
     gateway = await start_gateway({"CALLBACK_HEADER": "X-Callback-Key: hush"}, callbacks=ALLOWED)
     await dispatch(gateway, callback_url=receiver.url)
-    await receiver.heard(1)
+    await receiver.received(1)
     headers, body, _ = receiver.raw[0]
     assert Webhook(CALLBACK_SECRET).verify(body, headers)["event"] == "call_started"
     assert headers["X-Callback-Key"] == "hush"
@@ -90,7 +90,7 @@ async def test_a_callback_is_signed_with_both_secrets_while_one_is_rotated(
     env = {"CALLBACK_SECRET": f"{new}, {CALLBACK_SECRET}"}
     gateway = await start_gateway(env, callbacks=ALLOWED)
     await dispatch(gateway, callback_url=receiver.url)
-    await receiver.heard(1)
+    await receiver.received(1)
     headers, body, _ = receiver.raw[0]
     assert len(headers["webhook-signature"].split(" ")) == 2
     for secret in (new, CALLBACK_SECRET):
@@ -102,9 +102,9 @@ async def test_the_query_of_a_url_is_sent_as_given_and_shown_nowhere(
 ) -> None:
     query = "?signature=a%2Fb+c%20d&x=%C3%BC=="
     _, dispatched = await dispatch(gateway, callback_url=f"{receiver.url}/resume/1{query}")
-    await receiver.heard(1)
+    await receiver.received(1)
     assert receiver.raw[0][2] == f"/resume/1{query}"
     (listed,) = await finished(gateway, dispatched["call_id"], 1)
     assert listed["url"] == f"{receiver.url}/resume/1"
-    assert "signature=" not in json.dumps(await shown(gateway, dispatched["call_id"]))
+    assert "signature=" not in json.dumps(await get_call(gateway, dispatched["call_id"]))
     assert "signature=" not in capsys.readouterr().out

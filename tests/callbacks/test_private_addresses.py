@@ -45,7 +45,7 @@ async def test_the_address_that_was_checked_is_the_one_that_is_connected_to(
     gateway = await start_gateway(monitor=FREQUENT)
     url = receiver.url.replace("127.0.0.1", "rebound.example.com")
     await dispatch(gateway, callback_url=url)
-    await receiver.heard(1)
+    await receiver.received(1)
     assert receiver.raw[0][0]["Host"].startswith("rebound.example.com:")
     assert remaining == ["127.0.0.2"]
 
@@ -55,7 +55,7 @@ async def test_a_redirect_is_not_followed(
     start_gateway: GatewayStarter, receiver: Receiver, status: int
 ) -> None:
     gateway = await start_gateway(callbacks={**ALLOWED, "give_up_after": 1}, monitor=FREQUENT)
-    async with Receiver().listening() as redirect_target:
+    async with Receiver().serving() as redirect_target:
         receiver.answer = lambda _: status
         receiver.headers["Location"] = redirect_target.url
         _, dispatched = await dispatch(gateway, callback_url=receiver.url)

@@ -8,7 +8,7 @@ from gateway.callbacks.sender import Sender
 from gateway.config.settings import LOOPBACK, CallbackSettings
 from tests.api.test_dispatch import GUIDE, HEADERS, dispatch
 from tests.callbacks.conftest import ALLOWED, FREQUENT, deliveries, finished, hang_up
-from tests.conftest import Client, GatewayStarter, shown
+from tests.conftest import Client, GatewayStarter, get_call
 from tests.fakes.livekit import Callee, FakeLiveKit
 from tests.fakes.receiver import Receiver
 
@@ -20,7 +20,7 @@ async def test_a_refused_callback_is_repeated_with_the_same_id(
     receiver.answer = lambda number: status if number < 3 else 200
     _, dispatched = await dispatch(gateway, callback_url=receiver.url)
     await hang_up(gateway, dispatched["call_id"])
-    await receiver.heard(5)
+    await receiver.received(5)
     assert receiver.events == ["call_started", "call_ended", "call_analyzed"]
     assert len({headers["webhook-id"] for headers, _, _ in receiver.raw[:3]}) == 1
     first = (await finished(gateway, dispatched["call_id"], 3))[0]
@@ -50,14 +50,14 @@ async def test_a_failed_delivery_is_listed_and_can_be_retried(
 async def test_a_receiver_that_does_not_respond_delays_no_other(
     gateway: Client, receiver: Receiver
 ) -> None:
-    async with Receiver(hangs=asyncio.Event()).listening() as silent:
+    async with Receiver(hang_until=asyncio.Event()).serving() as silent:
         _, delayed = await dispatch(gateway, callback_url=silent.url)
-        await silent.heard(1)
+        await silent.received(1)
         status, dispatched = await dispatch(gateway, callback_url=receiver.url)
         assert status == 200
         await hang_up(gateway, delayed["call_id"])
         await hang_up(gateway, dispatched["call_id"])
-        await receiver.heard(3)
+        await receiver.received(3)
         assert (await deliveries(gateway, delayed["call_id"]))[0]["status"] == "pending"
 
 
@@ -128,7 +128,7 @@ async def test_two_hundred_calls_while_every_third_delivery_fails(
         for delivery in await finished(gateway, call_id, 2 if number % 4 else 3)
     ]
     for call_id in call_ids:
-        assert (await shown(gateway, call_id))["end_timestamp"]
+        assert (await get_call(gateway, call_id))["end_timestamp"]
     expected = sorted(delivery["event_id"] for delivery in listed)
     assert sorted(body["event_id"] for body in receiver.bodies) == expected
     assert len(set(expected)) == len(expected) == 50 * 3 + 150 * 2

@@ -13,7 +13,7 @@ from livekit.protocol.models import DisconnectReason, ParticipantInfo
 from tests.chaos.mail import Letter
 from tests.chaos.rooms import LiveRoom
 from tests.chaos.script import AgentPart, Ending
-from tests.fakes.webhooks import proof
+from tests.fakes.webhooks import authorization
 
 #: How long LiveKit still shows an agent whose process has died, in s (20 in truth).
 DEAD_FOR = (0.3, 1.5)
@@ -122,4 +122,4 @@ class Agent:
 
 
 def _headers(body: bytes) -> dict[str, str]:
-    return {"Authorization": f"Bearer {proof(body)}", "Content-Type": "application/json"}
+    return {"Authorization": f"Bearer {authorization(body)}", "Content-Type": "application/json"}

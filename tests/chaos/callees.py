@@ -8,15 +8,15 @@ from tests.chaos.legs import State, stay
 from tests.chaos.ops import end_it
 from tests.chaos.rooms import LiveRoom, RoomLeg
 from tests.chaos.script import Callee, Ending
-from tests.fakes.livekit import Drop, Failure, Refusal
+from tests.fakes.livekit import Drop, Failure, TwirpError
 
 _REFUSALS = {
     Callee.BUSY: (486, "Busy here"),
     Callee.DECLINES: (603, "Decline"),
     Callee.FORBIDDEN: (403, "Forbidden auth ID"),
 }
-_CANCELED = Refusal(408, "canceled", "the call was canceled")
-_NO_ANSWER = Refusal(408, "deadline_exceeded", "the callee did not answer")
+_CANCELED = TwirpError(408, "canceled", "the call was canceled")
+_NO_ANSWER = TwirpError(408, "deadline_exceeded", "the callee did not answer")
 
 
 async def ring(room: LiveRoom, order: CreateSIPParticipantRequest) -> Failure | None:
@@ -65,6 +65,6 @@ async def _bye(leg: RoomLeg) -> None:
     leg.hang_up()
 
 
-def _refused(status: int, reason: str) -> Refusal:
+def _refused(status: int, reason: str) -> TwirpError:
     meta = {"sip_status_code": str(status), "sip_status": reason}
-    return Refusal(403, "permission_denied", f"{status} {reason}", meta)
+    return TwirpError(403, "permission_denied", f"{status} {reason}", meta)

@@ -32,9 +32,9 @@ from tests.chaos.legs import State
 from tests.chaos.rooms import LiveRoom, RoomLeg
 from tests.chaos.scene import Scene
 from tests.chaos.script import number_of
-from tests.fakes.livekit import Drop, Failure, FakeLiveKit, Refusal
+from tests.fakes.livekit import Drop, Failure, FakeLiveKit, TwirpError
 
-#: The share of requests that something befalls, and how slow a slow one is, in s.
+#: The share of requests that something failure_of, and how slow a slow one is, in s.
 TROUBLE = 0.1
 SLOW = (0.2, 0.8)
 #: Between two looks for rooms that LiveKit closes by itself, in s.
@@ -42,7 +42,7 @@ LOOK_EVERY = 0.5
 #: Whom agents hand calls on to.
 TARGET = "tel:+61491570156"
 
-_GONE = Refusal(404, "not_found", "requested room does not exist")
+_GONE = TwirpError(404, "not_found", "requested room does not exist")
 
 
 class BusyLiveKit(FakeLiveKit):
@@ -85,7 +85,7 @@ class BusyLiveKit(FakeLiveKit):
 
     # What the gateways ask for.
 
-    async def befalls(self, method: str, message: Message) -> Failure | None:
+    async def failure_of(self, method: str, message: Message) -> Failure | None:
         roll = self._roll(method, message)
         roll = self._roll(method, message)
         self.tally["requests"] += 1
@@ -94,12 +94,14 @@ class BusyLiveKit(FakeLiveKit):
         self.tally["troubled"] += 1
         match roll.choice(["refused", "dropped", "unheard", "slow"]):
             case "refused":
-                return Refusal(roll.choice([500, 503]), "unavailable", "no response from servers")
+                return TwirpError(
+                    roll.choice([500, 503]), "unavailable", "no response from servers"
+                )
             case "dropped":
                 return Drop()
             case "unheard":
                 if await self._done(message) is None:
-                    self.respond(method, message)
+                    self.perform(method, message)
                 return Drop()
         await asyncio.sleep(roll.uniform(*SLOW))
         return await self._done(message)
@@ -131,7 +133,7 @@ class BusyLiveKit(FakeLiveKit):
         if status < 300:
             return None
         meta = {"sip_status_code": str(status), "sip_status": "Refused"}
-        return Refusal(403, "permission_denied", f"{status} Refused", meta)
+        return TwirpError(403, "permission_denied", f"{status} Refused", meta)
 
     def _create_room(self, request: CreateRoomRequest) -> Room:
         if request.name in self.rooms:
@@ -143,17 +145,17 @@ class BusyLiveKit(FakeLiveKit):
             self._dispatch(room, agent.agent_name, agent.metadata)
         return super()._create_room(request)
 
-    def _delete_room(self, request: DeleteRoomRequest) -> DeleteRoomResponse | Refusal:
+    def _delete_room(self, request: DeleteRoomRequest) -> DeleteRoomResponse | TwirpError:
         room = self.live.get(request.room)
         if room is None:
             return _GONE
         self.close(room, DisconnectReason.ROOM_DELETED)
         return DeleteRoomResponse()
 
-    def _create_dispatch(self, request: CreateAgentDispatchRequest) -> AgentDispatch | Refusal:
+    def _create_dispatch(self, request: CreateAgentDispatchRequest) -> AgentDispatch | TwirpError:
         room = self.live.get(request.room)
         if room is None:
-            return Refusal(503, "unavailable", "twirp error unknown: no response from servers")
+            return TwirpError(503, "unavailable", "twirp error unknown: no response from servers")
         return self._dispatch(room, request.agent_name, request.metadata)
 
     def _list_dispatch(self, request: ListAgentDispatchRequest) -> ListAgentDispatchResponse:

@@ -14,7 +14,7 @@ import psutil
 from gateway.config.settings import LOOPBACK
 from gateway.tools.dev.processes import Process, python
 from gateway.tools.dev.stack import READY_LIMIT, wait_until_up
-from tests.conftest import lacking
+from tests.conftest import skip_unless_ci
 from tests.ports import free_port
 
 #: How long a balancer goes on sending requests to a gateway that is gone, in s.
@@ -95,7 +95,7 @@ class Redis:
 
     def __init__(self, folder: Path) -> None:
         if not shutil.which("redis-server"):
-            lacking("several gateways share a Redis: install redis-server")
+            skip_unless_ci("several gateways share a Redis: install redis-server")
         self._port = free_port()
         self.url = f"redis://{LOOPBACK}:{self._port}/0"
         self._folder = folder

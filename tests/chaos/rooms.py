@@ -8,7 +8,7 @@ from livekit.protocol.room import CreateRoomRequest
 from tests.chaos.legs import Leg, State
 from tests.chaos.mail import Letter
 from tests.chaos.scene import Scene
-from tests.fakes.webhooks import proof, webhook
+from tests.fakes.webhooks import authorization, webhook
 
 #: How long after its end LiveKit says that a room is over, in s.
 FINISHED_AFTER = (0.1, 2.0)
@@ -134,4 +134,4 @@ class RoomLeg(Leg):
 
 
 def _headers(body: bytes) -> dict[str, str]:
-    return {"Authorization": proof(body), "Content-Type": "application/webhook+json"}
+    return {"Authorization": authorization(body), "Content-Type": "application/webhook+json"}

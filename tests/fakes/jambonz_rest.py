@@ -1,4 +1,4 @@
-"""The Jambonz REST API in the test's own process, as jambonz-api-server 0.9.7-rc1 answers."""
+"""Jambonz's REST API in the test's process; it responds as jambonz-api-server 0.9.7-rc1 does."""
 
 import re
 import uuid
@@ -16,7 +16,7 @@ ACCOUNT = "9351f46a-678c-43f5-b8a6-d4eb58d131af"
 KEY = "jambonz-key-for-tests"
 WEBHOOK_SECRET = "wh_secret_of_the_account"
 
-#: What its `uuid.validate` takes, and its `is-valid-hostname`, but for lengths.
+#: What the server's `uuid.validate` and `is-valid-hostname` accept, but for lengths.
 _SID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _LABEL = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
@@ -25,8 +25,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def application(name: str, **hooks: str) -> dict[str, Any]:
-    """One as the API lists it; `hooks` are the URLs of those that are set."""
-    named = ("call_hook", "call_status_hook", "messaging_hook")
+    """An application as the API lists it; `hooks` are the URLs of the hooks that are set."""
+    names = ("call_hook", "call_status_hook", "messaging_hook")
     return {
         "application_sid": str(uuid.uuid4()),
         "name": name,
@@ -36,7 +36,7 @@ def application(name: str, **hooks: str) -> dict[str, Any]:
         "speech_synthesis_vendor": "google",
         "speech_recognizer_vendor": "google",
         "record_all_calls": 0,
-        **{hook: webhook(hooks[hook]) if hook in hooks else None for hook in named},
+        **{hook: webhook(hooks[hook]) if hook in hooks else None for hook in names},
     }
 
 
@@ -53,7 +53,7 @@ def webhook(url: str, **more: str) -> dict[str, Any]:
 
 @dataclass
 class FakeJambonz:
-    """One account. Each entry of `failures` is the answer to one request instead of the usual."""
+    """The API of one account. Each entry of `failures` is the response to one request."""
 
     applications: list[dict[str, Any]] = field(default_factory=list)
     webhook_secret: str = WEBHOOK_SECRET
@@ -63,7 +63,7 @@ class FakeJambonz:
 
     @property
     def env(self) -> Mapping[str, str]:
-        """What a gateway has to be told to reach it."""
+        """The environment variables with which a gateway reaches it."""
         return {
             "JAMBONZ_REST_API_BASE_URL": f"{self.url}/v1",
             "JAMBONZ_ACCOUNT_SID": ACCOUNT,
@@ -111,10 +111,12 @@ class FakeJambonz:
         return web.json_response({"webhook_secret": self.webhook_secret})
 
     async def _update(self, request: web.Request) -> web.Response:
-        """Only what is named changes; a hook without its `webhook_sid` is a new one."""
+        """Changes the fields that the body names; a hook without `webhook_sid` is a new one."""
         sid, body = request.match_info["application"], await request.json()
-        found = next((app for app in self.applications if app["application_sid"] == sid), None)
-        if found is None:
+        application = next(
+            (app for app in self.applications if app["application_sid"] == sid), None
+        )
+        if application is None:
             return web.json_response({"msg": "insufficient privileges"}, status=403)
         if message := _bad_host(body):
             return web.json_response({"msg": message}, status=400)
@@ -123,18 +125,18 @@ class FakeJambonz:
             if not name.endswith("_hook"):
                 columns[name] = value
             elif "webhook_sid" in value:
-                found[name].update(value)
+                application[name].update(value)
             else:
                 columns[name] = webhook(**value)
         if not columns:
             message = "You have an error in your SQL syntax"
             return web.json_response({"msg": message}, status=500)
-        found.update(columns)
+        application.update(columns)
         return web.Response(status=204)
 
 
 def _bad_host(body: Mapping[str, Any]) -> str:
-    """What is said of the first hook whose host will not do; "" if all will."""
+    """The error message for the first hook whose host is invalid; "" if there is none."""
     for name in ("call_hook", "call_status_hook"):
         host = urlsplit(body[name]["url"]).hostname if name in body else None
         if host and not _HOST.fullmatch(host):

@@ -1,6 +1,7 @@
-"""A LiveKit server API in the test's own process: Twirp over HTTP, recording, failing on demand."""
+"""LiveKit's server API in the test's process: Twirp over HTTP; it records requests and can fail."""
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, MutableSequence
 from contextlib import asynccontextmanager
@@ -50,8 +51,8 @@ SECRET = "fake-secret-of-at-least-thirty-two-bytes"
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """A Twirp error as LiveKit answers it."""
+class TwirpError:
+    """An error response as LiveKit sends it."""
 
     status: int
     code: str
@@ -60,21 +61,23 @@ class Refusal:
 
 
 class Drop:
-    """The connection is closed without an answer."""
+    """The connection is closed without a response."""
 
 
 class Hang:
-    """No answer comes."""
+    """No response comes for 30 s, then the connection is closed."""
 
 
-Failure = Refusal | Drop | Hang
+Failure = TwirpError | Drop | Hang
 
 
 @dataclass
 class Callee:
-    """What comes of dialing a number: answered, unless a SIP answer or a failure says otherwise.
+    """How a number reacts to being dialed: it answers, unless `sip` or `failure` is set.
 
-    It rings until `rings` is set. A `failure` of a leg that `is_connected` loses only the word.
+    `sip` is the status and reason of a SIP response, `failure` what the request to LiveKit fails
+    with; where the callee `is_connected` only LiveKit's response is lost. The number rings until
+    the event `rings` is set.
     """
 
     sip: tuple[int, str] | None = None
@@ -85,10 +88,10 @@ class Callee:
 
 @dataclass
 class FakeLiveKit:
-    """Rooms in a dictionary. Each entry of `failures` meets one request, None lets it pass.
+    """Keeps rooms in a dictionary. Each entry of `failures` is for one request, None lets it pass.
 
-    `workers` are the agent names that take jobs, `callees` say what numbers do, `refer_answer`
-    what comes of a transfer.
+    `workers` are the agent names that take jobs. `callees` are by number. With `transfer_error`
+    transfers fail.
     """
 
     failures: deque[Failure | None] = field(default_factory=deque)
@@ -100,10 +103,10 @@ class FakeLiveKit:
     callees: dict[str, Callee] = field(default_factory=dict)
     outbound_trunks: list[SIPOutboundTrunkInfo] = field(default_factory=list)
     dispatch_rules: list[SIPDispatchRuleInfo] = field(default_factory=list)
-    refer_answer: Refusal | None = None
+    transfer_error: TwirpError | None = None
     url: str = ""
 
-    def present(
+    def add_participant(
         self,
         room: str,
         kind: ParticipantInfo.Kind,
@@ -112,24 +115,24 @@ class FakeLiveKit:
         *,
         joined_at: int = 0,
     ) -> None:
-        """Somebody has joined the room, `joined_at` (ms since epoch)."""
-        who = ParticipantInfo(
+        """Add one who joined the room at `joined_at` (ms since epoch)."""
+        participant = ParticipantInfo(
             identity=identity, kind=kind, attributes=attributes, joined_at_ms=joined_at
         )
-        self.participants.setdefault(room, []).append(who)
+        self.participants.setdefault(room, []).append(participant)
 
     def requested(self, kind: type[M]) -> list[M]:
-        """What was asked with messages of `kind`, failed requests included."""
+        """The requests with messages of `kind`, those that failed included."""
         return [message for _, message in self.requests if isinstance(message, kind)]
 
     def app(self) -> web.Application:
         app = web.Application()
-        app.router.add_post("/twirp/{service}/{method}", self._answer)
+        app.router.add_post("/twirp/{service}/{method}", self._respond)
         return app
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["FakeLiveKit"]:
-        # Unlike aiohttp's TestServer it goes on with what it is at when the asker is gone.
+        # Unlike aiohttp's TestServer it finishes a request whose client has disconnected.
         runner = web.AppRunner(self.app(), access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
@@ -140,37 +143,36 @@ class FakeLiveKit:
         finally:
             await runner.cleanup()
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
+    async def _respond(self, request: web.Request) -> web.StreamResponse:
         method = request.match_info["method"]
         kind = self._methods()[method][0]
         message = kind.FromString(await request.read())
         self.requests.append((method, message))
-        failure = await self.befalls(method, message)
+        failure = await self.failure_of(method, message)
         if failure:
             return await self._fail(request, failure)
         try:
-            token = request.headers["Authorization"].removeprefix("Bearer ")
-            api.TokenVerifier(KEY, SECRET).verify(token)
+            _verify(request.headers["Authorization"].removeprefix("Bearer "))
         except jwt.InvalidTokenError:
-            return _refuse(Refusal(401, "unauthenticated", "invalid API key"))
-        answer = self.respond(method, message)
-        if isinstance(answer, Refusal):
-            return _refuse(answer)
-        return web.Response(body=answer.SerializeToString(), content_type="application/protobuf")
+            return _error_response(TwirpError(401, "unauthenticated", "invalid API key"))
+        result = self.perform(method, message)
+        if isinstance(result, TwirpError):
+            return _error_response(result)
+        return web.Response(body=result.SerializeToString(), content_type="application/protobuf")
 
-    async def befalls(self, method: str, message: Message) -> Failure | None:
-        """What a request fails with, if it does, once the time that it takes is over."""
+    async def failure_of(self, method: str, message: Message) -> Failure | None:
+        """Wait as long as the request takes; what it fails with, or None."""
         if self.failures and (failure := self.failures.popleft()):
             return failure
         if isinstance(message, CreateSIPParticipantRequest):
-            return await self._dialed(message)
+            return await self._dial(message)
         return None
 
-    def respond(self, method: str, message: Message) -> Message | Refusal:
-        """Do what is asked for."""
+    def perform(self, method: str, message: Message) -> Message | TwirpError:
+        """Carry out the request; its result."""
         return self._methods()[method][1](message)
 
-    def _methods(self) -> Mapping[str, tuple[type[Message], Callable[[Any], Message | Refusal]]]:
+    def _methods(self) -> Mapping[str, tuple[type[Message], Callable[[Any], Message | TwirpError]]]:
         return {
             "CreateRoom": (CreateRoomRequest, self._create_room),
             "DeleteRoom": (DeleteRoomRequest, self._delete_room),
@@ -186,8 +188,8 @@ class FakeLiveKit:
         }
 
     async def _fail(self, request: web.Request, failure: Failure) -> web.Response:
-        if isinstance(failure, Refusal):
-            return _refuse(failure)
+        if isinstance(failure, TwirpError):
+            return _error_response(failure)
         if isinstance(failure, Hang):
             await asyncio.sleep(30)
         if request.transport:
@@ -198,9 +200,9 @@ class FakeLiveKit:
         room = Room(sid=f"RM_{request.name}", name=request.name, metadata=request.metadata)
         return self.rooms.setdefault(request.name, room)
 
-    def _delete_room(self, request: DeleteRoomRequest) -> DeleteRoomResponse | Refusal:
+    def _delete_room(self, request: DeleteRoomRequest) -> DeleteRoomResponse | TwirpError:
         if self.rooms.pop(request.room, None) is None:
-            return Refusal(404, "not_found", "requested room does not exist")
+            return TwirpError(404, "not_found", "requested room does not exist")
         self.participants.pop(request.room, None)
         return DeleteRoomResponse()
 
@@ -208,23 +210,24 @@ class FakeLiveKit:
         names = set(request.names)
         rooms = [room for room in self.rooms.values() if not names or room.name in names]
         for room in rooms:
-            present = self.participants.get(room.name, [])
-            # As livekit-server counts: agents are not among them.
-            counted = [who for who in present if who.kind != ParticipantInfo.Kind.AGENT]
-            room.num_participants = len(counted)
+            # livekit-server does not count agents.
+            room.num_participants = sum(
+                participant.kind != ParticipantInfo.Kind.AGENT
+                for participant in self.participants.get(room.name, [])
+            )
         return ListRoomsResponse(rooms=rooms)
 
-    async def _dialed(self, request: CreateSIPParticipantRequest) -> "Failure | None":
-        """Let the callee do as told; what the dial fails with, if it does."""
+    async def _dial(self, request: CreateSIPParticipantRequest) -> Failure | None:
+        """What dialing the callee fails with, or None."""
         callee = self.callees.get(request.sip_call_to, Callee())
         if callee.rings:
             await asyncio.wait({asyncio.create_task(callee.rings.wait())}, timeout=30)
         if request.room_name not in self.rooms:
-            return Refusal(404, "not_found", "requested room does not exist")
+            return TwirpError(404, "not_found", "requested room does not exist")
         if callee.sip:
             status, reason = callee.sip
             meta = {"sip_status_code": str(status), "sip_status": reason}
-            return Refusal(403, "permission_denied", f"{status} {reason}", meta)
+            return TwirpError(403, "permission_denied", f"{status} {reason}", meta)
         if not callee.failure or callee.is_connected:
             leg = ParticipantInfo(
                 identity=request.participant_identity,
@@ -239,12 +242,15 @@ class FakeLiveKit:
             participant_identity=request.participant_identity, room_name=request.room_name
         )
 
-    def _transfer(self, request: TransferSIPParticipantRequest) -> Message | Refusal:
-        return self.refer_answer or TransferSIPParticipantResponse()
+    def _transfer(self, request: TransferSIPParticipantRequest) -> Message | TwirpError:
+        return self.transfer_error or TransferSIPParticipantResponse()
 
     def _remove_participant(self, request: RoomParticipantIdentity) -> RemoveParticipantResponse:
-        present = self.participants.get(request.room, [])
-        self.participants[request.room] = [p for p in present if p.identity != request.identity]
+        self.participants[request.room] = [
+            participant
+            for participant in self.participants.get(request.room, [])
+            if participant.identity != request.identity
+        ]
         return RemoveParticipantResponse()
 
     def _list_outbound_trunks(
@@ -257,9 +263,9 @@ class FakeLiveKit:
     ) -> ListSIPDispatchRuleResponse:
         return ListSIPDispatchRuleResponse(items=self.dispatch_rules)
 
-    def _create_dispatch(self, request: CreateAgentDispatchRequest) -> AgentDispatch | Refusal:
+    def _create_dispatch(self, request: CreateAgentDispatchRequest) -> AgentDispatch | TwirpError:
         if request.room not in self.rooms:
-            return Refusal(503, "unavailable", "twirp error unknown: no response from servers")
+            return TwirpError(503, "unavailable", "twirp error unknown: no response from servers")
         number = len(self.dispatches) + 1
         dispatch = AgentDispatch(
             id=f"AD_{number}",
@@ -273,13 +279,19 @@ class FakeLiveKit:
         return dispatch
 
     def _list_dispatch(self, request: ListAgentDispatchRequest) -> ListAgentDispatchResponse:
-        found = [dispatch for dispatch in self.dispatches if dispatch.room == request.room]
-        return ListAgentDispatchResponse(agent_dispatches=found)
+        dispatches = [dispatch for dispatch in self.dispatches if dispatch.room == request.room]
+        return ListAgentDispatchResponse(agent_dispatches=dispatches)
 
     def _list_participants(self, request: ListParticipantsRequest) -> ListParticipantsResponse:
         return ListParticipantsResponse(participants=self.participants.get(request.room, []))
 
 
-def _refuse(refusal: Refusal) -> web.Response:
-    body = {"code": refusal.code, "msg": refusal.msg, "meta": dict(refusal.meta)}
-    return web.json_response(body, status=refusal.status)
+@functools.lru_cache(maxsize=1000)
+def _verify(token: str) -> None:
+    """Raises InvalidTokenError. Gateways use a token many times, and verifying one is slow."""
+    api.TokenVerifier(KEY, SECRET).verify(token)
+
+
+def _error_response(error: TwirpError) -> web.Response:
+    body = {"code": error.code, "msg": error.msg, "meta": dict(error.meta)}
+    return web.json_response(body, status=error.status)

@@ -1,4 +1,4 @@
-"""Somebody who hears callbacks: answers as told, remembers all."""
+"""An HTTP server that receives callbacks: it answers as set and records every request."""
 
 import asyncio
 import json
@@ -13,40 +13,45 @@ from aiohttp.test_utils import TestServer
 
 @dataclass
 class Receiver:
-    """`answer` gets the number of the request, from 1, and returns a status."""
+    """`answer` gets the number of a request, from 1, and returns the status of its response.
+
+    `headers` are those of all responses. `bodies` has the requests that were accepted, `raw` all of
+    them: headers, body and path. With `hang_until` no response is sent before that event is set.
+    """
 
     answer: Callable[[int], int] = lambda _: 200
     headers: dict[str, str] = field(default_factory=dict)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     raw: list[tuple[dict[str, str], bytes, str]] = field(default_factory=list)
-    hangs: asyncio.Event | None = None
+    hang_until: asyncio.Event | None = None
     url: str = ""
 
     @property
     def events(self) -> list[str]:
+        """The names of the events in `bodies`."""
         return [body["event"] for body in self.bodies]
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator["Receiver"]:
+    async def serving(self) -> AsyncIterator["Receiver"]:
         app = web.Application()
-        app.router.add_post("/{tail:.*}", self._take)
+        app.router.add_post("/{tail:.*}", self._receive)
         async with TestServer(app) as server:
             self.url = str(server.make_url("")).rstrip("/")
             yield self
-            if self.hangs:
-                self.hangs.set()
+            if self.hang_until:
+                self.hang_until.set()
 
-    async def heard(self, number: int) -> None:
-        """Wait until `number` requests came."""
-        async with asyncio.timeout(10):
+    async def received(self, number: int) -> None:
+        """Wait until `number` requests have arrived. Raises TimeoutError after 20 s."""
+        async with asyncio.timeout(20):
             while len(self.raw) < number:
                 await asyncio.sleep(0.01)
 
-    async def _take(self, request: web.Request) -> web.Response:
+    async def _receive(self, request: web.Request) -> web.Response:
         body = await request.read()
         self.raw.append((dict(request.headers), body, request.raw_path))
-        if self.hangs:
-            await self.hangs.wait()
+        if self.hang_until:
+            await self.hang_until.wait()
         status = self.answer(len(self.raw))
         if status < 300:
             self.bodies.append(json.loads(body))

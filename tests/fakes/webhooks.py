@@ -1,4 +1,4 @@
-"""What LiveKit and the agent post to a gateway: the proof that goes with a body, and webhooks."""
+"""Requests that LiveKit and the agent send to a gateway: their authentication, and webhooks."""
 
 import base64
 import hashlib
@@ -11,15 +11,17 @@ from livekit.protocol.webhook import WebhookEvent
 from tests.fakes.livekit import KEY, SECRET
 
 
-def proof(body: bytes, *, secret: str = SECRET) -> str:
-    """The `Authorization` of `body`: a JWT over its SHA-256, as LiveKit signs its webhooks."""
+def authorization(body: bytes, *, secret: str = SECRET) -> str:
+    """The header `Authorization` for `body`: a JWT over its SHA-256, as LiveKit signs webhooks."""
     digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
     return api.AccessToken(KEY, secret).with_sha256(digest).to_jwt()
 
 
-def webhook(event_id: str, name: str, room: str, who: ParticipantInfo | None = None) -> bytes:
-    """The body of a webhook about `room`, and about `who` in it."""
+def webhook(
+    event_id: str, name: str, room: str, participant: ParticipantInfo | None = None
+) -> bytes:
+    """The body of a webhook about `room`, and about `participant` if there is one."""
     event = WebhookEvent(event=name, id=event_id, room=Room(name=room))
-    if who:
-        event.participant.CopyFrom(who)
+    if participant:
+        event.participant.CopyFrom(participant)
     return MessageToJson(event).encode()

@@ -11,8 +11,8 @@ from livekit.protocol.sip import CreateSIPParticipantRequest, SIPOutboundTrunkIn
 
 from gateway.livekit.trunks import mark
 from gateway.tools.simulate.jambonz import Jambonz
-from tests.conftest import DISPATCH_KEY, Client, GatewayStarter, jambonz_for, shown
-from tests.fakes.livekit import Callee, FakeLiveKit, Refusal
+from tests.conftest import DISPATCH_KEY, Client, GatewayStarter, get_call, jambonz_for
+from tests.fakes.livekit import Callee, FakeLiveKit, TwirpError
 from tests.jambonz.schemas import assert_valid_verbs
 
 AGENT = ParticipantInfo.Kind.AGENT
@@ -49,7 +49,7 @@ class EnqueuedCaller:
         return await self.jambonz.queue_ends(self.enqueue["actionHook"], call_status, result)
 
     async def call(self) -> dict[str, Any]:
-        return await shown(self.gateway, self.call_id)
+        return await get_call(self.gateway, self.call_id)
 
     async def until(self, status: str) -> dict[str, Any]:
         """The call once its `call_status` is `status`."""
@@ -68,7 +68,7 @@ async def enqueued(gateway: Client) -> EnqueuedCaller:
 
 async def bridged(gateway: Client, fake_livekit: FakeLiveKit) -> EnqueuedCaller:
     caller = await enqueued(gateway)
-    fake_livekit.present(caller.call_id, AGENT, "agent-AJ_1")
+    fake_livekit.add_participant(caller.call_id, AGENT, "agent-AJ_1")
     await caller.until("ongoing")
     return caller
 
@@ -84,7 +84,7 @@ async def test_livekit_dials_and_jambonz_bridges_both_legs(
     # Jambonz has answered the caller, but LiveKit dials only once the agent has joined.
     assert (await caller.call())["call_status"] == "registered"
     assert not fake_livekit.requested(CreateSIPParticipantRequest)
-    fake_livekit.present(caller.call_id, AGENT, "agent-AJ_1")
+    fake_livekit.add_participant(caller.call_id, AGENT, "agent-AJ_1")
     await caller.until("ongoing")
     (room,) = fake_livekit.requested(CreateRoomRequest)
     # The leg is answered before it is bridged: the caller would not hear an early greeting.
@@ -124,7 +124,7 @@ async def test_a_rejected_leg_sends_the_caller_to_the_fallback(
 ) -> None:
     caller = await enqueued(gateway)
     fake_livekit.callees[caller.call_id] = Callee(sip=(503, "Service Unavailable"))
-    fake_livekit.present(caller.call_id, AGENT, "agent-AJ_1")
+    fake_livekit.add_participant(caller.call_id, AGENT, "agent-AJ_1")
     call = await caller.until("not_connected")
     assert call["sip"]["status"] == 503
     verbs = await caller.wait_hook()
@@ -154,7 +154,7 @@ async def test_without_a_trunk_the_caller_goes_to_the_fallback(
 ) -> None:
     gateway = await start_gateway({"SIP_OUTBOUND_TRUNK_ID": ""}, **SETTINGS)
     caller = await enqueued(gateway)
-    fake_livekit.present(caller.call_id, AGENT, "agent-AJ_1")
+    fake_livekit.add_participant(caller.call_id, AGENT, "agent-AJ_1")
     call = await caller.until("error")
     assert "gateway setup" in json.dumps(call["timeline"])
     assert await caller.wait_hook() == [{"verb": "leave"}]
@@ -163,7 +163,7 @@ async def test_without_a_trunk_the_caller_goes_to_the_fallback(
 async def test_without_livekit_no_caller_is_enqueued(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
-    fake_livekit.failures.append(Refusal(403, "permission_denied", "no"))
+    fake_livekit.failures.append(TwirpError(403, "permission_denied", "no"))
     (dial,) = await jambonz_for(gateway).call_arrives()
     assert dial["target"] == [{"type": "phone", "number": "+15550123"}]
 
@@ -195,7 +195,7 @@ async def test_special_characters_of_a_caller_do_not_reach_headers(
 ) -> None:
     hook = {"call_sid": "1", "from": 'x" <y>', "to": "+15550199", "caller_name": 'A "B" <c>'}
     (enqueue,) = await jambonz_for(gateway)._post("/livekit-api", hook)
-    fake_livekit.present(enqueue["name"], AGENT, "agent-AJ_1")
+    fake_livekit.add_participant(enqueue["name"], AGENT, "agent-AJ_1")
     async with asyncio.timeout(10):
         while not fake_livekit.requested(CreateSIPParticipantRequest):
             await asyncio.sleep(0.01)

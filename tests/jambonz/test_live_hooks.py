@@ -10,7 +10,7 @@ from livekit.protocol.models import ParticipantInfo
 from gateway.api.services import SERVICES
 from gateway.calls.call import CallStatus, Event, EventKind
 from gateway.jambonz import urls
-from tests.conftest import Client, GatewayStarter, shown
+from tests.conftest import Client, GatewayStarter, get_call
 from tests.fakes.livekit import FakeLiveKit
 from tests.jambonz.replay import NAMES, LiveRequest, Replay, live_requests, verb_names
 from tests.jambonz.schemas import assert_valid_hook, assert_valid_verbs
@@ -74,7 +74,7 @@ async def test_a_replayed_call_gets_the_recorded_verbs_and_ends_as_recorded(
         answer = await call.post(request)
         if request.hook:
             assert verb_names(answer) == request.recorded_verbs, request.uri
-    shown_call = await call.shown()
+    shown_call = await call.get_call()
     assert (shown_call["call_status"], shown_call["disconnection_reason"]) == OUTCOMES[name]
 
 
@@ -85,7 +85,7 @@ async def test_a_replayed_call_with_wrong_answers_is_understood_and_ends(
     call = LiveCall(name, await gateway_for(name, start_gateway), fake_livekit)
     for request in call.requests:
         await call.post(request)
-    assert CallStatus((await call.shown())["call_status"]).is_terminal
+    assert CallStatus((await call.get_call())["call_status"]).is_terminal
 
 
 def test_every_recording_is_replayed() -> None:
@@ -148,13 +148,13 @@ class LiveCall:
             self._participants_join()
         return answer
 
-    async def shown(self) -> dict[str, Any]:
-        return await shown(self._gateway, self._replay.call_id)
+    async def get_call(self) -> dict[str, Any]:
+        return await get_call(self._gateway, self._replay.call_id)
 
     def _participants_join(self) -> None:
         if self._name not in {*WITHOUT_AGENT, "participant-caller-gone"}:
-            self._livekit.present(self._replay.call_id, AGENT, "agent-AJ_1")
-            self._livekit.present(self._replay.call_id, SIP, "sip_caller")
+            self._livekit.add_participant(self._replay.call_id, AGENT, "agent-AJ_1")
+            self._livekit.add_participant(self._replay.call_id, SIP, "sip_caller")
 
     async def _catch_up(self, request: LiveRequest) -> None:
         """Let happen what had happened before Jambonz posted `request`."""
@@ -173,5 +173,5 @@ class LiveCall:
 
     async def _ongoing(self) -> None:
         async with asyncio.timeout(10):
-            while (await self.shown())["call_status"] != "ongoing":
+            while (await self.get_call())["call_status"] != "ongoing":
                 await asyncio.sleep(0.01)

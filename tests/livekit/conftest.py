@@ -19,7 +19,7 @@ from gateway.security.api_keys import OwnKeys
 from gateway.tools.dev.livekit_binary import NoLiveKit, find_or_build
 from gateway.tools.dev.processes import Process, python
 from gateway.tools.dev.stack import WORKER, running, wait_until_up
-from tests.conftest import READ_KEY, WEBHOOK_SECRET, lacking
+from tests.conftest import READ_KEY, WEBHOOK_SECRET, skip_unless_ci
 from tests.ports import free_port
 
 
@@ -80,7 +80,7 @@ def livekit_binary(server_process: None) -> Path:
     try:
         return find_or_build()
     except NoLiveKit as error:
-        lacking(str(error))
+        skip_unless_ci(str(error))
 
 
 @pytest.fixture(scope="session")

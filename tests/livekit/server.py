@@ -12,7 +12,7 @@ from gateway.tools.dev.livekit_binary import NoLiveKit, find_or_build
 from gateway.tools.dev.livekit_server import LiveKitServer
 from gateway.tools.dev.processes import Process
 from gateway.tools.dev.stack import READY_LIMIT, wait_until_up
-from tests.conftest import lacking
+from tests.conftest import skip_unless_ci
 from tests.ports import free_port
 
 #: Redis writes nothing to disk. A replica has its master's data at once, not after 5 s.
@@ -25,7 +25,7 @@ def livekit_server(*, webhook_port: int = 9, redis: str = "") -> Iterator[LiveKi
     try:
         binary = find_or_build()
     except NoLiveKit as error:
-        lacking(str(error))
+        skip_unless_ci(str(error))
     webhook_url = f"http://{LOOPBACK}:{webhook_port}/livekit/webhook"
     server = LiveKitServer(binary, free_port(), free_port(), free_port(), webhook_url)
     settings = json.loads(server.env["LIVEKIT_CONFIG"])
@@ -58,7 +58,7 @@ def redis_server(*options: str, port: int | None = None) -> Iterator[str]:
 def redis_process(*options: str, ready: str = "Ready to accept connections") -> Iterator[Process]:
     """One that is up, as its `options` say."""
     if not shutil.which("redis-server"):
-        lacking("several gateways and LiveKit's trunks need Redis: install redis-server")
+        skip_unless_ci("several gateways and LiveKit's trunks need Redis: install redis-server")
     child = Process("redis", ["redis-server", *options], os.environ)
     try:
         child.wait_for(ready, limit=READY_LIMIT)

@@ -50,7 +50,7 @@ async def test_from_the_dispatch_to_the_report(real: Real, http: aiohttp.ClientS
 async def test_the_outcome_reaches_the_callback_url(
     real: Real, http: aiohttp.ClientSession
 ) -> None:
-    async with Receiver().listening() as receiver:
+    async with Receiver().serving() as receiver:
         body = {**DispatchRequest().body(), "callback_url": receiver.url}
         async with http.post(f"{real.url}/dispatch", json=body, headers=HEADERS) as answer:
             assert answer.status == 200
@@ -58,7 +58,7 @@ async def test_the_outcome_reaches_the_callback_url(
         assert dispatched["dispatch_id"].startswith("AD_")
         assert dispatched["job_id"].startswith("AJ_")
         await _be_called(real, dispatched["call_id"])
-        await receiver.heard(3)
+        await receiver.received(3)
         assert receiver.events == ["call_started", "call_ended", "call_analyzed"]
         call = receiver.bodies[-1]["call"]
         assert call["disconnection_reason"] == "user_hangup"

@@ -23,7 +23,7 @@ KEPT = ("from_number", "to_number", "agent_name", "metadata", "jambonz", "start_
 
 @pytest.fixture
 async def listening(livekit_binary: Path) -> AsyncIterator[tuple[Real, Receiver]]:
-    async with Receiver().listening() as receiver:
+    async with Receiver().serving() as receiver:
         callbacks = {
             "GATEWAY__CALLBACKS__URLS": receiver.url,
             "GATEWAY__CALLBACKS__ALLOWED_HOSTS": "127.0.0.1",

@@ -158,25 +158,25 @@ async def test_a_request_without_an_end_does_not_hold_it(
 
 
 async def test_a_callback_under_way_arrives(start: Starter, receiver: Receiver) -> None:
-    receiver.hangs = asyncio.Event()
+    receiver.hang_until = asyncio.Event()
     process = await start(callbacks__flush_timeout="20")
     _, call = await process.dispatch(callback_url=receiver.url, callback_events=["call_ended"])
     await process.hang_up(call["call_id"])
-    await receiver.heard(1)
+    await receiver.received(1)
     process.tell()
     await process.says("gateway.draining")
-    receiver.hangs.set()
+    receiver.hang_until.set()
     assert await process.exit_code() == 0
     assert receiver.events == ["call_ended"]
     assert not any("callback.lost" in line for line in process.child.lines)
 
 
 async def test_a_receiver_that_hangs_does_not_hold_it(start: Starter, receiver: Receiver) -> None:
-    receiver.hangs = asyncio.Event()
+    receiver.hang_until = asyncio.Event()
     process = await start(callbacks__flush_timeout="0.2", callbacks__timeout="60")
     _, call = await process.dispatch(callback_url=receiver.url)
     await process.hang_up(call["call_id"])
-    await receiver.heard(1)
+    await receiver.received(1)
     process.tell()
     assert await process.exit_code() == 0
     assert any("callback.lost" in line for line in process.child.lines)
@@ -192,7 +192,7 @@ async def test_the_second_signal_ends_it_at_any_stage(
     number: signal.Signals,
 ) -> None:
     forever = "300"
-    receiver.hangs = asyncio.Event()
+    receiver.hang_until = asyncio.Event()
     fake_livekit.callees["61402012299"] = Callee(rings=asyncio.Event())
     process = await start(
         server__drain_delay=forever if stage == "drains" else "0",
@@ -201,7 +201,7 @@ async def test_the_second_signal_ends_it_at_any_stage(
     )
     _, call = await process.dispatch(callback_url=receiver.url)
     await process.hang_up(call["call_id"])
-    await receiver.heard(1)
+    await receiver.received(1)
     if stage == "finishes":
         fake_livekit.requests.clear()
         order = {"destination": "61402012299", "wait": "answer"}

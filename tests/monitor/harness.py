@@ -21,7 +21,7 @@ from gateway.livekit.metadata import room_metadata
 from gateway.livekit.webhooks import RoomEvent
 from gateway.storage.memory.backend import memory_backend
 from gateway.wiring import build_services, new_outbound_id
-from tests.fakes.livekit import FakeLiveKit, Refusal
+from tests.fakes.livekit import FakeLiveKit, TwirpError
 
 START = 1_700_000_000_000
 ROOM = "call-1"
@@ -29,7 +29,7 @@ URL = "https://gateway.example.com"
 CALLBACK = "https://n8n.example.com/webhook?signature=x"
 OUR_RULE = "SDR_ours"
 THEIR_RULE = "SDR_theirs"
-UNAVAILABLE = Refusal(503, "unavailable", "no nodes")
+UNAVAILABLE = TwirpError(503, "unavailable", "no nodes")
 AGENT = ParticipantInfo.Kind.AGENT
 SIP = ParticipantInfo.Kind.SIP
 
@@ -125,10 +125,10 @@ class Harness:
 
     def add_leg(self, status: str = "active", *, room: str = ROOM, rule: str = "") -> None:
         attributes = {"sip.callStatus": status} | ({"sip.ruleID": rule} if rule else {})
-        self.fake.present(room, SIP, f"sip_{status}", attributes, joined_at=self.now)
+        self.fake.add_participant(room, SIP, f"sip_{status}", attributes, joined_at=self.now)
 
     def add_agent(self, room: str = ROOM) -> None:
-        self.fake.present(room, AGENT, "agent-AJ_1")
+        self.fake.add_participant(room, AGENT, "agent-AJ_1")
 
     def remove(self, kind: ParticipantInfo.Kind, room: str = ROOM) -> None:
         self.fake.participants[room] = [

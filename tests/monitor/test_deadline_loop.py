@@ -21,7 +21,7 @@ from gateway.livekit.webhooks import RoomEvent
 from gateway.monitor.deadline_loop import MAX_CONCURRENT_CHECKS
 from gateway.storage.memory.leader import SingleNode
 from tests.conftest import ConfigMaker
-from tests.fakes.livekit import KEY, SECRET, FakeLiveKit, Refusal
+from tests.fakes.livekit import KEY, SECRET, FakeLiveKit, TwirpError
 from tests.monitor.harness import services_in_memory
 
 START = 1_700_000_000_000
@@ -132,7 +132,7 @@ async def test_a_call_that_no_agent_joins_ends_and_its_room_is_deleted(harness: 
 
 
 async def test_an_agent_whose_webhook_was_lost_is_seen_in_the_room(harness: SingleCall) -> None:
-    harness.fake.present(ROOM, ParticipantInfo.Kind.AGENT, "agent-AJ_1")
+    harness.fake.add_participant(ROOM, ParticipantInfo.Kind.AGENT, "agent-AJ_1")
     await harness.pass_time(10.1)
     await harness.pass_time(1)
     call = await harness.call
@@ -142,7 +142,7 @@ async def test_an_agent_whose_webhook_was_lost_is_seen_in_the_room(harness: Sing
 
 
 async def test_while_livekit_is_unavailable_no_agent_counts_as_missing(harness: SingleCall) -> None:
-    harness.fake.failures.extend([Refusal(503, "unavailable", "no nodes")] * 50)
+    harness.fake.failures.extend([TwirpError(503, "unavailable", "no nodes")] * 50)
     await harness.pass_time(10.1)
     assert (await harness.call).is_active
     harness.fake.failures.clear()
@@ -267,14 +267,14 @@ async def test_a_call_whose_room_exists_goes_on(harness: SingleCall) -> None:
 
 async def test_reconciling_ends_nothing_when_livekit_refuses(harness: SingleCall) -> None:
     harness.now += 20_000
-    harness.fake.failures.extend([Refusal(400, "malformed", "no")])
+    harness.fake.failures.extend([TwirpError(400, "malformed", "no")])
     await harness.services.deadline_loop.reconcile()
     assert (await harness.call).is_active
 
 
 async def test_deleting_a_room_is_retried(harness: SingleCall) -> None:
     await harness.apply(EventKind.AGENT_FAILED)
-    harness.fake.failures.append(Refusal(400, "malformed", "no"))
+    harness.fake.failures.append(TwirpError(400, "malformed", "no"))
     await harness.pass_time(1)
     assert ROOM in harness.fake.rooms
     await harness.pass_time(1)
@@ -296,7 +296,7 @@ async def test_while_livekit_is_unavailable_few_calls_are_checked(harness: Singl
     for number in range(100):
         call = Call(f"call-due-{number}", Direction.INBOUND, "agent", START)
         await harness.services.lifecycle.register(call)
-    harness.fake.failures.extend([Refusal(503, "unavailable", "no nodes")] * 2000)
+    harness.fake.failures.extend([TwirpError(503, "unavailable", "no nodes")] * 2000)
     await harness.pass_time(10.1)
     checked = {request.room for request in harness.fake.requested(ListParticipantsRequest)}
     assert len(checked) == MAX_CONCURRENT_CHECKS, "each of them took the whole timeout"
@@ -305,7 +305,7 @@ async def test_while_livekit_is_unavailable_few_calls_are_checked(harness: Singl
 async def test_while_livekit_is_unavailable_few_rooms_are_tried(harness: SingleCall) -> None:
     for number in range(100):
         harness.services.room_cleanup.schedule(f"room-{number}", grace_ms=0)
-    harness.fake.failures.extend([Refusal(503, "unavailable", "no nodes")] * 2000)
+    harness.fake.failures.extend([TwirpError(503, "unavailable", "no nodes")] * 2000)
     await harness.pass_time(0)
     tried = {request.room for request in harness.fake.requested(DeleteRoomRequest)}
     assert len(tried) == MAX_CONCURRENT_DELETIONS

@@ -12,7 +12,7 @@ from gateway.calls.call import Call, CallStatus, Event, EventKind, Transfer
 from gateway.errors import RecordUnreadable
 from gateway.monitor import reconciler as module
 from gateway.monitor.reconciler import MAX_ROOMS_CHECKED
-from tests.fakes.livekit import Refusal
+from tests.fakes.livekit import TwirpError
 from tests.monitor.harness import AGENT, INBOUND, OUTBOUND, ROOM, SIP, START, UNAVAILABLE, Harness
 
 
@@ -168,7 +168,7 @@ async def test_an_error_about_one_room_does_not_keep_others_from_being_checked(
     for call in calls:
         await harness.register_with_room(call)
         await harness.apply(EventKind.ANSWERED, room=call.call_id)
-    harness.fake.failures.extend([None, *[Refusal(400, "malformed", "no")] * 10])
+    harness.fake.failures.extend([None, *[TwirpError(400, "malformed", "no")] * 10])
     await harness.reconcile()
     states = [(await harness.state(call.call_id))[0] for call in calls]
     assert sorted(states) == ["ended"] * 10 + ["ongoing"] * 10

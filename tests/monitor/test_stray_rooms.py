@@ -12,7 +12,7 @@ from livekit.protocol.sip import ListSIPDispatchRuleRequest, SIPDispatchRuleInfo
 from gateway.calls.call import EventKind
 from gateway.livekit.trunks import mark
 from gateway.monitor.stray_rooms import MAX_ROOMS_CHECKED as MAX_STRAY_ROOMS_CHECKED
-from tests.fakes.livekit import Refusal
+from tests.fakes.livekit import TwirpError
 from tests.monitor.harness import OUR_RULE, START, THEIR_RULE, UNAVAILABLE, Harness
 
 
@@ -56,7 +56,7 @@ async def test_a_room_without_sip_legs_is_checked_only_while_it_is_new(
     harness: Harness,
 ) -> None:
     harness.add_room("meeting")
-    harness.fake.present("meeting", ParticipantInfo.Kind.STANDARD, "ann")
+    harness.fake.add_participant("meeting", ParticipantInfo.Kind.STANDARD, "ann")
     for _ in range(5):
         await harness.reconcile(after=5)
     assert harness.participant_requests("meeting") == 3
@@ -64,7 +64,7 @@ async def test_a_room_without_sip_legs_is_checked_only_while_it_is_new(
 
 async def test_an_unsolicited_caller_is_removed_from_a_room_of_others(harness: Harness) -> None:
     harness.add_room("meeting")
-    harness.fake.present("meeting", ParticipantInfo.Kind.STANDARD, "ann")
+    harness.fake.add_participant("meeting", ParticipantInfo.Kind.STANDARD, "ann")
     harness.add_leg(room="meeting", rule=OUR_RULE)
     await harness.webhook(EventKind.CALLER_JOINED, "meeting", rule=OUR_RULE)
     assert [p.identity for p in harness.fake.participants["meeting"]] == ["ann"]
@@ -114,7 +114,7 @@ async def test_a_stray_room_that_cannot_be_deleted_is_counted_once(harness: Harn
     harness.add_room("1001")
     harness.add_leg(room="1001", rule=OUR_RULE)
     # rules, the room, its participants; then the deletion fails
-    harness.fake.failures.extend([None, None, None, Refusal(400, "malformed", "no")])
+    harness.fake.failures.extend([None, None, None, TwirpError(400, "malformed", "no")])
     await harness.webhook(EventKind.CALLER_JOINED, "1001", rule=OUR_RULE)
     assert "1001" in harness.fake.rooms
     await harness.reconcile()

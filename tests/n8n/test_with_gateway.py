@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.api.test_livekit import send
-from tests.conftest import DISPATCH_KEY, Client, GatewayStarter, listed, shown
+from tests.conftest import DISPATCH_KEY, Client, GatewayStarter, get_call, list_calls
 from tests.fakes.livekit import Callee, FakeLiveKit
 from tests.n8n.conftest import (
     CALL_EVENTS,
@@ -51,7 +51,7 @@ async def only_call(gateway: Client) -> JSON:
     """The gateway's only call, once it has one."""
 
     async def first() -> JSON | None:
-        calls: list[JSON] = (await listed(gateway, "?include=ended"))["calls"]
+        calls: list[JSON] = (await list_calls(gateway, "?include=ended"))["calls"]
         return calls[0] if calls else None
 
     return await eventually(first)
@@ -69,7 +69,7 @@ async def test_a_dispatched_call_is_ongoing(
     user: User, gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
     output = (await dispatched(user, gateway)).output("Accepted")
-    call = await shown(gateway, output["call_id"])
+    call = await get_call(gateway, output["call_id"])
     assert call["call_status"] == output["call_status"] == "ongoing"
     assert (call["to_number"], call["from_number"]) == (DESTINATION, "+15550199")
     assert call["metadata"]["ticket_id"] == "INC-1234"
@@ -169,7 +169,7 @@ async def test_the_outcome_of_a_call_that_is_answered(
     assert output["duration_ms"] > 0
 
     async def delivery() -> JSON | None:
-        (callback,) = (await shown(gateway, call_id))["deliveries"]
+        (callback,) = (await get_call(gateway, call_id))["deliveries"]
         return callback if callback["status"] != "pending" else None
 
     callback = await eventually(delivery)

@@ -1,8 +1,6 @@
 """Two gateways as processes behind one nginx, with one Redis, and those who come to them."""
 
 import asyncio
-import base64
-import hashlib
 import os
 import re
 import secrets
@@ -12,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from livekit import api
 
 from gateway.config.settings import LOOPBACK
 from gateway.tools.dev.processes import Process, python
@@ -21,6 +18,7 @@ from gateway.tools.simulate.jambonz import Jambonz
 from tests.conftest import CALLBACK_SECRET, DISPATCH_KEY, READ_KEY, WEBHOOK_SECRET
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit
 from tests.fakes.receiver import Receiver
+from tests.fakes.webhooks import authorization
 from tests.several.nginx import Running
 
 CALLER, CALLED = "+15550100", "+15550199"
@@ -97,10 +95,8 @@ class Group:
 
     async def proven(self, path: str, body: bytes) -> int:
         """Post what LiveKit or an agent posts; the status of the answer."""
-        digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
-        token = api.AccessToken(KEY, SECRET).with_sha256(digest).to_jwt()
         kind = "application/json" if path.endswith("/report") else "application/webhook+json"
-        headers = {"Authorization": token, "Content-Type": kind}
+        headers = {"Authorization": authorization(body), "Content-Type": kind}
         async with self.http.post(f"{self.url}{path}", data=body, headers=headers) as answer:
             return answer.status
 

@@ -16,7 +16,7 @@ import psutil
 from gateway.config.settings import LOOPBACK
 from gateway.tools.dev.processes import Process
 from gateway.tools.dev.stack import READY_LIMIT
-from tests.conftest import lacking
+from tests.conftest import skip_unless_ci
 from tests.ports import free_port
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "nginx" / "gateway.conf"
@@ -102,7 +102,7 @@ def written(folder: Path, gateways: tuple[int, int]) -> Nginx:
     """Its files, with a certificate for loopback."""
     for part in ("nginx", "openssl"):
         if not shutil.which(part):
-            lacking(f"there is no {part}: install nginx-light and openssl")
+            skip_unless_ci(f"there is no {part}: install nginx-light and openssl")
     subject = ["-subj", f"/CN={LOOPBACK}", "-addext", f"subjectAltName=IP:{LOOPBACK}"]
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     files = ["-keyout", f"{folder}/key.pem", "-out", f"{folder}/certificate.pem"]

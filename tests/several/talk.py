@@ -23,7 +23,7 @@ async def answered(group: Group, jambonz: Jambonz, *, pause: float = 0) -> tuple
     assert dial["verb"] == "dial", dial
     call_id: str = dial["headers"]["X-Call-Id"]
     for kind, who in ((AGENT, "agent"), (SIP, "caller")):
-        group.livekit.present(call_id, kind, who)
+        group.livekit.add_participant(call_id, kind, who)
         await asyncio.sleep(pause)
         assert await group.proven("/livekit/webhook", joined(call_id, kind, who)) == 204
     await jambonz.status("trying", 100)

@@ -9,8 +9,8 @@ from livekit.protocol.sip import TransferSIPParticipantRequest
 from gateway.api.services import SERVICES
 from gateway.calls.call import Call
 from gateway.tools.simulate.jambonz import HookRefused, Jambonz
-from tests.conftest import DISPATCH_KEY, READ_KEY, Client, GatewayStarter, jambonz_for, shown
-from tests.fakes.livekit import FakeLiveKit, Refusal
+from tests.conftest import DISPATCH_KEY, READ_KEY, Client, GatewayStarter, get_call, jambonz_for
+from tests.fakes.livekit import FakeLiveKit, TwirpError
 from tests.fakes.receiver import Receiver
 from tests.jambonz.schemas import assert_valid_verbs
 
@@ -38,8 +38,8 @@ class AnsweredCall:
     async def refer(self, refer_to: str = f"<tel:{TARGET}>") -> list[dict[str, Any]]:
         return await self.jambonz.refers(self.dial["referHook"], refer_to)
 
-    async def shown(self) -> dict[str, Any]:
-        return await shown(self.gateway, self.call_id)
+    async def get_call(self) -> dict[str, Any]:
+        return await get_call(self.gateway, self.call_id)
 
 
 async def answered(gateway: Client) -> AnsweredCall:
@@ -65,7 +65,7 @@ async def test_a_refer_dials_the_target_and_the_call_ends_once_it_answers(gatewa
     assert_valid_verbs(verbs)
     assert [verb["verb"] for verb in verbs] == ["dial", "hangup"]
     assert verbs[0]["target"] == [{"type": "phone", "number": TARGET, "trunk": "carrier"}]
-    pending = await call.shown()
+    pending = await call.get_call()
     assert pending["call_status"] == "ongoing"
     assert pending["transfer"]["target"] == TARGET
     assert pending["transfer"]["ended_at"] is None
@@ -73,11 +73,11 @@ async def test_a_refer_dials_the_target_and_the_call_ends_once_it_answers(gatewa
     assert (
         await call.jambonz.dial_ends(call.dial["actionHook"], "in-progress", "completed", 200) == []
     )
-    assert (await call.shown())["call_status"] == "ongoing"
+    assert (await call.get_call())["call_status"] == "ongoing"
     call.jambonz.far_sid = "target-leg"
     await call.jambonz.far_status("ringing", 180)
     await call.jambonz.far_status("in-progress")
-    ended = await call.shown()
+    ended = await call.get_call()
     assert (ended["call_status"], ended["disconnection_reason"]) == ("ended", "call_transfer")
     assert ended["transfer"]["sip"] == {"status": 200, "reason": "OK"}
     assert ended["sip"] is None
@@ -89,7 +89,7 @@ async def test_a_late_status_hook_of_livekits_leg_is_not_the_targets_answer(
     call = await answered(gateway)
     await call.refer()
     await call.jambonz.far_status("in-progress")
-    assert (await call.shown())["transfer"]["ended_at"] is None
+    assert (await call.get_call())["transfer"]["ended_at"] is None
 
 
 async def test_without_status_hooks_the_dial_action_hook_completes_the_transfer(
@@ -99,7 +99,7 @@ async def test_without_status_hooks_the_dial_action_hook_completes_the_transfer(
     dial, _ = await call.refer()
     verbs = await call.jambonz.dial_ends(dial["actionHook"], "in-progress", "completed", 200)
     assert verbs == []
-    ended = await call.shown()
+    ended = await call.get_call()
     assert ended["disconnection_reason"] == "call_transfer"
     assert ended["transfer"]["sip"]["status"] == 200
 
@@ -114,7 +114,7 @@ async def test_the_caller_of_a_failed_transfer_goes_to_the_fallback(
     verbs = await call.jambonz.dial_ends(dial["actionHook"], "in-progress", "busy", 486)
     assert_valid_verbs(verbs)
     assert verbs[0]["target"] == [{"type": "phone", "number": "+15550123"}]
-    ended = await call.shown()
+    ended = await call.get_call()
     assert (ended["call_status"], ended["transfer"]["sip"]["status"]) == ("ended", 486)
     # An answered caller cannot be declined any more.
     last = await call.jambonz.dial_ends(verbs[0]["actionHook"], "in-progress", "failed", 503)
@@ -128,7 +128,7 @@ async def test_a_caller_who_hangs_up_ends_the_transfer(gateway: Client, dial_fir
     if not dial_first:
         await call.jambonz.status("completed", call_termination_by="caller")
     assert await call.jambonz.dial_ends(dial["actionHook"], "completed", "no-answer", 0) == []
-    ended = await call.shown()
+    ended = await call.get_call()
     assert ended["disconnection_reason"] == "user_hangup"
     assert ended["transfer"]["ended_at"] is not None
     assert ended["transfer"]["sip"] is None
@@ -151,7 +151,7 @@ async def test_a_refer_to_a_target_that_is_not_allowed_is_rejected(
     with pytest.raises(HookRefused, match=f"answered {status}") as rejected:
         await call.refer(refer_to)
     assert message in str(rejected.value)
-    ongoing = await call.shown()
+    ongoing = await call.get_call()
     assert (ongoing["call_status"], ongoing["transfer"]) == ("ongoing", None)
 
 
@@ -171,7 +171,7 @@ async def test_a_sip_uri_is_dialed_as_a_sip_target(gateway: Client) -> None:
 async def test_a_repeated_refer_hook_gets_the_same_verbs(gateway: Client) -> None:
     call = await answered(gateway)
     assert await call.refer() == await call.refer()
-    events = [entry["event"] for entry in (await call.shown())["timeline"]]
+    events = [entry["event"] for entry in (await call.get_call())["timeline"]]
     assert events.count("transfer_started") == 1
 
 
@@ -208,7 +208,7 @@ async def test_a_transfer_over_http_has_livekit_send_a_refer(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
     call = await answered(gateway)
-    fake_livekit.present(call.call_id, SIP, "sip_+15550100")
+    fake_livekit.add_participant(call.call_id, SIP, "sip_+15550100")
     status, _ = await request_transfer(gateway, call.call_id, {"target": TARGET})
     assert status == 200
     (request,) = fake_livekit.requested(TransferSIPParticipantRequest)
@@ -258,12 +258,12 @@ async def test_a_refer_that_jambonz_rejects_leaves_the_call_ongoing(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
     call = await answered(gateway)
-    fake_livekit.present(call.call_id, SIP, "sip_+15550100")
+    fake_livekit.add_participant(call.call_id, SIP, "sip_+15550100")
     meta = {"sip_status_code": "501", "sip_status": "Not Implemented"}
-    fake_livekit.refer_answer = Refusal(400, "unimplemented", "501 Not Implemented", meta)
+    fake_livekit.transfer_error = TwirpError(400, "unimplemented", "501 Not Implemented", meta)
     status, error = await request_transfer(gateway, call.call_id, {"target": TARGET})
     assert (status, error["sip"]) == (502, {"status_code": 501, "status": "Not Implemented"})
-    assert (await call.shown())["call_status"] == "ongoing"
+    assert (await call.get_call())["call_status"] == "ongoing"
 
 
 async def dispatched(gateway: Client, **more: Any) -> str:
@@ -296,12 +296,12 @@ async def test_a_rejected_outbound_transfer_leaves_the_call_ongoing(
 ) -> None:
     call_id = await dispatched(gateway)
     meta = {"sip_status_code": "603", "sip_status": "Decline"}
-    fake_livekit.refer_answer = Refusal(400, "failed", "603 Decline", meta)
+    fake_livekit.transfer_error = TwirpError(400, "failed", "603 Decline", meta)
     status, error = await request_transfer(gateway, call_id)
     assert (status, error["message"]) == (502, "603 Decline")
-    call = await shown(gateway, call_id)
+    call = await get_call(gateway, call_id)
     assert (call["call_status"], call["transfer"]["sip"]["status"]) == ("ongoing", 603)
-    fake_livekit.refer_answer = None
+    fake_livekit.transfer_error = None
     assert (await request_transfer(gateway, call_id))[0] == 200
 
 
@@ -311,11 +311,11 @@ async def test_each_transfer_has_its_own_callbacks(
     gateway = await start_gateway(callbacks={"allowed_hosts": ["127.0.0.1"], "report_timeout": 0})
     call_id = await dispatched(gateway, callback_url=receiver.url)
     meta = {"sip_status_code": "486", "sip_status": "Busy Here"}
-    fake_livekit.refer_answer = Refusal(400, "failed", "486 Busy Here", meta)
+    fake_livekit.transfer_error = TwirpError(400, "failed", "486 Busy Here", meta)
     await request_transfer(gateway, call_id)
-    fake_livekit.refer_answer = None
+    fake_livekit.transfer_error = None
     await request_transfer(gateway, call_id)
-    await receiver.heard(7)
+    await receiver.received(7)
     assert receiver.events == [
         "call_started",
         "transfer_started",

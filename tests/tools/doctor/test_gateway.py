@@ -15,7 +15,7 @@ from gateway.tools.doctor.web import Response
 from gateway.wiring import now
 from tests.api.test_legacy import legacy_call
 from tests.conftest import READ_KEY, Client, ConfigMaker, GatewayStarter
-from tests.fakes.livekit import FakeLiveKit, Refusal
+from tests.fakes.livekit import FakeLiveKit, TwirpError
 from tests.ports import free_port
 from tests.tools.doctor.conftest import Stack, run_check
 
@@ -75,7 +75,7 @@ async def test_another_program_in_place_of_the_gateway(make_config: ConfigMaker)
 async def test_a_gateway_that_is_not_ready(
     gateway: Client, fake_livekit: FakeLiveKit, make_config: ConfigMaker
 ) -> None:
-    fake_livekit.failures.append(Refusal(403, "permission_denied", "not today"))
+    fake_livekit.failures.append(TwirpError(403, "permission_denied", "not today"))
     finding = await run_check(make_config(), "gateway", url=url_of(gateway))
     assert finding.status is Status.FAIL
     assert "livekit: LiveKit refused: not today" in finding.message
