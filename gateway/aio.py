@@ -14,7 +14,7 @@ T = TypeVar("T")
 class BackgroundTasks:
     """Tasks that run until they are done or their owner closes.
 
-    asyncio itself keeps only a weak reference to a task and shows its failure to nobody.
+    asyncio keeps only a weak reference to a task, and reports its failure late or never.
     """
 
     def __init__(self) -> None:

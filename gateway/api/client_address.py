@@ -27,8 +27,8 @@ def address_of(request: web.Request) -> Address | None:
 def check_allowed_address(request: web.Request, group: ClientGroup) -> None:
     """Raises ApiError 403 for an address that the group's setting does not list.
 
-    This comes before anything else of the request is read. A listed address authenticates nobody:
-    the list only keeps others from trying.
+    It runs before the request's body is read. A listed address does not authenticate a client: the
+    list only keeps other addresses from trying.
     """
     allowed = getattr(request.app[SERVICES].config.security, group)
     if not allowed:

@@ -175,7 +175,7 @@ _AGENT_LOST = frozenset({DisconnectionReason.NO_AGENT, DisconnectionReason.AGENT
 
 
 def _has_lost_agent(call: Call | None) -> bool:
-    """Whether LiveKit answers 486 only because the room was deleted: then nobody is busy."""
+    """Whether LiveKit answers 486 only because the room was deleted, and no callee is busy."""
     return call is not None and call.disconnection_reason in _AGENT_LOST
 
 

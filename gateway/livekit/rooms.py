@@ -11,8 +11,8 @@ from livekit.protocol.models import ParticipantInfo, Room
 class RoomRequest:
     """A room to create, and the agent to dispatch to it if one is named.
 
-    `metadata` is the room's, `job_metadata` the agent's. LiveKit deletes the room if nobody has
-    joined it after `empty_timeout` s.
+    `metadata` is the room's, `job_metadata` the agent's. LiveKit deletes a room that no
+    participant has joined after `empty_timeout` s.
     """
 
     name: str

@@ -37,7 +37,7 @@ class Audience(Receiver):
         self.complaints: list[tuple[str, str]] = []
         self.tally: Counter[str] = Counter()
 
-    async def _take(self, request: web.Request) -> web.Response:
+    async def _receive(self, request: web.Request) -> web.Response:
         body = await request.read()
         told = json.loads(body)
         call, event_id = told["call"], told["event_id"]

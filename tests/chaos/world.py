@@ -84,7 +84,7 @@ class World:
             session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
             world = cls(plan, session)
             await stack.enter_async_context(world.livekit.serving())
-            await stack.enter_async_context(world.audience.listening())
+            await stack.enter_async_context(world.audience.serving())
             stack.push_async_callback(world._beside.stop)
             stack.push_async_callback(world.crew.stop)
             if plan.shares_redis:

@@ -1,4 +1,4 @@
-"""`POST /dispatch`: n8n has an agent call somebody."""
+"""`POST /dispatch`: n8n has an agent call a number."""
 
 import hashlib
 import json
