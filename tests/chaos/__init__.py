@@ -1,8 +1,9 @@
-"""A world in which everything goes wrong, and what must be true of the gateways all the same.
+"""Thousands of simulated calls while requests are lost and processes die, and checks of the result.
 
-`dice` and `script` settle beforehand what happens in a call; `plan` how many there are, and when
-Redis or a gateway is away. `jambonz`, `n8n`, `ops`, `callees`, `agents` are the people and the
-services, `legs`, `rooms`, `livekit` where they meet, `mail` what befalls what they post, `audience`
-who hears callbacks. `processes` and `world` run it all, `outcome` looks at what is left, `checks`
-says what of that is wrong, `report` tells it. A run is repeated by its seed: CHAOS_SEED.
+`scenario` draws what happens in a call, `run_settings` how many calls there are and when Redis is
+stopped or a gateway killed. `jambonz`, `n8n`, `api_client`, `agents` and `callees` simulate the
+parties, `legs`, `rooms` and `livekit` what connects them; all of them share a `simulated_call`.
+`network` sends their requests with faults, `callback_receiver` receives callbacks. `processes` and
+`simulation` run it all. `outcome` collects what is left, `checks` compare it with what must be
+true, `report` describes what is not. CHAOS_SEED repeats a run.
 """

@@ -1,70 +1,70 @@
-"""Whom LiveKit calls: they answer, or not, and end the talk or are handed on."""
+"""Simulated callees of LiveKit's outbound calls: they answer or not, talk, and are transferred."""
 
 import asyncio
 
 from livekit.protocol.sip import CreateSIPParticipantRequest
 
-from tests.chaos.legs import State, stay
-from tests.chaos.ops import end_it
-from tests.chaos.rooms import LiveRoom, RoomLeg
-from tests.chaos.script import Callee, Ending
+from tests.chaos.api_client import end_by_api
+from tests.chaos.legs import State, stay_on_line
+from tests.chaos.rooms import SimulatedRoom, SipLeg
+from tests.chaos.scenario import CalleeBehavior, Ending
 from tests.fakes.livekit import Drop, Failure, TwirpError
 
-_REFUSALS = {
-    Callee.BUSY: (486, "Busy here"),
-    Callee.DECLINES: (603, "Decline"),
-    Callee.FORBIDDEN: (403, "Forbidden auth ID"),
+_SIP_RESPONSES = {
+    CalleeBehavior.BUSY: (486, "Busy here"),
+    CalleeBehavior.DECLINES: (603, "Decline"),
+    CalleeBehavior.FORBIDDEN: (403, "Forbidden auth ID"),
 }
 _CANCELED = TwirpError(408, "canceled", "the call was canceled")
 _NO_ANSWER = TwirpError(408, "deadline_exceeded", "the callee did not answer")
 
 
-async def ring(room: LiveRoom, order: CreateSIPParticipantRequest) -> Failure | None:
-    """Ring the callee as LiveKit is asked to; what comes of it, None if they have answered."""
-    script = room.scene.script
-    room.scene.dialed.append(room.name)
-    leg = RoomLeg(room, order.participant_identity, waits_for_agent=False)
-    if script.ending is Ending.GIVES_UP:
-        room.scene.crew.start(end_it(room), f"ops for {room.name}")
-    if script.callee is Callee.SILENT:
-        limit = float(order.ringing_timeout.seconds)
-        if await room.scene.until(lambda: leg.state is State.OVER, within=limit):
+async def dial(room: SimulatedRoom, request: CreateSIPParticipantRequest) -> Failure | None:
+    """Dial the callee as LiveKit is asked to; what that fails with, None if they answer."""
+    call, scenario = room.call, room.call.scenario
+    call.dialed_rooms.append(room.name)
+    leg = SipLeg(room, request.participant_identity, waits_for_agent=False)
+    if scenario.ending is Ending.GIVES_UP:
+        call.tasks.start(end_by_api(room), f"API client for {room.name}")
+    if scenario.callee is CalleeBehavior.NO_ANSWER:
+        limit = float(request.ringing_timeout.seconds)
+        if await call.wait_until(lambda: leg.state is State.OVER, limit=limit):
             return _CANCELED
         leg.hang_up()
         return _NO_ANSWER
-    if await room.scene.until(lambda: leg.state is State.OVER, within=script.ring):
+    if await call.wait_until(lambda: leg.state is State.OVER, limit=scenario.ringing_time):
         return _CANCELED
-    if script.callee in _REFUSALS:
+    if scenario.callee in _SIP_RESPONSES:
         leg.hang_up()
-        return _refused(*_REFUSALS[script.callee])
+        return _sip_error(*_SIP_RESPONSES[scenario.callee])
     leg.answer()
-    room.scene.crew.start(_talk(leg), f"callee of {room.name}")
-    return Drop() if script.callee is Callee.UNSEEN else None
+    call.tasks.start(_talk(leg), f"callee of {room.name}")
+    return Drop() if scenario.callee is CalleeBehavior.RESPONSE_LOST else None
 
 
-async def _talk(leg: RoomLeg) -> None:
-    script = leg.scene.script
+async def _talk(leg: SipLeg) -> None:
+    scenario = leg.call.scenario
 
-    async def call_another(_: str) -> int:
-        """The trunk's far end does it for us; it hangs up once they have answered."""
+    async def refer(_: str) -> int:
+        """The carrier calls the target; the callee's leg ends once the target has answered."""
         await asyncio.sleep(0.1)
-        if script.target == 200:
-            leg.scene.crew.start(_bye(leg), f"bye in {leg.room.name}")
-        return script.target
+        if scenario.target_status == 200:
+            leg.call.tasks.start(_hang_up_soon(leg), f"BYE in {leg.room.name}")
+        return scenario.target_status
 
-    leg.refer = call_another
-    if script.ending in {Ending.OPS_HANG_UP, Ending.OPS_TRANSFER}:
-        leg.scene.crew.start(end_it(leg.room), f"ops for {leg.room.name}")
-    talk = script.talk if script.caller_hangs_up else None
-    if await stay(leg, lambda: leg.state is State.OVER, talk=talk):
+    leg.refer = refer
+    if scenario.ending in {Ending.API_HANGUP, Ending.API_TRANSFER}:
+        leg.call.tasks.start(end_by_api(leg.room), f"API client for {leg.room.name}")
+    talking_time = scenario.talking_time if scenario.caller_hangs_up else None
+    if await stay_on_line(leg, lambda: leg.state is State.OVER, talking_time=talking_time):
         leg.hang_up()
 
 
-async def _bye(leg: RoomLeg) -> None:
+async def _hang_up_soon(leg: SipLeg) -> None:
     await asyncio.sleep(0.05)
     leg.hang_up()
 
 
-def _refused(status: int, reason: str) -> TwirpError:
+def _sip_error(status: int, reason: str) -> TwirpError:
     meta = {"sip_status_code": str(status), "sip_status": reason}
     return TwirpError(403, "permission_denied", f"{status} {reason}", meta)

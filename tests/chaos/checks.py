@@ -1,4 +1,4 @@
-"""What must be true when all is over; each check returns what is not."""
+"""What must be true after a run; each check yields what is not."""
 
 import re
 import statistics
@@ -6,23 +6,24 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from gateway.calls.call import Direction
-from tests.chaos.audience import Heard
+from tests.chaos.callback_receiver import Callback
+from tests.chaos.network import Fault
 from tests.chaos.outcome import Outcome, View
-from tests.chaos.scene import Scene
+from tests.chaos.simulated_call import SimulatedCall
 
-#: All that is told of a call, in order. Which of it, its state says.
-STORY = re.compile(r"(call_started )?(transfer_started transfer_ended )*call_ended call_analyzed ")
-#: SIP statuses that callers are refused with: docs/architecture.md, "When something fails".
-REFUSALS = {"480", "486", "503"}
+#: The events of a call in their order.
+EVENTS = re.compile(r"(call_started )?(transfer_started transfer_ended )*call_ended call_analyzed ")
+#: SIP statuses with which callers are rejected: docs/architecture.md, "When something fails".
+REJECTIONS = {"480", "486", "503"}
 #: How much larger a process may be at the end of the second half than at its beginning.
 GROWTH = 1.25
-#: Answers to a dispatch: made, refused by the callee or LiveKit, or worth asking again.
-DISPATCHED = frozenset({200, 429, 502, 503, 504})
+#: Responses to a dispatch: done, refused by the callee or by LiveKit, or to be repeated.
+DISPATCH_STATUSES = frozenset({200, 429, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`what` is wrong with `call_id`, or with the whole where there is none."""
+    """`what` is wrong with `call_id`, or in general if that is empty."""
 
     what: str
     call_id: str = ""
@@ -31,165 +32,174 @@ class Finding:
 Check = Callable[[Outcome], Iterable[Finding]]
 
 
-def nobody_waits(outcome: Outcome) -> Iterator[Finding]:
-    """No caller, callee, agent or request is left, nor a room."""
-    if outcome.waiting:
-        yield Finding(f"still at it: {', '.join(outcome.waiting[:10])}")
-    for name in outcome.world.livekit.live:
-        yield Finding("its room is still there", name)
+def nothing_is_left(outcome: Outcome) -> Iterator[Finding]:
+    """No caller, callee, agent or request waits for something, and no room is open."""
+    if outcome.running_tasks:
+        yield Finding(f"still running: {', '.join(outcome.running_tasks[:10])}")
+    for name in outcome.simulation.livekit.live:
+        yield Finding("its room is still open", name)
 
 
 def every_call_has_ended(outcome: Outcome) -> Iterator[Finding]:
-    """Each that has a name: in an answer, a room, a callback or the list."""
+    """Each whose id appeared in a response, a room, a callback or the list."""
     if any(outcome.active.values()):
-        yield Finding(f"calls that gateways say are active: {outcome.active}")
-    for call_id in _named(outcome) - outcome.calls.keys():
+        yield Finding(f"gateways count active calls: {outcome.active}")
+    for call_id in _all_call_ids(outcome) - outcome.calls.keys():
         yield Finding("not every gateway knows it", call_id)
     for call_id, call in outcome.calls.items():
         if call["end_timestamp"] is None or not call["disconnection_reason"]:
             yield Finding(f"is {call['call_status']}, not ended", call_id)
 
 
-def every_call_is_told_in_full(outcome: Outcome) -> Iterator[Finding]:
-    """Once each, in order, nothing missing, to everybody who asked; an end is final."""
+def every_receiver_got_all_events(outcome: Outcome) -> Iterator[Finding]:
+    """Each event once, in order, to each receiver; an end is final."""
     for call_id, call in outcome.calls.items():
-        for path in _paths(call):
-            heard = outcome.world.audience.told.get((path, call_id), [])
-            if problem := _problem(call, heard):
-                told = " ".join(one.event_id.removeprefix(f"evt_{call_id}_") for one in heard)
-                yield Finding(f"{path} heard [{told}]: {problem}", call_id)
+        for path in _callback_paths(call):
+            callbacks = outcome.simulation.receiver.callbacks.get((path, call_id), [])
+            if problem := _problem(call, callbacks):
+                ids = " ".join(it.event_id.removeprefix(f"evt_{call_id}_") for it in callbacks)
+                yield Finding(f"{path} received [{ids}]: {problem}", call_id)
 
 
-def no_callback_changes(outcome: Outcome) -> Iterator[Finding]:
-    """What is delivered again is the same; nobody hears of a call that there is not."""
-    for call_id, complaint in outcome.world.audience.complaints:
-        yield Finding(complaint, call_id)
-    for call_id in {call_id for _, call_id in outcome.world.audience.told}:
+def repeated_callbacks_are_equal(outcome: Outcome) -> Iterator[Finding]:
+    """And there are none about calls that do not exist."""
+    for call_id, problem in outcome.simulation.receiver.problems:
+        yield Finding(problem, call_id)
+    for call_id in {call_id for _, call_id in outcome.simulation.receiver.callbacks}:
         if call_id not in outcome.calls:
-            yield Finding("was told of, and no gateway knows it", call_id)
+            yield Finding("has callbacks, and no gateway knows it", call_id)
 
 
 def every_callback_is_delivered(outcome: Outcome) -> Iterator[Finding]:
     for call_id, call in outcome.calls.items():
-        waiting = [one for one in call["deliveries"] if one["status"] != "delivered"]
-        if waiting:
-            yield Finding(f"not delivered: {waiting}", call_id)
+        deliveries = [it for it in call["deliveries"] if it["status"] != "delivered"]
+        if deliveries:
+            yield Finding(f"not delivered: {deliveries}", call_id)
 
 
-def no_key_dials_twice(outcome: Outcome) -> Iterator[Finding]:
-    """However often n8n asks, one telephone rings once, and one call is the answer."""
-    for scene in _scenes(outcome, Direction.OUTBOUND):
-        if len(scene.dialed) > 1:
-            yield Finding(f"one key, dialed as {scene.dialed}", scene.dialed[-1])
-        named = {one.json()["call_id"] for one in scene.dispatched if one.status == 200}
-        if len(named) > 1:
-            yield Finding(f"one key, answered with {sorted(named)}", max(named))
-        odd = [one for one in scene.dispatched if one.status not in DISPATCHED]
-        if odd:
-            yield Finding(f"call {scene.script.number}: dispatch answered {[*map(str, odd)]}")
+def an_idempotency_key_dials_once(outcome: Outcome) -> Iterator[Finding]:
+    """However often n8n repeats a dispatch: one telephone rings, and responses name one call."""
+    for call in _simulated(outcome, Direction.OUTBOUND):
+        if len(call.dialed_rooms) > 1:
+            yield Finding(f"one key, dialed as {call.dialed_rooms}", call.dialed_rooms[-1])
+        accepted = [response for response in call.dispatch_responses if response.status == 200]
+        call_ids = {response.json()["call_id"] for response in accepted}
+        if len(call_ids) > 1:
+            yield Finding(f"one key, several calls: {sorted(call_ids)}", max(call_ids))
+        unexpected = [
+            str(response)
+            for response in call.dispatch_responses
+            if response.status not in DISPATCH_STATUSES
+        ]
+        if unexpected:
+            yield Finding(f"call {call.scenario.number}: dispatch answered {unexpected}")
 
 
 def every_caller_is_served(outcome: Outcome) -> Iterator[Finding]:
-    """Everybody got verbs, then a talk or a refusal that is documented; nobody sat in silence."""
-    for scene in outcome.world.scenes.values():
-        call_id = min(scene.rooms, default="")
-        for complaint in scene.complaints:
-            yield Finding(f"call {scene.script.number}: {complaint}", call_id)
-        if scene.refusal[:3].isdecimal() and scene.refusal not in {*REFUSALS, "603, unheard"}:
-            yield Finding(f"call {scene.script.number}: sent away with {scene.refusal}", call_id)
+    """Each talks, or is rejected with a documented status; none hears silence for long."""
+    for call in outcome.simulation.calls.values():
+        call_id = min(call.rooms, default="")
+        for problem in call.problems:
+            yield Finding(f"call {call.scenario.number}: {problem}", call_id)
+        is_expected = call.rejection in {*REJECTIONS, "603, a hook was lost"}
+        if call.rejection[:3].isdecimal() and not is_expected:
+            yield Finding(f"call {call.scenario.number}: rejected with {call.rejection}", call_id)
 
 
-def nobody_is_made_up(outcome: Outcome) -> Iterator[Finding]:
-    """A call that is told of as answered was: somebody had been on the line."""
+def answered_calls_were_answered(outcome: Outcome) -> Iterator[Finding]:
+    """A call that a gateway shows as answered had somebody on the line."""
     for call_id, call in outcome.calls.items():
-        scene = outcome.scene(call_id)
-        if not (call["answer_timestamp"] and scene) or call_id in scene.answered:
+        simulated = outcome.simulated(call_id)
+        if not (call["answer_timestamp"] and simulated) or call_id in simulated.answered_rooms:
             continue
-        # A call whose registration lost its answer has no room, and its caller has the fallback.
-        if call_id in scene.rooms or not scene.is_answered_elsewhere:
-            yield Finding("is told to have been answered, and was not", call_id)
+        # If the response to a registration was lost there is no room: the fallback answers.
+        if call_id in simulated.rooms or not simulated.is_answered_by_fallback:
+            yield Finding("is shown as answered, and was not", call_id)
 
 
-def memory_is_flat(outcome: Outcome) -> Iterator[Finding]:
-    """Ended calls are in Redis. One without it keeps them itself, and is not looked at."""
-    for name, sizes in outcome.world.memory.items():
+def memory_does_not_grow(outcome: Outcome) -> Iterator[Finding]:
+    """Where ended calls are in Redis. A gateway without Redis keeps them itself, and may grow."""
+    for name, sizes in outcome.simulation.memory.items():
         quarter = max(1, len(sizes) // 4)
         first, last = statistics.median(sizes[:quarter]), statistics.median(sizes[-quarter:])
         if last > GROWTH * first:
             yield Finding(f"{name} grew from {first / 1e6:.0f} to {last / 1e6:.0f} MB")
 
 
-def redis_has_nothing_to_do(outcome: Outcome) -> Iterator[Finding]:
-    """Whatever was put into a stream has been read, and dealt with."""
+def every_stream_is_read(outcome: Outcome) -> Iterator[Finding]:
+    """All entries of Redis' streams were read and acknowledged."""
     unread = outcome.redis.unread if outcome.redis else {}
     for stream, entries in unread.items():
         if entries:
-            yield Finding(f"{entries} entries of {stream} wait")
+            yield Finding(f"{entries} entries of {stream} are unread")
 
 
-def no_gateway_was_surprised(outcome: Outcome) -> Iterator[Finding]:
-    """No exception in a log that nobody had thought of."""
-    for gateway in outcome.world.fleet.gateways:
+def no_exception_is_logged(outcome: Outcome) -> Iterator[Finding]:
+    """None that a gateway does not expect."""
+    for gateway in outcome.simulation.gateways.all:
         yield from map(Finding, gateway.defects)
 
 
-def the_world_was_rough(outcome: Outcome) -> Iterator[Finding]:
-    """As rough as it is to be: a calm run would prove nothing."""
-    letters = outcome.world.network.tally
-    troubles = sum(letters[fate] for fate in ("dropped", "doubled", "delayed", "swapped"))
-    yield from _share("letters", troubles, troubles + letters["arrives"], 0.3)
-    asked = outcome.world.livekit.tally
-    yield from _share("requests to LiveKit", asked["troubled"], asked["requests"], 0.1)
+def the_planned_faults_occurred(outcome: Outcome) -> Iterator[Finding]:
+    """Without them a run would prove nothing."""
+    sent = outcome.simulation.network.counts
+    faults = sum(sent[fault] for fault in Fault if fault is not Fault.NONE)
+    yield from _share("requests to gateways", faults, faults + sent[Fault.NONE], 0.3)
+    counts = outcome.simulation.livekit.counts
+    faults, requests = counts["requests with a fault"], counts["requests"]
+    yield from _share("requests to LiveKit", faults, requests, 0.1)
 
 
 CHECKS: tuple[Check, ...] = (
-    nobody_waits,
+    nothing_is_left,
     every_call_has_ended,
-    every_call_is_told_in_full,
-    no_callback_changes,
+    every_receiver_got_all_events,
+    repeated_callbacks_are_equal,
     every_callback_is_delivered,
-    no_key_dials_twice,
+    an_idempotency_key_dials_once,
     every_caller_is_served,
-    nobody_is_made_up,
-    memory_is_flat,
-    redis_has_nothing_to_do,
-    no_gateway_was_surprised,
-    the_world_was_rough,
+    answered_calls_were_answered,
+    memory_does_not_grow,
+    every_stream_is_read,
+    no_exception_is_logged,
+    the_planned_faults_occurred,
 )
 
 
-def _named(outcome: Outcome) -> set[str]:
-    scenes = outcome.world.scenes.values()
-    rooms = {room for scene in scenes for room in scene.rooms}
-    answers = [one for scene in scenes for one in scene.dispatched if one.status == 200]
-    heard = {call_id for _, call_id in outcome.world.audience.told}
-    return rooms | heard | {*outcome.listed} | {answer.json()["call_id"] for answer in answers}
+def _all_call_ids(outcome: Outcome) -> set[str]:
+    calls = outcome.simulation.calls.values()
+    rooms = {room for call in calls for room in call.rooms}
+    responses = [it for call in calls for it in call.dispatch_responses if it.status == 200]
+    in_callbacks = {call_id for _, call_id in outcome.simulation.receiver.callbacks}
+    in_responses = {response.json()["call_id"] for response in responses}
+    return rooms | in_callbacks | in_responses | {*outcome.listed}
 
 
-def _paths(call: View) -> list[str]:
-    """Where it is told of: n8n gave an address of its own."""
+def _callback_paths(call: View) -> list[str]:
+    """Where its callbacks go: n8n names a URL of its own in the dispatch."""
     return ["/n8n", "/all"] if call["direction"] == Direction.OUTBOUND else ["/all"]
 
 
-def _problem(call: View, heard: list[Heard]) -> str:
-    events = [one.event for one in heard]
-    if not STORY.fullmatch("".join(f"{event} " for event in events)):
-        return "not the whole story in its order"
+def _problem(call: View, callbacks: list[Callback]) -> str:
+    events = [callback.event for callback in callbacks]
+    if not EVENTS.fullmatch("".join(f"{event} " for event in events)):
+        return "not all events in their order"
     if ("call_started" in events) != (call["answer_timestamp"] is not None):
         return f"call_started, with answer_timestamp {call['answer_timestamp']}"
     if ("transfer_started" in events) != (call["transfer"] is not None):
-        return f"transfers told, with transfer {call['transfer']}"
-    ended = heard[events.index("call_ended")].call
+        return f"transfer events, with transfer {call['transfer']}"
+    ended = callbacks[events.index("call_ended")].call
     for field in ("call_status", "disconnection_reason", "end_timestamp", "duration_ms"):
         if ended[field] != call[field]:
             return f"ended with {field} {ended[field]}, which became {call[field]}"
     return ""
 
 
-def _scenes(outcome: Outcome, direction: Direction) -> list[Scene]:
-    return [s for s in outcome.world.scenes.values() if s.script.direction is direction]
+def _simulated(outcome: Outcome, direction: Direction) -> list[SimulatedCall]:
+    calls = outcome.simulation.calls.values()
+    return [call for call in calls if call.scenario.direction is direction]
 
 
-def _share(what: str, part: int, whole: int, wanted: float) -> Iterator[Finding]:
-    if not 0.8 * wanted < part / max(1, whole) < 1.2 * wanted:
-        yield Finding(f"{part} of {whole} {what} met trouble, {wanted:.0%} should have")
+def _share(what: str, part: int, whole: int, expected: float) -> Iterator[Finding]:
+    if not 0.8 * expected < part / max(1, whole) < 1.2 * expected:
+        yield Finding(f"{part} of {whole} {what} had a fault, {expected:.0%} should have")

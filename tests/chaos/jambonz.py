@@ -1,4 +1,4 @@
-"""Jambonz with a caller on the line: posts hooks, carries out verbs as its feature server does."""
+"""The simulated Jambonz with a caller: it posts hooks, and executes verbs as Jambonz does."""
 
 import asyncio
 import json
@@ -6,197 +6,215 @@ import re
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from gateway.jambonz.signature import sign
 from gateway.tools.simulate.jambonz import HookRefused, Jambonz
-from tests.chaos.legs import Desk, Leg, State, stay
-from tests.chaos.livekit import BusyLiveKit
-from tests.chaos.mail import PAUSES, Answer, Letter
-from tests.chaos.ops import end_it
-from tests.chaos.rooms import RoomLeg
-from tests.chaos.scene import Scene
-from tests.chaos.script import Ending
+from tests.chaos.api_client import end_by_api
+from tests.chaos.legs import Leg, OutsideLeg, State, stay_on_line
+from tests.chaos.livekit import SimulatedLiveKit
+from tests.chaos.network import HOOK_PAUSES, Request, Response
+from tests.chaos.rooms import SipLeg
+from tests.chaos.scenario import Ending
+from tests.chaos.simulated_call import SimulatedCall
 from tests.conftest import WEBHOOK_SECRET
 
-#: Where the gateways are for the outside; whoever posts there meets any of them.
+#: The gateways' public URL; each request to it reaches any of them.
 PUBLIC_URL = "http://gateways.example.com"
 SIP_HOST = "sip.example.com"
-#: What a hook's URL says of repeating it: `…#rc=3&rp=ct,5xx`.
-_RETRY = re.compile(r"#rc=(\d)&rp=ct,5xx$")
-#: The portal's URL for the call hook, as the documentation wants it.
+#: How often a hook is to be repeated, as its URL says: `…#rc=3&rp=ct,5xx`.
+_RETRIES = re.compile(r"#rc=(\d)&rp=ct,5xx$")
+#: The call hook, and what follows its path in Jambonz's portal.
 CALL_HOOK = "/livekit-api"
+CALL_HOOK_RETRIES = "#rc=3&rp=ct,5xx"
 _ROOM_URI = re.compile(rf"sip:(?P<room>[^@;]+)@{re.escape(SIP_HOST)};transport=tcp")
 
-#: How often somebody answers where callers fall back to.
-DESK_ANSWERS = 0.8
+#: The share of calls to a fallback target that are answered.
+FALLBACK_ANSWERS = 0.8
 
 Verbs = list[dict[str, Any]]
 
 
 class InboundCall(Jambonz):
-    """One call from its INVITE on. `is_gone`: the caller has hung up."""
+    """One call from its INVITE on."""
 
-    def __init__(self, scene: Scene, livekit: BusyLiveKit) -> None:
-        roll = scene.dice.of("jambonz")
-        self._roll = roll
+    def __init__(self, call: SimulatedCall, livekit: SimulatedLiveKit) -> None:
+        self._rng = call.random.generator("jambonz")
         super().__init__(
-            session=scene.network.session,
+            session=call.network.session,
             url=PUBLIC_URL,
             secret=WEBHOOK_SECRET,
-            from_number=f"+1555010{scene.script.number % 10}",
+            from_number=f"+1555010{call.scenario.number % 10}",
             to_number="+15550199",
-            call_sid=self._sid(),
-            env_vars={"ACCOUNT_CODE": scene.script.account_code},
+            call_sid=self._new_sid(),
+            env_vars={"ACCOUNT_CODE": call.scenario.account_code},
         )
-        self._scene = scene
+        self._call = call
         self._livekit = livekit
-        self.is_gone = False
+        self._has_hung_up = False
         self._is_answered = False
-        self._missed = False
-        self._declined = 0
-        self._next: Verbs | None = None
+        self._is_hook_lost = False
+        self._decline_status = 0
+        self._verbs_after_refer: Verbs | None = None
 
     async def play(self) -> None:
-        """The call, until the caller's telephone is back on its hook."""
-        if self._scene.script.ending is Ending.GIVES_UP:
-            self._beside(self._give_up(), "gives up")
+        """The call, until the caller has hung up."""
+        if self._call.scenario.ending is Ending.GIVES_UP:
+            self._start(self._give_up(), "caller gives up")
         try:
             verbs = await self.call_arrives()
-        except HookRefused as refusal:
-            self._scene.refusal = "480, the call hook failed"
-            self._scene.complaints.append(f"the call hook was not answered: {refusal}")
+        except HookRefused as error:
+            self._call.rejection = "480, the call hook failed"
+            self._call.problems.append(f"the call hook got no verbs: {error}")
             return
         await self.status("trying", 100)
-        await self._carry_out(verbs)
-        await self._hang_up()
+        await self._execute(verbs)
+        await self._end()
 
     # What the caller does.
 
     async def _give_up(self) -> None:
-        await asyncio.sleep(self._scene.script.ring)
+        await asyncio.sleep(self._call.scenario.ringing_time)
         if not self._is_answered:
-            self._leave()
+            self._hang_up()
 
-    def _leave(self) -> None:
-        self.is_gone = True
-        self._scene.changed()
+    def _hang_up(self) -> None:
+        self._has_hung_up = True
+        self._call.changed()
 
     # What Jambonz does with verbs.
 
-    async def _carry_out(self, verbs: Verbs) -> None:
+    async def _execute(self, verbs: Verbs) -> None:
         stack = deque(verbs)
-        while stack and not self.is_gone:
+        while stack and not self._has_hung_up:
             verb = stack.popleft()
             match verb["verb"]:
                 case "dial":
-                    if instead := await self._dial(verb):
-                        stack = deque(instead)
+                    if replacement := await self._dial(verb):
+                        stack = deque(replacement)
                 case "sip:decline" if not self._is_answered:
-                    self._declined = verb["status"]
+                    self._decline_status = verb["status"]
                     return
                 case "hangup" if self._is_answered:
                     return
                 case _:
-                    self._scene.complaints.append(f"verb out of place: {verb}")
+                    self._call.problems.append(f"a verb that does not fit: {verb}")
 
-    async def _hang_up(self) -> None:
-        """No verb is left, or nobody to carry one out for."""
+    async def _end(self) -> None:
+        """The caller has hung up, or no verb is left."""
         if self._is_answered:
-            by = "caller" if self.is_gone else "jambonz"
+            by = "caller" if self._has_hung_up else "jambonz"
             await self.status("completed", duration=1, call_termination_by=by)
-        elif self.is_gone:
-            self._scene.refusal = "the caller gave up"
+        elif self._has_hung_up:
+            self._call.rejection = "the caller gave up"
             await self.status("no-answer", 487)
-        elif self._declined:
-            self._scene.refusal = str(self._declined)
-            await self.status("failed", self._declined)
+        elif self._decline_status:
+            self._call.rejection = str(self._decline_status)
+            await self.status("failed", self._decline_status)
         else:
-            self._scene.refusal = "603, unheard" if self._missed else "603, nothing to do"
+            reason = "a hook was lost" if self._is_hook_lost else "no verbs"
+            self._call.rejection = f"603, {reason}"
 
     async def _dial(self, verb: Mapping[str, Any]) -> Verbs:
-        """Connect the caller with somebody; what to do after that instead of what was next."""
-        self.far_sid = self._sid()
-        leg = self._reached(verb["target"][0])
+        """Connect the caller; the verbs that replace those that are left, if there are any."""
+        self.far_sid = self._new_sid()
+        leg = self._leg_to(verb["target"][0])
         await self.far_status("trying", 100)
         if leg is None:
-            return await self._unanswered(verb, "busy", 486)
+            return await self._not_answered(verb, "busy", 486)
         if "referHook" in verb:
-            leg.refer = lambda target: self._referred(verb["referHook"], target)
+            leg.refer = lambda target: self._on_refer(verb["referHook"], target)
         await self.far_status("ringing", 180)
-        await self._scene.until(
-            lambda: self.is_gone or leg.state is not State.RINGING, within=verb["timeout"]
+        await self._call.wait_until(
+            lambda: self._has_hung_up or leg.state is not State.RINGING, limit=verb["timeout"]
         )
         if leg.was_active:
             return await self._talk(verb, leg)
         if leg.state is State.RINGING:
-            return await self._canceled(verb, leg)
-        return await self._unanswered(verb, "busy" if leg.sip == 486 else "failed", leg.sip)
+            return await self._cancel(verb, leg)
+        status = "busy" if leg.sip_status == 486 else "failed"
+        return await self._not_answered(verb, status, leg.sip_status)
 
-    def _reached(self, target: Mapping[str, str]) -> Leg | None:
+    def _leg_to(self, target: Mapping[str, str]) -> Leg | None:
         """The telephone at `target`; None where LiveKit has no such room."""
         room = _ROOM_URI.fullmatch(target.get("sipUri", ""))
         if room:
             return self._livekit.invite(room["room"], f"sip_{self.from_number}")
-        fallback = 200 if self._roll.random() < DESK_ANSWERS else 486
-        sip = fallback if target["type"] == "sip" else self._scene.script.target
-        return Desk(self._scene, rings=self._roll.uniform(0.05, 0.5), sip=sip)
+        if target["type"] == "sip":
+            sip_status = 200 if self._rng.random() < FALLBACK_ANSWERS else 486
+        else:
+            sip_status = self._call.scenario.target_status
+        ringing_time = self._rng.uniform(0.05, 0.5)
+        return OutsideLeg(self._call, ringing_time=ringing_time, sip_status=sip_status)
 
-    async def _canceled(self, verb: Mapping[str, Any], leg: Leg) -> Verbs:
-        """Nobody has answered: the caller has had enough, or the dial's time is up."""
-        if leg.is_silent and not self.is_gone:
-            self._scene.complaints.append(f"rang for {verb['timeout']} s for no agent")
+    async def _cancel(self, verb: Mapping[str, Any], leg: Leg) -> Verbs:
+        """The caller has hung up, or the dial's ringing time is over."""
+        if leg.is_silent and not self._has_hung_up:
+            self._call.problems.append(f"rang for {verb['timeout']} s without an agent")
         leg.hang_up()
-        return await self._unanswered(verb, "no-answer", 487)
+        return await self._not_answered(verb, "no-answer", 487)
 
-    async def _unanswered(self, verb: Mapping[str, Any], status: str, sip: int) -> Verbs:
-        await self.far_status(status, sip)
-        how_it_stands = "in-progress" if self._is_answered else "trying"
-        return await self._acted(verb, "no-answer" if self.is_gone else how_it_stands, status, sip)
+    async def _not_answered(self, verb: Mapping[str, Any], status: str, sip_status: int) -> Verbs:
+        await self.far_status(status, sip_status)
+        call_status = "in-progress" if self._is_answered else "trying"
+        if self._has_hung_up:
+            call_status = "no-answer"
+        return await self._post_dial_action(verb, call_status, status, sip_status)
 
     async def _talk(self, verb: Mapping[str, Any], leg: Leg) -> Verbs:
         await self.far_status("in-progress")
         if not self._is_answered:
             self._is_answered = True
-            self._scene.answered |= self._scene.rooms
-            self._scene.is_answered_elsewhere = isinstance(leg, Desk)
+            self._call.answered_rooms |= self._call.rooms
+            self._call.is_answered_by_fallback = isinstance(leg, OutsideLeg)
             await self.status("in-progress")
-        script = self._scene.script
-        if isinstance(leg, RoomLeg) and script.ending in {Ending.OPS_HANG_UP, Ending.OPS_TRANSFER}:
-            self._beside(end_it(leg.room), "ops")
-        is_ended_by_caller = not isinstance(leg, RoomLeg) or script.caller_hangs_up
-        talk = script.talk if is_ended_by_caller else None
-        if await stay(leg, lambda: leg.state is State.OVER or self._next is not None, talk=talk):
-            self._leave()
-        handed_on, self._next = self._next, None
+        if await self._stay_on_line(leg):
+            self._hang_up()
+        verbs_after_refer, self._verbs_after_refer = self._verbs_after_refer, None
         leg.hang_up()
         await self.far_status("completed", duration=1)
-        status = "completed" if self.is_gone else "in-progress"
-        then = await self._acted(verb, status, "completed", 200)
-        return handed_on or then
+        call_status = "completed" if self._has_hung_up else "in-progress"
+        verbs = await self._post_dial_action(verb, call_status, "completed", 200)
+        return verbs_after_refer or verbs
 
-    async def _acted(self, verb: Mapping[str, Any], status: str, dial: str, sip: int) -> Verbs:
-        """The dial's action hook; what it fails with is as good as `[]`."""
+    async def _stay_on_line(self, leg: Leg) -> bool:
+        """Talk until the leg is over or transferred; True if it is the caller who hangs up."""
+        scenario = self._call.scenario
+        caller_hangs_up = scenario.caller_hangs_up or not isinstance(leg, SipLeg)
+        by_api = scenario.ending in {Ending.API_HANGUP, Ending.API_TRANSFER}
+        if by_api and isinstance(leg, SipLeg):
+            self._start(end_by_api(leg.room), "API client")
+        return await stay_on_line(
+            leg,
+            lambda: leg.state is State.OVER or self._verbs_after_refer is not None,
+            talking_time=scenario.talking_time if caller_hangs_up else None,
+        )
+
+    async def _post_dial_action(
+        self, verb: Mapping[str, Any], call_status: str, dial_status: str, sip_status: int
+    ) -> Verbs:
+        """The verbs of the dial's action hook; if that fails Jambonz goes on without."""
         try:
-            return await self.dial_ends(verb["actionHook"], status, dial, sip)
+            return await self.dial_ends(verb["actionHook"], call_status, dial_status, sip_status)
         except HookRefused:
             return []
 
-    async def _referred(self, hook: str, target: str) -> int:
-        """LiveKit's REFER: the hook says what becomes of it, and of the caller."""
+    async def _on_refer(self, hook: str, target: str) -> int:
+        """LiveKit sends a REFER; the refer hook decides. Returns the SIP status."""
         try:
             verbs = await self.refers(hook, f"<{target}>")
         except HookRefused:
             return 403
-        if self.is_gone:
+        if self._has_hung_up:
             return 481
-        self._next = verbs
-        self._scene.changed()
+        self._verbs_after_refer = verbs
+        self._call.changed()
         return 202
 
-    # What is posted.
+    # How hooks are posted.
 
+<<<<<<< HEAD
     async def _post(self, path: str, content: Mapping[str, object]) -> Any:
         leg = "B" if "parent_call_sid" in content else "A"
         letter = _letter(f"{leg} {content['call_status']}", path, content)
@@ -206,42 +224,55 @@ class InboundCall(Jambonz):
         # As docs/ have the application's calling webhook; other hooks carry the same mark.
         url = f"{hook}#rc=3&rp=ct,5xx" if hook == CALL_HOOK else hook.removeprefix(self.url)
         verbs = await self._ask(url, content)
+=======
+    async def _post(self, path: str, payload: Mapping[str, object]) -> None:
+        """A status hook, to which Jambonz needs no response."""
+        leg = "B" if "parent_call_sid" in payload else "A"
+        request = _request(f"{leg} {payload['call_status']}", path, payload)
+        self._start(self._call.sender.send_status_hook(request), request.name)
+
+    async def _post_for_verbs(self, hook: str, payload: Mapping[str, object]) -> Verbs:
+        hook = hook.removeprefix(self.url)
+        if hook == CALL_HOOK:
+            hook += CALL_HOOK_RETRIES
+        verbs = await self._post_hook(hook, payload)
+>>>>>>> testspeed
         if not isinstance(verbs, list):
-            raise HookRefused(f"not a list of verbs: {verbs}")
+            raise HookRefused(f"not an array of verbs: {verbs}")
         return verbs
 
-    async def _ask(self, hook: str, content: Mapping[str, object]) -> Any:
+    async def _post_hook(self, hook: str, payload: Mapping[str, object]) -> Any:
         path = hook.partition("#")[0]
-        again = _RETRY.search(hook)
-        is_first = path == CALL_HOOK
-        replies = await self._scene.mail.ask(
-            _letter(path.partition("?")[0], path, content),
-            tries=1 + min(int(again[1]), len(PAUSES)) if again else 1,
-            may_fail=not is_first,
+        retries = _RETRIES.search(hook)
+        is_call_hook = path == CALL_HOOK
+        result = await self._call.sender.send_hook(
+            _request(path.partition("?")[0], path, payload),
+            attempts=1 + min(int(retries[1]), len(HOOK_PAUSES)) if retries else 1,
+            may_fail=not is_call_hook,
         )
-        if is_first:
-            self._same_call(replies.all)
-        if replies.needs_recovery:
-            self._missed = True
-        if replies.used is None or not replies.used.is_taken:
-            raise HookRefused(f"POST {path} answered {replies.used}")
-        return replies.used.json() if replies.used.text else None
+        if is_call_hook:
+            self._check_same_call(result.all)
+        if result.is_lost:
+            self._is_hook_lost = True
+        if result.response is None or not result.response.is_accepted:
+            raise HookRefused(f"POST {path} answered {result.response}")
+        return result.response.json() if result.response.text else None
 
-    def _same_call(self, answers: list[Answer]) -> None:
-        """However often the hook comes, it is one call."""
-        named = {room for answer in answers for room in _ROOM_URI.findall(answer.text)}
-        if len(named) > 1:
-            self._scene.complaints.append(f"one call_sid, several calls: {sorted(named)}")
+    def _check_same_call(self, responses: list[Response]) -> None:
+        """However often the call hook arrives, it is one call."""
+        rooms = {room for response in responses for room in _ROOM_URI.findall(response.text)}
+        if len(rooms) > 1:
+            self._call.problems.append(f"one call_sid, several calls: {sorted(rooms)}")
 
-    def _beside(self, work: Any, what: str) -> None:
-        self._scene.crew.start(work, f"{what} of {self._scene.script.number}")
+    def _start(self, work: Coroutine[Any, Any, Any], name: str) -> None:
+        self._call.tasks.start(work, f"{name} of {self._call.scenario.number}")
 
-    def _sid(self) -> str:
-        return str(uuid.UUID(int=self._roll.getrandbits(128), version=4))
+    def _new_sid(self) -> str:
+        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
 
 
-def _letter(name: str, path: str, content: Mapping[str, object]) -> Letter:
-    return Letter(name, path, json.dumps(content).encode(), _headers)
+def _request(name: str, path: str, payload: Mapping[str, object]) -> Request:
+    return Request(name, path, json.dumps(payload).encode(), _headers)
 
 
 def _headers(body: bytes) -> dict[str, str]:

@@ -1,17 +1,17 @@
-"""Telephones: a leg rings, talks and is over; how long somebody stays on the line."""
+"""Telephones: a leg rings, is active, is over; and how long a person stays on the line."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
-from tests.chaos.scene import Scene
+from tests.chaos.simulated_call import SimulatedCall
 
-#: How long somebody listens to silence, in s. Where all that told of it was lost a gateway sees an
-#: agent missing 10 s after the answer, at the next comparison, and ends the call 2 s later; Redis
-#: away, and a gateway killed whose turn it was to watch, add some 8 s.
-PATIENCE = 30.0
-#: Longer, in s, than any deadline there is for a call.
-LONGEST = 75.0
+#: How long a person listens to silence, in s. If every report of a missing agent was lost, a
+#: gateway sees it 10 s after the answer, when it reconciles, and ends the call 2 s later. Some 8 s
+#: are added if Redis is stopped, or if the gateway that holds the leader lock is killed.
+SILENCE_TIMEOUT = 30.0
+#: In s, longer than any time limit of a call.
+CALL_TIMEOUT = 75.0
 
 
 class State(StrEnum):
@@ -21,70 +21,73 @@ class State(StrEnum):
 
 
 class Leg:
-    """One telephone as the other side of the call sees it. `sip`: how it answered."""
+    """One telephone, as the other end sees it. `sip_status` is its final response."""
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
+    def __init__(self, call: SimulatedCall) -> None:
+        self.call = call
         self.state = State.RINGING
         self.was_active = False
-        self.sip = 200
-        #: Asks this leg's telephone to call somebody else (REFER); its SIP status.
+        self.sip_status = 200
+        #: Sends a REFER to a target with this leg; returns the SIP status.
         self.refer: Callable[[str], Awaitable[int]] | None = None
 
     @property
     def is_silent(self) -> bool:
-        """Whether nobody is there to be heard."""
+        """Whether the other end hears no agent and no person."""
         return False
 
     def answer(self) -> None:
         self.state, self.was_active = State.ACTIVE, True
-        self.scene.changed()
+        self.call.changed()
 
-    def end(self, sip: int = 200) -> None:
+    def end(self, sip_status: int = 200) -> None:
         if self.state is not State.OVER:
-            self.state, self.sip = State.OVER, sip
-            self.scene.changed()
+            self.state, self.sip_status = State.OVER, sip_status
+            self.call.changed()
 
     def hang_up(self) -> None:
-        """Its telephone hangs up, or stops ringing."""
+        """The telephone hangs up, or stops ringing."""
         self.end()
 
 
-class Desk(Leg):
-    """A person somewhere else: callers fall back to them, or are handed on to them."""
+class OutsideLeg(Leg):
+    """The telephone of a fallback or transfer target; it rings for `ringing_time` s."""
 
-    def __init__(self, scene: Scene, *, rings: float, sip: int) -> None:
-        super().__init__(scene)
-        scene.crew.start(self._dequeue(rings, sip), f"desk of {scene.script.number}")
+    def __init__(self, call: SimulatedCall, *, ringing_time: float, sip_status: int) -> None:
+        super().__init__(call)
+        ringing = self._ring(ringing_time, sip_status)
+        call.tasks.start(ringing, f"outside leg of {call.scenario.number}")
 
-    async def _dequeue(self, rings: float, sip: int) -> None:
-        await asyncio.sleep(rings)
+    async def _ring(self, ringing_time: float, sip_status: int) -> None:
+        await asyncio.sleep(ringing_time)
         if self.state is not State.RINGING:
             return
-        if sip == 200:
+        if sip_status == 200:
             self.answer()
         else:
-            self.end(sip)
+            self.end(sip_status)
 
 
-async def stay(leg: Leg, over: Callable[[], object], *, talk: float | None) -> bool:
-    """Be on the line until it is `over`; True if our side hangs up: after `talk` s, if that long.
+async def stay_on_line(
+    leg: Leg, is_over: Callable[[], object], *, talking_time: float | None
+) -> bool:
+    """Stay until `is_over`; True if the person here hangs up, after `talking_time` s.
 
-    Nobody listens to silence for ever, and without `talk` it is not ours to end the call: both
-    are complaints.
+    Without `talking_time` another party has to end the call. That none does is a problem, and so is
+    silence that lasts too long.
     """
     loop = asyncio.get_running_loop()
-    ends = loop.time() + (LONGEST if talk is None else talk)
+    end = loop.time() + (CALL_TIMEOUT if talking_time is None else talking_time)
     silent_since: float | None = None
-    while not over():
+    while not is_over():
         now = loop.time()
         silent_since = (silent_since or now) if leg.is_silent else None
-        if silent_since and now - silent_since > PATIENCE:
-            leg.scene.complaints.append(f"left in silence for {PATIENCE:g} s")
+        if silent_since and now - silent_since > SILENCE_TIMEOUT:
+            leg.call.problems.append(f"left in silence for {SILENCE_TIMEOUT:g} s")
             return True
-        if now >= ends:
-            if talk is None:
-                leg.scene.complaints.append(f"still on the line after {LONGEST:g} s")
+        if now >= end:
+            if talking_time is None:
+                leg.call.problems.append(f"still on the line after {CALL_TIMEOUT:g} s")
             return True
-        await leg.scene.until(over, within=min(0.5, ends - now))
+        await leg.call.wait_until(is_over, limit=min(0.5, end - now))
     return False

@@ -1,4 +1,4 @@
-"""The real parts: gateways and a Redis as child processes, killed, stopped, started again."""
+"""The processes of a run: gateways and a Redis that are killed or stopped, and started again."""
 
 import asyncio
 import json
@@ -17,12 +17,15 @@ from gateway.tools.dev.stack import READY_LIMIT, wait_until_up
 from tests.conftest import skip_unless_ci
 from tests.ports import free_port
 
-#: How long a balancer goes on sending requests to a gateway that is gone, in s.
+#: How long the load balancer sends requests to a gateway that was killed, in s.
 NOTICED_AFTER = 0.3
 
 
 class Gateway:
-    """One process after the other on the same port. `defects`: what none of them should log."""
+    """Processes that follow one another on one port.
+
+    `defects` are the lines of their logs that tell of an unexpected exception.
+    """
 
     def __init__(self, name: str, env: Mapping[str, str], folder: Path) -> None:
         self.name = name
@@ -31,47 +34,46 @@ class Gateway:
         self.url = f"http://{LOOPBACK}:{self._port}"
         self.is_up = False
         self.was_killed = False
-        self._is_wanted = False
+        self._should_run = False
         self.defects: list[str] = []
         self._log = (folder / f"{name}.log").open("a", encoding="utf-8")
-        self._child: Process | None = None
+        self._process: Process | None = None
 
     async def start(self) -> None:
-        """Returns once it takes requests."""
+        """Returns once it accepts requests."""
         await asyncio.to_thread(self._start)
-        self.is_up = self._is_wanted = True
+        self.is_up = self._should_run = True
 
     async def kill(self) -> None:
-        """kill -9."""
-        assert self._child
-        self._is_wanted = False
-        os.kill(self._child.pid, signal.SIGKILL)
+        """By SIGKILL."""
+        assert self._process
+        self._should_run = False
+        os.kill(self._process.pid, signal.SIGKILL)
         self.was_killed = True
         await asyncio.sleep(NOTICED_AFTER)
         self.is_up = False
-        await asyncio.to_thread(self._child.stop)
+        await asyncio.to_thread(self._process.stop)
 
     async def stop(self) -> None:
-        if self._child:
-            await asyncio.to_thread(self._child.stop)
+        if self._process:
+            await asyncio.to_thread(self._process.stop)
         self._log.close()
 
     def check(self) -> None:
-        """Raises ChildFailed if it is down though nobody killed it."""
-        if self._child and self._is_wanted:
-            self._child.check()
+        """Raises ProcessFailed if it has ended by itself."""
+        if self._process and self._should_run:
+            self._process.check()
 
     @property
-    def rss(self) -> int:
-        """Its memory, in bytes."""
-        assert self._child
-        return int(psutil.Process(self._child.pid).memory_info().rss)
+    def memory(self) -> int:
+        """Its resident set size, in bytes."""
+        assert self._process
+        return int(psutil.Process(self._process.pid).memory_info().rss)
 
     def _start(self) -> None:
-        self._child = Process(
-            self.name, python("-m", "gateway", "serve"), self._env, on_line=self._read
-        )
-        wait_until_up(self._child, f"{self.url}/healthz")
+        command = python("-m", "gateway", "serve")
+        self._process = Process(self.name, command, self._env, on_line=self._read)
+        wait_until_up(self._process, f"{self.url}/healthz")
 
     def _read(self, line: str) -> None:
         self._log.write(f"{line}\n")
@@ -79,19 +81,19 @@ class Gateway:
             self.defects.append(f"{self.name}: {line}")
 
 
-class Fleet:
-    """The gateways behind one address."""
+class Gateways:
+    """The gateways behind a load balancer."""
 
-    def __init__(self, gateways: list[Gateway]) -> None:
-        self.gateways = gateways
+    def __init__(self) -> None:
+        self.all: list[Gateway] = []
 
-    def pick(self, roll: random.Random) -> str:
-        up = [gateway for gateway in self.gateways if gateway.is_up] or self.gateways
-        return roll.choice(up).url
+    def pick(self, rng: random.Random) -> str:
+        up = [gateway for gateway in self.all if gateway.is_up] or self.all
+        return rng.choice(up).url
 
 
 class Redis:
-    """One that keeps its data over a stop, in `folder`."""
+    """Keeps its data in `folder` while it is stopped."""
 
     def __init__(self, folder: Path) -> None:
         if not shutil.which("redis-server"):
@@ -99,24 +101,25 @@ class Redis:
         self._port = free_port()
         self.url = f"redis://{LOOPBACK}:{self._port}/0"
         self._folder = folder
-        self._child: Process | None = None
+        self._process: Process | None = None
 
     async def start(self) -> None:
+        """Returns once it accepts connections."""
         await asyncio.to_thread(self._start)
 
     async def stop(self) -> None:
-        if self._child:
-            await asyncio.to_thread(self._child.stop)
+        if self._process:
+            await asyncio.to_thread(self._process.stop)
 
     def _start(self) -> None:
         place = ("--bind", LOOPBACK, "--port", str(self._port), "--dir", str(self._folder))
-        kept = ("--appendonly", "yes", "--save", "")
-        self._child = Process("redis", ["redis-server", *place, *kept], os.environ)
-        self._child.wait_for("Ready to accept connections", limit=READY_LIMIT)
+        persistence = ("--appendonly", "yes", "--save", "")
+        self._process = Process("redis", ["redis-server", *place, *persistence], os.environ)
+        self._process.wait_for("Ready to accept connections", limit=READY_LIMIT)
 
 
 def is_defect(line: str) -> bool:
-    """Whether a log line tells of an exception that nobody expected."""
+    """Whether a line of a gateway's log tells of an unexpected exception."""
     if "Traceback (most recent call last)" in line or "never retrieved" in line:
         return True
     try:

@@ -1,74 +1,79 @@
-"""What a person needs to find out why a check failed."""
+"""What a reader needs in order to find out why a check failed."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tests.chaos.checks import Finding
 from tests.chaos.outcome import Outcome
 
-#: How many findings of a check are told, and how many calls in full.
-TOLD = 8
-SHOWN = 4
+#: How many findings of a check are reported, and how many of its calls in full.
+MAX_FINDINGS = 8
+MAX_CALLS = 4
 
 
-def told(findings: dict[str, list[Finding]], outcome: Outcome) -> str:
-    """The findings of each check, then the stories of some calls."""
-    lines = [f"CHAOS_SEED={outcome.world.plan.seed}, {outcome.world.plan.calls} calls"]
-    shown: dict[str, None] = {}
-    for check, found in findings.items():
-        lines.append(f"\n{check.replace('_', ' ')}: {len(found)} findings")
-        lines += [f"  {finding.call_id} {finding.what}" for finding in found[:TOLD]]
-        shown |= dict.fromkeys([one.call_id for one in found if one.call_id][:SHOWN])
-    return "\n".join([*lines, *(_story(call_id, outcome) for call_id in shown)])
+def failure_report(findings: dict[str, list[Finding]], outcome: Outcome) -> str:
+    """The findings of each check, then what happened in some of the calls."""
+    settings = outcome.simulation.settings
+    lines = [f"CHAOS_SEED={settings.seed}, {settings.calls} calls"]
+    call_ids: dict[str, None] = {}
+    for check, of_check in findings.items():
+        lines.append(f"\n{check.replace('_', ' ')}: {len(of_check)} findings")
+        lines += [f"  {finding.call_id} {finding.what}" for finding in of_check[:MAX_FINDINGS]]
+        ids = [finding.call_id for finding in of_check if finding.call_id]
+        call_ids |= dict.fromkeys(ids[:MAX_CALLS])
+    return "\n".join([*lines, *(_history(call_id, outcome) for call_id in call_ids)])
 
 
-def _story(call_id: str, outcome: Outcome) -> str:
-    call, scene = outcome.calls.get(call_id, {}), outcome.scene(call_id)
+def _history(call_id: str, outcome: Outcome) -> str:
+    call, simulated = outcome.calls.get(call_id, {}), outcome.simulated(call_id)
     timeline = call.get("timeline", [])
-    began = timeline[0]["at"] if timeline else 0
-    heard = {
-        path: [one.event_id for one in events]
-        for (path, told_of), events in outcome.world.audience.told.items()
-        if told_of == call_id
+    begin = timeline[0]["at"] if timeline else 0
+    received = {
+        path: [callback.event_id for callback in callbacks]
+        for (path, about), callbacks in outcome.simulation.receiver.callbacks.items()
+        if about == call_id
     }
-    return "\n".join(
-        [
-            f"\n{call_id}: {call.get('call_status')}, {call.get('disconnection_reason')}",
-            f"  {scene.script}" if scene else "  nobody played it",
-            f"  rooms {sorted(scene.rooms)}, n8n {[*map(str, scene.dispatched)]}" if scene else "",
-            f"  heard {heard}",
-            *(_entry(entry, began) for entry in timeline),
+    lines = [
+        f"\n{call_id}: {call.get('call_status')}, {call.get('disconnection_reason')}",
+        f"  callbacks {received}",
+        *(_entry(entry, begin) for entry in timeline),
+    ]
+    if simulated:
+        responses = [*map(str, simulated.dispatch_responses)]
+        lines[1:1] = [
+            f"  {simulated.scenario}",
+            f"  rooms {sorted(simulated.rooms)}, responses to n8n {responses}",
         ]
-    )
+    return "\n".join(lines)
 
 
-def _entry(entry: dict[str, object], began: int) -> str:
-    return f"  {int(str(entry['at'])) - began:6} ms {entry['event']} {entry['detail']}"
+def _entry(entry: dict[str, object], begin: int) -> str:
+    return f"  {int(str(entry['at'])) - begin:6} ms {entry['event']} {entry['detail']}"
 
 
 def summary(outcome: Outcome) -> str:
-    """What the run was like, in a few lines."""
+    """How calls ended and how many faults there were, in a few lines."""
+    simulation = outcome.simulation
     reasons: dict[str, int] = defaultdict(int)
     for call in outcome.calls.values():
         reasons[f"{call['direction']} {call['disconnection_reason']}"] += 1
-    refusals: dict[str, int] = defaultdict(int)
-    for scene in outcome.world.scenes.values():
-        refusals[scene.refusal or "talked, or outbound"] += 1
-    world = outcome.world
+    callers: dict[str, int] = defaultdict(int)
+    for simulated in simulation.calls.values():
+        callers[simulated.rejection or "connected, or outbound"] += 1
     return "\n".join(
         [
-            _counted("calls", reasons),
-            _counted("callers", refusals),
-            _counted("letters", world.network.tally),
-            _counted("LiveKit", world.livekit.tally),
-            _counted("callbacks", world.audience.tally),
-            _counted("Redis", outcome.redis.kinds if outcome.redis else {}),
-            *(f"{name}: {_megabytes(sizes)} MB" for name, sizes in world.memory.items()),
+            _counts("calls", reasons),
+            _counts("callers", callers),
+            _counts("requests", simulation.network.counts),
+            _counts("LiveKit", simulation.livekit.counts),
+            _counts("callbacks", simulation.receiver.counts),
+            _counts("Redis", outcome.redis.keys if outcome.redis else {}),
+            *(f"{name}: {_megabytes(sizes)} MB" for name, sizes in simulation.memory.items()),
         ]
     )
 
 
-def _counted(what: str, counts: dict[str, int]) -> str:
+def _counts(what: str, counts: Mapping[str, int]) -> str:
     return f"{what}: " + ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
 
 

@@ -1,40 +1,38 @@
-"""Thousands of calls while everything goes wrong: none is lost, none ends twice."""
+"""No call is lost or ends twice while requests are lost, Redis is stopped and a gateway killed."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from tests.chaos import plan
 from tests.chaos.checks import CHECKS
-from tests.chaos.outcome import rest
-from tests.chaos.plan import Plan
-from tests.chaos.report import summary, told
-from tests.chaos.world import World
+from tests.chaos.outcome import collect_outcome
+from tests.chaos.report import failure_report, summary
+from tests.chaos.run_settings import RunSettings, single_gateway, two_gateways
+from tests.chaos.simulation import Simulation
 
-#: Each of the two keeps a core busy: they run one after the other.
-pytestmark = [pytest.mark.server, pytest.mark.xdist_group("chaos")]
-ALONE, SEVERAL = plan.alone(os.environ), plan.several(os.environ)
-
-
-@pytest.mark.timeout(ALONE.time_limit)
-async def test_one_gateway_loses_no_call(tmp_path: Path) -> None:
-    await _survives(ALONE, tmp_path)
+pytestmark = pytest.mark.server
+TWO_GATEWAYS, SINGLE_GATEWAY = two_gateways(os.environ), single_gateway(os.environ)
 
 
-@pytest.mark.timeout(SEVERAL.time_limit)
-async def test_two_gateways_lose_no_call_with_redis_away_and_one_of_them_killed(
+@pytest.mark.timeout(TWO_GATEWAYS.time_limit)
+async def test_two_gateways_lose_no_call_though_redis_is_stopped_and_one_is_killed(
     tmp_path: Path,
 ) -> None:
-    await _survives(SEVERAL, tmp_path)
+    await _run(TWO_GATEWAYS, tmp_path)
 
 
-async def _survives(planned: Plan, folder: Path) -> None:
-    print(f"CHAOS_SEED={planned.seed}, {planned.calls} calls, logs in {folder}")  # noqa: T201
-    async with World.made(planned, folder) as world:
-        await world.run()
-        outcome = await rest(world)
+@pytest.mark.timeout(SINGLE_GATEWAY.time_limit)
+async def test_a_single_gateway_loses_no_call(tmp_path: Path) -> None:
+    await _run(SINGLE_GATEWAY, tmp_path)
+
+
+async def _run(settings: RunSettings, folder: Path) -> None:
+    print(f"CHAOS_SEED={settings.seed}, {settings.calls} calls, logs in {folder}")  # noqa: T201
+    async with Simulation.started(settings, folder) as simulation:
+        await simulation.run()
+        outcome = await collect_outcome(simulation)
         print(summary(outcome))  # noqa: T201
         findings = {check.__name__: list(check(outcome)) for check in CHECKS}
-        wrong = {name: found for name, found in findings.items() if found}
-        assert not wrong, told(wrong, outcome)
+        failed = {name: of_check for name, of_check in findings.items() if of_check}
+        assert not failed, failure_report(failed, outcome)

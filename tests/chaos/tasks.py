@@ -1,12 +1,12 @@
-"""Everything that goes on at once: who is at it, and whether somebody failed."""
+"""The background tasks of a simulation: which of them run, and whether one failed."""
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
 
-class Crew:
-    """Tasks with names. One that fails is a defect of the world, not of the gateway."""
+class Tasks:
+    """Tasks with names. One that fails is a defect of the simulation, not of a gateway."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -17,21 +17,20 @@ class Crew:
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
-    @property
-    def busy(self) -> list[str]:
-        """Who is still at it."""
-        return sorted(task.get_name() for task in self._tasks)
-
-    @property
-    def size(self) -> int:
+    def __len__(self) -> int:
         return len(self._tasks)
 
-    def check(self) -> None:
-        """Raises what somebody failed with."""
+    @property
+    def names(self) -> list[str]:
+        """The names of those that run."""
+        return sorted(task.get_name() for task in self._tasks)
+
+    def raise_failure(self) -> None:
+        """Raises the exception of the first task that failed."""
         if self._failure:
             raise self._failure
 
-    async def stop(self) -> None:
+    async def cancel(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

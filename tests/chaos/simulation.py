@@ -1,0 +1,176 @@
+"""A run: LiveKit, Jambonz, n8n and the callback receiver in this process, gateways in others."""
+
+import asyncio
+import os
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+
+from gateway.calls.call import Direction
+from gateway.config.settings import LOOPBACK
+from tests.chaos.callback_receiver import CallbackReceiver
+from tests.chaos.jambonz import PUBLIC_URL, SIP_HOST, InboundCall
+from tests.chaos.livekit import SimulatedLiveKit
+from tests.chaos.n8n import OutboundCall
+from tests.chaos.network import Network
+from tests.chaos.processes import Gateway, Gateways, Redis
+from tests.chaos.run_settings import RunSettings
+from tests.chaos.scenario import draw_scenario
+from tests.chaos.seeded_random import SeededRandom
+from tests.chaos.simulated_call import SimulatedCall
+from tests.chaos.tasks import Tasks
+from tests.conftest import CALLBACK_SECRET, DISPATCH_KEY, READ_KEY, WEBHOOK_SECRET
+from tests.fakes.livekit import KEY, SECRET
+
+#: With so many tasks no new call starts: a slow machine takes longer, but still answers in time.
+MAX_TASKS = 400
+#: How long Redis is stopped, and a killed gateway down, in s.
+REDIS_DOWNTIME = 3.0
+GATEWAY_DOWNTIME = 2.0
+#: Short timeouts shorten a run. The limits are higher than this many calls reach.
+SETTINGS = {
+    "INBOUND__AGENT_TIMEOUT": "3",
+    "INBOUND__REGISTERED_TIMEOUT": "5",
+    "INBOUND__RINGING_TIMEOUT": "30",
+    "INBOUND__MAX_CALL_DURATION": "60",
+    "INBOUND__FALLBACK": '[{sip: "sip:desk@pbx.example.com"}]',
+    "OUTBOUND__AGENT_TIMEOUT": "3",
+    "OUTBOUND__EARLY_FAILURE_WINDOW": "1",
+    "OUTBOUND__RINGING_TIMEOUT": "4",
+    "OUTBOUND__MAX_CALL_DURATION": "60",
+    "OUTBOUND__MAX_ACTIVE_CALLS": "100000",
+    "TRANSFER__ALLOWED": "+614915701*",
+    "TRANSFER__RINGING_TIMEOUT": "2",
+    "CALLBACKS__ALLOWED_HOSTS": LOOPBACK,
+    "CALLBACKS__TIMEOUT": "5",
+    "CALLBACKS__REPORT_TIMEOUT": "2",
+    "CALLBACKS__MAX_PENDING": "1000000",
+    "STORAGE__ENDED_TTL": "604800",
+    "STORAGE__ENDED_MAX": "1000000",
+    "MONITOR__INTERVAL": "0.2",
+    "MONITOR__RECONCILE_INTERVAL": "1",
+    "LIMITS__MAX_ACTIVE_CALLS": "100000",
+    "LIMITS__DISPATCH_RATE": "10000",
+    "LIMITS__DISPATCH_BURST": "10000",
+    "LOGGING__FORMAT": "json",
+}
+
+
+class Simulation:
+    """Made by `started()`. `memory` has the sizes of each gateway's process over time, in bytes."""
+
+    def __init__(self, settings: RunSettings, session: aiohttp.ClientSession) -> None:
+        self.settings = settings
+        self.session = session
+        self.tasks = Tasks()
+        self._endless_tasks = Tasks()
+        self.calls: dict[int, SimulatedCall] = {}
+        self.livekit = SimulatedLiveKit(settings.seed, self.calls.__getitem__)
+        self.receiver = CallbackReceiver(settings.seed)
+        self.gateways = Gateways()
+        self.network = Network(self.gateways, session)
+        self.redis: Redis | None = None
+        self.memory: dict[str, list[int]] = defaultdict(list)
+
+    @classmethod
+    @asynccontextmanager
+    async def started(cls, settings: RunSettings, folder: Path) -> AsyncIterator[Self]:
+        """All servers are up, and no call has begun. `folder` gets logs and Redis' data."""
+        async with AsyncExitStack() as stack:
+            connector = aiohttp.TCPConnector(limit=0)
+            session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+            simulation = cls(settings, session)
+            await stack.enter_async_context(simulation.livekit.serving())
+            await stack.enter_async_context(simulation.receiver.serving())
+            stack.push_async_callback(simulation._endless_tasks.cancel)
+            stack.push_async_callback(simulation.tasks.cancel)
+            if settings.has_redis:
+                simulation.redis = Redis(folder)
+                stack.push_async_callback(simulation.redis.stop)
+                await simulation.redis.start()
+            await simulation._start_gateways(stack, folder)
+            yield simulation
+
+    async def run(self) -> None:
+        """Start all calls at their rate. Stop Redis and kill a gateway meanwhile."""
+        self._endless_tasks.start(self.livekit.close_expired_rooms(), "LiveKit closes rooms")
+        for number in range(self.settings.calls):
+            await self._wait_for_next_call()
+            self.tasks.start(self._play(number), f"call {number}")
+            if self.settings.stops_redis_at(number):
+                self.tasks.start(self._restart_redis(), "Redis is stopped")
+            if self.settings.kills_gateway_at(number):
+                self.tasks.start(self._restart_gateway(), "a gateway is down")
+            if self.settings.measures_memory_at(number):
+                self._measure_memory()
+
+    def check(self) -> None:
+        """Raises an error that makes the rest of the run worthless."""
+        self.tasks.raise_failure()
+        self._endless_tasks.raise_failure()
+        for gateway in self.gateways.all:
+            gateway.check()
+
+    async def _wait_for_next_call(self) -> None:
+        await asyncio.sleep(1 / self.settings.rate)
+        while len(self.tasks) > MAX_TASKS:
+            await asyncio.sleep(0.05)
+        self.check()
+
+    async def _play(self, number: int) -> None:
+        seeded = SeededRandom(self.settings.seed, number)
+        call = SimulatedCall(draw_scenario(number, seeded), seeded, self.network, self.tasks)
+        self.calls[number] = call
+        if call.scenario.direction is Direction.INBOUND:
+            await InboundCall(call, self.livekit).play()
+        else:
+            key = f"{self.settings.seed}-{number}"
+            await OutboundCall(call, f"{self.receiver.url}/n8n", key).play()
+
+    async def _restart_redis(self) -> None:
+        assert self.redis
+        await self.redis.stop()
+        await asyncio.sleep(REDIS_DOWNTIME)
+        await self.redis.start()
+
+    async def _restart_gateway(self) -> None:
+        gateway = self.gateways.all[0]
+        await gateway.kill()
+        await asyncio.sleep(GATEWAY_DOWNTIME)
+        await gateway.start()
+
+    def _measure_memory(self) -> None:
+        """Of the processes that run from the first call to the last."""
+        for gateway in self.gateways.all:
+            if not gateway.was_killed:
+                self.memory[gateway.name].append(gateway.memory)
+
+    async def _start_gateways(self, stack: AsyncExitStack, folder: Path) -> None:
+        for number in range(self.settings.gateways):
+            gateway = Gateway(f"gateway-{number}", self._environment(), folder)
+            stack.push_async_callback(gateway.stop)
+            self.gateways.all.append(gateway)
+        await asyncio.gather(*(gateway.start() for gateway in self.gateways.all))
+
+    def _environment(self) -> dict[str, str]:
+        own = ("LIVEKIT_", "GATEWAY_", "JAMBONZ_", "REDIS_", "CALLBACK_", "SIP_")
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(own)}
+        return {
+            **inherited,
+            **{f"GATEWAY__{name}": value for name, value in SETTINGS.items()},
+            "GATEWAY__CALLBACKS__URLS": f"{self.receiver.url}/all",
+            "GATEWAY_PUBLIC_URL": PUBLIC_URL,
+            "GATEWAY_API_KEYS": f"ops:read:{READ_KEY},n8n:dispatch:{DISPATCH_KEY}",
+            "LIVEKIT_URL": self.livekit.url,
+            "LIVEKIT_API_KEY": KEY,
+            "LIVEKIT_API_SECRET": SECRET,
+            "LIVEKIT_SIP_HOST": SIP_HOST,
+            "SIP_OUTBOUND_TRUNK_ID": "ST_1",
+            "JAMBONZ_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            "CALLBACK_SECRET": CALLBACK_SECRET,
+            **({"REDIS_URL": self.redis.url} if self.redis else {}),
+        }
