@@ -214,17 +214,6 @@ class InboundCall(Jambonz):
 
     # How hooks are posted.
 
-<<<<<<< HEAD
-    async def _post(self, path: str, content: Mapping[str, object]) -> Any:
-        leg = "B" if "parent_call_sid" in content else "A"
-        letter = _letter(f"{leg} {content['call_status']}", path, content)
-        self._beside(self._scene.mail.tell(letter), letter.name)
-
-    async def _post_for_verbs(self, hook: str, content: Mapping[str, object]) -> Verbs:
-        # As docs/ have the application's calling webhook; other hooks carry the same mark.
-        url = f"{hook}#rc=3&rp=ct,5xx" if hook == CALL_HOOK else hook.removeprefix(self.url)
-        verbs = await self._ask(url, content)
-=======
     async def _post(self, path: str, payload: Mapping[str, object]) -> None:
         """A status hook, to which Jambonz needs no response."""
         leg = "B" if "parent_call_sid" in payload else "A"
@@ -236,7 +225,6 @@ class InboundCall(Jambonz):
         if hook == CALL_HOOK:
             hook += CALL_HOOK_RETRIES
         verbs = await self._post_hook(hook, payload)
->>>>>>> testspeed
         if not isinstance(verbs, list):
             raise HookRefused(f"not an array of verbs: {verbs}")
         return verbs
