@@ -1,4 +1,4 @@
-"""nginx, two gateways, a Redis: real ones; LiveKit and whoever hears callbacks are the test's."""
+"""Real nginx, Redis and two gateways; LiveKit and the callback receiver are fakes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +13,7 @@ from tests.fakes.receiver import Receiver
 from tests.livekit.server import redis_server
 from tests.ports import free_port
 from tests.several.group import Gateway, Group, environment
-from tests.several.nginx import Running, written
+from tests.several.nginx import Nginx, configured_nginx
 
 
 @pytest.fixture(scope="session")
@@ -27,12 +27,12 @@ def redis(server_process: None) -> Iterator[str]:
 async def group(
     redis: str, fake_livekit: FakeLiveKit, receiver: Receiver, tmp_path: Path
 ) -> AsyncIterator[Group]:
-    nginx = written(tmp_path, (free_port(), free_port()))
-    env = environment(nginx.url, redis, fake_livekit, receiver)
-    gateways = (Gateway(nginx.gateways[0], env), Gateway(nginx.gateways[1], env))
+    config = configured_nginx(tmp_path, (free_port(), free_port()))
+    env = environment(config.url, redis, fake_livekit, receiver)
+    gateways = (Gateway(config.gateways[0], env), Gateway(config.gateways[1], env))
     async with AsyncExitStack() as stack:
-        # A new connection each: to lose one that lies idle is a client's own affair.
-        connector = aiohttp.TCPConnector(ssl=nginx.trust, force_close=True)
+        # Each request has a new connection: an idle one may be closed while a client uses it.
+        connector = aiohttp.TCPConnector(ssl=config.trust, force_close=True)
         timeout = aiohttp.ClientTimeout(total=10)
         http = await stack.enter_async_context(
             aiohttp.ClientSession(connector=connector, timeout=timeout)
@@ -40,6 +40,6 @@ async def group(
         for gateway in gateways:
             stack.push_async_callback(asyncio.to_thread, gateway.stop)
         await asyncio.gather(*(gateway.start() for gateway in gateways))
-        running = await asyncio.to_thread(Running, nginx)
-        stack.push_async_callback(asyncio.to_thread, running.stop)
-        yield Group(running, gateways, fake_livekit, receiver, http)
+        nginx = await asyncio.to_thread(Nginx, config)
+        stack.push_async_callback(asyncio.to_thread, nginx.stop)
+        yield Group(nginx, gateways, fake_livekit, receiver, http)

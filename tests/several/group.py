@@ -1,4 +1,4 @@
-"""Two gateways as processes behind one nginx, with one Redis, and those who come to them."""
+"""Two gateways as processes behind one nginx, with one Redis, and clients of theirs."""
 
 import asyncio
 import os
@@ -19,63 +19,70 @@ from tests.conftest import CALLBACK_SECRET, DISPATCH_KEY, READ_KEY, WEBHOOK_SECR
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit
 from tests.fakes.receiver import Receiver
 from tests.fakes.webhooks import authorization
-from tests.several.nginx import Running
+from tests.several.nginx import Nginx
 
 CALLER, CALLED = "+15550100", "+15550199"
 READ = {"X-API-Key": READ_KEY}
 DISPATCH = {"X-API-Key": DISPATCH_KEY}
+#: How long a test waits for anything, in s.
+LIMIT = 60.0
 
 
 class Gateway:
-    """One process after the other on the same port."""
+    """Processes that follow one another on one port."""
 
     def __init__(self, port: int, env: Mapping[str, str]) -> None:
         self.port = port
         self.address = f"{LOOPBACK}:{port}"
         self._env = {**env, "PORT": str(port)}
-        self._child: Process | None = None
+        self._process: Process | None = None
 
     async def start(self) -> None:
         """Returns once it is ready."""
-        self._child = Process(self.address, python("-m", "gateway", "serve"), self._env)
-        await asyncio.to_thread(wait_until_up, self._child, f"http://{self.address}/readyz")
+        self._process = Process(self.address, python("-m", "gateway", "serve"), self._env)
+        await self._wait_until_ready()
 
     def kill(self) -> None:
-        """kill -9."""
-        assert self._child
-        self._child.kill()
+        """By SIGKILL."""
+        assert self._process
+        self._process.kill()
 
-    def freeze(self) -> None:
-        assert self._child
-        os.kill(self._child.pid, signal.SIGSTOP)
+    def suspend(self) -> None:
+        """By SIGSTOP: its connections stay open, and it does not respond."""
+        assert self._process
+        os.kill(self._process.pid, signal.SIGSTOP)
 
-    async def thaw(self) -> None:
-        """Returns once it answers again."""
-        assert self._child
-        os.kill(self._child.pid, signal.SIGCONT)
-        await asyncio.to_thread(wait_until_up, self._child, f"http://{self.address}/readyz")
+    async def resume(self) -> None:
+        """Returns once it responds again."""
+        assert self._process
+        os.kill(self._process.pid, signal.SIGCONT)
+        await self._wait_until_ready()
 
-    async def told_to_stop(self) -> int:
-        """SIGTERM; its exit code, once it has gone by itself."""
-        assert self._child
-        os.kill(self._child.pid, signal.SIGTERM)
-        async with asyncio.timeout(30):
-            while (code := self._child.exit_code) is None:
+    async def terminate(self) -> int:
+        """By SIGTERM; its exit code, once it has ended."""
+        assert self._process
+        os.kill(self._process.pid, signal.SIGTERM)
+        async with asyncio.timeout(LIMIT):
+            while (code := self._process.exit_code) is None:
                 await asyncio.sleep(0.02)
         return code
 
     def stop(self) -> None:
-        """At once: what it does when it is told to stop has a test of its own."""
-        if self._child:
-            self._child.kill()
-            self._child.stop()
+        """At once; a test of its own covers how it stops by SIGTERM."""
+        if self._process:
+            self._process.kill()
+            self._process.stop()
+
+    async def _wait_until_ready(self) -> None:
+        assert self._process
+        await asyncio.to_thread(wait_until_up, self._process, f"http://{self.address}/readyz")
 
 
 @dataclass
 class Group:
-    """All of it; `http` goes to nginx by TLS, each request on a connection of its own."""
+    """`http` sends requests to nginx by TLS, each on a new connection."""
 
-    running: Running
+    nginx: Nginx
     gateways: tuple[Gateway, Gateway]
     livekit: FakeLiveKit
     receiver: Receiver
@@ -83,35 +90,35 @@ class Group:
 
     @property
     def url(self) -> str:
-        return self.running.nginx.url
+        return self.nginx.config.url
 
     def jambonz(self) -> Jambonz:
         return Jambonz(self.http, self.url, WEBHOOK_SECRET, CALLER, CALLED)
 
     def jambonz_at(self, gateway: Gateway, call_sid: str) -> Jambonz:
-        """The same call at a gateway of one's choice, past nginx."""
+        """A call whose hooks go to one gateway, past nginx."""
         url = f"http://{gateway.address}"
         return Jambonz(self.http, url, WEBHOOK_SECRET, CALLER, CALLED, call_sid)
 
-    async def proven(self, path: str, body: bytes) -> int:
-        """Post what LiveKit or an agent posts; the status of the answer."""
+    async def post_signed(self, path: str, body: bytes) -> int:
+        """Post what LiveKit or an agent sends; the status of the response."""
         kind = "application/json" if path.endswith("/report") else "application/webhook+json"
         headers = {"Authorization": authorization(body), "Content-Type": kind}
-        async with self.http.post(f"{self.url}{path}", data=body, headers=headers) as answer:
-            return answer.status
+        async with self.http.post(f"{self.url}{path}", data=body, headers=headers) as response:
+            return response.status
 
     async def dispatch(
         self, content: Mapping[str, Any], key: str = "", at: str = ""
     ) -> tuple[int, dict[str, Any]]:
         headers = {**DISPATCH, **({"Idempotency-Key": key} if key else {})}
         url = f"{at or self.url}/dispatch"
-        async with self.http.post(url, json=content, headers=headers) as answer:
-            return answer.status, await answer.json()
+        async with self.http.post(url, json=content, headers=headers) as response:
+            return response.status, await response.json()
 
-    async def call(self, call_id: str) -> dict[str, Any]:
+    async def get_call(self, call_id: str) -> dict[str, Any]:
         return await self._get(f"/livekit-api/calls/{call_id}")
 
-    async def calls(self, query: str = "include=ended") -> list[dict[str, Any]]:
+    async def list_calls(self, query: str = "include=ended") -> list[dict[str, Any]]:
         """All pages."""
         calls: list[dict[str, Any]] = []
         cursor = ""
@@ -123,48 +130,46 @@ class Group:
             cursor = f"&cursor={page['next_cursor']}"
 
     async def _get(self, path: str) -> dict[str, Any]:
-        async with self.http.get(f"{self.url}{path}", headers=READ) as answer:
-            assert answer.status == 200, await answer.text()
-            content: dict[str, Any] = await answer.json()
+        async with self.http.get(f"{self.url}{path}", headers=READ) as response:
+            assert response.status == 200, await response.text()
+            content: dict[str, Any] = await response.json()
             return content
 
-    async def ended(self, call_id: str) -> dict[str, Any]:
+    async def wait_for_end(self, call_id: str) -> dict[str, Any]:
         """The call, once it has ended."""
-        async with asyncio.timeout(30):
-            while (call := await self.call(call_id))["end_timestamp"] is None:
+        async with asyncio.timeout(LIMIT):
+            while (call := await self.get_call(call_id))["end_timestamp"] is None:
                 await asyncio.sleep(0.05)
         return call
 
-    def heard_of(self, call_id: str) -> list[tuple[str, str]]:
-        """The callbacks about a call that arrived, in their order: event and its id."""
+    def callbacks_of(self, call_id: str) -> list[tuple[str, str]]:
+        """The event and event id of each callback about the call, in the order of arrival."""
         bodies = self.receiver.bodies
         return [(b["event"], b["event_id"]) for b in bodies if b["call"]["call_id"] == call_id]
 
-    async def logged(self, pattern: str) -> None:
-        """Wait until a line of nginx's log has it: written after its client has the answer."""
-        async with asyncio.timeout(10):
-            while not any(re.search(pattern, line) for line in self.running.nginx.served):
+    async def wait_for_log(self, pattern: str) -> None:
+        """Wait until a line of nginx's log matches: it is written after the client's response."""
+        async with asyncio.timeout(LIMIT):
+            while not any(re.search(pattern, line) for line in self.nginx.config.access_log):
                 await asyncio.sleep(0.01)
 
-    async def told_to_the_end(self, call_ids: list[str]) -> None:
+    async def wait_for_last_callbacks(self, call_ids: list[str]) -> None:
         """Wait for the last callback about each of the calls."""
-        waiting = set(call_ids)
-        async with asyncio.timeout(60):
-            while waiting:
-                over = {
+        missing = set(call_ids)
+        async with asyncio.timeout(LIMIT):
+            while missing:
+                missing -= {
                     body["call"]["call_id"]
                     for body in self.receiver.bodies
                     if body["event"] == "call_analyzed"
                 }
-                waiting -= over
                 await asyncio.sleep(0.05)
 
 
 def environment(url: str, redis: str, livekit: FakeLiveKit, receiver: Receiver) -> dict[str, str]:
-    """What both gateways are started with; all but PORT."""
+    """The environment of both gateways, but for PORT."""
     return {
         **{key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ},
-        "PYTHONDONTWRITEBYTECODE": "1",
         "LIVEKIT_URL": livekit.url,
         "LIVEKIT_API_KEY": KEY,
         "LIVEKIT_API_SECRET": SECRET,
@@ -177,10 +182,10 @@ def environment(url: str, redis: str, livekit: FakeLiveKit, receiver: Receiver) 
         "REDIS_URL": f"redis://{redis}/0",
         "GATEWAY__STORAGE__PREFIX": f"test-{secrets.token_hex(4)}",
         "GATEWAY__SERVER__HOST": LOOPBACK,
-        # Longer than nginx takes to find a gateway again that is back (`fail_timeout`).
+        # Longer than nginx takes to use a gateway again after it was down (`fail_timeout`).
         "GATEWAY__SERVER__DRAIN_DELAY": "4",
         "GATEWAY__MONITOR__INTERVAL": "0.2",
-        # Who answers is looked at here, not how soon: a machine may stand still for a second.
+        # These tests check which gateway responds, not how fast: a loaded machine may pause.
         "GATEWAY__STORAGE__TIMEOUT": "5",
         "GATEWAY__LIVEKIT__TIMEOUT": "6",
         "GATEWAY__CALLBACKS__URLS": f"{receiver.url}/hook",

@@ -1,4 +1,4 @@
-"""A real nginx with the configuration that is shipped; places and addresses are the test's."""
+"""A real nginx with the shipped configuration; folders, ports and addresses are the test's."""
 
 import asyncio
 import os
@@ -20,8 +20,8 @@ from tests.conftest import skip_unless_ci
 from tests.ports import free_port
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "nginx" / "gateway.conf"
-#: nginx's own frame around the shipped file, everything in one folder.
-FRAME = """\
+#: What nginx needs around the shipped file; it writes to one folder only.
+NGINX_CONF = """\
 daemon off;
 worker_processes 2;
 error_log {folder}/error.log notice;
@@ -36,13 +36,13 @@ http {{
     include {folder}/gateway.conf;
 }}
 """
-#: Somebody of whom the configuration under test knows nothing.
-STRANGER = "127.0.0.2"
+#: A client's address that the shipped configuration does not allow.
+UNKNOWN_ADDRESS = "127.0.0.2"
 
 
 @dataclass(frozen=True)
-class Nginx:
-    """`gateways` are the ports it balances over."""
+class NginxConfig:
+    """`gateways` are the ports of the upstream servers."""
 
     folder: Path
     port: int
@@ -54,7 +54,7 @@ class Nginx:
 
     @property
     def command(self) -> list[str]:
-        # Its first messages go to stderr, before it has read where its log is.
+        # Until it has read the configuration it writes messages to stderr.
         return ["nginx", "-e", "stderr", "-p", str(self.folder), "-c", f"{self.folder}/nginx.conf"]
 
     @property
@@ -62,18 +62,26 @@ class Nginx:
         return ssl.create_default_context(cafile=f"{self.folder}/certificate.pem")
 
     @property
-    def served(self) -> Sequence[str]:
-        """The lines of its access log."""
+    def access_log(self) -> Sequence[str]:
+        """Its lines."""
         return (self.folder / "access.log").read_text().splitlines()
 
     def write(self, *, down: int | None = None) -> None:
-        """Its configuration; the gateway on port `down` is taken out of it."""
-        self.folder.joinpath("nginx.conf").write_text(FRAME.format(folder=self.folder))
-        self.folder.joinpath("gateway.conf").write_text(self._substituted(down))
+        """Write the files; the gateway on port `down` gets no requests."""
+        self.folder.joinpath("nginx.conf").write_text(NGINX_CONF.format(folder=self.folder))
+        self.folder.joinpath("gateway.conf").write_text(self._adapted(down))
 
-    def _substituted(self, down: int | None) -> str:
+    def check(self) -> str:
+        """The output of `nginx -t`."""
+        process = subprocess.run(
+            [*self.command, "-t"], check=False, capture_output=True, text=True, timeout=30
+        )
+        return process.stderr
+
+    def _adapted(self, down: int | None) -> str:
+        """The shipped file with the test's addresses and folders."""
         text = SHIPPED.read_text()
-        for there, here in {
+        for shipped, adapted in {
             **self._upstream("192.0.2.11:8000", self.gateways[0], down),
             **self._upstream("192.0.2.12:8000", self.gateways[1], down),
             "listen 443 ssl;": f"listen {LOOPBACK}:{self.port} ssl;",
@@ -83,26 +91,19 @@ class Nginx:
             "/var/log/nginx/gateway-error.log": f"{self.folder}/error.log",
             "203.0.113.0/28": f"{LOOPBACK}/32",
         }.items():
-            assert there in text, f"{SHIPPED.name} has no {there} any more"
-            text = text.replace(there, here)
+            assert shipped in text, f"{SHIPPED.name} does not contain {shipped}"
+            text = text.replace(shipped, adapted)
         return text
 
     def _upstream(self, shipped: str, port: int, down: int | None) -> dict[str, str]:
         return {f"server {shipped} ": f"server {LOOPBACK}:{port} {'down ' if port == down else ''}"}
 
-    def check(self) -> str:
-        """What `nginx -t` says of it."""
-        ran = subprocess.run(
-            [*self.command, "-t"], check=False, capture_output=True, text=True, timeout=30
-        )
-        return ran.stderr
 
-
-def written(folder: Path, gateways: tuple[int, int]) -> Nginx:
-    """Its files, with a certificate for loopback."""
-    for part in ("nginx", "openssl"):
-        if not shutil.which(part):
-            skip_unless_ci(f"there is no {part}: install nginx-light and openssl")
+def configured_nginx(folder: Path, gateways: tuple[int, int]) -> NginxConfig:
+    """A configuration whose files are written, with a certificate for loopback."""
+    for program in ("nginx", "openssl"):
+        if not shutil.which(program):
+            skip_unless_ci(f"{program} is not installed: install nginx-light and openssl")
     subject = ["-subj", f"/CN={LOOPBACK}", "-addext", f"subjectAltName=IP:{LOOPBACK}"]
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     files = ["-keyout", f"{folder}/key.pem", "-out", f"{folder}/certificate.pem"]
@@ -112,41 +113,44 @@ def written(folder: Path, gateways: tuple[int, int]) -> Nginx:
         capture_output=True,
         timeout=30,
     )
-    nginx = Nginx(folder, free_port(), gateways)
-    nginx.write()
-    return nginx
+    config = NginxConfig(folder, free_port(), gateways)
+    config.write()
+    return config
 
 
-class Running:
-    """One that takes requests."""
+class Nginx:
+    """An nginx that accepts requests."""
 
-    def __init__(self, nginx: Nginx) -> None:
-        self.nginx = nginx
-        self._child = Process("nginx", nginx.command, os.environ)
+    def __init__(self, config: NginxConfig) -> None:
+        self.config = config
+        self._process = Process("nginx", config.command, os.environ)
         deadline = time.monotonic() + READY_LIMIT
-        while not _listens(nginx.port):
-            self._child.check()
+        while not _accepts_connections(config.port):
+            self._process.check()
             if time.monotonic() > deadline:
-                raise self._child.failed("does not listen")
+                raise self._process.failed("does not listen")
             time.sleep(0.02)
 
     def stop(self) -> None:
-        self._child.stop()
+        self._process.stop()
 
     async def reload(self, *, down: int | None = None) -> None:
-        """As an operator takes a gateway out; returns once only the new configuration serves."""
+        """Reload the configuration, as an operator does to take the gateway on port `down` out.
+
+        Returns once no worker process has the old one.
+        """
         before = self._workers()
-        self.nginx.write(down=down)
-        command = [*self.nginx.command, "-s", "reload"]
+        self.config.write(down=down)
+        command = [*self.config.command, "-s", "reload"]
         await asyncio.to_thread(subprocess.run, command, check=True, timeout=30)
         async with asyncio.timeout(READY_LIMIT):
             while before & self._workers() or not self._workers():
                 await asyncio.sleep(0.02)
 
     def _workers(self) -> set[int]:
-        return {process.pid for process in psutil.Process(self._child.pid).children()}
+        return {process.pid for process in psutil.Process(self._process.pid).children()}
 
 
-def _listens(port: int) -> bool:
+def _accepts_connections(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex((LOOPBACK, port)) == 0

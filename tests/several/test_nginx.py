@@ -1,4 +1,4 @@
-"""The shipped nginx configuration: what it lets through, to whom, and what it writes down."""
+"""The shipped nginx configuration: which requests it lets through, and what it logs."""
 
 import asyncio
 import io
@@ -13,30 +13,30 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.several.group import DISPATCH, READ, Group
-from tests.several.nginx import STRANGER, Running, written
+from tests.several.nginx import UNKNOWN_ADDRESS, Nginx, configured_nginx
 
 LEAST = {"destination": "61491570156", "account_code": "em-tech-01"}
 
 pytestmark = pytest.mark.server
 
 
-def test_nginx_takes_the_shipped_file(tmp_path: Path) -> None:
-    says = written(tmp_path, (8000, 8001)).check()
-    assert "test is successful" in says
-    assert "warn" not in says
+def test_nginx_accepts_the_shipped_file(tmp_path: Path) -> None:
+    output = configured_nginx(tmp_path, (8000, 8001)).check()
+    assert "test is successful" in output
+    assert "warn" not in output
 
 
 @asynccontextmanager
-async def stranger(group: Group) -> AsyncIterator[aiohttp.ClientSession]:
+async def unknown_client(group: Group) -> AsyncIterator[aiohttp.ClientSession]:
     connector = aiohttp.TCPConnector(
-        ssl=group.running.nginx.trust, local_addr=(STRANGER, 0), force_close=True
+        ssl=group.nginx.config.trust, local_addr=(UNKNOWN_ADDRESS, 0), force_close=True
     )
     async with aiohttp.ClientSession(group.url, connector=connector) as session:
         yield session
 
 
-async def test_each_door_for_whom_it_is(group: Group) -> None:
-    async with stranger(group) as session:
+async def test_unknown_addresses_reach_only_what_is_for_them(group: Group) -> None:
+    async with unknown_client(group) as session:
         for method, path, headers in (
             ("POST", "/dispatch", DISPATCH),
             ("GET", "/livekit-api/calls", READ),
@@ -49,68 +49,69 @@ async def test_each_door_for_whom_it_is(group: Group) -> None:
             ("GET", "/openapi.json", {}),
             ("GET", "/", {}),
         ):
-            async with session.request(method, path, headers=headers) as answer:
-                assert (path, answer.status) == (path, 403)
-                assert (await answer.json())["error"] == "forbidden"
-        # These prove themselves to the gateway, which says what is missing.
+            async with session.request(method, path, headers=headers) as response:
+                assert (path, response.status) == (path, 403)
+                assert (await response.json())["error"] == "forbidden"
+        # The gateway authenticates these requests.
         for path in ("/livekit-api", "/livekit-simple", "/livekit/webhook"):
-            async with session.post(path, json={}) as answer:
-                assert (path, answer.status) == (path, 401)
+            async with session.post(path, json={}) as response:
+                assert (path, response.status) == (path, 401)
         for path in ("/dispatch/with-key", "/dispatch/without-key", "/error", "/.env"):
-            async with session.post(path, json={}, headers=DISPATCH) as answer:
-                assert (path, answer.status) == (path, 404)
-        async with session.get("/healthz") as answer:
-            assert answer.status == 200
-    async with group.http.get(f"{group.url}/readyz") as answer:
-        assert answer.status == 200
+            async with session.post(path, json={}, headers=DISPATCH) as response:
+                assert (path, response.status) == (path, 404)
+        async with session.get("/healthz") as response:
+            assert response.status == 200
+    async with group.http.get(f"{group.url}/readyz") as response:
+        assert response.status == 200
 
 
-async def test_its_limits_are_the_gateways(group: Group) -> None:
-    async with group.http.post(f"{group.url}/livekit-api", data=io.BytesIO(b"x" * 2**20)) as answer:
-        assert answer.status == 401  # the gateway's answer: it had the body
+async def test_the_body_limit_is_that_of_the_gateway(group: Group) -> None:
+    body = io.BytesIO(b"x" * 2**20)
+    async with group.http.post(f"{group.url}/livekit-api", data=body) as response:
+        assert response.status == 401, "the gateway should have received the body"
     too_large = io.BytesIO(b"x" * (2**20 + 1))
-    async with group.http.post(f"{group.url}/livekit-api", data=too_large) as answer:
-        assert answer.status == 413
-        assert (await answer.json())["error"] == "too_large"
+    async with group.http.post(f"{group.url}/livekit-api", data=too_large) as response:
+        assert response.status == 413
+        assert (await response.json())["error"] == "too_large"
 
 
-async def test_nothing_personal_is_logged(group: Group) -> None:
+async def test_logs_contain_no_numbers_and_no_keys(group: Group) -> None:
     await group.dispatch({**LEAST, "wait": "none"})
-    await group.calls("from_number=%2B15550100&to_number=61491570156")
+    await group.list_calls("from_number=%2B15550100&to_number=61491570156")
     for gateway in group.gateways:
         gateway.kill()
     async with group.http.get(
         f"{group.url}/livekit-api/calls?from_number=%2B15550100", headers=READ
-    ) as answer:
-        assert answer.status == 502
-        assert answer.headers["Retry-After"] == "1"
-        assert (await answer.json())["error"] == "gateway_unavailable"
-    await group.logged(" /livekit-api/calls 502 ")
-    folder = group.running.nginx.folder
-    written_down = (folder / "access.log").read_text() + (folder / "error.log").read_text()
-    assert "/dispatch" in written_down
-    for number in ("15550100", "61491570156", *READ.values(), *DISPATCH.values()):
-        assert number not in written_down
+    ) as response:
+        assert response.status == 502
+        assert response.headers["Retry-After"] == "1"
+        assert (await response.json())["error"] == "gateway_unavailable"
+    await group.wait_for_log(" /livekit-api/calls 502 ")
+    folder = group.nginx.config.folder
+    logs = (folder / "access.log").read_text() + (folder / "error.log").read_text()
+    assert "/dispatch" in logs
+    for secret in ("15550100", "61491570156", *READ.values(), *DISPATCH.values()):
+        assert secret not in logs
 
 
-class Scripted:
-    """A gateway that closes the connection on what it is sent, or keeps silent, and counts."""
+class ClosingGateway:
+    """Records bodies; without a `status` it closes the connection instead of responding."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
-        self.answer: int | None = None
+        self.status: int | None = None
 
-    async def take(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.Response:
         self.bodies.append(await request.read())
-        if self.answer:
-            return web.json_response({}, status=self.answer)
+        if self.status:
+            return web.json_response({}, status=self.status)
         assert request.transport
         request.transport.close()
         return web.Response()
 
 
 @pytest.mark.parametrize(
-    ("path", "headers", "repeated"),
+    ("path", "headers", "is_repeated"),
     [
         ("/livekit-api", {}, True),
         ("/livekit-api/call-status", {}, True),
@@ -122,30 +123,31 @@ class Scripted:
         ("/livekit-api/calls/call-1/transfer", {}, False),
     ],
 )
-async def test_what_is_repeated_at_another_gateway(
-    tmp_path: Path, path: str, headers: dict[str, str], repeated: bool
+async def test_only_requests_that_may_be_repeated_go_to_the_second_gateway(
+    tmp_path: Path, path: str, headers: dict[str, str], is_repeated: bool
 ) -> None:
-    """The connection is lost after the request was sent: who knows whether it was acted on."""
-    scripted = Scripted()
+    """The connection closes after the request was sent: the gateway may have acted on it."""
+    gateway = ClosingGateway()
     app = web.Application()
-    app.router.add_post("/{tail:.*}", scripted.take)
-    async with TestServer(app) as one, TestServer(app) as other:
-        assert one.port
-        assert other.port
-        nginx = written(tmp_path, (one.port, other.port))
-        running = await asyncio.to_thread(Running, nginx)
+    app.router.add_post("/{tail:.*}", gateway.handle)
+    async with TestServer(app) as first, TestServer(app) as second:
+        assert first.port
+        assert second.port
+        config = configured_nginx(tmp_path, (first.port, second.port))
+        nginx = await asyncio.to_thread(Nginx, config)
         try:
-            connector = aiohttp.TCPConnector(ssl=nginx.trust)
-            async with aiohttp.ClientSession(nginx.url, connector=connector) as session:
-                async with session.post(path, json={"n": 1}, headers=headers) as answer:
-                    assert answer.status == 502
-                assert [json.loads(body) for body in scripted.bodies] == [{"n": 1}] * (1 + repeated)
-                # A gateway's own 502 and 503 are answers, not reasons to ask elsewhere.
+            connector = aiohttp.TCPConnector(ssl=config.trust)
+            async with aiohttp.ClientSession(config.url, connector=connector) as session:
+                async with session.post(path, json={"n": 1}, headers=headers) as response:
+                    assert response.status == 502
+                bodies = [json.loads(body) for body in gateway.bodies]
+                assert bodies == [{"n": 1}] * (1 + is_repeated)
+                # A gateway's own 502 and 503 are responses: nginx passes them on.
                 for status in (503, 502):
-                    scripted.bodies.clear()
-                    scripted.answer = status
-                    async with session.post(path, json={"n": 1}, headers=headers) as answer:
-                        assert (answer.status, await answer.json()) == (status, {})
-                    assert len(scripted.bodies) == 1
+                    gateway.bodies.clear()
+                    gateway.status = status
+                    async with session.post(path, json={"n": 1}, headers=headers) as response:
+                        assert (response.status, await response.json()) == (status, {})
+                    assert len(gateway.bodies) == 1
         finally:
-            await asyncio.to_thread(running.stop)
+            await asyncio.to_thread(nginx.stop)

@@ -1,98 +1,96 @@
-"""Any request can reach any of two gateways behind nginx: together they are one."""
+"""Two gateways behind nginx act as one: each request may reach either of them."""
 
 import asyncio
 
 from livekit.protocol.agent_dispatch import CreateAgentDispatchRequest
 from livekit.protocol.sip import CreateSIPParticipantRequest
 
+from tests.several.calls import hang_up, start_call, whole_call
 from tests.several.group import DISPATCH, READ, Group
-from tests.several.talk import answered, hung_up, whole
 
 LEAST = {"destination": "61491570156", "account_code": "em-tech-01"}
-TOLD = ["call_started", "call_ended", "call_analyzed"]
+EVENTS = ["call_started", "call_ended", "call_analyzed"]
 
 
-async def test_a_call_over_both(group: Group) -> None:
+async def test_both_gateways_take_part_in_a_call(group: Group) -> None:
     jambonz = group.jambonz()
-    call_id, action_hook = await answered(group, jambonz)
-    call = await group.call(call_id)
+    call_id, action_hook = await start_call(group, jambonz)
+    call = await group.get_call(call_id)
     assert call["call_status"] == "ongoing"
-    assert [one["call_id"] for one in await group.calls("status=ongoing")] == [call_id]
-    await hung_up(group, jambonz, call_id, action_hook)
-    call = await group.ended(call_id)
+    assert [call["call_id"] for call in await group.list_calls("status=ongoing")] == [call_id]
+    await hang_up(group, jambonz, call_id, action_hook)
+    call = await group.wait_for_end(call_id)
     assert (call["call_status"], call["disconnection_reason"]) == ("ended", "user_hangup")
     assert call["report"] == {"words": 3}
-    await group.told_to_the_end([call_id])
-    assert [event for event, _ in group.heard_of(call_id)] == TOLD
-    # Each of it happened once: no hook came twice, though nginx may repeat them.
+    await group.wait_for_last_callbacks([call_id])
+    assert [event for event, _ in group.callbacks_of(call_id)] == EVENTS
+    # No hook was processed twice, though nginx may repeat one.
     details = [(entry["event"], entry["detail"]) for entry in call["timeline"]]
     assert len(details) == len(set(details))
     for gateway in group.gateways:
-        for door in ("/livekit-api/call-status", "/livekit/webhook"):
-            await group.logged(f' {door} 204 .* "{gateway.address}"')
+        for path in ("/livekit-api/call-status", "/livekit/webhook"):
+            await group.wait_for_log(f' {path} 204 .* "{gateway.address}"')
 
 
 async def test_callbacks_of_many_calls_arrive_once_and_in_order(group: Group) -> None:
-    call_ids = await asyncio.gather(*(whole(group) for _ in range(30)))
-    await group.told_to_the_end(list(call_ids))
+    call_ids = await asyncio.gather(*(whole_call(group) for _ in range(30)))
+    await group.wait_for_last_callbacks(list(call_ids))
     for call_id in call_ids:
-        assert [event for event, _ in group.heard_of(call_id)] == TOLD
-    assert len(group.receiver.raw) == len(TOLD) * len(call_ids)
+        assert [event for event, _ in group.callbacks_of(call_id)] == EVENTS
+    assert len(group.receiver.raw) == len(EVENTS) * len(call_ids)
 
 
-async def test_one_call_sid_at_both_at_once(group: Group) -> None:
-    one, other = group.gateways
+async def test_a_call_sid_at_both_gateways_at_once_is_one_call(group: Group) -> None:
     call_sids = [f"sid-{number}" for number in range(20)]
     answers = await asyncio.gather(
         *(
             group.jambonz_at(gateway, call_sid).call_arrives()
             for call_sid in call_sids
-            for gateway in (one, other)
+            for gateway in group.gateways
         )
     )
     call_ids = [dial["headers"]["X-Call-Id"] for (dial,) in answers]
     assert call_ids[::2] == call_ids[1::2]
     assert len(set(call_ids)) == len(call_sids)
     assert set(group.livekit.rooms) == set(call_ids)
-    assert len(await group.calls("")) == len(call_sids)
+    assert len(await group.list_calls("")) == len(call_sids)
 
 
-async def test_one_idempotency_key_at_both_at_once(group: Group) -> None:
-    answers = await asyncio.gather(
+async def test_an_idempotency_key_at_both_gateways_at_once_is_one_call(group: Group) -> None:
+    responses = await asyncio.gather(
         *(group.dispatch({**LEAST, "wait": "answer"}, "key-1") for _ in range(8))
     )
-    assert [status for status, _ in answers] == [200] * 8
-    assert len({answer["call_id"] for _, answer in answers}) == 1
+    assert [status for status, _ in responses] == [200] * 8
+    assert len({content["call_id"] for _, content in responses}) == 1
     assert len(group.livekit.requested(CreateAgentDispatchRequest)) == 1
     assert len(group.livekit.requested(CreateSIPParticipantRequest)) == 1
     for gateway in group.gateways:
-        await group.logged(f' /dispatch 200 .* "{gateway.address}"')
-    status, answer = await group.dispatch({**LEAST, "wait": "none"}, "key-1")
-    assert (status, answer["error"]) == (409, "idempotency_key_reused")
+        await group.wait_for_log(f' /dispatch 200 .* "{gateway.address}"')
+    status, content = await group.dispatch({**LEAST, "wait": "none"}, "key-1")
+    assert (status, content["error"]) == (409, "idempotency_key_reused")
 
 
-async def test_hanging_up_where_the_call_was_not_made(group: Group) -> None:
-    one, other = group.gateways
-    made_at = f"http://{one.address}"
-    _, answer = await group.dispatch({**LEAST, "wait": "answer"}, at=made_at)
-    call_id = answer["call_id"]
+async def test_either_gateway_can_hang_up_a_call(group: Group) -> None:
+    first, second = group.gateways
+    _, content = await group.dispatch({**LEAST, "wait": "answer"}, at=f"http://{first.address}")
+    call_id = content["call_id"]
     assert call_id in group.livekit.rooms
-    url = f"http://{other.address}/livekit-api/calls/{call_id}/hangup"
+    url = f"http://{second.address}/livekit-api/calls/{call_id}/hangup"
     async with group.http.post(url, headers=DISPATCH) as response:
         assert response.status == 200
         assert (await response.json())["disconnection_reason"] == "manual_stopped"
     assert call_id not in group.livekit.rooms
-    await group.told_to_the_end([call_id])
-    assert [event for event, _ in group.heard_of(call_id)] == TOLD
+    await group.wait_for_last_callbacks([call_id])
+    assert [event for event, _ in group.callbacks_of(call_id)] == EVENTS
 
 
-async def test_a_gateway_that_is_not_there_costs_no_hook(group: Group) -> None:
+async def test_no_hook_fails_while_one_gateway_is_down(group: Group) -> None:
     group.gateways[0].kill()
-    call_ids = await asyncio.gather(*(whole(group) for _ in range(10)))
-    assert {call["call_id"] for call in await group.calls()} == set(call_ids)
+    call_ids = await asyncio.gather(*(whole_call(group) for _ in range(10)))
+    assert {call["call_id"] for call in await group.list_calls()} == set(call_ids)
 
 
-async def test_events_come_at_once_from_whichever_gateway(group: Group) -> None:
+async def test_the_event_stream_has_the_events_of_both_gateways(group: Group) -> None:
     async with asyncio.timeout(20):
         async with group.http.get(f"{group.url}/livekit-api/events", headers=READ) as stream:
             assert stream.content_type == "text/event-stream"
