@@ -1,4 +1,4 @@
-"""Real parts, started once: livekit-server, the worker, the gateway as a process."""
+"""Real servers as processes: livekit-server, the worker and the gateway."""
 
 import asyncio
 import os
@@ -24,8 +24,8 @@ from tests.ports import free_port
 
 
 @dataclass(frozen=True)
-class Real:
-    """What runs, the configuration that reaches it, and `env`, which has all of that in it."""
+class RealServers:
+    """The processes, the configuration with which clients reach them, and `env`, which holds it."""
 
     config: Config
     keys: OwnKeys
@@ -39,8 +39,8 @@ class Real:
 
 
 @contextmanager
-def real_parts(worker: Sequence[str] = WORKER, **settings: str) -> Iterator[Real]:
-    """LiveKit, gateway and `worker`, ready for calls; `settings` as environment variables."""
+def real_servers(worker: Sequence[str] = WORKER, **settings: str) -> Iterator[RealServers]:
+    """LiveKit, gateway and `worker`, ready for calls; `settings` are environment variables."""
     env = {
         **{key: value for key, value in os.environ.items() if not key.startswith("LIVEKIT_")},
         "JAMBONZ_WEBHOOK_SECRET": WEBHOOK_SECRET,
@@ -54,23 +54,23 @@ def real_parts(worker: Sequence[str] = WORKER, **settings: str) -> Iterator[Real
         TemporaryDirectory() as spool,
         running(config, {"AGENT_SPOOL": spool, **env}, worker=worker) as stack,
     ):
-        reached = build_config({}, stack.env)
-        keys = own_keys(reached, stack.env)
-        parts = stack.processes
-        yield Real(reached, keys, parts["worker"], parts["gateway"], stack.env)
+        config = build_config({}, stack.env)
+        keys = own_keys(config, stack.env)
+        processes = stack.processes
+        yield RealServers(config, keys, processes["worker"], processes["gateway"], stack.env)
 
 
 @contextmanager
-def killed(real: Real) -> Iterator[Callable[[], None]]:
-    """The gateway killed with -9; what is yielded starts another one in its place."""
+def gateway_killed(real: RealServers) -> Iterator[Callable[[], None]]:
+    """Kills the gateway by SIGKILL; yields a function that starts another one in its place."""
     os.kill(real.gateway.pid, signal.SIGKILL)
     real.gateway.stop()
     with ExitStack() as stops:
 
         def start() -> None:
-            again = Process("gateway again", python("-m", "gateway", "serve"), real.env)
-            stops.callback(again.stop)
-            wait_until_up(again, f"{real.url}/healthz")
+            gateway = Process("new gateway", python("-m", "gateway", "serve"), real.env)
+            stops.callback(gateway.stop)
+            wait_until_up(gateway, f"{real.url}/healthz")
 
         yield start
 
@@ -84,9 +84,10 @@ def livekit_binary(server_process: None) -> Path:
 
 
 @pytest.fixture(scope="session")
-def real(livekit_binary: Path) -> Iterator[Real]:
-    with real_parts() as parts:
-        yield parts
+def real(livekit_binary: Path) -> Iterator[RealServers]:
+    """LiveKit, gateway and worker for all tests of a folder."""
+    with real_servers() as servers:
+        yield servers
 
 
 @pytest.fixture
@@ -95,15 +96,20 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def call_once(
-    http: aiohttp.ClientSession, url: str, wanted: Callable[[Any], bool], *, limit: float, key: str
+async def wait_for_call(
+    http: aiohttp.ClientSession,
+    url: str,
+    condition: Callable[[Any], bool],
+    *,
+    limit: float,
+    key: str,
 ) -> Any:
-    """The call at `url`, once it is as `wanted`; how it stands after `limit` s if it never is."""
+    """What `url` returns, once that meets `condition`, or after `limit` s in any case."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + limit
     while True:
-        async with http.get(url, headers={"X-API-Key": key}) as answer:
-            call = await answer.json()
-        if wanted(call) or loop.time() > deadline:
-            return call
+        async with http.get(url, headers={"X-API-Key": key}) as response:
+            content = await response.json()
+        if condition(content) or loop.time() > deadline:
+            return content
         await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""The worker with a conversation that goes wrong: by an exception, or with its whole process."""
+"""A worker whose conversation fails: it raises an exception, or its process dies."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ settings = read_settings()
 server = Worker(settings)
 
 
-async def go_wrong(
+async def fail(
     room: rtc.Room,
     call: CallContext,
     record: Record,
@@ -34,4 +34,4 @@ async def go_wrong(
 
 @server.rtc_session(agent_name=settings.agent_name)
 async def take_call(ctx: JobContext) -> None:
-    await run_call(ctx, settings, go_wrong)
+    await run_call(ctx, settings, fail)

@@ -1,4 +1,4 @@
-"""A real livekit-server, with a real Redis behind it where trunks and rules are to be kept."""
+"""A real livekit-server and real Redis servers, for the duration of a context."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from gateway.tools.dev.stack import READY_LIMIT, wait_until_up
 from tests.conftest import skip_unless_ci
 from tests.ports import free_port
 
-#: Redis writes nothing to disk. A replica has its master's data at once, not after 5 s.
+#: Redis writes nothing to disk, and sends a replica its data at once, not after 5 s.
 IN_MEMORY = ("--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0")
 
 
 @contextmanager
 def livekit_server(*, webhook_port: int = 9, redis: str = "") -> Iterator[LiveKitServer]:
-    """One that is up; `redis` is an address. Without it there is no SIP."""
+    """A LiveKit that accepts requests. Without the address of a `redis` it has no SIP."""
     try:
         binary = find_or_build()
     except NoLiveKit as error:
@@ -31,22 +31,21 @@ def livekit_server(*, webhook_port: int = 9, redis: str = "") -> Iterator[LiveKi
     settings = json.loads(server.env["LIVEKIT_CONFIG"])
     if redis:
         settings["redis"] = {"address": redis}
-    child = Process(
-        "livekit", server.command, os.environ | {"LIVEKIT_CONFIG": json.dumps(settings)}
-    )
+    env = os.environ | {"LIVEKIT_CONFIG": json.dumps(settings)}
+    process = Process("livekit", server.command, env)
     try:
-        wait_until_up(child, server.url.replace("ws:", "http:"))
+        wait_until_up(process, server.url.replace("ws:", "http:"))
         yield server
     finally:
-        child.stop()
+        process.stop()
 
 
 @contextmanager
 def redis_server(*options: str, port: int | None = None) -> Iterator[str]:
-    """The address of one that keeps nothing on disk; `options` may say otherwise."""
+    """The address of a Redis that keeps its data in memory, unless `options` say otherwise."""
     port = free_port() if port is None else port
     place = "--bind", LOOPBACK, "--port", str(port)
-    # Two that replicate write a file, all the same.
+    # A master and its replica write a file all the same.
     with (
         tempfile.TemporaryDirectory() as folder,
         redis_process(*place, *IN_MEMORY, "--dir", folder, *options),
@@ -56,12 +55,12 @@ def redis_server(*options: str, port: int | None = None) -> Iterator[str]:
 
 @contextmanager
 def redis_process(*options: str, ready: str = "Ready to accept connections") -> Iterator[Process]:
-    """One that is up, as its `options` say."""
+    """A Redis with these `options` that accepts connections."""
     if not shutil.which("redis-server"):
         skip_unless_ci("several gateways and LiveKit's trunks need Redis: install redis-server")
-    child = Process("redis", ["redis-server", *options], os.environ)
+    process = Process("redis", ["redis-server", *options], os.environ)
     try:
-        child.wait_for(ready, limit=READY_LIMIT)
-        yield child
+        process.wait_for(ready, limit=READY_LIMIT)
+        yield process
     finally:
-        child.stop()
+        process.stop()

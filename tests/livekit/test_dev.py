@@ -51,9 +51,8 @@ def dev(
                     break
             yield process
         finally:
-            process.send_signal(
-                signal.SIGINT
-            )  # after SIGKILL it could not stop the other processes
+            # Killed by SIGKILL it could not stop the other processes.
+            process.send_signal(signal.SIGINT)
             process.wait(LIMIT)
 
 

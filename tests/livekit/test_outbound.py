@@ -1,6 +1,6 @@
-"""An outbound call on real parts: dispatch, worker, conversation, report, callbacks.
+"""Outbound calls with real servers: dispatch, worker, conversation, report, callbacks.
 
-The SIP leg is played by WebRTC; tests/sip has real ones.
+The callee is a WebRTC participant; tests/sip has real SIP legs.
 """
 
 import asyncio
@@ -16,24 +16,27 @@ from gateway.tools.simulate.outbound import DispatchRequest, play
 from gateway.tools.simulate.steps import Steps
 from tests.conftest import DISPATCH_KEY
 from tests.fakes.receiver import Receiver
-from tests.livekit.conftest import Real, real_parts
+from tests.livekit.conftest import RealServers, real_servers
 
 HEADERS = {"X-API-Key": DISPATCH_KEY}
+LIMIT = 30.0
 
 
 @pytest.fixture(scope="module")
-def real(livekit_binary: Path) -> Iterator[Real]:
+def real(livekit_binary: Path) -> Iterator[RealServers]:
     settings = {
         "GATEWAY__OUTBOUND__DIALED_BY": "agent",
         "GATEWAY__OUTBOUND__EARLY_FAILURE_WINDOW": "0",
         "GATEWAY__CALLBACKS__ALLOWED_HOSTS": "127.0.0.1",
         "GATEWAY_API_KEYS": f"n8n:dispatch:{DISPATCH_KEY}",
     }
-    with real_parts(**settings) as parts:
-        yield parts
+    with real_servers(**settings) as servers:
+        yield servers
 
 
-async def test_from_the_dispatch_to_the_report(real: Real, http: aiohttp.ClientSession) -> None:
+async def test_a_call_from_its_dispatch_to_its_report(
+    real: RealServers, http: aiohttp.ClientSession
+) -> None:
     steps = Steps()
     await play(real.config, real.keys, real.url, DispatchRequest(hold=0.5), steps)
     assert list(steps.done) == [
@@ -47,17 +50,17 @@ async def test_from_the_dispatch_to_the_report(real: Real, http: aiohttp.ClientS
     ]
 
 
-async def test_the_outcome_reaches_the_callback_url(
-    real: Real, http: aiohttp.ClientSession
+async def test_callbacks_with_the_outcome_reach_the_url_of_the_dispatch(
+    real: RealServers, http: aiohttp.ClientSession
 ) -> None:
     async with Receiver().serving() as receiver:
         body = {**DispatchRequest().body(), "callback_url": receiver.url}
-        async with http.post(f"{real.url}/dispatch", json=body, headers=HEADERS) as answer:
-            assert answer.status == 200
-            dispatched = await answer.json()
-        assert dispatched["dispatch_id"].startswith("AD_")
-        assert dispatched["job_id"].startswith("AJ_")
-        await _be_called(real, dispatched["call_id"])
+        async with http.post(f"{real.url}/dispatch", json=body, headers=HEADERS) as response:
+            assert response.status == 200
+            content = await response.json()
+        assert content["dispatch_id"].startswith("AD_")
+        assert content["job_id"].startswith("AJ_")
+        await _answer(real, content["call_id"])
         await receiver.received(3)
         assert receiver.events == ["call_started", "call_ended", "call_analyzed"]
         call = receiver.bodies[-1]["call"]
@@ -66,18 +69,19 @@ async def test_the_outcome_reaches_the_callback_url(
         assert call["report"]["errors"] == []
 
 
-async def _be_called(real: Real, call_id: str) -> None:
+async def _answer(real: RealServers, call_id: str) -> None:
+    """Join the room as the callee, and leave after a while."""
     token = sip_token(real.config, call_id, "+15550123")
     async with Caller.joined(real.config.livekit.url, token) as callee:
-        await asyncio.wait_for(callee.agent_audio(), 20)
-        await asyncio.wait_for(callee.agent_heard(), 20)
-        await asyncio.sleep(1)
+        await asyncio.wait_for(callee.agent_audio(), LIMIT)
+        await asyncio.wait_for(callee.agent_heard(), LIMIT)
+        await asyncio.sleep(0.5)
 
 
-async def test_an_agent_name_that_nobody_answers_to(
-    real: Real, http: aiohttp.ClientSession
+async def test_an_agent_name_without_a_worker(
+    real: RealServers, http: aiohttp.ClientSession
 ) -> None:
     body = {**DispatchRequest().body(), "agent_name": "nobody"}
-    async with http.post(f"{real.url}/dispatch", json=body, headers=HEADERS) as answer:
-        error: dict[str, Any] = await answer.json()
-        assert (answer.status, error["error"]) == (503, "no_agent")
+    async with http.post(f"{real.url}/dispatch", json=body, headers=HEADERS) as response:
+        error: dict[str, Any] = await response.json()
+        assert (response.status, error["error"]) == (503, "no_agent")

@@ -1,4 +1,4 @@
-"""What a stopping gateway still does, as a process: SIGTERM, and SIGTERM again."""
+"""How a gateway's process ends by SIGTERM or SIGINT, and by a second one."""
 
 import asyncio
 import os
@@ -25,25 +25,25 @@ HEADERS = {"X-API-Key": DISPATCH_KEY}
 
 
 class Gateway:
-    """A gateway of its own in front of the fake LiveKit."""
+    """A gateway as a process, with the fake LiveKit."""
 
-    def __init__(self, child: Process, url: str, http: aiohttp.ClientSession) -> None:
-        self.child = child
+    def __init__(self, process: Process, url: str, http: aiohttp.ClientSession) -> None:
+        self.process = process
         self.url = url
         self.http = http
 
-    def tell(self, number: signal.Signals = signal.SIGTERM) -> None:
-        os.kill(self.child.pid, number)
+    def send_signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        os.kill(self.process.pid, number)
 
-    async def says(self, text: str) -> None:
-        await asyncio.to_thread(self.child.wait_for, text, limit=LIMIT)
+    async def wait_for_log(self, text: str) -> None:
+        await asyncio.to_thread(self.process.wait_for, text, limit=LIMIT)
 
     async def exit_code(self) -> int:
         async with asyncio.timeout(LIMIT):
-            return await asyncio.to_thread(psutil.Process(self.child.pid).wait, LIMIT)
+            return await asyncio.to_thread(psutil.Process(self.process.pid).wait, LIMIT)
 
-    async def is_deaf(self) -> None:
-        """Wait until it takes no connections any more."""
+    async def wait_until_closed(self) -> None:
+        """Wait until it accepts no connections."""
         async with asyncio.timeout(LIMIT):
             while True:
                 try:
@@ -55,13 +55,13 @@ class Gateway:
     async def dispatch(self, **more: Any) -> tuple[int, dict[str, Any]]:
         async with self.http.post(
             f"{self.url}/dispatch", json={**LEAST, **more}, headers=HEADERS
-        ) as answer:
-            return answer.status, await answer.json()
+        ) as response:
+            return response.status, await response.json()
 
     async def hang_up(self, call_id: str) -> None:
         url = f"{self.url}/livekit-api/calls/{call_id}/hangup"
-        async with self.http.post(url, headers=HEADERS) as answer:
-            assert answer.status == 200
+        async with self.http.post(url, headers=HEADERS) as response:
+            assert response.status == 200
 
 
 Starter = Callable[..., Awaitable[Gateway]]
@@ -69,10 +69,10 @@ Starter = Callable[..., Awaitable[Gateway]]
 
 @pytest.fixture
 def processes(server_process: None) -> Iterator[list[Process]]:
-    started: list[Process] = []
-    yield started
-    for child in started:
-        child.stop()
+    processes: list[Process] = []
+    yield processes
+    for process in processes:
+        process.stop()
 
 
 @pytest.fixture
@@ -99,92 +99,94 @@ async def start(
             config = tmp_path / "config.yaml"
             config.touch()
             command = python("-m", "gateway", "--config", str(config), "serve")
-            child = Process("gateway", command, env)
-            processes.append(child)
+            process = Process("gateway", command, env)
+            processes.append(process)
             url = f"http://127.0.0.1:{port}"
-            await asyncio.to_thread(wait_until_up, child, f"{url}/readyz")
-            return Gateway(child, url, http)
+            await asyncio.to_thread(wait_until_up, process, f"{url}/readyz")
+            return Gateway(process, url, http)
 
         yield start
 
 
-async def ringing(fake: FakeLiveKit) -> None:
+async def wait_until_ringing(livekit: FakeLiveKit) -> None:
     async with asyncio.timeout(LIMIT):
-        while not any(method == "CreateSIPParticipant" for method, _ in fake.requests):
+        while not any(method == "CreateSIPParticipant" for method, _ in livekit.requests):
             await asyncio.sleep(0.01)
 
 
-async def test_while_it_drains_it_is_not_ready_and_serves_on(start: Starter) -> None:
-    process = await start(server__drain_delay="3")
-    process.tell()
-    await process.says("gateway.draining")
-    async with process.http.get(f"{process.url}/readyz") as answer:
-        assert answer.status == 503
-        assert (await answer.json())["checks"]["draining"] == "draining"
-    jambonz = Jambonz(process.http, process.url, WEBHOOK_SECRET, "+15550100", "+15550199")
+async def test_a_draining_gateway_is_not_ready_and_still_serves(start: Starter) -> None:
+    gateway = await start(server__drain_delay="4")
+    gateway.send_signal()
+    await gateway.wait_for_log("gateway.draining")
+    async with gateway.http.get(f"{gateway.url}/readyz") as response:
+        assert response.status == 503
+        assert (await response.json())["checks"]["draining"] == "draining"
+    jambonz = Jambonz(gateway.http, gateway.url, WEBHOOK_SECRET, "+15550100", "+15550199")
     assert (await jambonz.call_arrives())[0]["verb"] == "dial"
-    assert await process.exit_code() == 0
+    assert await gateway.exit_code() == 0
 
 
-async def test_a_dispatch_that_waits_is_answered_before_it_goes(
+async def test_a_dispatch_that_waits_gets_its_response_before_the_gateway_ends(
     start: Starter, fake_livekit: FakeLiveKit
 ) -> None:
     rings = asyncio.Event()
     fake_livekit.callees[LEAST["destination"]] = Callee(rings=rings)
-    process = await start()
-    asking = asyncio.create_task(process.dispatch(wait="answer"))
-    await ringing(fake_livekit)
-    process.tell()
-    await process.says("gateway.draining")
-    await process.is_deaf()
-    assert not asking.done()
+    gateway = await start()
+    dispatch = asyncio.create_task(gateway.dispatch(wait="answer"))
+    await wait_until_ringing(fake_livekit)
+    gateway.send_signal()
+    await gateway.wait_for_log("gateway.draining")
+    await gateway.wait_until_closed()
+    assert not dispatch.done()
     rings.set()
-    status, answer = await asking
-    assert (status, answer["call_status"]) == (200, "ongoing")
-    assert await process.exit_code() == 0
+    status, content = await dispatch
+    assert (status, content["call_status"]) == (200, "ongoing")
+    assert await gateway.exit_code() == 0
 
 
-async def test_a_request_without_an_end_does_not_hold_it(
+async def test_a_request_that_does_not_finish_is_dropped_after_the_timeout(
     start: Starter, fake_livekit: FakeLiveKit
 ) -> None:
     fake_livekit.callees[LEAST["destination"]] = Callee(rings=asyncio.Event())
-    process = await start(server__finish_timeout="0.5")
-    asking = asyncio.create_task(process.dispatch(wait="answer"))
-    await ringing(fake_livekit)
-    process.tell()
+    gateway = await start(server__finish_timeout="0.5")
+    dispatch = asyncio.create_task(gateway.dispatch(wait="answer"))
+    await wait_until_ringing(fake_livekit)
+    gateway.send_signal()
     with pytest.raises(aiohttp.ClientError):
-        await asking
-    assert await process.exit_code() == 0
+        await dispatch
+    assert await gateway.exit_code() == 0
 
 
-async def test_a_callback_under_way_arrives(start: Starter, receiver: Receiver) -> None:
+async def test_a_callback_in_flight_is_delivered(start: Starter, receiver: Receiver) -> None:
     receiver.hang_until = asyncio.Event()
-    process = await start(callbacks__flush_timeout="20")
-    _, call = await process.dispatch(callback_url=receiver.url, callback_events=["call_ended"])
-    await process.hang_up(call["call_id"])
+    gateway = await start(callbacks__flush_timeout="20")
+    _, call = await gateway.dispatch(callback_url=receiver.url, callback_events=["call_ended"])
+    await gateway.hang_up(call["call_id"])
     await receiver.received(1)
-    process.tell()
-    await process.says("gateway.draining")
+    gateway.send_signal()
+    await gateway.wait_for_log("gateway.draining")
     receiver.hang_until.set()
-    assert await process.exit_code() == 0
+    assert await gateway.exit_code() == 0
     assert receiver.events == ["call_ended"]
-    assert not any("callback.lost" in line for line in process.child.lines)
+    assert not any("callback.lost" in line for line in gateway.process.lines)
 
 
-async def test_a_receiver_that_hangs_does_not_hold_it(start: Starter, receiver: Receiver) -> None:
+async def test_a_receiver_that_does_not_respond_is_dropped_after_the_timeout(
+    start: Starter, receiver: Receiver
+) -> None:
     receiver.hang_until = asyncio.Event()
-    process = await start(callbacks__flush_timeout="0.2", callbacks__timeout="60")
-    _, call = await process.dispatch(callback_url=receiver.url)
-    await process.hang_up(call["call_id"])
+    gateway = await start(callbacks__flush_timeout="0.2", callbacks__timeout="60")
+    _, call = await gateway.dispatch(callback_url=receiver.url)
+    await gateway.hang_up(call["call_id"])
     await receiver.received(1)
-    process.tell()
-    assert await process.exit_code() == 0
-    assert any("callback.lost" in line for line in process.child.lines)
+    gateway.send_signal()
+    assert await gateway.exit_code() == 0
+    assert any("callback.lost" in line for line in gateway.process.lines)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("stage", ["drains", "finishes", "flushes"])
-async def test_the_second_signal_ends_it_at_any_stage(
+async def test_a_second_signal_ends_the_process_at_any_stage(
     start: Starter,
     fake_livekit: FakeLiveKit,
     receiver: Receiver,
@@ -194,23 +196,23 @@ async def test_the_second_signal_ends_it_at_any_stage(
     forever = "300"
     receiver.hang_until = asyncio.Event()
     fake_livekit.callees["61402012299"] = Callee(rings=asyncio.Event())
-    process = await start(
+    gateway = await start(
         server__drain_delay=forever if stage == "drains" else "0",
         server__finish_timeout=forever,
         callbacks__flush_timeout=forever,
     )
-    _, call = await process.dispatch(callback_url=receiver.url)
-    await process.hang_up(call["call_id"])
+    _, call = await gateway.dispatch(callback_url=receiver.url)
+    await gateway.hang_up(call["call_id"])
     await receiver.received(1)
     if stage == "finishes":
         fake_livekit.requests.clear()
-        order = {"destination": "61402012299", "wait": "answer"}
-        asking = asyncio.create_task(process.dispatch(**order))
-        await ringing(fake_livekit)
-    process.tell(number)
-    await process.says("gateway.draining")
-    process.tell(number)
-    assert await process.exit_code() == -number
+        request = {"destination": "61402012299", "wait": "answer"}
+        dispatch = asyncio.create_task(gateway.dispatch(**request))
+        await wait_until_ringing(fake_livekit)
+    gateway.send_signal(number)
+    await gateway.wait_for_log("gateway.draining")
+    gateway.send_signal(number)
+    assert await gateway.exit_code() == -number
     if stage == "finishes":
         with pytest.raises(aiohttp.ClientError):
-            await asking
+            await dispatch

@@ -1,4 +1,4 @@
-"""The whole path on real parts: hook, room, agent, audio both ways, the call's end."""
+"""Inbound calls with real servers: hook, room, agent, audio both ways, end."""
 
 import array
 import asyncio
@@ -21,18 +21,18 @@ from gateway.tools.simulate.inbound import Script, play
 from gateway.tools.simulate.jambonz import Jambonz
 from gateway.tools.simulate.steps import StepFailed, Steps
 from tests.conftest import READ_KEY, WEBHOOK_SECRET
-from tests.livekit.conftest import Real, call_once, real_parts
+from tests.livekit.conftest import RealServers, real_servers, wait_for_call
 
-DEADLINE = 30.0
+LIMIT = 30.0
 
 
-def jambonz_for(real: Real, http: aiohttp.ClientSession) -> Jambonz:
+def jambonz_for(real: RealServers, http: aiohttp.ClientSession) -> Jambonz:
     return Jambonz(http, real.url, WEBHOOK_SECRET, "+15550100", "+15550199")
 
 
 @asynccontextmanager
 async def caller_in(
-    real: Real, room: str, identity: str = "sip_+15550100"
+    real: RealServers, room: str, identity: str = "sip_+15550100"
 ) -> AsyncIterator[Caller]:
     token = caller_token(
         real.config.livekit.api_key,
@@ -45,12 +45,12 @@ async def caller_in(
         yield caller
 
 
-async def shown(
-    real: Real, http: aiohttp.ClientSession, call_id: str, wanted: Callable[[Any], bool]
+async def get_call(
+    real: RealServers, http: aiohttp.ClientSession, call_id: str, condition: Callable[[Any], bool]
 ) -> Any:
-    """The call, once it is as `wanted`; see `call_once`."""
+    """The call, once it meets `condition`; see `wait_for_call`."""
     url = f"{real.url}/livekit-api/calls/{call_id}"
-    return await call_once(http, url, wanted, limit=DEADLINE, key=READ_KEY)
+    return await wait_for_call(http, url, condition, limit=LIMIT, key=READ_KEY)
 
 
 def details(call: Any) -> list[str]:
@@ -61,20 +61,20 @@ def events(call: Any) -> list[str]:
     return [entry["event"] for entry in call["timeline"]]
 
 
-def livekit_of(real: Real) -> AbstractAsyncContextManager[LiveKit]:
+def livekit_of(real: RealServers) -> AbstractAsyncContextManager[LiveKit]:
     settings = real.config.livekit
     return LiveKit.connected(settings.url, settings.api_key, settings.api_secret, timeout=5)
 
 
-async def room_is_gone(real: Real, room: str) -> bool:
-    async with livekit_of(real) as livekit, asyncio.timeout(DEADLINE):
+async def room_is_gone(real: RealServers, room: str) -> bool:
+    async with livekit_of(real) as livekit, asyncio.timeout(LIMIT):
         while room in {it.name for it in await livekit.rooms()}:
             await asyncio.sleep(0.05)
     return True
 
 
 async def test_a_call_from_its_hook_to_its_end(
-    real: Real, http: aiohttp.ClientSession, tmp_path: Path
+    real: RealServers, http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     recording = tmp_path / "heard.wav"
     steps = Steps()
@@ -100,23 +100,23 @@ async def test_a_call_from_its_hook_to_its_end(
 
 
 def pitch(recording: Path, *, seconds: float) -> float:
-    """Hz of what was heard in the last `seconds`, by counting how often it crosses zero."""
+    """In Hz, that of the last `seconds`: how often the samples cross zero."""
     with wave.open(str(recording)) as file:
-        heard = array.array("h", file.readframes(file.getnframes()))
-    last = heard[-int(seconds * SAMPLE_RATE) :]
+        samples = array.array("h", file.readframes(file.getnframes()))
+    last = samples[-int(seconds * SAMPLE_RATE) :]
     return sum(1 for a, b in itertools.pairwise(last) if a < 0 <= b) / seconds
 
 
-async def test_the_timeline_tells_what_each_party_did(
-    real: Real, http: aiohttp.ClientSession
+async def test_the_timeline_has_the_events_of_all_parties(
+    real: RealServers, http: aiohttp.ClientSession
 ) -> None:
     steps = Steps()
     await play(real.config, real.keys, real.url, Script(hold=0), steps)
     async with http.get(
         f"{real.url}/livekit-api/calls?include=ended&limit=1", headers={"X-API-Key": READ_KEY}
-    ) as answer:
-        (latest,) = (await answer.json())["calls"]
-    call = await shown(real, http, latest["call_id"], lambda c: "agent_left" in events(c))
+    ) as response:
+        (latest,) = (await response.json())["calls"]
+    call = await get_call(real, http, latest["call_id"], lambda c: "agent_left" in events(c))
     assert call["disconnection_reason"] == "user_hangup"
     assert {
         "registered",
@@ -133,84 +133,84 @@ async def test_the_timeline_tells_what_each_party_did(
     assert await room_is_gone(real, call["call_id"])
 
 
-async def test_a_caller_who_just_leaves_ends_the_call(
-    real: Real, http: aiohttp.ClientSession
+async def test_a_caller_who_leaves_the_room_ends_the_call(
+    real: RealServers, http: aiohttp.ClientSession
 ) -> None:
     jambonz = jambonz_for(real, http)
     (dial,) = await jambonz.call_arrives()
     call_id = dial["headers"]["X-Call-Id"]
     async with caller_in(real, call_id) as caller:
-        await asyncio.wait_for(caller.agent_audio(), DEADLINE)
+        await asyncio.wait_for(caller.agent_audio(), LIMIT)
         await jambonz.status("in-progress")
-    # No hook of Jambonz's comes any more: LiveKit's word must do.
-    call = await shown(real, http, call_id, lambda c: c["call_status"] == "ended")
+    # Jambonz sends no further hook: the gateway learns the end from LiveKit's webhook.
+    call = await get_call(real, http, call_id, lambda c: c["call_status"] == "ended")
     assert call["disconnection_reason"] == "user_hangup"
 
 
-async def test_a_room_made_twice_has_one_agent(real: Real) -> None:
-    order = RoomRequest("call-twice", "{}", 30, real.config.agent.name, "{}")
+async def test_a_room_created_twice_has_one_agent(real: RealServers) -> None:
+    request = RoomRequest("call-twice", "{}", 30, real.config.agent.name, "{}")
     async with livekit_of(real) as livekit:
-        sids = {await livekit.create_room(order) for _ in range(3)}
+        sids = {await livekit.create_room(request) for _ in range(3)}
         assert len(sids) == 1
         dispatches = await livekit._client.agent_dispatch.list_dispatch("call-twice")
         assert len(dispatches) == 1
         await livekit.delete_room("call-twice")
-        await livekit.delete_room("call-twice")  # that it is gone already is fine
+        await livekit.delete_room("call-twice")  # that it does not exist is no error
 
 
-async def test_a_job_whose_room_is_gone_before_it_joins_ends_all_the_same(real: Real) -> None:
+async def test_a_job_ends_if_its_room_is_deleted_before_the_agent_joins(real: RealServers) -> None:
     room = "call-gone-at-once"
 
-    async def worker_says(text: str) -> None:
-        async with asyncio.timeout(DEADLINE):
+    async def wait_for_log(text: str) -> None:
+        async with asyncio.timeout(LIMIT):
             while not any(room in line and text in line for line in real.worker.lines):
                 await asyncio.sleep(0.01)
 
     async with livekit_of(real) as livekit:
         await livekit.create_room(RoomRequest(room, "{}", 30, real.config.agent.name, "{}"))
-        await worker_says("job received")
+        await wait_for_log("job received")
         await livekit.delete_room(room)
-    await worker_says("process exiting")
+    await wait_for_log("process exiting")
 
 
-async def test_simulate_names_the_step_that_did_not_happen(real: Real) -> None:
+async def test_simulate_names_the_step_that_failed(real: RealServers) -> None:
     steps = Steps()
     script = Script(to_number="+15550111")
     with pytest.raises(StepFailed, match="call hook answered: POST /livekit-api answered 404"):
         await play(real.config, real.keys, f"{real.url}/nowhere", script, steps)
 
 
-async def test_a_call_that_nobody_joins_expires_and_leaves_no_room(
+async def test_a_call_that_no_caller_joins_expires_and_its_room_is_deleted(
     livekit_binary: Path, http: aiohttp.ClientSession
 ) -> None:
-    with real_parts(GATEWAY__INBOUND__REGISTERED_TIMEOUT="1") as real:
+    with real_servers(GATEWAY__INBOUND__REGISTERED_TIMEOUT="1") as real:
         (dial,) = await jambonz_for(real, http).call_arrives()
         call_id = dial["headers"]["X-Call-Id"]
-        call = await shown(real, http, call_id, lambda c: c["end_timestamp"])
+        call = await get_call(real, http, call_id, lambda c: c["end_timestamp"])
         assert call["disconnection_reason"] == "registered_call_timeout"
         assert await room_is_gone(real, call_id)
 
 
 @pytest.mark.parametrize("name", ["raise", "crash"])
 async def test_an_agent_that_fails_ends_the_call_as_agent_error(
-    failing: Real, http: aiohttp.ClientSession, name: str
+    failing: RealServers, http: aiohttp.ClientSession, name: str
 ) -> None:
     jambonz = jambonz_for(failing, http)
     (dial,) = await jambonz.call_arrives()
     call_id = dial["headers"]["X-Call-Id"]
     async with caller_in(failing, call_id, identity=f"sip_{name}"):
         await jambonz.status("in-progress")
-        call = await shown(failing, http, call_id, lambda c: c["end_timestamp"])
+        call = await get_call(failing, http, call_id, lambda c: c["end_timestamp"])
         assert (call["call_status"], call["disconnection_reason"]) == ("error", "agent_error")
-        assert await room_is_gone(failing, call_id), "the caller is let go, not left in silence"
-    why = {"raise": "RuntimeError: no more words", "crash": "its process has ended"}[name]
-    # Whoever notices first ends the call; the worker tells in any case.
-    call = await shown(failing, http, call_id, lambda c: why in details(c))
-    assert why in details(call), [failing.worker.lines[-60:], call["timeline"]]
+        assert await room_is_gone(failing, call_id), "the caller should be disconnected"
+    detail = {"raise": "RuntimeError: no more words", "crash": "its process has ended"}[name]
+    # LiveKit's webhook may end the call before; the worker's report arrives in any case.
+    call = await get_call(failing, http, call_id, lambda c: detail in details(c))
+    assert detail in details(call), [failing.worker.lines[-60:], call["timeline"]]
 
 
 @pytest.fixture(scope="module")
 def failing(livekit_binary: Path) -> Any:
     worker = Path(__file__).with_name("failing_worker.py")
-    with real_parts(worker=python("-m", "livekit.agents", "start", str(worker))) as parts:
-        yield parts
+    with real_servers(worker=python("-m", "livekit.agents", "start", str(worker))) as servers:
+        yield servers

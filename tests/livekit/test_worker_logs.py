@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gateway.tools.simulate.inbound import Script, play
 from gateway.tools.simulate.steps import Steps
-from tests.livekit.conftest import real_parts
+from tests.livekit.conftest import real_servers
 
 CALLER = "15550100"
 FIELDS = {"timestamp", "level", "event", "logger"}
@@ -13,7 +13,7 @@ FIELDS = {"timestamp", "level", "event", "logger"}
 
 async def test_each_line_of_a_job_has_the_call_id_and_nothing_private(livekit_binary: Path) -> None:
     logging = {"GATEWAY__LOGGING__FORMAT": "json", "GATEWAY__LOGGING__LEVEL": "debug"}
-    with real_parts(**logging) as real:
+    with real_servers(**logging) as real:
         script = Script(from_number=f"+{CALLER}", hold=5.0, keys="5")
         await play(real.config, real.keys, real.url, script, Steps())
         real.worker.wait_for("job.process_ended", limit=10)

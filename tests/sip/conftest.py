@@ -15,7 +15,7 @@ import pytest
 from gateway.livekit.client import LiveKit
 from gateway.tools.dev.livekit_binary import NoLiveKit, find_or_build
 from tests.conftest import DISPATCH_KEY
-from tests.livekit.conftest import call_once
+from tests.livekit.conftest import wait_for_call
 from tests.sip.network import NoNetwork, network
 from tests.sip.servers import Telephony, running_telephony
 
@@ -82,9 +82,9 @@ def client_of(gateway_url: str) -> aiohttp.ClientSession:
 async def call_when(
     gateway: aiohttp.ClientSession, call_id: str, condition: Callable[[Any], bool]
 ) -> Any:
-    """The call once it meets `condition`, see `call_once`."""
+    """The call once it meets `condition`, see `wait_for_call`."""
     url = f"/livekit-api/calls/{call_id}"
-    return await call_once(gateway, url, condition, limit=LIMIT, key=DISPATCH_KEY)
+    return await wait_for_call(gateway, url, condition, limit=LIMIT, key=DISPATCH_KEY)
 
 
 async def ended_call(gateway: aiohttp.ClientSession, call_id: str) -> Any:

@@ -16,7 +16,7 @@ from gateway.config.settings import LOOPBACK
 from gateway.livekit.client import LiveKit
 from gateway.tools.dev.processes import Process, python
 from gateway.tools.dev.stack import READY_LIMIT, wait_until_up
-from tests.livekit.conftest import Real, real_parts
+from tests.livekit.conftest import RealServers, real_servers
 from tests.ports import free_port
 from tests.sip.network import Network
 from tests.sip.server_settings import (
@@ -44,7 +44,7 @@ class Telephony:
     With `env` a command uses the same LiveKit and the gateway of `real`.
     """
 
-    real: Real
+    real: RealServers
     participant_url: str
     livekit_sip: Process
     sip_host: str
@@ -110,7 +110,7 @@ def running_telephony(
         if not single_gateway:
             _start_participant_gateway(start, participant_port, env)
         room_env = room_gateway_env(room_port)
-        with real_parts(**env, **room_env) as real:
+        with real_servers(**env, **room_env) as real:
             yield Telephony(
                 real=real,
                 participant_url=_url(participant_port),

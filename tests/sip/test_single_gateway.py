@@ -8,7 +8,7 @@ import aiohttp
 
 from gateway.livekit.client import LiveKit
 from gateway.livekit.trunks import Kind, SipItem, Trunks
-from tests.livekit.conftest import killed
+from tests.livekit.conftest import gateway_killed
 from tests.sip.conftest import (
     LIMIT,
     call_when,
@@ -96,7 +96,7 @@ async def test_a_call_outlives_its_gateway(single_gateway: Telephony, tmp_path: 
             await caller.message("SIP/2.0 200 ")
             await jambonz.status("in-progress")
             before = await call_when(gateway, call_id, _is_ongoing)
-            with killed(single_gateway.real) as restart:
+            with gateway_killed(single_gateway.real) as restart:
                 await phone.echoed()
                 # The new gateway restores the calls from LiveKit's rooms before it listens.
                 await asyncio.to_thread(restart)

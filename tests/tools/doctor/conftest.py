@@ -20,7 +20,7 @@ from gateway.tools.doctor.check import Finding
 from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.run import all_checks
 from tests.conftest import READ_KEY, WEBHOOK_SECRET
-from tests.livekit.conftest import Real, real_parts
+from tests.livekit.conftest import RealServers, real_servers
 from tests.livekit.server import livekit_server, redis_server
 from tests.ports import free_port
 
@@ -33,7 +33,7 @@ class Stack:
     """LiveKit, gateway and worker; `env` is the gateway's environment."""
 
     env: Mapping[str, str]
-    real: Real
+    real: RealServers
 
     def config(self, **changes: str) -> Config:
         """The gateway's configuration with `changes` of its environment."""
@@ -70,7 +70,7 @@ def stack(sip_host: str) -> Iterator[Stack]:
             "PORT": str(port),
             "AGENT_HTTP_PORT": str(free_port()),
         }
-        with real_parts(**env) as real:
+        with real_servers(**env) as real:
             status, output = asyncio.run(run_gateway(["setup", "--apply"], env))
             assert status == 0, output
             yield Stack(env, real)
