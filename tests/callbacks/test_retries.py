@@ -92,6 +92,7 @@ async def test_two_hundred_calls_while_every_third_delivery_fails(
         monitor=FREQUENT,
         outbound={"max_active_calls": 1000},
         limits={"dispatch_burst": 1000},
+        livekit={"timeout": 8},  # the fake shares this process, which may be busy
     )
     receiver.answer = lambda number: 500 if number % 3 == 0 else 200
     outcomes = [None, (486, "Busy Here"), (403, "Forbidden auth ID"), (480, "Unavailable")]

@@ -94,14 +94,14 @@ class Receivers:
 
     async def event_ids(self, number: int, url: str = HOOK) -> list[str]:
         """The ids that `url` responded to, once there are `number` of them."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(45):
             while len(self._event_ids(url)) < number:
                 await asyncio.sleep(0.01)
         return self._event_ids(url)
 
     async def attempted(self, number: int) -> None:
         """Wait until there were `number` attempts."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(45):
             while len(self.attempts) < number:
                 await asyncio.sleep(0.01)
 

@@ -54,7 +54,7 @@ async def test_the_backend_survives_a_failover(tmp_path: Path, receivers: Receiv
             await one.registry.add(call(1))
             get_master = "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster"
             old_master = redis_cli(sentinel, *get_master)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(100):
                 while old_master == redis_cli(sentinel, *get_master):
                     # Sentinel may not consider the replica a good one yet.
                     redis_cli(sentinel, "SENTINEL", "FAILOVER", "mymaster")
