@@ -54,11 +54,12 @@ async def test_the_backend_survives_a_failover(tmp_path: Path, receivers: Receiv
             await one.registry.add(call(1))
             get_master = "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster"
             old_master = redis_cli(sentinel, *get_master)
-            async with asyncio.timeout(100):
-                while old_master == redis_cli(sentinel, *get_master):
-                    # Sentinel may not consider the replica a good one yet.
-                    redis_cli(sentinel, "SENTINEL", "FAILOVER", "mymaster")
+            async with asyncio.timeout(60):
+                # Sentinel may not consider the replica a good one yet.
+                while "OK" not in redis_cli(sentinel, "SENTINEL", "FAILOVER", "mymaster"):
                     await asyncio.sleep(0.5)
+                while old_master == redis_cli(sentinel, *get_master):
+                    await asyncio.sleep(0.1)
                 # Until it is demoted, the old master accepts writes that are lost then.
                 address = old_master.strip().replace("\n", ":")
                 await asyncio.to_thread(wait_for, address, "slave", "ROLE")
