@@ -170,7 +170,9 @@ async def test_what_happens_meanwhile_is_made_up_for(
     call = await get_call(other, call_id)
     assert call["disconnection_reason"] == "user_hangup"
     kinds = [entry["event"] for entry in call["timeline"]]
-    assert kinds.index("agent_joined") < kinds.index("answered") < kinds.index("hung_up")
+    # What one sender reported is in its order; between LiveKit and Jambonz there is none.
+    assert kinds.index("answered") < kinds.index("hung_up")
+    assert kinds.index("agent_joined") < kinds.index("caller_left")
     async with asyncio.timeout(20):
         while call_id in fake_livekit.rooms:
             await asyncio.sleep(0.05)
