@@ -88,8 +88,9 @@ def test_a_port_in_use(
     command: str, env: dict[str, str], tmp_path: Path, fake_livekit_url: str
 ) -> None:
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", int(env["PORT"])))
+        listener.bind(("127.0.0.1", 0))
         listener.listen()
+        env["PORT"] = str(listener.getsockname()[1])
         env |= {"LIVEKIT_URL": fake_livekit_url, "LIVEKIT_API_KEY": "k", "LIVEKIT_API_SECRET": "s"}
         result = gateway(command, env=env, cwd=tmp_path)
     assert result.returncode == 1

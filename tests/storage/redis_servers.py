@@ -56,7 +56,7 @@ def with_tls(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def with_sentinel(folder: Path) -> Iterator[str]:
-    with sentinels(folder) as (url, _):
+    with sentinels(folder) as (url, *_):
         yield url
 
 
@@ -103,8 +103,8 @@ def wait_for(address: str, text: str, *command: str) -> None:
 
 
 @contextmanager
-def sentinels(folder: Path) -> Iterator[tuple[str, str]]:
-    """A master, its replica and a Sentinel: the URL, and the Sentinel's address."""
+def sentinels(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """A master, its replica and a Sentinel: the URL, the Sentinel's address, the replica's."""
     passwords = ["--requirepass", PASSWORD, "--masterauth", PASSWORD]
     port = free_port()
     with redis_server(*passwords) as master, contextlib.ExitStack() as stack:
@@ -124,4 +124,5 @@ def sentinels(folder: Path) -> Iterator[tuple[str, str]]:
         yield (
             f"redis+sentinel://:{QUOTED}@{dead},{sentinel}/mymaster/0?sentinel_password={QUOTED}",
             sentinel,
+            replica,
         )

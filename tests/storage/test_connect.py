@@ -48,10 +48,12 @@ async def test_the_backend_works_with_every_kind_of_redis(
 
 @pytest.mark.server
 async def test_the_backend_survives_a_failover(tmp_path: Path, receivers: Receivers) -> None:
-    with sentinels(tmp_path) as (url, sentinel):
+    with sentinels(tmp_path) as (url, sentinel, replica):
         shared = StorageOpener(url, receivers, prefix="gateway")
         async with shared.opened() as one:
             await one.registry.add(call(1))
+            # A failover loses what the replica does not have yet.
+            await asyncio.to_thread(wait_for, replica, "call:call-0001", "KEYS", "*")
             get_master = "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster"
             old_master = redis_cli(sentinel, *get_master)
             async with asyncio.timeout(60):

@@ -56,7 +56,7 @@ async def trunks(config_for: ConfigMaker) -> AsyncIterator[Trunks]:
 @pytest.fixture
 async def foreign_items(trunks: Trunks) -> list[SipItem]:
     """Foreign items for calls to numbers: several trunks, rules with a room for each caller."""
-    main = await trunks.create(inbound("main number", numbers=["+4991874350352"]))
+    main = await trunks.create(inbound("main number", numbers=["+12025550199"]))
     more = await trunks.create(
         inbound("more", numbers=["+49918743", "+49918744"], auth_username="j", auth_password="old")
     )
@@ -70,7 +70,7 @@ async def foreign_items(trunks: Trunks) -> list[SipItem]:
     await trunks.create(per_caller("catch", catch_all))
     await trunks.create(per_caller("shared", more, boss))
     await trunks.create(per_caller("everything else"))
-    fields = {"name": "carrier", "address": "sip.example.com", "numbers": ["+4991874350352"]}
+    fields = {"name": "carrier", "address": "sip.example.com", "numbers": ["+12025550199"]}
     await trunks.create(SipItem(Kind.OUTBOUND_TRUNK, "", fields))
     return await trunks.listed()
 
