@@ -3,7 +3,9 @@
 import functools
 import itertools
 import socket
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from gateway.config.settings import LOOPBACK
 
@@ -11,6 +13,8 @@ from gateway.config.settings import LOOPBACK
 PORTS = range(10_000, 20_000)
 #: How many of them a test process has for itself. It chooses a port again only after the others.
 BLOCK = 250
+#: Bound by the test process that starts servers on their default ports.
+LOCK = PORTS.start - 1
 
 
 def free_port() -> int:
@@ -23,6 +27,21 @@ def free_port() -> int:
             if _bind(probe, port):
                 return port
     raise OSError("all ports of this test process are in use")
+
+
+@contextmanager
+def default_ports(limit: float = 60.0) -> Iterator[None]:
+    """While in the context no other test process starts servers on their default ports.
+
+    Raises TimeoutError after `limit` s.
+    """
+    deadline = time.monotonic() + limit
+    with socket.socket() as lock:
+        while not _bind(lock, LOCK):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"another test process still binds port {LOCK}")
+            time.sleep(0.05)
+        yield
 
 
 @functools.cache

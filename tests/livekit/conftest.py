@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest import mock
 
 import aiohttp
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from gateway.config.loader import build_config, own_keys
 from gateway.config.settings import Config
 from gateway.security.api_keys import OwnKeys
+from gateway.tools.dev import stack as dev_stack
 from gateway.tools.dev.livekit_binary import NoLiveKit, find_or_build
 from gateway.tools.dev.processes import Process, python
 from gateway.tools.dev.stack import WORKER, running, wait_until_up
@@ -51,6 +53,7 @@ def real_servers(worker: Sequence[str] = WORKER, **settings: str) -> Iterator[Re
     }
     config = build_config({}, env)
     with (
+        mock.patch.object(dev_stack, "LIVEKIT_PORT", free_port()),
         TemporaryDirectory() as spool,
         running(config, {"AGENT_SPOOL": spool, **env}, worker=worker) as stack,
     ):

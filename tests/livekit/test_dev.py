@@ -5,13 +5,14 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
 import pytest
 
 from gateway.tools.dev.processes import python
-from tests.ports import free_port
+from tests.ports import default_ports, free_port
 
 LIMIT = 60.0
 
@@ -41,19 +42,21 @@ def dev(
     env: dict[str, str], tmp_path: Path, livekit_binary: Path
 ) -> Iterator[subprocess.Popen[str]]:
     """`gateway dev` in an empty folder, once it has printed its summary."""
-    with subprocess.Popen(
-        python("-m", "gateway", "dev"), env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout
-            for line in process.stdout:
-                if "Ctrl-C stops everything" in line:
-                    break
-            yield process
-        finally:
-            # Killed by SIGKILL it could not stop the other processes.
-            process.send_signal(signal.SIGINT)
-            process.wait(LIMIT)
+    command = python("-m", "gateway", "dev")
+    with ExitStack() as starting:
+        starting.enter_context(default_ports())
+        with subprocess.Popen(
+            command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                assert process.stdout
+                assert any("Ctrl-C stops everything" in line for line in process.stdout)
+                starting.close()
+                yield process
+            finally:
+                # Killed by SIGKILL it could not stop the other processes.
+                process.send_signal(signal.SIGINT)
+                process.wait(LIMIT)
 
 
 def test_dev_and_a_simulated_call_leave_nothing_behind(
