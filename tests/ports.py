@@ -22,8 +22,6 @@ def free_port() -> int:
     _, ports = _own_block()
     for port in itertools.islice(ports, BLOCK):
         with socket.socket() as probe:
-            # A server binds a port all the same whose connections were closed a minute ago.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if _bind(probe, port):
                 return port
     raise OSError("all ports of this test process are in use")
