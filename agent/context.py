@@ -13,7 +13,7 @@ GATEWAY_KEY = "gateway"
 class CallContext:
     """One call, as the job metadata has it. `max_call_duration` in s, 0 for no limit.
 
-    `audible_after`: how long after the answer the caller hears the agent, in s.
+    `audible_after`: how long after their SIP leg was answered the caller hears the agent, in s.
 
     A job that another program dispatched has no `gateway` key: its `report_url` is "", and the
     agent reports nothing.

@@ -51,12 +51,20 @@ async def _talk(room: rtc.Room, call: CallContext, voice: "Voice", record: Recor
     room.on("sip_dtmf_received", lambda press: _queue(keys, press.digit))
     caller = await answered_caller(room)
     logger.info("caller.answered")
-    await asyncio.sleep(call.audible_after)
+    await asyncio.sleep(inaudible_for(caller, call))
     record.said("agent", GREETING)
     await voice.play("greeting.wav")
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_repeat(await audio_of(room, caller), voice))
         tasks.create_task(_speak_keys(keys, voice, record))
+
+
+def inaudible_for(caller: rtc.RemoteParticipant, call: CallContext) -> float:
+    """How long the caller does not hear the agent yet, in s: Jambonz still joins their two legs.
+
+    A participant without a SIP leg hears the agent at once.
+    """
+    return call.audible_after if "sip.callID" in caller.attributes else 0.0
 
 
 async def _repeat(track: rtc.Track, voice: "Voice") -> None:

@@ -56,11 +56,15 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
-class DialLimits:
-    """How long the callee may ring, and how long the call may last (both in s)."""
+class DialOptions:
+    """How long the callee may ring, and how long the call may last (both in s).
+
+    `ringing_tone` is what the caller hears meanwhile: a tone or a recording's URL, "" for silence.
+    """
 
     ringing_timeout: int
     max_duration: int
+    ringing_tone: str = ""
 
 
 def parse_destination(text: str) -> Destination:

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, validate
 
-from gateway.calls.destinations import Credentials, DialLimits, FallbackTarget
+from gateway.calls.destinations import Credentials, DialOptions, FallbackTarget
+from gateway.jambonz.tones import ringing_tone
 from gateway.security.addresses import Network
 from gateway.security.api_keys import ApiKey, HashedKey
 
@@ -41,6 +42,13 @@ def _check_date(text: str) -> None:
         date.fromisoformat(text)
     except ValueError:
         raise ValidationError("Must be a date such as 2027-06-30.") from None
+
+
+def _check_ringing_tone(text: str) -> None:
+    try:
+        ringing_tone(text)
+    except ValueError as error:
+        raise ValidationError(f"It {error}.") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +176,16 @@ class InboundSettings:
     max_call_duration: int = setting(3600, validate.Range(10, 86_400))
     registered_timeout: float = setting(60.0, validate.Range(1, 3600))
     fallback: tuple[FallbackTarget, ...] = setting(())
+    ringing_tone: str = setting("au", _check_ringing_tone)
     wait_music: str = setting("tone_stream://%(1000,2000,425)", validate.Length(1, 2000))
 
     @property
-    def dial_limits(self) -> DialLimits:
-        return DialLimits(self.ringing_timeout, self.max_call_duration + DURATION_MARGIN)
+    def dial_options(self) -> DialOptions:
+        return DialOptions(
+            self.ringing_timeout,
+            self.max_call_duration + DURATION_MARGIN,
+            ringing_tone(self.ringing_tone),
+        )
 
 
 @dataclass(frozen=True, slots=True)

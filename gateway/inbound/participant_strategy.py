@@ -56,8 +56,7 @@ class ParticipantStrategy:
 
     async def prepare(self, call: Call) -> Event:
         """As the room strategy; then LiveKit's leg is dialed in the background."""
-        extras = {"audible_after": AUDIBLE_AFTER}
-        event = await self._rooms.prepare(call, extras=extras, enqueues=True)
+        event = await self._rooms.prepare(call, audible_after=AUDIBLE_AFTER, enqueues=True)
         if event.kind is not EventKind.ROOM_CREATED:
             return event
         self._dialer.spawn(self._dial_jambonz(call), name=f"dial Jambonz {call.call_id}")

@@ -1,6 +1,6 @@
 """The `room` strategy: LiveKit creates the room with its agent, then Jambonz dials into it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import structlog
 
@@ -17,6 +17,12 @@ from gateway.transfers.fallback import UNAVAILABLE, Fallback
 
 log = structlog.get_logger()
 
+#: How long after LiveKit's 200 Jambonz has joined the two legs, in s: what the agent says before is
+#: lost or heard twice. Measured with jambonz-feature-server 0.9.8 and sbc-inbound 0.9.9, where the
+#: caller hears a ringing tone and where they hear none.
+AUDIBLE_AFTER = 0.5
+AUDIBLE_AFTER_SILENCE = 0.7
+
 
 class RoomStrategy:
     """inbound.strategy: room. `clock` in ms since epoch."""
@@ -30,13 +36,18 @@ class RoomStrategy:
         self._clock = clock
 
     async def prepare(
-        self, call: Call, *, extras: Mapping[str, object] | None = None, enqueues: bool = False
+        self, call: Call, *, audible_after: float | None = None, enqueues: bool = False
     ) -> Event:
         """Have LiveKit create the room and dispatch the agent.
 
-        `extras` are added to the agent's job metadata. `enqueues`: the caller waits in a Jambonz
-        queue meanwhile.
+        `audible_after` is how long after LiveKit's leg was answered the caller hears the agent, in
+        s; None for a leg that Jambonz dials. `enqueues`: the caller waits in a Jambonz queue
+        meanwhile.
         """
+        if audible_after is None:
+            has_tone = self._config.inbound.dial_options.ringing_tone
+            audible_after = AUDIBLE_AFTER if has_tone else AUDIBLE_AFTER_SILENCE
+        extras = {"audible_after": audible_after}
         request = RoomRequest(
             name=call.call_id,
             agent_name=call.agent_name,
@@ -59,7 +70,7 @@ class RoomStrategy:
             action_hook=self._fallback.action_hook(0),
             refer_hook=hook_url(self._config.server.public_url, REFER_HOOK),
             headers=call_headers(call),
-            limits=self._config.inbound.dial_limits,
+            options=self._config.inbound.dial_options,
             credentials=self._config.trunks.inbound_credentials,
         )
         return [dial]

@@ -7,7 +7,7 @@ Jambonz's own schemas and with @jambonz/verb-specifications.
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from gateway.calls.destinations import Credentials, DialLimits, FallbackTarget
+from gateway.calls.destinations import Credentials, DialOptions, FallbackTarget
 
 Verb: TypeAlias = Mapping[str, object]
 Verbs: TypeAlias = Sequence[Verb]
@@ -19,7 +19,7 @@ def dial_room(
     action_hook: str,
     refer_hook: str,
     headers: Mapping[str, str],
-    limits: DialLimits,
+    options: DialOptions,
     credentials: Credentials | None = None,
 ) -> Verb:
     """Dial the LiveKit room at `sip_uri`.
@@ -30,18 +30,18 @@ def dial_room(
     target: dict[str, object] = {"type": "sip", "sipUri": sip_uri}
     if credentials:
         target["auth"] = {"username": credentials.username, "password": credentials.password}
-    dial = _dial(target, action_hook, limits)
+    dial = _dial(target, action_hook, options)
     return {**dial, "referHook": refer_hook, "headers": dict(headers)}
 
 
-def dial_uri(sip_uri: str, *, limits: DialLimits) -> Verbs:
+def dial_uri(sip_uri: str, *, options: DialOptions) -> Verbs:
     """Dial a SIP URI, without hooks."""
-    return [_dial({"type": "sip", "sipUri": sip_uri}, "", limits)]
+    return [_dial({"type": "sip", "sipUri": sip_uri}, "", options)]
 
 
-def transfer_to(target: FallbackTarget, *, action_hook: str, limits: DialLimits) -> Verbs:
+def transfer_to(target: FallbackTarget, *, action_hook: str, options: DialOptions) -> Verbs:
     """Dial `target` for an answered caller, and hang up once that dial has ended."""
-    return [_dial(_target(target), action_hook, limits), *hangup()]
+    return [_dial(_target(target), action_hook, options), *hangup()]
 
 
 def enqueue(queue: str, *, wait_hook: str, action_hook: str) -> Verbs:
@@ -75,14 +75,14 @@ def hangup() -> Verbs:
     return [{"verb": "hangup"}]
 
 
-def fallback(target: FallbackTarget, *, action_hook: str, limits: DialLimits) -> Verbs:
+def fallback(target: FallbackTarget, *, action_hook: str, options: DialOptions) -> Verbs:
     """Dial `target`, or say its text and hang up.
 
     `action_hook` answers with the next target if the dial has failed.
     """
     if target.say:
         return [{"verb": "say", "text": target.say}, *hangup()]
-    return [_dial(_target(target), action_hook, limits)]
+    return [_dial(_target(target), action_hook, options)]
 
 
 def sip_decline(status: int, reason: str) -> Verbs:
@@ -97,13 +97,14 @@ def _target(target: FallbackTarget) -> Mapping[str, str]:
     return {**phone, "trunk": target.trunk} if target.trunk else phone
 
 
-def _dial(target: Mapping[str, object], action_hook: str, limits: DialLimits) -> Verb:
+def _dial(target: Mapping[str, object], action_hook: str, options: DialOptions) -> Verb:
     return {
         "verb": "dial",
         **({"actionHook": action_hook} if action_hook else {}),
         # Without it Jambonz answers the caller before the callee has answered.
         "answerOnBridge": True,
-        "timeout": limits.ringing_timeout,
-        "timeLimit": limits.max_duration,
+        **({"dialMusic": options.ringing_tone} if options.ringing_tone else {}),
+        "timeout": options.ringing_timeout,
+        "timeLimit": options.max_duration,
         "target": [target],
     }

@@ -44,7 +44,7 @@ class Fallback:
             return verbs.fallback(
                 target,
                 action_hook=self.action_hook(index + 1),
-                limits=self._config.inbound.dial_limits,
+                options=self._config.inbound.dial_options,
             )
         if answered:
             return verbs.hangup()

@@ -1,6 +1,7 @@
 """Transfers of calls: requested over HTTP or by REFER (refer.py), checked, carried out."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from gateway.calls.call import (
@@ -12,9 +13,9 @@ from gateway.calls.call import (
     SipOutcome,
     Transfer,
 )
-from gateway.calls.destinations import Destination, DialLimits, FallbackTarget, parse_destination
+from gateway.calls.destinations import Destination, FallbackTarget, parse_destination
 from gateway.calls.transitions import transition
-from gateway.config.settings import DURATION_MARGIN, Config
+from gateway.config.settings import Config
 from gateway.errors import ApiError, ErrorCode, LiveKitError, LiveKitRefused
 from gateway.jambonz import verbs
 from gateway.jambonz.hooks import DialHook, StatusHook
@@ -78,7 +79,9 @@ class Transfers:
             if destination.hostname
             else FallbackTarget(phone=destination.user, trunk=settings.trunk)
         )
-        max_duration = self._config.inbound.max_call_duration + DURATION_MARGIN
+        options = replace(
+            self._config.inbound.dial_options, ringing_timeout=settings.ringing_timeout
+        )
         return verbs.transfer_to(
             target,
             action_hook=hook_url(
@@ -86,7 +89,7 @@ class Transfers:
                 TRANSFER_ACTION,
                 call_id=call.call_id,
             ),
-            limits=DialLimits(settings.ringing_timeout, max_duration),
+            options=options,
         )
 
     async def on_transfer_action(self, hook: DialHook, call_id: str) -> Verbs:

@@ -226,3 +226,9 @@ def test_without_full_authentication_only_loopback_is_served(
 ) -> None:
     config = build_config({"security": {"allow_unauthenticated": allow}}, env)
     assert config.listen_host == host
+
+
+@pytest.mark.field("J1")
+def test_an_unknown_ringing_tone_is_refused_with_the_possible_ones() -> None:
+    message = problems_of({"inbound": {"ringing_tone": "mars"}})
+    assert message.startswith("inbound.ringing_tone: It must be a country (at, au, ")

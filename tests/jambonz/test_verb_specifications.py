@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from gateway.calls.destinations import Credentials, DialLimits, FallbackTarget
+from gateway.calls.destinations import Credentials, DialOptions, FallbackTarget
 from gateway.jambonz import verbs
 from gateway.jambonz.verbs import Verbs
 from tests.conftest import skip_unless_ci
 from tests.jambonz.schemas import assert_valid_verbs
 
 FOLDER = Path(__file__).parent
-LIMITS = DialLimits(30, 3605)
+OPTIONS = DialOptions(30, 3605, "tone_stream://%(400,200,383,417);%(400,2000,383,417);loops=-1")
 HOOK = "https://gateway.example.com/livekit-api/dial-action?fallback=0#rc=3&rp=ct,5xx"
 DIAL_TARGETS = {
     "sip": FallbackTarget(sip="sip:desk@pbx.example.com"),
@@ -36,7 +36,7 @@ def dial_room(hook: str = HOOK, credentials: Credentials | None = None) -> Verbs
         action_hook=hook,
         refer_hook=hook,
         headers={"X-Call-Id": "call-1", "X-Account-Code": "em-tech-01"},
-        limits=LIMITS,
+        options=OPTIONS,
         credentials=credentials,
     )
     return [dial]
@@ -47,13 +47,13 @@ ANSWERS: Mapping[tuple[str, str], Verbs] = {
     ("dial_room", ""): dial_room(),
     ("dial_room", "relative hooks"): dial_room("/livekit-api/dial-action?fallback=0"),
     ("dial_room", "credentials"): dial_room(credentials=Credentials("jambonz", "password")),
-    ("dial_uri", ""): verbs.dial_uri("sip:15550100@sip.example.com", limits=LIMITS),
+    ("dial_uri", ""): verbs.dial_uri("sip:15550100@sip.example.com", options=OPTIONS),
     **{
-        ("transfer_to", name): verbs.transfer_to(target, action_hook=HOOK, limits=LIMITS)
+        ("transfer_to", name): verbs.transfer_to(target, action_hook=HOOK, options=OPTIONS)
         for name, target in DIAL_TARGETS.items()
     },
     **{
-        ("fallback", name): verbs.fallback(target, action_hook=HOOK, limits=LIMITS)
+        ("fallback", name): verbs.fallback(target, action_hook=HOOK, options=OPTIONS)
         for name, target in FALLBACK_TARGETS.items()
     },
     ("enqueue", ""): verbs.enqueue("call-1", wait_hook=HOOK, action_hook=HOOK),

@@ -61,7 +61,7 @@ def _dial(number: str, config: Config) -> Verbs:
         return verbs.sip_decline(484, "Address Incomplete")
     host = config.legacy.sip_host or config.livekit.sip_address
     uri = f"sip:{user}@{host};transport={config.livekit.sip_transport}"
-    return verbs.dial_uri(uri, limits=config.inbound.dial_limits)
+    return verbs.dial_uri(uri, options=config.inbound.dial_options)
 
 
 def _deprecation_headers(config: Config) -> dict[str, str]:
