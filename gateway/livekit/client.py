@@ -1,7 +1,5 @@
 """The client of LiveKit's server API. Each request has a timeout, a safe one is repeated."""
 
-import math
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -9,7 +7,6 @@ from typing import Self, TypeVar
 
 import aiohttp
 from livekit import api
-from livekit.api.room_service import RoomService
 from livekit.protocol.agent_dispatch import (
     AgentDispatch,
     CreateAgentDispatchRequest,
@@ -21,18 +18,17 @@ from livekit.protocol.room import (
     DeleteRoomRequest,
     ListParticipantsRequest,
     ListRoomsRequest,
+    ListRoomsResponse,
     RoomParticipantIdentity,
 )
 
 from gateway.errors import LiveKitRefused
+from gateway.livekit.connections import ServerApi, fresh_session, pooled_session
 from gateway.livekit.rooms import RoomParticipants, RoomRequest, RoomState
 from gateway.livekit.timeouts import once, retried
-from gateway.livekit.tokens import rooms_token
 
 T = TypeVar("T")
 
-#: How long the shared token is used before it is renewed, in s; it is valid longer, see tokens.py.
-TOKEN_RENEWAL = 600.0
 #: Connections at a time, for requests that LiveKit answers at once and for slow ones.
 CONNECTIONS = 100
 #: Rooms per ListRooms request: a LiveKit without Redis searches all its rooms for each name, and
@@ -47,7 +43,10 @@ DEPARTURE_TIMEOUT = 10
 
 
 class LiveKit:
-    """Requests to LiveKit. They raise LiveKitRefused or LiveKitUnreachable, nothing else."""
+    """Requests to LiveKit. They raise LiveKitRefused or LiveKitUnreachable, nothing else.
+
+    A request that is not safe to repeat, and a repetition, has a connection of its own.
+    """
 
     def __init__(
         self,
@@ -56,16 +55,14 @@ class LiveKit:
         secret: str,
         *,
         session: aiohttp.ClientSession,
-        slow_session: aiohttp.ClientSession,
+        fresh: aiohttp.ClientSession,
+        slow: aiohttp.ClientSession,
         timeout: float,
     ) -> None:
         """See `connected()`; the caller closes the sessions."""
-        self._client = api.LiveKitAPI(url, key, secret, session=session)
-        self._slow_client = api.LiveKitAPI(url, key, secret, session=slow_session)
-        self._new_shared_client: Callable[[], api.LiveKitAPI] = lambda: api.LiveKitAPI.with_token(
-            rooms_token(key, secret), url, session=session
+        self._pooled, self._fresh, self._slow = (
+            ServerApi(url, key, secret, each) for each in (session, fresh, slow)
         )
-        self._token_made_at = -math.inf
         self._timeout = timeout
 
     @classmethod
@@ -85,19 +82,12 @@ class LiveKit:
         The time that a request waits for a free connection counts, too. Requests with a timeout of
         their own, such as dials, use `slow_connections`: while telephones ring, rooms can be made.
         """
-        async with _session(connections) as session, _session(slow_connections) as slow_session:
-            yield cls(url, key, secret, session=session, slow_session=slow_session, timeout=timeout)
-
-    @property
-    def _rooms(self) -> RoomService:
-        """For requests that need no grant on one room: they share a token.
-
-        To sign a token for each request would cost more CPU than the rest of the request.
-        """
-        now = time.monotonic()
-        if now - self._token_made_at > TOKEN_RENEWAL:
-            self._shared_client, self._token_made_at = self._new_shared_client(), now
-        return self._shared_client.room
+        async with (
+            pooled_session(connections) as session,
+            fresh_session(connections) as fresh,
+            fresh_session(slow_connections) as slow,
+        ):
+            yield cls(url, key, secret, session=session, fresh=fresh, slow=slow, timeout=timeout)
 
     async def create_room(self, room: RoomRequest) -> str:
         """Create the room and dispatch its agent; returns the room's sid.
@@ -112,13 +102,13 @@ class LiveKit:
             empty_timeout=room.empty_timeout,
             departure_timeout=DEPARTURE_TIMEOUT,
         )
-        created = await self._retry(lambda: self._rooms.create_room(request))
+        created = await self._retry(lambda server: server.rooms.create_room(request))
         return created.sid
 
     async def delete_room(self, name: str) -> None:
         """Delete the room and disconnect its participants; no error if there is no such room."""
         try:
-            await self._retry(lambda: self._rooms.delete_room(DeleteRoomRequest(room=name)))
+            await self._retry(lambda server: server.rooms.delete_room(DeleteRoomRequest(room=name)))
         except LiveKitRefused as refusal:
             if refusal.code != api.ServerErrorCode.NOT_FOUND:
                 raise
@@ -129,12 +119,12 @@ class LiveKit:
         A second dispatch would bring a second agent, so a repetition first checks whether LiveKit
         has the dispatch of an earlier attempt.
         """
-        service = self._client.agent_dispatch
         request = CreateAgentDispatchRequest(room=room, agent_name=agent_name, metadata=metadata)
         is_repetition = False
 
-        async def attempt() -> AgentDispatch:
+        async def attempt(server: ServerApi) -> AgentDispatch:
             nonlocal is_repetition
+            service = server.client.agent_dispatch
             if is_repetition:
                 for dispatch in await service.list_dispatch(room):
                     if dispatch.agent_name == agent_name:
@@ -150,8 +140,9 @@ class LiveKit:
         LiveKit may list the job 5 s later than the agent joins the room, if it has dispatched no
         agent for a minute (livekit-server 1.13.5); so the participants are checked, too.
         """
-        service = self._client.agent_dispatch
-        dispatches = await self._retry(lambda: service.list_dispatch(room))
+        dispatches = await self._retry(
+            lambda server: server.client.agent_dispatch.list_dispatch(room)
+        )
         for dispatch in dispatches:
             if dispatch.id == dispatch_id and dispatch.state.jobs:
                 return dispatch.state.jobs[0].id
@@ -170,7 +161,7 @@ class LiveKit:
         rooms: list[RoomState] = []
         for start in range(0, len(names), ROOMS_PER_REQUEST):
             request = ListRoomsRequest(names=names[start : start + ROOMS_PER_REQUEST])
-            response = await self._retry(partial(self._rooms.list_rooms, request))
+            response = await self._retry(partial(_list_rooms, request))
             rooms += map(RoomState.of, response.rooms)
         return rooms
 
@@ -178,7 +169,9 @@ class LiveKit:
         """The room's participants; none if there is no such room."""
         request = ListParticipantsRequest(room=room)
         try:
-            response = await self._retry(lambda: self._client.room.list_participants(request))
+            response = await self._retry(
+                lambda server: server.client.room.list_participants(request)
+            )
         except LiveKitRefused as refusal:
             if refusal.code != api.ServerErrorCode.NOT_FOUND:
                 raise
@@ -193,7 +186,7 @@ class LiveKit:
         """Disconnect a participant, which hangs up a SIP call; no error if it has left already."""
         request = RoomParticipantIdentity(room=room, identity=identity)
         try:
-            await self._retry(lambda: self._client.room.remove_participant(request))
+            await self._retry(lambda server: server.client.room.remove_participant(request))
         except LiveKitRefused as refusal:
             if refusal.code != api.ServerErrorCode.NOT_FOUND:
                 raise
@@ -212,11 +205,11 @@ class LiveKit:
     async def ping(self) -> None:
         """A cheap authenticated request: it succeeds if URL, key and secret are right."""
         request = ListRoomsRequest(names=["-"])
-        await self._retry(lambda: self._rooms.list_rooms(request))
+        await self._retry(partial(_list_rooms, request))
 
     async def call(self, request: Callable[[api.LiveKitAPI], Awaitable[T]]) -> T:
         """Make any other request that is safe to repeat; it is repeated within the timeout."""
-        return await self._retry(lambda: request(self._client))
+        return await self._retry(lambda server: request(server.client))
 
     async def call_once(
         self,
@@ -228,13 +221,15 @@ class LiveKit:
 
         After LiveKitUnreachable, LiveKit may have done what was requested, or not.
         """
-        client = self._slow_client if timeout else self._client
-        return await once(lambda: request(client), timeout=timeout or self._timeout)
+        server = self._slow if timeout else self._fresh
+        return await once(lambda: request(server.client), timeout=timeout or self._timeout)
 
-    async def _retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        return await retried(attempt, timeout=self._timeout)
+    async def _retry(self, attempt: Callable[[ServerApi], Awaitable[T]]) -> T:
+        return await retried(
+            lambda is_repetition: attempt(self._fresh if is_repetition else self._pooled),
+            timeout=self._timeout,
+        )
 
 
-def _session(connections: int) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(limit=connections)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+def _list_rooms(request: ListRoomsRequest, server: ServerApi) -> Awaitable[ListRoomsResponse]:
+    return server.rooms.list_rooms(request)

@@ -11,7 +11,7 @@ from livekit.protocol.room import CreateRoomRequest
 
 from gateway.jambonz.signature import sign
 from tests.conftest import Client, GatewayStarter, get_call, jambonz_for, list_calls
-from tests.fakes.livekit import Drop, FakeLiveKit, Hang, TwirpError
+from tests.fakes.livekit import GARBAGE, Drop, Failure, FakeLiveKit, Hang, TwirpError
 from tests.jambonz.schemas import assert_valid_verbs
 
 FALLBACK = [
@@ -142,13 +142,14 @@ async def test_a_transient_failure_of_livekit_is_retried(
         ([TwirpError(503, "unavailable", "no nodes")] * 50, "no nodes"),
         ([Drop()] * 50, "cannot be reached"),
         ([Hang()] * 50, "did not answer within 0.5 s"),
+        ([*GARBAGE] * 10, ""),
     ],
-    ids=["refused", "5xx", "dropped", "hanging"],
+    ids=["refused", "5xx", "dropped", "hanging", "garbage"],
 )
 async def test_without_livekit_the_caller_is_declined_with_503(
     start_gateway: GatewayStarter,
     fake_livekit: FakeLiveKit,
-    failures: list[TwirpError | Drop | Hang],
+    failures: list[Failure],
     detail: str,
 ) -> None:
     gateway = await start_gateway(livekit={"timeout": 0.5})

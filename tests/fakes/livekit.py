@@ -3,7 +3,7 @@
 import asyncio
 import functools
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, MutableSequence
+from collections.abc import AsyncIterator, Callable, Mapping, MutableSequence, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -68,7 +68,31 @@ class Hang:
     """No response comes for 30 s, then the connection is closed."""
 
 
-Failure = TwirpError | Drop | Hang
+@dataclass(frozen=True)
+class Raw:
+    """An answer that LiveKit would not give, such as a proxy's page."""
+
+    status: int
+    body: bytes
+    content_type: str = "text/html"
+
+
+Failure = TwirpError | Drop | Hang | Raw
+
+#: What proxies, other programs and damaged servers answer.
+GARBAGE: Sequence[Raw] = (
+    Raw(200, b"<!DOCTYPE html><title>Sign in</title>"),
+    Raw(200, b"\xff\xfe\x0a\x01", "application/protobuf"),
+    Raw(200, b"", "text/plain"),
+    Raw(502, b"<h1>Bad Gateway</h1>"),
+    Raw(503, b"[]", "application/json"),
+    Raw(500, b'"unavailable"', "application/json"),
+    Raw(500, b"null", "application/json"),
+    Raw(500, b'{"code": 14, "msg": null}', "application/json"),
+    Raw(500, b'{"code": "unavailable", "msg": "x", "meta": ["a"]}', "application/json"),
+    Raw(503, b'{"code": "unavailable", "meta": {"a": {"b": 1}}}', "application/json"),
+    Raw(500, b"\xff" * 10, "application/json; charset=utf-8"),
+)
 
 
 @dataclass
@@ -190,6 +214,9 @@ class FakeLiveKit:
     async def _fail(self, request: web.Request, failure: Failure) -> web.Response:
         if isinstance(failure, TwirpError):
             return _error_response(failure)
+        if isinstance(failure, Raw):
+            content_type = {"Content-Type": failure.content_type}
+            return web.Response(status=failure.status, body=failure.body, headers=content_type)
         if isinstance(failure, Hang):
             await asyncio.sleep(30)
         if request.transport:

@@ -151,7 +151,7 @@ async def test_a_room_created_twice_has_one_agent(real: RealServers) -> None:
     async with livekit_of(real) as livekit:
         sids = {await livekit.create_room(request) for _ in range(3)}
         assert len(sids) == 1
-        dispatches = await livekit._client.agent_dispatch.list_dispatch("call-twice")
+        dispatches = await livekit._pooled.client.agent_dispatch.list_dispatch("call-twice")
         assert len(dispatches) == 1
         await livekit.delete_room("call-twice")
         await livekit.delete_room("call-twice")  # that it does not exist is no error

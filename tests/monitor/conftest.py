@@ -18,7 +18,7 @@ async def harness(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncI
         SIPDispatchRuleInfo(sip_dispatch_rule_id=name, metadata=metadata)
         for name, metadata in rules
     ]
-    async with LiveKit.connected(fake_livekit.url, KEY, SECRET, timeout=1) as livekit:
+    async with LiveKit.connected(fake_livekit.url, KEY, SECRET, timeout=2) as livekit:
         harness = Harness(config, fake_livekit, livekit)
         yield harness
         await harness.services.close()
