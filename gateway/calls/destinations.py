@@ -32,19 +32,21 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class FallbackTarget:
-    """Where Jambonz sends a caller instead of the agent: exactly one of `sip`, `phone`, `say`.
+    """Where a caller goes instead of the agent: exactly one of `sip`, `phone`, `play`, `say`.
 
-    `sip` is a URI, `say` a text to speak. `trunk` is the Jambonz carrier for `phone`; without it
-    Jambonz picks one. Fallbacks and transfers use it.
+    `sip` is a URI, `play` a recording's URL, `say` a text to speak. `trunk` is the Jambonz carrier
+    for `phone`; without it Jambonz picks one. Fallbacks and transfers use it.
     """
 
     sip: str = ""
     phone: str = ""
     trunk: str = ""
+    play: str = ""
     say: str = ""
 
     def __str__(self) -> str:
-        return self.sip or self.phone or "say"
+        # A recording's URL may be signed: it is not for logs.
+        return self.sip or self.phone or ("play" if self.play else "say")
 
 
 @dataclass(frozen=True, slots=True)

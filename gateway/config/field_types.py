@@ -1,5 +1,6 @@
 """marshmallow fields, one for each type that a setting may have. No I/O."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -78,6 +79,10 @@ class _Networks(_List):
             ) from None
 
 
+#: The URL of a recording, as Jambonz fetches it.
+_RECORDING = re.compile(r"https?://[^\s/?#]+([/?#]\S*)?")
+
+
 class _FallbackTargets(_List):
     """In an environment variable the list is YAML: its entries are mappings."""
 
@@ -88,18 +93,19 @@ class _FallbackTargets(_List):
             raise ValidationError("Must be a list in YAML.") from error
 
     def item(self, entry: Any) -> FallbackTarget:
-        kinds = {"sip", "phone", "say"}
+        kinds = {"sip", "phone", "play", "say"}
         is_valid = (
             isinstance(entry, dict)
             and len(kinds & entry.keys()) == 1
             and entry.keys() <= kinds | ({"trunk"} if "phone" in entry else set())
             and all(isinstance(value, str) and value for value in entry.values())
             and str(entry.get("sip", "sip:")).startswith(("sip:", "sips:"))
+            and _RECORDING.fullmatch(entry.get("play", "https://host"))
         )
         if not is_valid:
             raise ValidationError(
-                "Each entry must be one of {sip: 'sip:…'}, {phone: '+…', trunk: '…'}, {say: '…'}; "
-                "quote numbers."
+                "Each entry must be one of {sip: 'sip:…'}, {phone: '+…', trunk: '…'}, "
+                "{play: 'https://…'}, {say: '…'}; quote numbers."
             )
         return FallbackTarget(**entry)
 

@@ -76,10 +76,12 @@ def hangup() -> Verbs:
 
 
 def fallback(target: FallbackTarget, *, action_hook: str, options: DialOptions) -> Verbs:
-    """Dial `target`, or say its text and hang up.
+    """Dial `target`; or play its recording, or say its text, and hang up.
 
     `action_hook` answers with the next target if the dial has failed.
     """
+    if target.play:
+        return [*play(target.play), *hangup()]
     if target.say:
         return [{"verb": "say", "text": target.say}, *hangup()]
     return [_dial(_target(target), action_hook, options)]

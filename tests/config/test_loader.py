@@ -102,6 +102,22 @@ def test_the_environment_can_hold_lists() -> None:
     )
 
 
+@pytest.mark.field("J6")
+def test_a_fallback_may_be_a_recording() -> None:
+    config = build_config({"inbound": {"fallback": [{"play": "https://example.com/a.wav"}]}}, {})
+    assert config.inbound.fallback == (FallbackTarget(play="https://example.com/a.wav"),)
+    assert str(config.inbound.fallback[0]) == "play", "a URL may be signed: logs do not show it"
+
+
+@pytest.mark.field("J6")
+@pytest.mark.parametrize(
+    "url", ["closed.wav", "ftp://example.com/a.wav", "https://", "https://a b"]
+)
+def test_a_recording_needs_a_web_address(url: str) -> None:
+    problem = problems_of({"inbound": {"fallback": [{"play": url}]}})
+    assert "{play: 'https://…'}" in problem
+
+
 def test_each_mistake_has_a_line_that_names_the_setting() -> None:
     problems = problems_of(
         {

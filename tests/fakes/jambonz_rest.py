@@ -51,11 +51,44 @@ def webhook(url: str, **more: str) -> dict[str, Any]:
     }
 
 
+def carrier(name: str, application_sid: str = "") -> dict[str, Any]:
+    """A carrier as the API lists it."""
+    return {
+        "voip_carrier_sid": str(uuid.uuid4()),
+        "name": name,
+        "account_sid": ACCOUNT,
+        "application_sid": application_sid or None,
+        "register_status": {},
+    }
+
+
+def sip_gateway(ipv4: str, *, inbound: int = 1, netmask: int = 32) -> dict[str, Any]:
+    """A carrier's SIP gateway as the API lists it."""
+    return {
+        "sip_gateway_sid": str(uuid.uuid4()),
+        "ipv4": ipv4,
+        "netmask": netmask,
+        "inbound": inbound,
+        "outbound": 1,
+    }
+
+
+def speech_credential(vendor: str, *, use_for_tts: int = 1) -> dict[str, Any]:
+    """A speech credential as the API lists it."""
+    return {"vendor": vendor, "use_for_tts": use_for_tts, "use_for_stt": 1, "api_key": "hidden"}
+
+
 @dataclass
 class FakeJambonz:
-    """The API of one account. Each entry of `failures` is the response to one request."""
+    """The API of one account. Each entry of `failures` is the response to one request.
+
+    `gateways` are the SIP gateways by the sid of their carrier.
+    """
 
     applications: list[dict[str, Any]] = field(default_factory=list)
+    carriers: list[dict[str, Any]] = field(default_factory=list)
+    gateways: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    speech: list[dict[str, Any]] = field(default_factory=list)
     webhook_secret: str = WEBHOOK_SECRET
     failures: deque[web.Response] = field(default_factory=deque)
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
@@ -76,6 +109,9 @@ class FakeJambonz:
         app.router.add_get("/v1/Accounts/{account}", self._account)
         app.router.add_get("/v1/Accounts/{account}/Applications", self._listed)
         app.router.add_get("/v1/Accounts/{account}/WebhookSecret", self._secret)
+        app.router.add_get("/v1/Accounts/{account}/VoipCarriers", self._carriers)
+        app.router.add_get("/v1/Accounts/{account}/SpeechCredentials", self._speech)
+        app.router.add_get("/v1/SipGateways", self._gateways)
         app.router.add_put("/v1/Applications/{application}", self._update)
         async with TestServer(app) as server:
             self.url = str(server.make_url("")).rstrip("/")
@@ -106,6 +142,15 @@ class FakeJambonz:
 
     async def _listed(self, _: web.Request) -> web.Response:
         return web.json_response(self.applications)
+
+    async def _carriers(self, _: web.Request) -> web.Response:
+        return web.json_response(self.carriers)
+
+    async def _gateways(self, request: web.Request) -> web.Response:
+        return web.json_response(self.gateways.get(request.query["voip_carrier_sid"], []))
+
+    async def _speech(self, _: web.Request) -> web.Response:
+        return web.json_response(self.speech)
 
     async def _secret(self, _: web.Request) -> web.Response:
         return web.json_response({"webhook_secret": self.webhook_secret})

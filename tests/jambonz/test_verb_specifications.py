@@ -27,7 +27,11 @@ DIAL_TARGETS = {
     "phone": FallbackTarget(phone="+15550100"),
     "trunk": FallbackTarget(phone="+15550100", trunk="my-carrier"),
 }
-FALLBACK_TARGETS = {**DIAL_TARGETS, "say": FallbackTarget(say="Please call again later.")}
+FALLBACK_TARGETS = {
+    **DIAL_TARGETS,
+    "play": FallbackTarget(play="https://example.com/closed.wav"),
+    "say": FallbackTarget(say="Please call again later."),
+}
 
 
 def dial_room(hook: str = HOOK, credentials: Credentials | None = None) -> Verbs:

@@ -1,59 +1,71 @@
-"""Checks of Jambonz by its REST API: the application's hooks, the account's webhook secret."""
+"""Checks of Jambonz by its REST API: the application's hooks, and the account's webhook secret,
+carrier for LiveKit and credential for speech, where they are needed.
+"""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from ipaddress import IPv4Address
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from gateway.config.settings import Config
 from gateway.errors import ConfigError
 from gateway.tools.doctor.check import Check, Finding, Status, combined, fail, ok, skip, warn
 from gateway.tools.doctor.context import Context
+from gateway.tools.doctor.sip import addresses_of, host_and_port
 from gateway.tools.setup.jambonz import (
     Application,
     Hook,
+    carrier_problem,
+    carrier_step,
+    desired_hooks,
+    select_application,
+)
+from gateway.tools.setup.jambonz_rest import (
     JambonzAccount,
     JambonzRefused,
     JambonzUnreachable,
     access_problems,
-    desired_hooks,
-    select_application,
 )
 
 _APPLY = "python -m gateway setup --jambonz --apply"
 _LEGACY_ROUTE = "/livekit-simple"
-#: How long a check may take, in s: it sends two requests.
+#: How long a check may take, in s: it sends two requests, or one more for each carrier.
 TIMEOUT = 25
+
+Run: TypeAlias = Callable[[Context], Awaitable[Finding]]
 
 
 def checks(context: Context) -> list[Check]:
     settings = context.config.jambonz
     if not (settings.rest_url or settings.account_sid or settings.api_key):
-        return [Check("jambonz", "Jambonz", _not_configured)]
+        return [Check("jambonz", "Jambonz", partial(_not_configured, context))]
+    account = Check("jambonz", "Jambonz", partial(_application, context), timeout=TIMEOUT)
+    details: dict[str, tuple[str, Run]] = {
+        "jambonz_hooks": ("Jambonz hooks", _hooks),
+        "jambonz_secret": ("Jambonz secret", _secret),
+    }
+    if context.config.inbound.strategy == "participant":
+        details["jambonz_carrier"] = ("Jambonz carrier", _carrier)
+    if any(target.say for target in context.config.inbound.fallback):
+        details["jambonz_speech"] = ("Jambonz speech", _speech)
     return [
-        Check("jambonz", "Jambonz", partial(_application, context), timeout=TIMEOUT),
-        Check(
-            "jambonz_hooks",
-            "Jambonz hooks",
-            partial(_hooks, context),
-            ("jambonz",),
-            timeout=TIMEOUT,
-        ),
-        Check(
-            "jambonz_secret",
-            "Jambonz secret",
-            partial(_secret, context),
-            ("jambonz",),
-            timeout=TIMEOUT,
+        account,
+        *(
+            Check(check_id, title, partial(run, context), (account.id,), TIMEOUT)
+            for check_id, (title, run) in details.items()
         ),
     ]
 
 
-async def _not_configured() -> Finding:
-    step = (
+async def _not_configured(context: Context) -> Finding:
+    steps = [
         "to check its hooks and secret, set JAMBONZ_REST_API_BASE_URL, JAMBONZ_ACCOUNT_SID and "
         "JAMBONZ_API_KEY in .env.local"
-    )
-    return skip("not checked: its REST API is not configured", step)
+    ]
+    if context.config.inbound.strategy == "participant":
+        steps.append(carrier_step(context.config.livekit.sip_address))
+    return skip("not checked: its REST API is not configured", "\n".join(steps))
 
 
 async def _application(context: Context) -> Finding:
@@ -142,3 +154,42 @@ def secret(account_secret: str, configured: tuple[str, ...]) -> Finding:
         )
         return fail(message, step)
     return warn(message, step)
+
+
+async def _carrier(context: Context) -> Finding:
+    livekit = context.config.livekit
+    step = carrier_step(livekit.sip_address)
+    if livekit.is_cloud:
+        return skip("not checked: LiveKit Cloud calls from many addresses", step)
+    async with JambonzAccount.connected(context.config.jambonz) as account:
+        applications, carriers = await account.applications(), await account.carriers()
+    application = select_application(applications, context.config.jambonz.application)
+    host, _ = host_and_port(livekit.sip_address)
+    addresses = [IPv4Address(text) for text in await addresses_of(host) if ":" not in text]
+    if problem := carrier_problem(carriers, application, addresses):
+        return fail(f"LiveKit's calls are refused: {problem}", step)
+    shown = ", ".join(map(str, addresses))
+    return ok(f"calls of LiveKit ({shown}) get the application {application.name!r}")
+
+
+async def _speech(context: Context) -> Finding:
+    async with JambonzAccount.connected(context.config.jambonz) as account:
+        applications, vendors = await account.applications(), await account.speech_vendors()
+    application = select_application(applications, context.config.jambonz.application)
+    return speech(application, vendors)
+
+
+def speech(application: Application, vendors: Sequence[str]) -> Finding:
+    """Whether Jambonz can speak a `say` of the fallback; `vendors` have a credential."""
+    vendor = application.speech_vendor
+    if vendor in vendors:
+        return ok(f"a fallback that is said is spoken by {vendor}")
+    step = (
+        f"Jambonz portal, Speech: add a credential of {vendor or 'a vendor'} for text-to-speech, "
+        "or choose another vendor in the application; or use {play: 'https://…'} as the fallback"
+    )
+    message = (
+        f"the account has no credential for the speech of {vendor or 'the application'}: a caller "
+        "who gets a fallback that is said is answered and hung up"
+    )
+    return fail(message, step)

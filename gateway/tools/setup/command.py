@@ -22,10 +22,11 @@ from gateway.tools.setup.desired import advice, desired_items
 from gateway.tools.setup.errors import explain
 from gateway.tools.setup.jambonz import (
     HooksPlan,
-    JambonzAccount,
+    carrier_step,
     desired_hooks,
     select_application,
 )
+from gateway.tools.setup.jambonz_rest import JambonzAccount
 from gateway.tools.setup.plan import Plan, plan_setup
 from gateway.tools.setup.restore import plan_restore
 from gateway.tools.terminal import Print, wrapped
@@ -123,7 +124,7 @@ class Setup:
             raise ApplyFailed(explain(error)) from error
         hooks = await self._hooks_plan(account) if account else None
         plan = self._plan(before)
-        self._report(before, plan, hooks)
+        self._report(before, plan, hooks, await self._carrier_notes(account, hooks))
         if not self._options.apply:
             self._print_next_step(plan, hooks)
             return
@@ -144,12 +145,32 @@ class Setup:
         application = select_application(applications, self._config.jambonz.application)
         return HooksPlan(application, desired_hooks(self._config.server.public_url))
 
-    def _report(self, before: Sequence[SipItem], plan: Plan, hooks: HooksPlan | None) -> None:
+    async def _carrier_notes(
+        self, account: JambonzAccount | None, hooks: HooksPlan | None
+    ) -> list[str]:
+        """Whether Jambonz takes LiveKit's calls, where it has to."""
+        if self._backup or self._config.inbound.strategy != "participant":
+            return []
+        step = carrier_step(self._config.livekit.sip_address)
+        if account is None or hooks is None:
+            return [f"inbound.strategy participant needs a carrier at Jambonz for LiveKit. {step}"]
+        name, sid = hooks.application.name, hooks.application.sid
+        if any(carrier.application_sid == sid for carrier in await account.carriers()):
+            return []
+        return [f"no carrier of the Jambonz account has the application {name!r}. {step}"]
+
+    def _report(
+        self,
+        before: Sequence[SipItem],
+        plan: Plan,
+        hooks: HooksPlan | None,
+        notes: Sequence[str],
+    ) -> None:
         self._print(f"Trunks and dispatch rules at {self._config.livekit.url}\n")
         self._print(report.plan_table(plan, hooks) + "\n")
         if routes := report.routes(self._config, before, plan):
             self._print(routes + "\n")
-        for note in [*self._notes(plan), *report.open_access(plan)]:
+        for note in [*self._notes(plan), *notes, *report.open_access(plan)]:
             self._print("\n".join(wrapped(note, label="Note: ")) + "\n")
 
     def _notes(self, plan: Plan) -> list[str]:

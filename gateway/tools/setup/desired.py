@@ -75,9 +75,8 @@ def advice(config: Config, items: Iterable[SipItem]) -> list[str]:
                 lines.append(f"{address} accepts calls from every address")
         if trunks.inbound_password:
             lines.append(
-                "with SIP_INBOUND_PASSWORD set LiveKit challenges every INVITE. Jambonz gets the "
-                "credentials with each dial, but answers the challenge with another Call-ID, which "
-                "LiveKit may not accept as the same call; allowed addresses alone are more reliable"
+                "with SIP_INBOUND_PASSWORD set LiveKit challenges every INVITE (407). Jambonz gets "
+                "the credentials with each dial and repeats the INVITE with them"
             )
     outbound = [item for item in items if item.kind is Kind.OUTBOUND_TRUNK]
     return lines + _outbound_advice(config, outbound)

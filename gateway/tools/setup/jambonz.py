@@ -1,45 +1,18 @@
-"""Jambonz's REST API: an account's applications, their hooks, the account's webhook secret.
+"""A Jambonz account's applications with their hooks, and its carriers. Does no I/O."""
 
-As of jambonz-api-server 0.9.7-rc1, a PUT changes only the fields that it names. A hook without its
-`webhook_sid` becomes a new webhook. With it, the PUT would change a webhook that other applications
-may share, and a PUT of nothing else is answered with 500.
-"""
-
-import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
-from urllib.parse import urlsplit
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
-import aiohttp
-
-from gateway.config.settings import JambonzSettings
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError
 from gateway.jambonz.urls import CALL_HOOK, CALL_STATUS_HOOK, RETRY
-
-#: Of one request, in s.
-TIMEOUT = 10.0
-#: How much of a response an error quotes, in characters.
-QUOTED_LENGTH = 200
 
 #: The hooks that setup sets, by their names in the API, and their paths at the gateway.
 HOOKS = {
     "call_hook": CALL_HOOK + RETRY,
     "call_status_hook": CALL_STATUS_HOOK,
 }
-
-
-class JambonzUnreachable(GatewayError):
-    """The Jambonz REST API did not answer, or what answered is not the REST API."""
-
-
-class JambonzRefused(GatewayError):
-    """The Jambonz REST API refused a request with this HTTP `status`; the text says what to do."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,164 +27,64 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """`hooks` by their names in the API (`call_hook`, …), without those that are not set."""
+    """`hooks` by their names in the API (`call_hook`, …), without those that are not set.
+
+    `speech_vendor` speaks its `say` verbs.
+    """
 
     sid: str
     name: str
     hooks: Mapping[str, Hook]
+    speech_vendor: str = ""
 
 
-class JambonzAccount:
-    """One account at the REST API. Methods raise JambonzRefused and JambonzUnreachable."""
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """Jambonz accepts its calls from `networks`, and gives them to `application_sid`.
 
-    def __init__(self, settings: JambonzSettings, session: aiohttp.ClientSession) -> None:
-        """Use `connected()` for an account with a session of its own."""
-        self._settings = settings
-        self._session = session
-        self._base = settings.rest_url.rstrip("/").removesuffix("/v1").rstrip("/") + "/v1"
+    Without an application, "", it looks for that of the called number.
+    """
 
-    @classmethod
-    @asynccontextmanager
-    async def connected(cls, settings: JambonzSettings) -> AsyncIterator[Self]:
-        """The account, for the length of the context. Raises ConfigError for missing settings."""
-        if problems := access_problems(settings):
-            raise ConfigError(problems)
-        async with aiohttp.ClientSession(
-            cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=TIMEOUT)
-        ) as session:
-            yield cls(settings, session)
+    sid: str
+    name: str
+    application_sid: str
+    networks: tuple[IPv4Network, ...] = ()
 
-    async def applications(self) -> list[Application]:
-        """All applications of the account."""
-        content = await self._request("GET", f"/Accounts/{self._settings.account_sid}/Applications")
-        if not isinstance(content, list):
-            raise self._malformed("applications that are not an array")
-        try:
-            return [_application(entry) for entry in content]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise self._malformed("applications of an unknown form") from error
-
-    async def webhook_secret(self) -> str:
-        """The secret with which Jambonz signs the account's hooks; "" if it has none."""
-        path = f"/Accounts/{self._settings.account_sid}/WebhookSecret"
-        content = await self._request("GET", path)
-        if not isinstance(content, dict):
-            raise self._malformed("a webhook secret of an unknown form")
-        return str(content.get("webhook_secret") or "")
-
-    async def set_hooks(self, application: Application, hooks: Mapping[str, Hook]) -> None:
-        """Set these hooks of the application, by their names in the API, and nothing else."""
-        body = {name: _hook_body(hook) for name, hook in hooks.items()}
-        await self._request("PUT", f"/Applications/{application.sid}", body)
-
-    async def _request(self, method: str, path: str, body: Any = None) -> Any:
-        """The response's JSON, None if it is empty."""
-        try:
-            async with self._session.request(
-                method,
-                self._base + path,
-                json=body,
-                headers={"Authorization": f"Bearer {self._settings.api_key}"},
-                # A redirect would send the key to another host.
-                allow_redirects=False,
-            ) as response:
-                text = await response.text(errors="replace")
-                if response.status >= 300:
-                    raise self._refusal(response, text)
-        except TimeoutError as error:
-            raise JambonzUnreachable(
-                f"Jambonz did not answer within {TIMEOUT:g} s at {self._base}: check "
-                "JAMBONZ_REST_API_BASE_URL"
-            ) from error
-        except aiohttp.ClientError as error:
-            raise JambonzUnreachable(
-                f"Jambonz cannot be reached at {self._base}: {self._quote(str(error))}; check "
-                "JAMBONZ_REST_API_BASE_URL"
-            ) from error
-        try:
-            return json.loads(text) if text else None
-        except json.JSONDecodeError as error:
-            raise self._malformed("something that is not JSON") from error
-
-    def _refusal(self, response: aiohttp.ClientResponse, text: str) -> JambonzRefused:
-        status = response.status
-        if status < 400:
-            location = urlsplit(response.headers.get("Location", ""))
-            host = location.netloc.rpartition("@")[2]
-            target = f"{location.scheme}://{host}" if host else "another path"
-            advice = f"it redirects to {target}: set JAMBONZ_REST_API_BASE_URL to the API itself"
-        else:
-            advice_by_status = _ADVICE_ON_CHANGE if response.method == "PUT" else _ADVICE
-            advice = advice_by_status.get(status, "").format(account=self._settings.account_sid)
-        message = self._quote(_message(text)).rstrip(".")
-        parts = [f"Jambonz answered {status} at {self._base}", message, advice]
-        return JambonzRefused(status, ": ".join(part for part in parts if part))
-
-    def _malformed(self, content: str) -> JambonzUnreachable:
-        return JambonzUnreachable(
-            f"{self._base} answers {content}: JAMBONZ_REST_API_BASE_URL must be the REST API's "
-            "address, not the portal's"
-        )
-
-    def _quote(self, text: str) -> str:
-        """`text` on one line of at most QUOTED_LENGTH characters, without the key."""
-        return " ".join(text.replace(self._settings.api_key, "(key)").split())[:QUOTED_LENGTH]
-
-
-_ADVICE = {
-    400: "check that JAMBONZ_ACCOUNT_SID {account!r} is the account's sid, as the portal shows it",
-    401: "JAMBONZ_API_KEY is not accepted; create one in the portal, under the account's API keys",
-    403: "JAMBONZ_API_KEY is not for account {account}, see JAMBONZ_ACCOUNT_SID",
-    404: (
-        "there is no such account {account} (JAMBONZ_ACCOUNT_SID), or "
-        "JAMBONZ_REST_API_BASE_URL is not the REST API's address"
-    ),
-    429: "too many requests; wait five minutes",
-}
-_NO_APPLICATION = (
-    "the application no longer belongs to the account: check the portal, then run this again"
-)
-_ADVICE_ON_CHANGE = _ADVICE | {
-    400: "check GATEWAY_PUBLIC_URL: a host consists of letters, digits, hyphens and dots",
-    403: _NO_APPLICATION,
-    404: _NO_APPLICATION,
-}
-
-
-def access_problems(settings: JambonzSettings) -> list[str]:
-    """What is wrong with the settings for the REST API, a line each."""
-    problems = [
-        f"{name} is not set: put it into the environment or .env.local"
-        for name, value in (
-            ("JAMBONZ_REST_API_BASE_URL", settings.rest_url),
-            ("JAMBONZ_ACCOUNT_SID", settings.account_sid),
-            ("JAMBONZ_API_KEY", settings.api_key),
-        )
-        if not value
-    ]
-    if settings.rest_url and not _is_web_address(settings.rest_url):
-        problems.append("JAMBONZ_REST_API_BASE_URL must be of the form https://host/v1")
-    if not (settings.api_key.isascii() and settings.api_key.isprintable()):
-        problems.append("JAMBONZ_API_KEY has characters that no key has")
-    if set(settings.account_sid) & set("/?#% "):
-        problems.append("JAMBONZ_ACCOUNT_SID has characters that no sid has")
-    return problems
-
-
-def _is_web_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        has_port = parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-    # Credentials in the URL would conflict with the API key: aiohttp refuses to send both.
-    has_host = bool(parts.hostname) and "@" not in parts.netloc
-    return parts.scheme in {"http", "https"} and has_host and has_port
+    def accepts(self, address: IPv4Address) -> bool:
+        return any(address in network for network in self.networks)
 
 
 def desired_hooks(public_url: str) -> Mapping[str, str]:
     """The URLs of the hooks, by their names in the API, for the gateway at `public_url`."""
     return {name: public_url.rstrip("/") + path for name, path in HOOKS.items()}
+
+
+def carrier_step(sip_host: str) -> str:
+    """What to do so that Jambonz takes LiveKit's calls, for inbound.strategy participant.
+
+    LiveKit dials the call's id. That is no number whose application Jambonz could look up.
+    """
+    return (
+        f"Jambonz portal, Carriers: list the addresses that LiveKit calls from ({sip_host}) as "
+        "inbound SIP gateways of a carrier, and assign the gateway's application to that carrier"
+    )
+
+
+def carrier_problem(
+    carriers: Sequence[Carrier], application: Application, addresses: Sequence[IPv4Address]
+) -> str:
+    """Why Jambonz does not take LiveKit's calls from all `addresses`; "" if it does."""
+    for address in addresses:
+        accepting = [carrier for carrier in carriers if carrier.accepts(address)]
+        if not accepting:
+            return f"no carrier of the account lists LiveKit's {address} as an inbound SIP gateway"
+        if not any(carrier.application_sid == application.sid for carrier in accepting):
+            names = ", ".join(repr(carrier.name) for carrier in accepting)
+            return (
+                f"the carrier of LiveKit's {address}, {names}, does not have the application "
+                f"{application.name!r}"
+            )
+    return ""
 
 
 def select_application(applications: Sequence[Application], configured: str) -> Application:
@@ -249,9 +122,31 @@ class HooksPlan:
         return changes
 
 
-def _application(content: Mapping[str, Any]) -> Application:
+def read_application(content: Mapping[str, Any]) -> Application:
+    """An application as the API lists it. Raises KeyError, TypeError, AttributeError."""
     hooks = {name: _hook(content[name]) for name in HOOKS if content.get(name)}
-    return Application(content["application_sid"], content["name"], hooks)
+    vendor = str(content.get("speech_synthesis_vendor") or "")
+    return Application(content["application_sid"], content["name"], hooks, vendor)
+
+
+def read_carrier(content: Mapping[str, Any]) -> Carrier:
+    """A carrier as the API lists it, without its gateways. Raises as `read_application`."""
+    application_sid = str(content.get("application_sid") or "")
+    return Carrier(content["voip_carrier_sid"], content["name"], application_sid)
+
+
+def read_gateway(content: Mapping[str, Any]) -> IPv4Network | None:
+    """The network of a carrier's SIP gateway; None if it is for outbound calls or has a name."""
+    try:
+        network = IPv4Network(f"{content['ipv4']}/{content.get('netmask') or 32}", strict=False)
+    except ValueError:
+        return None
+    return network if content.get("inbound") else None
+
+
+def read_speech_vendor(content: Mapping[str, Any]) -> str:
+    """The vendor of a speech credential; "" if it is not for synthesis."""
+    return str(content["vendor"]) if content.get("use_for_tts") else ""
 
 
 def _hook(content: Mapping[str, Any]) -> Hook:
@@ -263,15 +158,6 @@ def _hook(content: Mapping[str, Any]) -> Hook:
     )
 
 
-def _hook_body(hook: Hook) -> Mapping[str, str]:
+def hook_body(hook: Hook) -> Mapping[str, str]:
     credentials = {"username": hook.username, "password": hook.password} if hook.username else {}
     return {"url": hook.url, "method": hook.method, **credentials}
-
-
-def _message(text: str) -> str:
-    """The message of an error, which is `{"msg": …}` or plain text; "" for HTML."""
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError:
-        return "" if "<" in text else text
-    return str(content.get("msg", "")) if isinstance(content, dict) else ""

@@ -7,9 +7,19 @@ from aiohttp import web
 
 from gateway.config.settings import Config
 from gateway.tools.doctor.check import Status
+from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.jambonz import secret
+from gateway.tools.doctor.run import all_checks
 from tests.conftest import WEBHOOK_SECRET, ConfigMaker
-from tests.fakes.jambonz_rest import KEY, FakeJambonz, application, webhook
+from tests.fakes.jambonz_rest import (
+    KEY,
+    FakeJambonz,
+    application,
+    carrier,
+    sip_gateway,
+    speech_credential,
+    webhook,
+)
 from tests.tools.doctor.conftest import run_check
 
 URL = "https://gw.example.com"
@@ -125,3 +135,62 @@ async def test_an_account_that_does_not_return_its_secret(
 )
 def test_secrets(account_secret: str, configured: tuple[str, ...], status: Status) -> None:
     assert secret(account_secret, configured).status is status
+
+
+@pytest.mark.field("J9")
+@pytest.mark.parametrize(
+    ("address", "assigned", "message"),
+    [
+        ("127.0.0.1", True, "(127.0.0.1) get the application 'calls'"),
+        ("127.0.0.1", False, "'livekit', does not have the application 'calls'"),
+        ("192.0.2.1", True, "no carrier of the account lists LiveKit's 127.0.0.1"),
+    ],
+    ids=["right", "no application", "other address"],
+)
+async def test_the_carrier_for_livekits_calls(
+    jambonz: FakeJambonz, make_config: ConfigMaker, *, address: str, assigned: bool, message: str
+) -> None:
+    sid = jambonz.applications[0]["application_sid"] if assigned else ""
+    livekit = carrier("livekit", sid)
+    jambonz.carriers = [livekit]
+    jambonz.gateways = {livekit["voip_carrier_sid"]: [sip_gateway(address)]}
+    participant = {
+        "GATEWAY__INBOUND__STRATEGY": "participant",
+        "LIVEKIT_SIP_HOST": "127.0.0.1:5060",
+    }
+    finding = await run_check(config_for(jambonz, make_config, **participant), "jambonz_carrier")
+    assert message in finding.message
+    is_right = address == "127.0.0.1" and assigned
+    assert finding.status is (Status.OK if is_right else Status.FAIL)
+    assert ("assign the gateway's application" in finding.next) is not is_right
+
+
+@pytest.mark.field("J9")
+async def test_without_the_rest_api_the_carrier_is_named(make_config: ConfigMaker) -> None:
+    finding = await run_check(make_config(inbound={"strategy": "participant"}), "jambonz")
+    assert "as inbound SIP gateways of a carrier" in finding.next
+
+
+@pytest.mark.field("J6")
+@pytest.mark.parametrize(
+    ("vendors", "status"), [(["google"], Status.OK), (["azure"], Status.FAIL), ([], Status.FAIL)]
+)
+async def test_a_fallback_that_is_said_needs_a_speech_credential(
+    vendors: list[str], status: Status, jambonz: FakeJambonz, make_config: ConfigMaker
+) -> None:
+    jambonz.speech = [speech_credential(vendor) for vendor in vendors]
+    said = {"GATEWAY__INBOUND__FALLBACK": "[{say: Please call again later.}]"}
+    finding = await run_check(config_for(jambonz, make_config, **said), "jambonz_speech")
+    assert finding.status is status
+    assert "hidden" not in finding.message
+    if status is Status.FAIL:
+        assert "a credential of google for text-to-speech" in finding.next
+        assert "{play: 'https://…'}" in finding.next
+
+
+async def test_speech_and_carrier_are_checked_where_they_are_needed(
+    jambonz: FakeJambonz, make_config: ConfigMaker
+) -> None:
+    async with Context.opened(config_for(jambonz, make_config), {}, URL) as context:
+        ids = {check.id for check in all_checks(context)}
+    assert not ids & {"jambonz_carrier", "jambonz_speech"}

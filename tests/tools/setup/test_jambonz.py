@@ -1,5 +1,6 @@
 """The client of the Jambonz REST API, with right and wrong settings."""
 
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pytest
@@ -9,16 +10,29 @@ from gateway.config.settings import JambonzSettings
 from gateway.errors import ConfigError
 from gateway.tools.setup.jambonz import (
     Application,
+    Carrier,
     Hook,
     HooksPlan,
+    carrier_problem,
+    desired_hooks,
+    select_application,
+)
+from gateway.tools.setup.jambonz_rest import (
     JambonzAccount,
     JambonzRefused,
     JambonzUnreachable,
     access_problems,
-    desired_hooks,
-    select_application,
 )
-from tests.fakes.jambonz_rest import ACCOUNT, KEY, FakeJambonz, application, webhook
+from tests.fakes.jambonz_rest import (
+    ACCOUNT,
+    KEY,
+    FakeJambonz,
+    application,
+    carrier,
+    sip_gateway,
+    speech_credential,
+    webhook,
+)
 
 DESIRED = desired_hooks("https://gw.example.com/")
 
@@ -196,3 +210,47 @@ def test_an_ambiguous_application_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=text):
         select_application(applications, configured)
+
+
+@pytest.mark.field("J9")
+@pytest.mark.parametrize(
+    ("carriers", "problem"),
+    [
+        ([Carrier("1", "livekit", "app", (IPv4Network("192.0.2.0/28"),))], ""),
+        ([], "no carrier of the account lists LiveKit's 192.0.2.7 as an inbound SIP gateway"),
+        (
+            [Carrier("1", "trunk", "app", (IPv4Network("198.51.100.0/24"),))],
+            "no carrier of the account lists LiveKit's 192.0.2.7 as an inbound SIP gateway",
+        ),
+        (
+            [Carrier("1", "livekit", "", (IPv4Network("192.0.2.7/32"),))],
+            "the carrier of LiveKit's 192.0.2.7, 'livekit', does not have the application 'calls'",
+        ),
+    ],
+    ids=["right", "none", "other address", "no application"],
+)
+def test_livekits_address_must_be_a_carrier_with_the_application(
+    carriers: list[Carrier], problem: str
+) -> None:
+    application = Application("app", "calls", {})
+    assert carrier_problem(carriers, application, [IPv4Address("192.0.2.7")]) == problem
+
+
+async def test_carriers_have_the_networks_of_their_inbound_gateways() -> None:
+    fake = FakeJambonz(carriers=[carrier("livekit", "app"), carrier("empty")])
+    gateways = [
+        sip_gateway("192.0.2.7", netmask=28),
+        sip_gateway("198.51.100.1", inbound=0),
+        sip_gateway("sip.example.com"),
+    ]
+    fake.gateways = {fake.carriers[0]["voip_carrier_sid"]: gateways}
+    async with fake.serving(), JambonzAccount.connected(settings(fake)) as account:
+        livekit, empty = await account.carriers()
+    assert (livekit.application_sid, livekit.networks) == ("app", (IPv4Network("192.0.2.0/28"),))
+    assert (empty.application_sid, empty.networks) == ("", ())
+
+
+async def test_only_credentials_for_synthesis_count() -> None:
+    fake = FakeJambonz(speech=[speech_credential("google"), speech_credential("x", use_for_tts=0)])
+    async with fake.serving(), JambonzAccount.connected(settings(fake)) as account:
+        assert await account.speech_vendors() == ["google"]

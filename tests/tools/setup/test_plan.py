@@ -303,6 +303,15 @@ def test_advice_on_settings(env: dict[str, str], sections: dict[str, Any], text:
     ]
 
 
+@pytest.mark.field("J5")
+def test_a_password_is_no_reason_for_a_warning() -> None:
+    env = {"SIP_INBOUND_USERNAME": "u", "SIP_INBOUND_PASSWORD": "p"}
+    text = " ".join(advice(configured(env), [outbound("ST_o")]))
+    assert "repeats the INVITE with them" in text
+    assert "Call-ID" not in text
+    assert "reliable" not in text
+
+
 def test_a_managed_outbound_trunk_of_an_earlier_setup_is_enough() -> None:
     old = outbound("ST_o", metadata=mark())
     assert not advice(configured(), [old])
