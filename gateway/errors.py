@@ -1,5 +1,7 @@
 """Every error the gateway raises, and every error code of its HTTP API. Does no I/O."""
 
+import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from http import HTTPStatus
@@ -159,17 +161,43 @@ class LiveKitError(GatewayError):
     is_unavailable = True
 
 
+#: What livekit-server puts before the errors of its other services.
+_PREFIX = re.compile(r"(?:twirp error \w+: )+")
+#: What may be an IP address, with or without a port, as Go writes it.
+_MAYBE_ADDRESS = re.compile(
+    r"(?<![\w.:])(?:\[(?P<six>[\w:.%]+)\]|(?P<four>\d+(?:\.\d+){3})|(?P<bare>\w*:[\w:.%]*\w))"
+    r"(?::\d+)?"
+)
+ADDRESS = "[address]"
+
+
+def in_plain_words(text: str) -> str:
+    """An error's text from LiveKit or a carrier without Twirp's prefix and without IP addresses."""
+    return _MAYBE_ADDRESS.sub(_hide_address, _PREFIX.sub("", text, count=1))
+
+
+def _hide_address(match: re.Match[str]) -> str:
+    try:
+        ipaddress.ip_address((match["six"] or match["four"] or match["bare"]).partition("%")[0])
+    except ValueError:
+        return match[0]
+    return ADDRESS
+
+
 class LiveKitRefused(LiveKitError):
-    """LiveKit answered with an error: its Twirp `code`, `message`, `meta` and HTTP `status`."""
+    """LiveKit answered with an error: its Twirp `code`, `message`, `meta` and HTTP `status`.
+
+    `message` and `meta` are in plain words: they are shown to API clients and in timelines.
+    """
 
     def __init__(
         self, code: str, message: str, *, status: int, meta: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(f"LiveKit refused: {message or code} ({code})")
         self.code = code
-        self.message = message
+        self.message = in_plain_words(str(message))
         self.status = status
-        self.meta = dict(meta or {})
+        self.meta = {key: in_plain_words(str(value)) for key, value in (meta or {}).items()}
+        super().__init__(f"LiveKit refused: {self.message or code} ({code})")
         self.is_unavailable = status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
     @property

@@ -1,9 +1,11 @@
-"""A call, the events that can happen to it, and why it ended. Pure; see also transitions.py."""
+"""A call and the events that can happen to it. Pure; see also transitions.py and reasons.py."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
+
+from gateway.calls.reasons import DisconnectionReason as DisconnectionReason  # noqa: PLC0414
 
 #: A timeline has at most TIMELINE_LIMIT entries: beyond, the oldest after the first TIMELINE_HEAD
 #: are dropped, so that it always shows how the call began and how it ended.
@@ -35,26 +37,6 @@ TERMINAL_STATUSES = frozenset({CallStatus.ENDED, CallStatus.NOT_CONNECTED, CallS
 class Direction(StrEnum):
     INBOUND = "inbound"
     OUTBOUND = "outbound"
-
-
-class DisconnectionReason(StrEnum):
-    """Why a call ended: Retell's reasons, and the gateway's own where Retell has none."""
-
-    USER_HANGUP = "user_hangup"
-    AGENT_HANGUP = "agent_hangup"
-    CALL_TRANSFER = "call_transfer"
-    MAX_DURATION_REACHED = "max_duration_reached"
-    DIAL_BUSY = "dial_busy"
-    DIAL_FAILED = "dial_failed"
-    DIAL_NO_ANSWER = "dial_no_answer"
-    USER_DECLINED = "user_declined"
-    INVALID_DESTINATION = "invalid_destination"
-    CONCURRENCY_LIMIT_REACHED = "concurrency_limit_reached"
-    REGISTERED_CALL_TIMEOUT = "registered_call_timeout"
-    NO_AGENT = "no_agent"
-    AGENT_ERROR = "agent_error"
-    GATEWAY_LOST = "gateway_lost"
-    MANUAL_STOPPED = "manual_stopped"
 
 
 class EventKind(StrEnum):
@@ -208,6 +190,14 @@ class Call:
         return any(entry.event is EventKind.ENQUEUED for entry in self.timeline)
 
     @property
+    def has_rung(self) -> bool:
+        """Whether the dialed leg rang; LiveKit rings a caller whom it lets into the room."""
+        proofs = {EventKind.RINGING}
+        if self.direction is Direction.INBOUND:
+            proofs.add(EventKind.CALLER_JOINED)
+        return any(entry.event in proofs for entry in self.timeline)
+
+    @property
     def needs_recovery(self) -> bool:
         """Whether it was restored from its room's metadata, and no caller was seen there since."""
         is_restored = any(entry.event is EventKind.RESTORED for entry in self.timeline)
@@ -257,24 +247,3 @@ class Change:
     def _became(self, holds: Callable[[Call], bool]) -> bool:
         """Whether `holds` is true of the call after the event, and was not before."""
         return holds(self.after) and not (self.before is not None and holds(self.before))
-
-
-#: Reasons by the SIP status of a leg that was never answered (RFC 3261 §21).
-_REASONS_BY_SIP_STATUS = {
-    404: DisconnectionReason.INVALID_DESTINATION,
-    408: DisconnectionReason.DIAL_NO_ANSWER,
-    480: DisconnectionReason.DIAL_NO_ANSWER,
-    484: DisconnectionReason.INVALID_DESTINATION,
-    486: DisconnectionReason.DIAL_BUSY,
-    487: DisconnectionReason.DIAL_NO_ANSWER,
-    600: DisconnectionReason.DIAL_BUSY,
-    603: DisconnectionReason.USER_DECLINED,
-    604: DisconnectionReason.INVALID_DESTINATION,
-}
-
-
-def dial_failure_reason(sip: SipOutcome | None) -> DisconnectionReason:
-    """Why a leg that was never answered failed; DIAL_FAILED where its SIP status says no more."""
-    if sip is None:
-        return DisconnectionReason.DIAL_FAILED
-    return _REASONS_BY_SIP_STATUS.get(sip.status, DisconnectionReason.DIAL_FAILED)

@@ -73,7 +73,7 @@ class InboundCalls:
             return await self._fallback.route_to_fallback(None, 0, UNAVAILABLE)
         if call.is_active:
             return self._strategy.connect(call)
-        return await self._fallback.route_to_fallback(call, 0, call.sip or UNAVAILABLE)
+        return await self._fallback.route_to_fallback(call, 0, call.sip)
 
     async def on_dial_action(self, hook: DialHook, *, fallback: int) -> Verbs:
         """Answer a dial's action hook; if the dial failed, with the fallback target `fallback`."""
@@ -87,7 +87,7 @@ class InboundCalls:
             return []
         if hook.answered or hook.caller_gone:
             return []
-        outcome = hook.dial_sip or UNAVAILABLE
+        outcome = hook.dial_sip
         if fallback == 0 and _has_lost_agent(call):
             outcome = NO_AGENT
         return await self._fallback.route_to_fallback(
@@ -151,7 +151,7 @@ class InboundCalls:
         return event
 
     def _dial_event(self, call: Call, hook: DialHook, at: int) -> Event:
-        event = dial_event(hook, at)
+        event = dial_event(hook, at, has_rung=call.has_rung)
         if call.is_transferring and not hook.caller_gone:
             # The dial ends because of the transfer, whose outcome another hook reports.
             return Event(EventKind.LEG_STATUS, event.at, detail=event.detail)
@@ -161,7 +161,7 @@ class InboundCalls:
         if hook.a_leg_sid != call.jambonz.get("call_sid"):
             # LiveKit's own leg to an enqueued caller: LiveKit reports more about it.
             return Event(EventKind.LEG_STATUS, at, detail=f"B leg {hook.call_status}")
-        event = status_event(hook, at)
+        event = status_event(hook, at, has_rung=call.has_rung)
         if event.kind is EventKind.ANSWERED and self._transfers.is_target_leg(call, hook):
             return self._transfers.completed_event(event.at)
         if event.kind is EventKind.ANSWERED and call.is_enqueued:

@@ -6,13 +6,8 @@ The A leg of a call is the caller's; a B leg is dialed by Jambonz, to LiveKit or
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gateway.calls.call import (
-    DisconnectionReason,
-    Event,
-    EventKind,
-    SipOutcome,
-    dial_failure_reason,
-)
+from gateway.calls.call import Event, EventKind, SipOutcome
+from gateway.calls.reasons import DisconnectionReason, reason_of_status
 
 #: `call_status` of an A leg that has ended.
 _A_LEG_ENDED = frozenset({"completed", "no-answer"})
@@ -128,13 +123,24 @@ class DialHook:
         return self.call_status in _A_LEG_ENDED
 
     @property
+    def final_sip(self) -> SipOutcome | None:
+        """The B leg's final response (RFC 3261 §21); None if none came.
+
+        A dial that Jambonz gave up may still have the last provisional status.
+        """
+        return self.dial_sip if self.dial_sip and self.dial_sip.status >= 300 else None
+
+    @property
     def caller_answered(self) -> bool:
         """Whether the A leg was answered already: then `sip:decline` has no effect."""
         return self.call_status == "in-progress"
 
 
-def status_event(hook: StatusHook, at: int) -> Event:
-    """The event that a call status hook means. `at` in ms since epoch."""
+def status_event(hook: StatusHook, at: int, *, has_rung: bool = False) -> Event:
+    """The event that a call status hook means. `at` in ms since epoch.
+
+    `has_rung`: the leg to LiveKit has rung, see `Call.has_rung`.
+    """
     detail = f"{'B' if hook.is_b_leg else 'A'} leg {hook.call_status}"
     match hook.is_b_leg, hook.call_status:
         case True, "ringing" | "early-media":
@@ -154,7 +160,7 @@ def status_event(hook: StatusHook, at: int) -> Event:
         case False, "no-answer":
             return Event(EventKind.HUNG_UP, at, sip=hook.sip, detail=detail)
         case False, "failed" | "busy":
-            reason = dial_failure_reason(hook.sip)
+            reason = _failure_reason(hook.sip, has_rung=has_rung)
             return Event(EventKind.DIAL_FAILED, at, reason=reason, sip=hook.sip, detail=detail)
     # A failed B leg does not end the call: the dial's action hook may route to a fallback.
     return Event(EventKind.LEG_STATUS, at, detail=detail)
@@ -172,8 +178,8 @@ def queue_event(hook: QueueHook, at: int) -> Event:
     return Event(EventKind.DIAL_FAILED, at, detail=detail)
 
 
-def dial_event(hook: DialHook, at: int) -> Event:
-    """The event that the action hook of a `dial` means. `at` in ms since epoch."""
+def dial_event(hook: DialHook, at: int, *, has_rung: bool = False) -> Event:
+    """The event that the action hook of a `dial` means; see `status_event()`."""
     detail = f"dial {hook.dial_call_status or 'ended without a status'}"
     if hook.dial_sip:
         detail += f", SIP {hook.dial_sip.status} {hook.dial_sip.reason}".rstrip()
@@ -182,9 +188,18 @@ def dial_event(hook: DialHook, at: int) -> Event:
         reason = _hangup_reason("caller" if hook.caller_gone else "jambonz")
         return Event(EventKind.HUNG_UP, at, reason=reason, detail=detail, answered_at=at)
     if hook.caller_gone:
-        return Event(EventKind.HUNG_UP, at, sip=hook.dial_sip, detail=detail)
-    reason = dial_failure_reason(hook.dial_sip)
-    return Event(EventKind.DIAL_FAILED, at, reason=reason, sip=hook.dial_sip, detail=detail)
+        return Event(EventKind.HUNG_UP, at, sip=hook.final_sip, detail=detail)
+    reason = _failure_reason(hook.dial_sip, has_rung=has_rung)
+    return Event(EventKind.DIAL_FAILED, at, reason=reason, sip=hook.final_sip, detail=detail)
+
+
+def _failure_reason(sip: SipOutcome | None, *, has_rung: bool) -> DisconnectionReason:
+    """The reason of a dial that failed; a provisional status is what its ring timeout left."""
+    if sip is None:
+        return DisconnectionReason.DIAL_FAILED
+    if sip.status < 200:
+        return DisconnectionReason.DIAL_NO_ANSWER
+    return reason_of_status(sip.status, has_rung=has_rung)
 
 
 def _hangup_reason(terminated_by: str) -> DisconnectionReason:

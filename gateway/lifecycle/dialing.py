@@ -7,9 +7,11 @@ from typing import Any, TypeVar
 import structlog
 
 from gateway.aio import BackgroundTasks
-from gateway.calls.call import Call, DisconnectionReason, Event, EventKind, dial_failure_reason
+from gateway.calls.call import Call, Event, EventKind
+from gateway.calls.reasons import DisconnectionReason, no_final_response
 from gateway.errors import LiveKitError, LiveKitRefused, LiveKitUnreachable
 from gateway.lifecycle.lifecycle import Lifecycle
+from gateway.livekit.dial_failures import dial_failure_reason
 from gateway.livekit.sip import DIAL_MARGIN, SipParticipantRequest, SipParticipants
 
 log = structlog.get_logger()
@@ -18,6 +20,11 @@ T = TypeVar("T")
 
 #: Between two checks of a leg's status, in s.
 POLL_INTERVAL = 0.5
+#: Between two checks whether a leg rings, in s; shorter where it may not ring for long.
+RINGING_INTERVAL = 2.0
+RINGING_CHECKS = 4
+#: The detail of a ringing leg in the timeline.
+RINGS = "LiveKit's leg"
 
 
 class Dialer:
@@ -46,7 +53,7 @@ class Dialer:
     async def dial(self, call: Call, request: SipParticipantRequest) -> LiveKitError | None:
         """Ring the callee until the call is answered or has failed; returns why it failed."""
         try:
-            await self._sip.dial(request)
+            await self._dial(call, request)
         except LiveKitRefused as error:
             await self._dial_failed(call, error)
             return error
@@ -56,13 +63,21 @@ class Dialer:
         await self._apply(call, EventKind.ANSWERED)
         return None
 
+    async def _dial(self, call: Call, request: SipParticipantRequest) -> None:
+        ringing = self.spawn(self._record_ringing(call), name=f"ringing {call.call_id}")
+        try:
+            await self._sip.dial(request)
+        finally:
+            ringing.cancel()
+
     async def follow(self, call: Call, *, max_wait: float) -> LiveKitError | None:
         """Poll LiveKit for the outcome of a leg that this gateway does not wait for itself.
 
         The dial has failed if the leg is gone, or is not answered within `max_wait` s.
         """
         deadline = self._clock() + max_wait * 1000
-        was_seen = False
+        was_seen = has_rung = False
+        reason: DisconnectionReason | None = None
         while self._clock() < deadline:
             if not (await self._lifecycle.refreshed(call)).is_active:
                 return None
@@ -71,16 +86,32 @@ class Dialer:
                 await self._apply(call, EventKind.ANSWERED)
                 return None
             if was_seen and status is None:
+                reason = None  # the far end refused, and LiveKit does not say with which status
                 break
+            if status == "ringing" and not has_rung:
+                has_rung = True
+                await self._apply(call, EventKind.RINGING, detail=RINGS)
             was_seen = was_seen or bool(status)
+            reason = no_final_response(has_rung=has_rung) if was_seen else None
             await asyncio.sleep(POLL_INTERVAL)
         error = LiveKitUnreachable("the callee did not answer, and LiveKit gave no reason")
-        await self._apply(call, EventKind.DIAL_FAILED, detail=str(error))
+        await self._apply(call, EventKind.DIAL_FAILED, detail=str(error), reason=reason)
         return error
 
+    async def _record_ringing(self, call: Call) -> None:
+        """Record that the leg rings, of which LiveKit sends no webhook.
+
+        By that a callee who is out is told from a carrier that does not answer.
+        """
+        while True:
+            await asyncio.sleep(min(RINGING_INTERVAL, call.ringing_timeout / RINGING_CHECKS))
+            if await self._status(call) == "ringing":
+                await self._apply(call, EventKind.RINGING, detail=RINGS)
+                return
+
     async def _dial_failed(self, call: Call, error: LiveKitRefused) -> None:
-        timed_out = error.code in {"deadline_exceeded", "canceled"} and not error.sip
-        reason = DisconnectionReason.DIAL_NO_ANSWER if timed_out else dial_failure_reason(error.sip)
+        has_rung = (await self._lifecycle.refreshed(call)).has_rung
+        reason = dial_failure_reason(error, has_rung=has_rung)
         event = Event(
             EventKind.DIAL_FAILED,
             self._clock(),
@@ -98,5 +129,13 @@ class Dialer:
             log.warning("call.follow_failed", call_id=call.call_id, error=str(error))
             return ""
 
-    async def _apply(self, call: Call, kind: EventKind, *, detail: str = "") -> None:
-        await self._lifecycle.apply(call.call_id, Event(kind, self._clock(), detail=detail))
+    async def _apply(
+        self,
+        call: Call,
+        kind: EventKind,
+        *,
+        detail: str = "",
+        reason: DisconnectionReason | None = None,
+    ) -> None:
+        event = Event(kind, self._clock(), detail=detail, reason=reason)
+        await self._lifecycle.apply(call.call_id, event)

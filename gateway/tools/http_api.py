@@ -1,5 +1,6 @@
 """`python -m gateway.tools.http_api` writes docs/http-api.md from the OpenAPI document."""
 
+import itertools
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,6 +8,7 @@ from typing import Any
 
 from gateway.api.openapi import document
 from gateway.api.routes import ENDPOINTS
+from gateway.calls.reasons import DisconnectionReason
 from gateway.errors import ErrorCode
 
 INTRODUCTION = """\
@@ -34,13 +36,19 @@ An error is `{"error": code, "message": …, "details": …}`; `details` names t
 to try again, where that may help.
 """
 
+REASONS = """\
+`disconnection_reason` says why a call ended. The names are
+[Retell's](https://docs.retellai.com/reliability/debug-call-disconnect) where Retell has one.
+"""
+
 Schema = Mapping[str, Any]
 
 
 def render() -> str:
     """The page as Markdown."""
     content = document(ENDPOINTS)
-    return "\n".join([INTRODUCTION, *_overview(content), *_details(content), *_errors()]) + "\n"
+    pages = (_overview(content), _details(content), _reasons(), _errors())
+    return "\n".join([INTRODUCTION, *itertools.chain.from_iterable(pages)]) + "\n"
 
 
 def _operations(content: Schema) -> Iterator[tuple[str, str, Schema]]:
@@ -130,6 +138,16 @@ def _codes(response: Schema) -> Sequence[str]:
         for part in parts
         for code in part.get("properties", {}).get("error", {}).get("enum", [])
     ]
+
+
+def _reasons() -> Iterator[str]:
+    yield "## Disconnection reasons\n"
+    yield REASONS
+    yield "| reason | what brings it about |"
+    yield "|---|---|"
+    for reason in DisconnectionReason:
+        yield f"| `{reason}` | {reason.description} |"
+    yield ""
 
 
 def _errors() -> Iterator[str]:

@@ -13,6 +13,8 @@ from gateway.lifecycle.lifecycle import Lifecycle
 UNAVAILABLE = SipOutcome(503, "Service Unavailable")
 BUSY = SipOutcome(486, "Busy Here")
 NO_AGENT = SipOutcome(480, "Temporarily Unavailable")
+#: Final statuses that challenge Jambonz: they refuse nobody.
+_CHALLENGES = frozenset({401, 407})
 
 
 #: How the timeline detail begins when all targets have failed.
@@ -28,16 +30,18 @@ class Fallback:
         self._clock = clock
 
     async def route_to_fallback(
-        self, call: Call | None, index: int, outcome: SipOutcome, *, answered: bool = False
+        self, call: Call | None, index: int, outcome: SipOutcome | None, *, answered: bool = False
     ) -> Verbs:
         """The verbs that connect the caller with target `index`; without one, decline or hang up.
 
-        A caller who was `answered` already cannot be declined with `outcome`, only hung up.
+        `outcome` is how the dial before it failed, see `refusal()`. A caller who was `answered`
+        already cannot be declined, only hung up.
         """
+        refused = refusal(outcome)
         targets = self._config.inbound.fallback
         target = targets[index] if index < len(targets) else None
         if call:
-            detail = str(target) if target else f"{NO_TARGET_LEFT}, SIP {outcome.status}"
+            detail = str(target) if target else f"{NO_TARGET_LEFT}, SIP {refused.status}"
             event = Event(EventKind.FALLBACK, self._clock(), detail=detail)
             await self._lifecycle.apply(call.call_id, event)
         if target:
@@ -48,9 +52,23 @@ class Fallback:
             )
         if answered:
             return verbs.hangup()
-        return verbs.sip_decline(outcome.status, outcome.reason or "Call Failed")
+        return verbs.sip_decline(refused.status, refused.reason or "Call Failed")
 
     def action_hook(self, index: int) -> str:
         """The URL of a dial's action hook; if the dial failed, target `index` is tried."""
         public_url = self._config.server.public_url
         return hook_url(public_url, DIAL_ACTION, fallback=index)
+
+
+def refusal(outcome: SipOutcome | None) -> SipOutcome:
+    """The response that declines a caller after a dial that ended with `outcome`.
+
+    Only a failure (400 to 699) declines. Nobody answered in time if the status is provisional, and
+    so stale, or answers the CANCEL that Jambonz then sends.
+    """
+    status = outcome.status if outcome else 0
+    if 100 <= status < 200 or status == 487:
+        return NO_AGENT
+    if outcome and 400 <= status < 700 and status not in _CHALLENGES:
+        return outcome
+    return UNAVAILABLE

@@ -24,7 +24,7 @@ from gateway.jambonz.verbs import Verbs
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.livekit.sip import SipParticipants
 from gateway.storage.registry import CallRegistry
-from gateway.transfers.fallback import UNAVAILABLE, Fallback
+from gateway.transfers.fallback import Fallback
 
 OK = SipOutcome(200, "OK")
 
@@ -98,9 +98,7 @@ class Transfers:
         call = await self._lifecycle.apply_to(call_id, self._registry.get, lambda _: outcome)
         if hook.answered or hook.caller_gone:
             return []
-        return await self._fallback.route_to_fallback(
-            call, 0, hook.dial_sip or UNAVAILABLE, answered=True
-        )
+        return await self._fallback.route_to_fallback(call, 0, hook.dial_sip, answered=True)
 
     def is_target_leg(self, call: Call, hook: StatusHook) -> bool:
         """Whether `hook` is about the leg towards a transfer's target, not the agent's leg."""
@@ -124,7 +122,7 @@ class Transfers:
             EventKind.TRANSFER_ENDED,
             self._clock(),
             reason=caller_gone if hook.caller_gone else DisconnectionReason.CALL_TRANSFER,
-            sip=hook.dial_sip,
+            sip=hook.final_sip,
             detail=detail,
         )
 

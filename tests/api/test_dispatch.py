@@ -192,31 +192,9 @@ async def test_refused_by_the_carrier(gateway: Client, fake_livekit: FakeLiveKit
     assert error["twirp"]["code"] == "permission_denied"
     assert error["twirp"]["meta"]["sip_status"] == "Forbidden auth ID"
     call = await the_call(gateway)
-    assert (call["call_status"], call["disconnection_reason"]) == ("not_connected", "dial_failed")
+    assert call["call_status"] == "not_connected"
+    assert call["disconnection_reason"] == "telephony_provider_permission_denied"
     assert call["sip"] == {"status": 403, "reason": "Forbidden auth ID"}
-
-
-@pytest.mark.parametrize(
-    ("sip", "reason"),
-    [
-        ((486, "Busy Here"), "dial_busy"),
-        ((600, "Busy Everywhere"), "dial_busy"),
-        ((480, "Temporarily Unavailable"), "dial_no_answer"),
-        ((487, "Request Terminated"), "dial_no_answer"),
-        ((603, "Decline"), "user_declined"),
-        ((404, "Not Found"), "invalid_destination"),
-        ((503, "Service Unavailable"), "dial_failed"),
-    ],
-)
-async def test_how_a_call_was_not_connected(
-    gateway: Client, fake_livekit: FakeLiveKit, sip: tuple[int, str], reason: str
-) -> None:
-    fake_livekit.callees["61402012298"] = Callee(sip=sip)
-    status, answer = await dispatch(gateway, wait="none")
-    assert status == 200
-    call = await until(gateway, answer["call_id"], "not_connected")
-    assert call["disconnection_reason"] == reason
-    assert call["sip"] == {"status": sip[0], "reason": sip[1]}
 
 
 async def test_early_waits_no_longer_than_its_window(

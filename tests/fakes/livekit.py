@@ -245,23 +245,26 @@ class FakeLiveKit:
         return ListRoomsResponse(rooms=rooms)
 
     async def _dial(self, request: CreateSIPParticipantRequest) -> Failure | None:
-        """What dialing the callee fails with, or None."""
+        """What dialing the callee fails with, or None; meanwhile its leg is in the room."""
         callee = self.callees.get(request.sip_call_to, Callee())
+        leg = ParticipantInfo(
+            identity=request.participant_identity,
+            kind=ParticipantInfo.Kind.SIP,
+            attributes={"sip.callStatus": "ringing" if callee.rings else "dialing"},
+        )
+        self.participants.setdefault(request.room_name, []).append(leg)
         if callee.rings:
             await asyncio.wait({asyncio.create_task(callee.rings.wait())}, timeout=30)
         if request.room_name not in self.rooms:
             return TwirpError(404, "not_found", "requested room does not exist")
+        if callee.sip or (callee.failure and not callee.is_connected):
+            self._remove(request.room_name, leg.identity)
+        else:
+            leg.attributes["sip.callStatus"] = "active"
         if callee.sip:
             status, reason = callee.sip
             meta = {"sip_status_code": str(status), "sip_status": reason}
             return TwirpError(403, "permission_denied", f"{status} {reason}", meta)
-        if not callee.failure or callee.is_connected:
-            leg = ParticipantInfo(
-                identity=request.participant_identity,
-                kind=ParticipantInfo.Kind.SIP,
-                attributes={"sip.callStatus": "active"},
-            )
-            self.participants.setdefault(request.room_name, []).append(leg)
         return callee.failure
 
     def _create_sip_participant(self, request: CreateSIPParticipantRequest) -> SIPParticipantInfo:
@@ -273,12 +276,15 @@ class FakeLiveKit:
         return self.transfer_error or TransferSIPParticipantResponse()
 
     def _remove_participant(self, request: RoomParticipantIdentity) -> RemoveParticipantResponse:
-        self.participants[request.room] = [
-            participant
-            for participant in self.participants.get(request.room, [])
-            if participant.identity != request.identity
-        ]
+        self._remove(request.room, request.identity)
         return RemoveParticipantResponse()
+
+    def _remove(self, room: str, identity: str) -> None:
+        self.participants[room] = [
+            participant
+            for participant in self.participants.get(room, [])
+            if participant.identity != identity
+        ]
 
     def _list_outbound_trunks(
         self, request: ListSIPOutboundTrunkRequest

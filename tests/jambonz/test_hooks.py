@@ -34,7 +34,10 @@ def status(
         (status("completed", by="jambonz"), (EventKind.HUNG_UP, DisconnectionReason.AGENT_HANGUP)),
         (status("completed", b_leg=True), (EventKind.LEG_STATUS, None)),
         (status("no-answer", sip=487), (EventKind.HUNG_UP, None)),
-        (status("failed", sip=503), (EventKind.DIAL_FAILED, DisconnectionReason.DIAL_FAILED)),
+        (
+            status("failed", sip=503),
+            (EventKind.DIAL_FAILED, DisconnectionReason.TELEPHONY_PROVIDER_UNAVAILABLE),
+        ),
         (status("busy", sip=486), (EventKind.DIAL_FAILED, DisconnectionReason.DIAL_BUSY)),
         (status("failed", b_leg=True, sip=486), (EventKind.LEG_STATUS, None)),
         (status("brand-new-status"), (EventKind.LEG_STATUS, None)),
@@ -51,8 +54,14 @@ def test_status_hooks(event: object, expected: object) -> None:
         ("completed", 200, "completed", EventKind.HUNG_UP, DisconnectionReason.USER_HANGUP),
         ("no-answer", 487, "no-answer", EventKind.HUNG_UP, None),
         ("failed", 486, "early-media", EventKind.DIAL_FAILED, DisconnectionReason.DIAL_BUSY),
-        ("failed", 503, "trying", EventKind.DIAL_FAILED, DisconnectionReason.DIAL_FAILED),
-        ("no-answer", 487, "trying", EventKind.DIAL_FAILED, DisconnectionReason.DIAL_NO_ANSWER),
+        (
+            *("failed", 503, "trying"),
+            *(EventKind.DIAL_FAILED, DisconnectionReason.TELEPHONY_PROVIDER_UNAVAILABLE),
+        ),
+        (
+            *("no-answer", 487, "trying"),
+            *(EventKind.DIAL_FAILED, DisconnectionReason.TELEPHONY_PROVIDER_UNAVAILABLE),
+        ),
         ("failed", 404, "trying", EventKind.DIAL_FAILED, DisconnectionReason.INVALID_DESTINATION),
         ("failed", 603, "trying", EventKind.DIAL_FAILED, DisconnectionReason.USER_DECLINED),
         ("", None, "trying", EventKind.DIAL_FAILED, DisconnectionReason.DIAL_FAILED),
@@ -68,6 +77,22 @@ def test_dial_action_hooks(
     hook = DialHook("sid", call_status, dial_status, SipOutcome(sip) if sip else None)
     event = dial_event(hook, 1)
     assert (event.kind, event.reason) == (kind, reason)
+
+
+@pytest.mark.field("B18")
+def test_a_dial_that_rang_and_was_given_up_was_not_answered() -> None:
+    hook = DialHook("sid", "trying", "no-answer", SipOutcome(487))
+    event = dial_event(hook, 1, has_rung=True)
+    assert event.reason is DisconnectionReason.DIAL_NO_ANSWER
+
+
+@pytest.mark.field("C1")
+@pytest.mark.parametrize("stale", [100, 180, 183, 200, 202])
+def test_a_status_that_is_not_final_is_not_the_calls(stale: int) -> None:
+    event = dial_event(DialHook("sid", "trying", "failed", SipOutcome(stale)), 1)
+    no_answer, failed = DisconnectionReason.DIAL_NO_ANSWER, DisconnectionReason.DIAL_FAILED
+    assert event.reason is (no_answer if stale < 200 else failed)
+    assert event.sip is None
 
 
 def test_a_setting_comes_from_the_portal_or_from_a_header_of_any_case() -> None:

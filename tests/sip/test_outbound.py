@@ -65,10 +65,10 @@ async def test_a_callee_answers_talks_and_hangs_up(
     [
         ("486 Busy Here", "dial_busy"),
         # A carrier that does not accept the caller's number.
-        ("403 Forbidden auth ID", "dial_failed"),
+        ("403 Forbidden auth ID", "telephony_provider_permission_denied"),
         ("603 Decline", "user_declined"),
         # LiveKit reports this one by a 5xx of its own: the gateway must not dial a second time.
-        ("503 Service Unavailable", "dial_failed"),
+        ("503 Service Unavailable", "telephony_provider_unavailable"),
     ],
 )
 async def test_a_rejected_call_ends_with_the_sip_status(

@@ -21,6 +21,12 @@ PATIENCE = 5.0
 #: The SIP statuses of a leg that rang for too long (RFC 3261 §21.4).
 _RANG_TOO_LONG = frozenset({408, 480, 487})
 
+#: The statuses that mean the same as a reason for which LiveKit gives no status.
+_STATUS_OF_REASON: Mapping[str, int] = {
+    DisconnectionReason.TELEPHONY_PROVIDER_PERMISSION_DENIED: 407,
+    DisconnectionReason.TELEPHONY_PROVIDER_UNAVAILABLE: 503,
+}
+
 #: An agent has taken the job once one of these happened.
 _AGENT_EVENTS = frozenset({EventKind.AGENT_JOINED, EventKind.AGENT_READY, EventKind.DISPATCHED})
 
@@ -228,11 +234,18 @@ def _dial_failed(facts: Facts) -> Cause:
     ):
         return _never_answered(facts)
     by_status = TO_LIVEKIT if facts.is_inbound else TO_CARRIER
-    status, text, step = by_status.get(facts.sip_status or 0, OTHER)
+    status, text, step = by_status.get(_telling_status(facts), OTHER)
     if facts.is_inbound and facts.sip_status == 486 and facts.had_leg:
         text = "the room was closed while it rang"
         step = _WORKER_LOG
     return Cause(status, text, step)
+
+
+def _telling_status(facts: Facts) -> int:
+    """The SIP status; of a dial that the carrier did not decide, the one that its reason means."""
+    if not facts.is_inbound and facts.sip_status in {None, 408, 487}:
+        return _STATUS_OF_REASON.get(facts.reason, facts.sip_status or 0)
+    return facts.sip_status or 0
 
 
 def _agent_error(facts: Facts) -> Cause:
@@ -263,6 +276,10 @@ BY_REASON: Mapping[DisconnectionReason, Callable[[Facts], Cause]] = {
     DisconnectionReason.DIAL_NO_ANSWER: _dial_failed,
     DisconnectionReason.USER_DECLINED: _dial_failed,
     DisconnectionReason.INVALID_DESTINATION: _dial_failed,
+    DisconnectionReason.TELEPHONY_PROVIDER_PERMISSION_DENIED: _dial_failed,
+    DisconnectionReason.TELEPHONY_PROVIDER_UNAVAILABLE: _dial_failed,
+    DisconnectionReason.SIP_ROUTING_ERROR: _dial_failed,
+    DisconnectionReason.MARKED_AS_SPAM: _dial_failed,
     DisconnectionReason.CONCURRENCY_LIMIT_REACHED: _always(
         Status.FAIL,
         "the limit of active calls was reached",

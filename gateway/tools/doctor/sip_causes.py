@@ -65,6 +65,12 @@ TO_LIVEKIT: Mapping[int, Meaning] = {
     603: (Status.FAIL, "LiveKit declined the call", _ROUTE),
 }
 
+_SPAM = (
+    Status.FAIL,
+    "the call was rejected as unwanted: the caller's number is taken for spam",
+    "have the number registered with the carrier (CNAM, STIR/SHAKEN), or call from another",
+)
+
 #: By the response of the carrier or the callee to LiveKit's INVITE; 0 for none.
 TO_CARRIER: Mapping[int, Meaning] = {
     0: (
@@ -93,6 +99,7 @@ TO_CARRIER: Mapping[int, Meaning] = {
         "set SIP_OUTBOUND_USERNAME and SIP_OUTBOUND_PASSWORD, then python -m gateway setup --apply",
     ),
     408: (Status.WARN, "the callee or the carrier did not answer", "try again later"),
+    410: (Status.WARN, "the number does not exist any more", "remove it"),
     480: (Status.WARN, "the callee cannot be reached now", "try again later"),
     484: (Status.WARN, "the number is incomplete", "check it"),
     486: (Status.WARN, "the callee is busy", "try again later"),
@@ -106,4 +113,6 @@ TO_CARRIER: Mapping[int, Meaning] = {
     600: (Status.WARN, "the callee is busy", "try again later"),
     603: (Status.WARN, "the callee declined", ""),
     604: (Status.WARN, "the number does not exist", "check it"),
+    607: _SPAM,
+    608: _SPAM,
 }
