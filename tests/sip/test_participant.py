@@ -141,7 +141,8 @@ async def test_an_enqueued_caller_who_hangs_up_stops_the_ringing(
 
 
 @pytest.mark.parametrize(
-    ("rejection", "reason"), [("486 Busy Here", "dial_busy"), ("503 No Trunk", "telephony_provider_unavailable")]
+    ("rejection", "reason"),
+    [("486 Busy Here", "dial_busy"), ("503 No Trunk", "telephony_provider_unavailable")],
 )
 async def test_an_enqueued_caller_is_sent_to_the_fallback_if_livekits_call_is_rejected(
     telephony: Telephony,
