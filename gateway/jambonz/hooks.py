@@ -34,11 +34,11 @@ class CallHook:
 
         Header names are case-insensitive (RFC 3261 §7.3.1). "" if neither is given.
         """
-        value = self.env_vars.get(name)
-        if value not in (None, ""):
-            return str(value)
+        value = str(self.env_vars.get(name) or "").strip()
+        if value:
+            return value
         header = f"x-{name.replace('_', '-')}".lower()
-        return next((v for k, v in self.headers.items() if k.lower() == header), "")
+        return next((v.strip() for k, v in self.headers.items() if k.lower() == header), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,11 @@ _ENDED_BY_SERVER_API = frozenset(
     }
 )
 _ON_PURPOSE = _ENDED_BY_SERVER_API | {DisconnectReason.CLIENT_INITIATED}
+#: What PyJWT and livekit-api raise about claims of another type than theirs.
+_ODD_CLAIMS = (
+    *(ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError),
+    ParseError,
+)
 _REASON_NAMES = {number: name for name, number in DisconnectReason.items()}
 
 
@@ -76,8 +81,10 @@ class WebhookVerifier:
         try:
             claims = self._claims(authorization.removeprefix("Bearer "))
             signed_hash = base64.b64decode(claims.sha256 or "")
-        except (jwt.InvalidTokenError, ValueError, binascii.Error) as error:
+        except (jwt.InvalidTokenError, binascii.Error) as error:
             raise AuthenticationFailed(f"the token is not valid: {error}") from error
+        except _ODD_CLAIMS as error:
+            raise AuthenticationFailed("the token's claims are not those of LiveKit") from error
         if not hmac.compare_digest(signed_hash, hashlib.sha256(body).digest()):
             raise AuthenticationFailed("the token was not made for this body")
 

@@ -11,6 +11,8 @@ from gateway.calls.call import Call, CallStatus, Change, Direction, Event
 class CallFilter:
     """Which calls to list; None matches every call. `since` is ms since epoch.
 
+    Telephone numbers are equal with and without a leading +: carriers differ about it.
+
     Ended calls are listed only with `include_ended`, or with a `status` that is final.
     """
 
@@ -34,12 +36,18 @@ class CallFilter:
             for expected, actual in (
                 (self.status, call.call_status),
                 (self.direction, call.direction),
-                (self.from_number, call.from_number),
-                (self.to_number, call.to_number),
+                (_comparable(self.from_number), _comparable(call.from_number)),
+                (_comparable(self.to_number), _comparable(call.to_number)),
                 (self.agent_name, call.agent_name),
                 (self.account_code, call.account_code),
             )
         )
+
+
+def _comparable(number: str | None) -> str | None:
+    """A telephone number's digits; any other text as it is."""
+    digits = (number or "").removeprefix("tel:").removeprefix("+")
+    return digits if digits.isdecimal() else number
 
 
 #: A call's `(start_timestamp, call_id)`: what lists are sorted by, and where a page ended.

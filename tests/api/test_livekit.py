@@ -1,5 +1,7 @@
 """LiveKit's webhooks and the agent's reports: proven, deduplicated, and what they do to a call."""
 
+import base64
+import hashlib
 import json
 from typing import Any
 
@@ -8,7 +10,7 @@ from livekit.protocol.models import DisconnectReason, ParticipantInfo
 
 from tests.conftest import Client, get_call, jambonz_for
 from tests.fakes import webhooks
-from tests.fakes.livekit import SECRET
+from tests.fakes.livekit import KEY, SECRET
 
 SIP = ParticipantInfo.Kind.SIP
 AGENT = ParticipantInfo.Kind.AGENT
@@ -115,3 +117,37 @@ async def test_an_agents_failure_ends_the_call(gateway: Client) -> None:
     call = await get_call(gateway, call_id)
     assert (call["call_status"], call["disconnection_reason"]) == ("error", "agent_error")
     assert "ValueError: no model" in [entry["detail"] for entry in call["timeline"]]
+
+
+@pytest.mark.field("F5")
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"video": 5},
+        {"video": [1]},
+        {"sip": "x"},
+        {"inference": 1},
+        {"roomConfig": {"agents": "x"}},
+        {"sha256": 5},
+        {"sha256": ["a"]},
+        {"sha256": "\u00e9"},
+        {"exp": {}},
+        {"exp": float("inf")},
+        {"nbf": [1]},
+        {"iat": "x"},
+        {"sub": 5},
+        {"jti": 5},
+        {"iss": 5},
+    ],
+)
+async def test_a_signed_token_with_odd_claims_authenticates_nothing(
+    gateway: Client, claims: dict[str, Any]
+) -> None:
+    body = webhook("room_started", "call-1")
+    digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
+    token = webhooks.signed({"iss": KEY, "exp": 2**33, "sha256": digest, **claims})
+    headers = {"Authorization": token, "Content-Type": "application/webhook+json"}
+    for path in ("/livekit/webhook", "/livekit-api/calls/call-1/report"):
+        async with gateway.post(path, data=body, headers=headers) as answer:
+            assert answer.status == 401, await answer.text()
+            assert (await answer.json())["error"] == "bad_token"

@@ -102,3 +102,15 @@ def test_a_setting_comes_from_the_portal_or_from_a_header_of_any_case() -> None:
     assert hook.setting("AGENT_NAME") == "sales"
     assert hook.setting("ACCOUNT_CODE") == "em-01"
     assert hook.setting("OTHER") == ""
+
+
+@pytest.mark.field("C7")
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(" sales ", "sales"), ("sales\n", "sales"), ("  ", "support"), ("", "support")],
+)
+def test_a_setting_has_no_blanks_around_it(value: str, expected: str) -> None:
+    hook = CallHook(
+        "sid", "", "", "", env_vars={"AGENT_NAME": value}, headers={"X-Agent-Name": " support "}
+    )
+    assert hook.setting("AGENT_NAME") == expected

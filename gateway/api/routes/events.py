@@ -10,6 +10,7 @@ from aiohttp import web
 
 from gateway.api.auth import READ
 from gateway.api.endpoints import Endpoint, Request
+from gateway.api.schemas.listing import FeedQuerySchema
 from gateway.errors import ApiError, ErrorCode
 from gateway.storage.feed import FeedEntry
 
@@ -24,6 +25,7 @@ HEARTBEAT = 15.0
     "/livekit-api/events",
     "Changes of calls as they happen: server-sent events",
     authentication=READ,
+    query=FeedQuerySchema(),
     headers={"Last-Event-ID": "id of the last event received: later ones are replayed"},
     answers={200: {"type": "string", "description": "events `call` with {event, call}, `missed`"}},
     answer_type="text/event-stream",
@@ -35,7 +37,7 @@ async def events(request: Request) -> web.StreamResponse:
         message = f"{MAX_LISTENERS} clients listen already"
         raise ApiError(ErrorCode.OVERLOADED, message, retry_after=5)
     http = request.http
-    last_id = http.headers.get("Last-Event-ID", "") or http.query.get("after", "")
+    last_id: str = http.headers.get("Last-Event-ID", "") or request.query["after"]
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
     )

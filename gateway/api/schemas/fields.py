@@ -1,39 +1,42 @@
-"""Field types for what others write: they clean a value where rejecting it would lose a call."""
+"""Field types for what others write: an odd value counts as absent, lest a call be lost for it."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import ValidationError, fields
+from marshmallow import fields
 
 from gateway.calls.call import TEXT_LIMIT
+from gateway.calls.callers import CONTROL
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+def _plain(text: str) -> str:
+    """`text` without control characters and outer white space, cut to TEXT_LIMIT."""
+    return CONTROL.sub("", text)[:TEXT_LIMIT].strip()
 
 
 class Text(fields.Field[str]):
-    """Text from outside: control characters are removed, the rest is cut to TEXT_LIMIT.
+    """Text from outside, plain; "" for anything else, which never rejects the hook.
 
     So an unusual number or name (`anonymous`, a URI, nothing) never rejects a call.
     """
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        if not isinstance(value, str):
-            raise ValidationError("Must be text.")
-        return _CONTROL.sub("", value)[:TEXT_LIMIT].strip()
+        return _plain(value) if isinstance(value, str) else ""
 
 
 class TextMap(fields.Field[Mapping[str, str]]):
-    """An object of short values, such as headers; values that are objects or arrays are dropped."""
+    """An object of short values, such as headers; values that are not text or numbers are dropped.
+
+    Anything else is an empty object, which never rejects the hook.
+    """
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Mapping[str, str]:
         if not isinstance(value, dict):
-            raise ValidationError("Must be an object.")
-        plain = (str, int, float, bool)
+            return {}
         return {
-            key: _CONTROL.sub("", str(entry))[:TEXT_LIMIT]
+            key: _plain(str(entry))
             for key, entry in value.items()
-            if isinstance(entry, plain)
+            if isinstance(entry, str | int | float) and not isinstance(entry, bool)
         }
 
 
@@ -41,9 +44,8 @@ class SipHeaders(TextMap):
     """The `headers` of the call hook's `sip` object; the rest of the INVITE is ignored."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Mapping[str, str]:
-        if not isinstance(value, dict):
-            raise ValidationError("Must be an object.")
-        return super()._deserialize(value.get("headers") or {}, *args, **kwargs)
+        headers = value.get("headers") if isinstance(value, dict) else None
+        return super()._deserialize(headers, *args, **kwargs)
 
 
 class SipStatus(fields.Field[int | None]):

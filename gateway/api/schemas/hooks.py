@@ -1,4 +1,7 @@
-"""Jambonz's hooks, from JSON to dataclasses. Unknown fields are ignored."""
+"""Jambonz's hooks, from JSON to dataclasses. Unknown fields are ignored.
+
+Only `call_sid` and `call_status` can refuse a hook: every other field of an odd type is absent.
+"""
 
 from typing import Any
 
@@ -92,19 +95,17 @@ class DialHookSchema(_LegSchema):
         )
 
 
-class _ReferDetailsSchema(_JambonzSchema):
-    sip_refer_to = text()
-
-
 class ReferHookSchema(_LegSchema):
+    """The refer hook of a `dial`; without a usable `sip_refer_to` the REFER is refused."""
+
     parent_call_sid = text()
-    refer_details = fields.Nested(_ReferDetailsSchema, required=True)
+    refer_details = TextMap(load_default=dict, allow_none=True)
 
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> ReferHook:
         return ReferHook(
             call_sid=data["call_sid"],
-            refer_to=data["refer_details"]["sip_refer_to"] or "",
+            refer_to=(data["refer_details"] or {}).get("sip_refer_to", ""),
             parent_call_sid=data["parent_call_sid"] or "",
         )
 
