@@ -39,10 +39,15 @@ class ErrorCode(StrEnum):
         "security.*_addresses does not list the client's address",
     )
     FORBIDDEN = "forbidden", 403, "the API key does not have the role"
+    DESTINATION_NOT_ALLOWED = (
+        "destination_not_allowed",
+        403,
+        "outbound.allowed and outbound.denied do not permit the destination; `details` names it",
+    )
     TRANSFER_NOT_ALLOWED = (
         "transfer_not_allowed",
         403,
-        "no pattern of transfer.allowed matches the target",
+        "transfer.allowed and outbound.denied do not permit the target",
     )
     NOT_FOUND = "not_found", 404, "the path, the call or the delivery does not exist"
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, "the path takes the methods in the Allow header"

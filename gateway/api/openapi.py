@@ -11,9 +11,9 @@ from marshmallow import Schema, fields
 from gateway import __version__
 from gateway.api.client_address import ClientGroup
 from gateway.api.endpoints import Endpoint, Shape
-from gateway.api.schemas.dispatch import Number
 from gateway.api.schemas.fields import SipHeaders, SipStatus, Text, TextMap
 from gateway.api.schemas.listing import Cursor, Moment
+from gateway.api.schemas.requests import Number
 from gateway.api.schemas.responses import ErrorSchema
 from gateway.errors import RETRY_AFTER_CODES, ErrorCode
 

@@ -2,32 +2,38 @@
 
 import re
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
 
 _FORMS = "must be digits (61491570156), E.164 (+61491570156), tel:+61491570156 or sip:user@host"
 
 _DIGITS = re.compile(r"\+?[0-9]{2,20}")
 # RFC 3261 §25.1, without passwords, parameters and headers: those are configured at the trunk.
 _SIP = re.compile(
-    r"sip:(?P<user>[A-Za-z0-9._~+*#-]{1,64})@(?P<host>[A-Za-z0-9.-]{1,253}(:\d{1,5})?)"
+    r"sip:(?P<user>[A-Za-z0-9._~+*#-]{1,64})@"
+    r"(?P<host>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?P<port>:\d{1,5})?",
+    re.IGNORECASE,
 )
-
-#: What a caller's number may consist of to be the user part of a From header.
-_PLAIN_USER = re.compile(r"[A-Za-z0-9+._~-]{1,64}")
-_SPECIAL = re.compile(r'["<>\\\x00-\x1f\x7f]')
+_PORTS = range(1, 65_536)
+#: Hosts that inet_aton() takes for an address: 127.1, 0x7f000001, 2130706433.
+_NUMERIC_HOST = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """`text` is what was given. `user` is dialed at `hostname`, or through a trunk without one."""
+    """`text` is what was given. `user` is dialed at `hostname`, or through a trunk without one.
+
+    `hostname` is `host` with the port, if the URI has one.
+    """
 
     text: str
     user: str
     hostname: str = ""
+    host: str = ""
 
     @property
     def number_or_uri(self) -> str:
         """The telephone number without `tel:`, or the SIP URI."""
-        return self.text if self.hostname else self.user
+        return f"sip:{self.user}@{self.hostname}" if self.hostname else self.user
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +77,25 @@ class DialOptions:
 
 def parse_destination(text: str) -> Destination:
     """`text` as a destination; a number keeps its `+` or its lack of one. Raises ValueError."""
-    number = text.removeprefix("tel:")
+    number = re.sub("^tel:", "", text, flags=re.IGNORECASE)
     if _DIGITS.fullmatch(number):
         return Destination(text, number)
     match = _SIP.fullmatch(text)
-    if match:
-        return Destination(text, match["user"], match["host"])
+    if match and _is_host(match["host"]) and int((match["port"] or ":5060")[1:]) in _PORTS:
+        # RFC 3261 §25.1: a # in a user part is escaped.
+        user = match["user"].replace("#", "%23")
+        host = match["host"].lower()
+        return Destination(text, user, host + (match["port"] or ""), host)
     raise ValueError(_FORMS)
 
 
-def plain_user(number: str) -> str:
-    """`number` if it needs no escaping as the user part of a SIP URI, else ""."""
-    return number if _PLAIN_USER.fullmatch(number) else ""
-
-
-def plain_name(name: str) -> str:
-    """`name` without characters that are special in a SIP display name (RFC 3261 §25.1)."""
-    return _SPECIAL.sub("", name).strip()
+def _is_host(host: str) -> bool:
+    """Whether `host` is a name or an address; an IPv4 address is four decimal numbers."""
+    try:
+        if host.startswith("["):
+            IPv6Address(host[1:-1])
+        elif _NUMERIC_HOST.fullmatch(host):
+            IPv4Address(host.removesuffix("."))
+    except ValueError:
+        return False
+    return True

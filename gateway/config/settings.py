@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, validate
 
+from gateway.calls.callers import parse_caller
 from gateway.calls.destinations import Credentials, DialOptions, FallbackTarget
 from gateway.jambonz.tones import ringing_tone
 from gateway.security.addresses import Network
@@ -49,6 +50,19 @@ def _check_ringing_tone(text: str) -> None:
         ringing_tone(text)
     except ValueError as error:
         raise ValidationError(f"It {error}.") from None
+
+
+def _check_caller(text: str) -> None:
+    try:
+        is_caller = not text or parse_caller(text) == text
+    except ValueError:
+        is_caller = False
+    if not is_caller:
+        raise ValidationError("Must be a number such as +61491570156, or an id such as support.")
+
+
+#: livekit-server ends a dial that is not answered after so long, in s (pkg/service/sip.go).
+MAX_DIAL_RINGING = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +208,10 @@ class OutboundSettings:
     dialed_by: str = setting("gateway", validate.OneOf(["gateway", "agent"]))
     agent_timeout: float = setting(5.0, validate.Range(0.1, 60))
     early_failure_window: float = setting(2.0, validate.Range(0, 30))
-    ringing_timeout: int = setting(30, validate.Range(1, 120))
+    default_caller: str = setting("", _check_caller)
+    allowed: tuple[str, ...] = setting(())
+    denied: tuple[str, ...] = setting(())
+    ringing_timeout: int = setting(30, validate.Range(1, MAX_DIAL_RINGING))
     max_call_duration: int = setting(3600, validate.Range(10, 86_400))
     max_active_calls: int = setting(100, validate.Range(1, 100_000))
     idempotency_ttl: float = setting(86_400.0, validate.Range(1, 604_800))

@@ -4,7 +4,14 @@ import base64
 import re
 from urllib.parse import urlsplit
 
-from gateway.config.settings import Config, LiveKitSettings, ServerSettings, TrunkSettings
+from gateway.config.settings import (
+    MAX_DIAL_RINGING,
+    Config,
+    InboundSettings,
+    LiveKitSettings,
+    ServerSettings,
+    TrunkSettings,
+)
 from gateway.security.callback_urls import CallbackUrlRejected, host_of
 
 #: `Name: value` (RFC 9110 §5).
@@ -58,10 +65,21 @@ def credential_problems(trunks: TrunkSettings) -> list[str]:
     ]
 
 
+def ringing_problems(inbound: InboundSettings) -> list[str]:
+    """A ringing timeout that LiveKit, which dials with the participant strategy, cuts short."""
+    if inbound.strategy != "participant" or inbound.ringing_timeout <= MAX_DIAL_RINGING:
+        return []
+    return [
+        f"inbound.ringing_timeout: must be at most {MAX_DIAL_RINGING} with inbound.strategy: "
+        "participant, since LiveKit dials then and rings no longer"
+    ]
+
+
 def validate_for_serve(config: Config) -> list[str]:
     """Everything that keeps `serve` from starting; empty if nothing does."""
     livekit = config.livekit
     problems = livekit_problems(livekit) + credential_problems(config.trunks)
+    problems += ringing_problems(config.inbound)
     if livekit.is_cloud and not livekit.sip_host:
         problems.append(
             "LIVEKIT_SIP_HOST is not set: it is the SIP URI in the LiveKit Cloud project's "

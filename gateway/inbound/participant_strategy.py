@@ -9,7 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from gateway.calls.call import Call, Event, EventKind
-from gateway.calls.destinations import plain_name, plain_user
+from gateway.calls.callers import plain_name, plain_user
 from gateway.config.settings import DURATION_MARGIN, Config
 from gateway.errors import LiveKitError
 from gateway.inbound.room_strategy import RoomStrategy, call_headers
@@ -94,12 +94,13 @@ class ParticipantStrategy:
         return False
 
     def _dial_request(self, call: Call, trunk_id: str) -> SipParticipantRequest:
+        caller = plain_user(call.from_number)
         return SipParticipantRequest(
             room=call.call_id,
             to=call.call_id,
-            identity=f"sip_{call.from_number or 'anonymous'}",
+            identity=f"sip_{caller or 'anonymous'}",
             trunk_id=trunk_id,
-            from_number=plain_user(call.from_number),
+            from_number=caller,
             display_name=plain_name(call.caller_name),
             headers=call_headers(call),
             ringing_timeout=call.ringing_timeout,

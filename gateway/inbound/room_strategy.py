@@ -5,6 +5,7 @@ from collections.abc import Callable
 import structlog
 
 from gateway.calls.call import Call, Event, EventKind
+from gateway.calls.callers import MAX_HEADER_VALUE, cut
 from gateway.config.settings import Config
 from gateway.errors import LiveKitError
 from gateway.jambonz import verbs
@@ -79,4 +80,5 @@ class RoomStrategy:
 def call_headers(call: Call) -> dict[str, str]:
     """SIP headers for LiveKit's leg; the trunk that `setup` created maps them to attributes."""
     headers = {"X-Call-Id": call.call_id}
-    return {**headers, "X-Account-Code": call.account_code} if call.account_code else headers
+    account_code = cut(call.account_code, MAX_HEADER_VALUE)
+    return {**headers, "X-Account-Code": account_code} if account_code else headers

@@ -16,6 +16,9 @@ GATEWAY_KEY = "gateway"
 #: Under `GATEWAY_KEY`, in a room's metadata only: the fields that `restore_call` needs besides.
 CALL_KEY = "call"
 
+#: The longest metadata that LiveKit takes, in bytes (livekit-server 1.13: limit.max_metadata_size).
+MAX_METADATA = 512 * 1024
+
 #: What parsing other programs' metadata may raise: no JSON, other JSON, JSON nested too deeply.
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 

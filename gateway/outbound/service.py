@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.calls.call import Call, Direction, Event, EventKind, TimelineEntry
+from gateway.calls.callers import plain_user
 from gateway.calls.destinations import Destination
 from gateway.config.settings import DURATION_MARGIN, Config
 from gateway.errors import ApiError, ErrorCode, LiveKitError, LiveKitUnreachable
@@ -15,6 +16,11 @@ from gateway.livekit.metadata import job_metadata, room_metadata
 from gateway.livekit.rooms import RoomRequest
 from gateway.livekit.sip import SipParticipantRequest
 from gateway.livekit.trunks import OutboundTrunk
+from gateway.outbound.checks import (
+    check_destination,
+    check_metadata_size,
+    check_transfer_target,
+)
 from gateway.security.callback_urls import CallbackUrlRejected, check_callback_url
 from gateway.storage.registry import CallRegistry
 
@@ -80,11 +86,13 @@ class OutboundCalls:
         For a `call_id` that is registered already, the registered call is returned.
         """
         trunk_id = await self._check(request)
-        added = await self._lifecycle.register(self._new_call(request, call_id))
+        new = self._new_call(request, call_id)
+        metadata = self._metadata(new, request)
+        added = await self._lifecycle.register(new)
         call = added.call
         if not added.is_new:
             return call
-        await self._prepare(call, request)
+        await self._prepare(call, *metadata)
         dialing = self._dial(call, request, trunk_id)
         task = self._dialer.spawn(dialing, name=f"dial {call.call_id}")
         await self._raise_early_failure(task, request)
@@ -93,6 +101,9 @@ class OutboundCalls:
     async def _check(self, request: OutboundCallRequest) -> str:
         """Validate `request`; returns the trunk to dial through, "" if none is needed."""
         settings = self._config.outbound
+        from_number = self._from_number(request)
+        check_destination(request.destination, settings, from_number=from_number)
+        check_transfer_target(request.metadata, self._config.transfer, settings)
         if request.callback_url:
             try:
                 check_callback_url(request.callback_url, self._config.callbacks.allowed_hosts)
@@ -126,7 +137,7 @@ class OutboundCalls:
             direction=Direction.OUTBOUND,
             agent_name=request.agent_name or self._config.agent.name,
             start_timestamp=now,
-            from_number=request.caller_number or request.caller_id,
+            from_number=self._from_number(request),
             to_number=request.destination.text,
             caller_name=request.caller_name,
             account_code=request.account_code,
@@ -138,15 +149,24 @@ class OutboundCalls:
             timeline=(TimelineEntry(now, EventKind.REGISTERED),),
         )
 
-    async def _prepare(self, call: Call, request: OutboundCallRequest) -> None:
-        """Create the room and dispatch the agent; a failure ends the call, and is raised."""
+    def _from_number(self, request: OutboundCallRequest) -> str:
+        """The user of the SIP From; "" for a number of the trunk."""
+        own = request.caller_number or plain_user(request.caller_id)
+        return own or self._config.outbound.default_caller
+
+    def _metadata(self, call: Call, request: OutboundCallRequest) -> tuple[str, str]:
+        """The metadata of the agent's job and of the room. Raises ApiError if LiveKit cannot."""
+        own_url = self._config.own_url
         extras = {"session_options": request.session_options, "record_call": request.record_call}
-        metadata = job_metadata(call, own_url=self._config.own_url, extras=extras)
-        room = RoomRequest(
-            call.call_id,
-            room_metadata(call, own_url=self._config.own_url),
-            empty_timeout=call.ringing_timeout + 30,
-        )
+        job = job_metadata(call, own_url=own_url, extras=extras)
+        room = room_metadata(call, own_url=own_url)
+        fields = {"metadata": request.metadata, "session_options": request.session_options}
+        check_metadata_size(job, room, fields=fields)
+        return job, room
+
+    async def _prepare(self, call: Call, metadata: str, room_metadata: str) -> None:
+        """Create the room and dispatch the agent; a failure ends the call, and is raised."""
+        room = RoomRequest(call.call_id, room_metadata, empty_timeout=call.ringing_timeout + 30)
         try:
             room_sid = await self._livekit.create_room(room)
             dispatch_id = await self._livekit.dispatch_agent(

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 from gateway.calls.call import (
     Call,
@@ -23,6 +22,7 @@ from gateway.jambonz.urls import TRANSFER_ACTION, hook_url
 from gateway.jambonz.verbs import Verbs
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.livekit.sip import SipParticipants
+from gateway.security.destinations import DestinationDenied, check_not_denied, is_allowed
 from gateway.storage.registry import CallRegistry
 from gateway.transfers.fallback import Fallback
 
@@ -75,7 +75,7 @@ class Transfers:
         assert transfer  # noqa: S101 - callers have checked `is_transferring`
         destination = parse_destination(transfer.target)
         target = (
-            FallbackTarget(sip=destination.text)
+            FallbackTarget(sip=destination.number_or_uri)
             if destination.hostname
             else FallbackTarget(phone=destination.user, trunk=settings.trunk)
         )
@@ -133,16 +133,20 @@ class Transfers:
         except ValueError as error:
             details = {"target": [f"It {error}."]}
             raise ApiError(ErrorCode.INVALID, "cannot use: target", details) from error
-        is_calls_own = target == call.metadata.get("transfer_target")
-        if is_calls_own or any(
-            fnmatchcase(destination.number_or_uri, pattern)
-            for pattern in self._config.transfer.allowed
-        ):
-            return destination
-        raise ApiError(
-            ErrorCode.TRANSFER_NOT_ALLOWED,
-            f"no pattern of transfer.allowed matches {destination.number_or_uri}",
-        )
+        allowed = self._config.transfer.allowed
+        if target != call.metadata.get("transfer_target") and not is_allowed(destination, allowed):
+            message = f"no pattern of transfer.allowed matches {destination.number_or_uri}"
+            raise ApiError(ErrorCode.TRANSFER_NOT_ALLOWED, message)
+        try:
+            check_not_denied(
+                destination,
+                allowed=allowed,
+                denied=self._config.outbound.denied,
+                setting="transfer.allowed",
+            )
+        except DestinationDenied as error:
+            raise ApiError(ErrorCode.TRANSFER_NOT_ALLOWED, str(error)) from error
+        return destination
 
     async def start(
         self, call: Call, destination: Destination, *, detail: str, refer_sid: str = ""
@@ -159,7 +163,8 @@ class Transfers:
         return await self._lifecycle.apply(call.call_id, event) or transition(call, event)
 
     async def _refer(self, call: Call, destination: Destination) -> None:
-        uri = destination.text if destination.hostname else f"tel:{destination.user}"
+        uri = destination.number_or_uri
+        uri = uri if destination.hostname else f"tel:{uri}"
         await self._sip.transfer(
             call.call_id, uri, ringing_timeout=self._config.transfer.ringing_timeout
         )

@@ -277,7 +277,9 @@ async def test_a_byte_order_mark_does_no_harm(client: Sender) -> None:
     assert status == 200
 
 
-@pytest.mark.parametrize("details", [{}, {"sip_refer_to": ""}, {"sip_refer_to": "the boss"}])
+@pytest.mark.parametrize(
+    "details", [{}, {"sip_refer_to": ""}, {"sip_refer_to": "the boss"}, None, [], "tel:1", 5]
+)
 async def test_a_refer_hook_without_a_target_is_refused(client: Sender, details: object) -> None:
     # Never an empty 200: LiveKit would wait for its REFER to its time-out.
     answered = await client.refused(REFER, _json({**LEG, "refer_details": details}), JSON)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from gateway.api.services import SERVICES
 from tests.conftest import READ_KEY, Client, GatewayStarter, jambonz_for, list_calls
@@ -38,6 +39,28 @@ async def test_filters(gateway: Client, query: str, found: int) -> None:
     listing = await list_calls(gateway, query)
     assert len(listing["calls"]) == found
     assert listing["active"] == 3
+
+
+@pytest.mark.field("F3")
+@pytest.mark.parametrize("number", ["%2B15550101", "+15550101", "15550101", "%2015550101"])
+async def test_a_number_is_found_with_and_without_its_plus(gateway: Client, number: str) -> None:
+    """An unescaped + is a blank in a query (application/x-www-form-urlencoded)."""
+    for own in ("+15550101", "15550101", "+15550102"):
+        await jambonz_for(gateway, from_number=own, to_number=own).call_arrives()
+    for name in ("from_number", "to_number"):
+        url = gateway.make_url("/livekit-api/calls")
+        target = URL(f"{url}?{name}={number}", encoded=True)
+        headers = {"X-API-Key": READ_KEY}
+        async with gateway.session.get(target, headers=headers) as response:
+            found = [call[name] for call in (await response.json())["calls"]]
+        assert sorted(found) == ["+15550101", "15550101"]
+
+
+@pytest.mark.field("B12")
+async def test_a_blank_filter_counts_as_left_out(gateway: Client) -> None:
+    await jambonz_for(gateway).call_arrives()
+    blank = "&".join(f"{name}=" for name in ("status", "from_number", "since", "limit", "cursor"))
+    assert len((await list_calls(gateway, f"?{blank}"))["calls"]) == 1
 
 
 async def test_pages(gateway: Client) -> None:

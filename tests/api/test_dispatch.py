@@ -147,7 +147,8 @@ async def test_destinations(
                 "sip:a",
                 "sip:a@b c",
                 "sips:a@b",
-                61402,
+                True,
+                61402.5,
             )
         ],
         ("transfer_target", "nobody"),

@@ -230,3 +230,36 @@ async def test_a_caller_enqueued_for_an_unknown_call_leaves_for_the_fallback(
         "/livekit-api/queue-action?call_id=gone", "in-progress", "leave"
     )
     assert verbs[0]["verb"] == "dial"
+
+
+@pytest.mark.field("B8", "B9")
+@pytest.mark.parametrize(
+    ("number", "user"),
+    [("+61 123 456 789", "+61123456789"), ("anonymous@evil.example.com;tag=zz", ""), ("", "")],
+)
+@pytest.mark.parametrize(
+    ("name", "display_name"),
+    [("ü" * 65, "ü" * 64), ("😀" * 33, "😀" * 32), ("ACME\\Sales", "ACMESales")],
+)
+async def test_no_caller_is_lost_for_a_name_or_number(
+    gateway: Client,
+    fake_livekit: FakeLiveKit,
+    number: str,
+    user: str,
+    name: str,
+    display_name: str,
+) -> None:
+    payload = {
+        "call_sid": "1",
+        "from": number,
+        "caller_name": name,
+        "env_vars": {"ACCOUNT_CODE": "ä" * 5000},
+    }
+    (enqueue,) = await jambonz_for(gateway)._post("/livekit-api", payload)
+    caller = EnqueuedCaller(gateway, jambonz_for(gateway), enqueue)
+    fake_livekit.add_participant(caller.call_id, AGENT, "agent-AJ_1")
+    await caller.until("ongoing")
+    (leg,) = fake_livekit.requested(CreateSIPParticipantRequest)
+    assert (leg.sip_number, leg.display_name) == (user, display_name)
+    assert leg.participant_identity == f"sip_{user or 'anonymous'}"
+    assert len(leg.headers["X-Account-Code"].encode()) <= 1024

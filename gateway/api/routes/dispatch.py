@@ -27,6 +27,7 @@ MAX_KEY_LENGTH = 255
     },
     answers={200: DispatchedSchema},
     raises=(
+        ErrorCode.DESTINATION_NOT_ALLOWED,
         ErrorCode.IDEMPOTENCY_KEY_REUSED,
         ErrorCode.TOO_MANY_CALLS,
         ErrorCode.LIVEKIT_REFUSED,
@@ -64,8 +65,12 @@ def dispatched_view(call: Call) -> dict[str, object]:
 
 
 def _idempotency_key(request: Request, dispatched: DispatchRequest) -> str:
-    """The body's key, else the header's. Raises ApiError 422."""
-    header = request.http.headers.get("Idempotency-Key", "")
+    """The body's key, else the header's. Raises ApiError 422.
+
+    A header's bytes are Latin-1 (RFC 9110 §5.5): aiohttp takes them for UTF-8 where it can.
+    """
+    raw = request.http.headers.get("Idempotency-Key", "").encode(errors="surrogateescape")
+    header = raw.decode("latin-1")
     if len(header) > MAX_KEY_LENGTH:
         message = f"Idempotency-Key: at most {MAX_KEY_LENGTH} characters"
         raise ApiError(ErrorCode.INVALID, message)

@@ -3,10 +3,20 @@
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates
+from marshmallow import ValidationError, fields, post_load, validate, validates, validates_schema
 
+from gateway.api.schemas.requests import (
+    Caller,
+    Number,
+    RequestSchema,
+    RequestText,
+    check,
+    display_name,
+    header_text,
+)
 from gateway.callbacks.events import CallbackEvent
-from gateway.calls.destinations import Destination, parse_destination
+from gateway.calls.callers import parse_caller
+from gateway.config.settings import MAX_DIAL_RINGING
 from gateway.livekit.metadata import GATEWAY_KEY
 from gateway.outbound.service import OutboundCallRequest
 
@@ -20,24 +30,16 @@ AGENT_FIELDS = (
     "caller_name",
 )
 
-# A text that goes into a SIP header must not be able to end that header.
-_HEADER_TEXT = validate.Regexp(
-    r"[^\x00-\x1f\x7f\"<>]{1,128}\Z", error="Must be 1 to 128 characters without quotes or <>."
-)
-
-
-class Number(fields.Field[Destination]):
-    """A telephone number or SIP URI to call."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Destination:
-        try:
-            return parse_destination(str(value) if isinstance(value, str) else "")
-        except ValueError as error:
-            raise ValidationError(f"Not a destination: it {error}.") from error
-
 
 def _about(description: str) -> dict[str, str]:
     return {"description": description}
+
+
+def _identity(text: str) -> None:
+    """Raise ValueError for what cannot be a participant's identity: LiveKit takes 256 bytes."""
+    header_text(text)
+    if len(text.encode()) > 256:
+        raise ValueError("Must be at most 256 bytes (UTF-8).")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +48,32 @@ class DispatchRequest:
     idempotency_key: str
 
 
-class DispatchSchema(Schema):
-    class Meta:
-        unknown = RAISE
-
+class DispatchSchema(RequestSchema):
     destination = Number(required=True)
-    account_code = fields.String(
-        required=True, validate=_HEADER_TEXT, metadata=_about("sent as header X-Account-Code")
+    account_code = RequestText(
+        required=True,
+        validate=check(header_text),
+        metadata=_about("sent as header X-Account-Code; 1 to 128 characters"),
     )
     transfer_target = Number(metadata=_about("where the agent transfers the call by default"))
-    caller_id = fields.String(
-        validate=_HEADER_TEXT, metadata=_about("the callee's participant identity in the room")
+    caller_id = RequestText(
+        validate=check(_identity),
+        metadata=_about("the callee's participant identity in the room; at most 128 characters"),
     )
-    caller_number = fields.String(
-        validate=_HEADER_TEXT, metadata=_about("user part of the SIP From; default: caller_id")
+    caller_number = Caller(
+        metadata=_about(
+            "user part of the SIP From, a number or an id; default: caller_id, else "
+            "outbound.default_caller, else a number of the trunk"
+        )
     )
-    caller_name = fields.String(
-        validate=_HEADER_TEXT, metadata=_about("display name of the SIP From")
+    caller_name = RequestText(
+        validate=check(display_name),
+        metadata=_about('display name of the SIP From; at most 128 bytes, without " < > \\'),
     )
     metadata = fields.Dict(
         keys=fields.String(), load_default=dict, metadata=_about("more fields for the agent")
     )
-    agent_name = fields.String(
+    agent_name = RequestText(
         validate=validate.Length(1, 128),
         load_default="",
         metadata=_about("LiveKit agent; default: agent.name"),
@@ -81,7 +87,7 @@ class DispatchSchema(Schema):
         metadata=_about("s; default: outbound.max_call_duration"),
     )
     ringing_timeout = fields.Integer(
-        validate=validate.Range(1, 120),
+        validate=validate.Range(1, MAX_DIAL_RINGING),
         load_default=None,
         metadata=_about("s; default: outbound.ringing_timeout"),
     )
@@ -104,7 +110,7 @@ class DispatchSchema(Schema):
         load_default=list,
         metadata=_about("which callbacks callback_url receives; default: all"),
     )
-    idempotency_key = fields.String(
+    idempotency_key = RequestText(
         validate=validate.Length(1, 255),
         load_default="",
         metadata=_about("requests with the same key are the same call"),
@@ -115,6 +121,16 @@ class DispatchSchema(Schema):
         reserved = sorted(value.keys() & {*AGENT_FIELDS, GATEWAY_KEY})
         if reserved:
             raise ValidationError(f"These keys are reserved, use others: {', '.join(reserved)}.")
+
+    @validates_schema(skip_on_field_errors=True)
+    def check_from_user(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """Without a caller_number the caller_id becomes the user part of the SIP From."""
+        if "caller_id" in data and "caller_number" not in data:
+            try:
+                parse_caller(data["caller_id"])
+            except ValueError as error:
+                text = f"Without a caller_number it names the caller: {error}"
+                raise ValidationError({"caller_id": [text]}) from error
 
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> DispatchRequest:

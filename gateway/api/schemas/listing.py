@@ -1,18 +1,22 @@
-"""`GET /livekit-api/calls`: its query string and its cursor."""
+"""The query strings of `GET /livekit-api/calls`, with its cursor, and of the live feed."""
 
 import base64
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
+from marshmallow import ValidationError, fields, post_load, validate
 
+from gateway.api.schemas.requests import RequestSchema
 from gateway.calls.call import CallStatus, Direction
 from gateway.storage.registry import CallFilter, Position
 
 #: The latest time that a query may name, in ms since epoch: in the year 5138.
 LATEST = 99_999_999_999_999
+#: The longest id of a call, in bytes.
+MAX_CALL_ID = 128
 
 
 class Cursor(fields.Field[Position]):
@@ -21,17 +25,22 @@ class Cursor(fields.Field[Position]):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Position:
         try:
             start, call_id = json.loads(base64.urlsafe_b64decode(value))
-            _moment(start)
-            call_id.encode()
+            return _moment(start), _call_id(call_id)
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ValidationError("Must be a next_cursor of an earlier page.") from error
-        return start, call_id
 
 
 def _moment(value: int) -> int:
     """`value` in ms since epoch. Raises ValueError."""
-    if not isinstance(value, int) or not 0 <= value <= LATEST:
+    if type(value) is not int or not 0 <= value <= LATEST:
         raise ValueError(f"{value} is not a time")
+    return value
+
+
+def _call_id(value: str) -> str:
+    """`value` if it may be a call's id. Raises ValueError, AttributeError."""
+    if not 0 < len(value.encode()) <= MAX_CALL_ID:
+        raise ValueError("no call has such an id")
     return value
 
 
@@ -56,6 +65,14 @@ class Moment(fields.Field[int]):
         return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
+class QueriedNumber(fields.String):
+    """A number or URI; a leading blank is the + that a client has not escaped."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, *args, **kwargs)
+        return re.sub(r"^ (?=[0-9])", "+", text).strip()
+
+
 @dataclass(frozen=True, slots=True)
 class ListQuery:
     call_filter: CallFilter
@@ -63,14 +80,11 @@ class ListQuery:
     after: Position | None
 
 
-class ListQuerySchema(Schema):
-    class Meta:
-        unknown = RAISE
-
+class ListQuerySchema(RequestSchema):
     status = fields.Enum(CallStatus, by_value=True, load_default=None)
     direction = fields.Enum(Direction, by_value=True, load_default=None)
-    from_number = fields.String(load_default=None)
-    to_number = fields.String(load_default=None)
+    from_number = QueriedNumber(load_default=None)
+    to_number = QueriedNumber(load_default=None)
     agent_name = fields.String(load_default=None)
     account_code = fields.String(load_default=None)
     since = Moment(load_default=None)
@@ -83,3 +97,10 @@ class ListQuerySchema(Schema):
         limit, after = data.pop("limit"), data.pop("cursor")
         call_filter = CallFilter(include_ended=data.pop("include") == "ended", **data)
         return ListQuery(call_filter, limit, after)
+
+
+class FeedQuerySchema(RequestSchema):
+    after = fields.String(
+        load_default="",
+        metadata={"description": "as Last-Event-ID, for clients that cannot send headers"},
+    )

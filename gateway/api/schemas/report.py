@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import RAISE, Schema, fields, post_load, validate
+from marshmallow import fields, post_load, validate
 
 from gateway.api.schemas.fields import text
+from gateway.api.schemas.requests import RequestSchema
 from gateway.calls.call import EventKind
 
 #: What an agent may report; `agent/report.py` has the same list.
@@ -28,10 +29,7 @@ class AgentReport:
     report: Mapping[str, object] | None
 
 
-class AgentReportSchema(Schema):
-    class Meta:
-        unknown = RAISE
-
+class AgentReportSchema(RequestSchema):
     event = fields.String(required=True, validate=validate.OneOf(REPORTS))
     job_id = fields.String(required=True, validate=validate.Length(1, 128))
     detail = text()

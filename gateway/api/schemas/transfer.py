@@ -1,13 +1,12 @@
 """The body of `POST /livekit-api/calls/{call_id}/transfer`."""
 
-from marshmallow import RAISE, Schema, fields, validate
+from marshmallow import validate
+
+from gateway.api.schemas.requests import RequestSchema, RequestText
 
 
-class TransferSchema(Schema):
-    class Meta:
-        unknown = RAISE
-
-    target = fields.String(
+class TransferSchema(RequestSchema):
+    target = RequestText(
         load_default="",
         validate=validate.Length(max=300),
         metadata={"description": "digits, E.164, tel: or sip:user@host"},
