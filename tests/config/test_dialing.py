@@ -38,5 +38,5 @@ def test_the_default_caller_is_a_user_part(caller: str) -> None:
 @pytest.mark.field("B14")
 @pytest.mark.parametrize("caller", ["Support desk", "a@example.com", "+61 491 570 110"])
 def test_any_other_default_caller_is_a_mistake(caller: str) -> None:
-    with pytest.raises(ConfigError, match="outbound.default_caller: Must be a number"):
+    with pytest.raises(ConfigError, match=r"outbound.default_caller: Must be a number"):
         build_config({"outbound": {"default_caller": caller}}, {})
