@@ -1,7 +1,7 @@
 """The endpoints as an OpenAPI 3.1 document, made from their declarations and schemas."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from apispec import APISpec
@@ -11,10 +11,16 @@ from marshmallow import Schema, fields
 from gateway import __version__
 from gateway.api.client_address import ClientGroup
 from gateway.api.endpoints import Endpoint, Shape
+from gateway.api.examples import ENDPOINT_EXAMPLES, Example, callback_example
 from gateway.api.schemas.fields import SipHeaders, SipStatus, Text, TextMap
 from gateway.api.schemas.listing import Cursor, Moment
 from gateway.api.schemas.requests import Number
-from gateway.api.schemas.responses import ErrorSchema
+from gateway.api.schemas.responses import (
+    AnalyzedCallbackSchema,
+    CallbackSchema,
+    ErrorSchema,
+)
+from gateway.callbacks.events import CallbackEvent
 from gateway.errors import RETRY_AFTER_CODES, ErrorCode
 
 _SECURITY_SCHEMES: Mapping[str, Mapping[str, str]] = {
@@ -73,6 +79,20 @@ _FIELDS: Mapping[type[fields.Field[Any]], Mapping[str, Any]] = {
 }
 
 
+_DESCRIPTION = """\
+Unknown fields of bodies and queries of API clients are refused; an optional one that is blank or \
+null counts as left out. docs/http-api.md has the same content for people."""
+
+_CALLBACK_SCHEMAS: Mapping[CallbackEvent, type[Schema]] = {
+    event: AnalyzedCallbackSchema if event is CallbackEvent.CALL_ANALYZED else CallbackSchema
+    for event in CallbackEvent
+}
+_CALLBACK_HEADERS = {
+    "webhook-id": "the event_id (Standard Webhooks)",
+    "webhook-timestamp": "when it was sent, in s since epoch; with CALLBACK_SECRET",
+    "webhook-signature": "v1,<base64 of HMAC-SHA256>, several of them in a rotation; likewise",
+}
+
 PATH_PARAMETERS = {
     "call_id": "the call's id, which is also its LiveKit room's name",
     "delivery_id": "the delivery's id, from the call's `deliveries`",
@@ -81,11 +101,16 @@ PATH_PARAMETERS = {
 _TAGS = {ClientGroup.JAMBONZ: "jambonz", ClientGroup.API: "api", ClientGroup.LIVEKIT: "livekit"}
 
 
-def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """The OpenAPI document (https://spec.openapis.org/oas/v3.1.0.html)."""
+def document(endpoints: Sequence[Endpoint], url: str = "/") -> dict[str, Any]:
+    """The OpenAPI document (https://spec.openapis.org/oas/v3.1.0.html); `url` is the gateway's."""
     plugin = MarshmallowPlugin(schema_name_resolver=_name)
     spec = APISpec(
-        "jambonz-livekit-gateway", __version__, "3.1.0", [plugin], info={"license": {"name": "MIT"}}
+        "jambonz-livekit-gateway",
+        __version__,
+        "3.1.0",
+        [plugin],
+        info={"license": {"name": "MIT"}, "description": _DESCRIPTION},
+        servers=[{"url": url, "description": "the gateway"}],
     )
     converter = plugin.converter
     assert converter  # noqa: S101 - APISpec() has just set it
@@ -98,7 +123,33 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         if endpoint.query:
             query = converter.schema2parameters(endpoint.query, location="query")
         spec.path(endpoint.path, operations={endpoint.method.lower(): _operation(endpoint, query)})
-    return spec.to_dict()
+    resolve: Callable[[type[Schema]], Mapping[str, Any]] = converter.resolve_nested_schema
+    webhooks = {
+        event: {"post": _callback(event, resolve(schema))}
+        for event, schema in _CALLBACK_SCHEMAS.items()
+    }
+    return {**spec.to_dict(), "webhooks": webhooks}
+
+
+def _callback(event: CallbackEvent, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The Operation Object of a request that the gateway sends."""
+    only_this = {"properties": {"event": {"enum": [event]}}}
+    content = _content({"allOf": [schema, only_this]}, example=callback_example(event))
+    return {
+        "operationId": f"callback_{event}",
+        "tags": ["callbacks"],
+        "summary": f"Callback `{event}`, to `callback_url` and to `callbacks.urls`",
+        "parameters": [
+            {"in": "header", "name": name, "description": text, "schema": {"type": "string"}}
+            for name, text in _CALLBACK_HEADERS.items()
+        ],
+        "requestBody": {"required": True, **content},
+        "responses": {
+            "2XX": {"description": "received"},
+            "default": {"description": "the callback is sent again later; docs/n8n.md"},
+        },
+        "security": [],
+    }
 
 
 def _name(schema: Schema | type[Schema]) -> str:
@@ -108,8 +159,8 @@ def _name(schema: Schema | type[Schema]) -> str:
 
 def _as_json(converter: object, field: fields.Field[Any], ret: dict[str, Any]) -> dict[str, Any]:
     """What apispec does not know of `field`; `ret` is its JSON Schema so far."""
-    if ret.get("default", "") is None:
-        del ret["default"]  # None stands for "not given", which no client can send
+    if "default" in ret and (ret["default"] is None or ret["default"] == ""):
+        del ret["default"]  # these stand for "not given"
     shape = dict(_FIELDS.get(type(field), {}))
     if isinstance(field, fields.Enum):
         shape["type"] = "string"
@@ -134,11 +185,12 @@ def _operation(endpoint: Endpoint, query: list[dict[str, Any]]) -> dict[str, Any
     }
     if authentication and authentication.role:
         operation["x-role"] = authentication.role
+    example = _example(endpoint).body
     if endpoint.body:
-        content = _content(endpoint.body)
+        content = _content(endpoint.body, example=example)
         operation["requestBody"] = {"required": endpoint.body_required, **content}
     if endpoint.raw_body:
-        content = _content(endpoint.raw_body, "application/webhook+json")
+        content = _content(endpoint.raw_body, "application/webhook+json", example)
         operation["requestBody"] = {"required": True, **content}
     return operation
 
@@ -171,11 +223,12 @@ def _answers(endpoint: Endpoint) -> dict[str, Any]:
         name: {"description": description, "schema": {"type": "string"}}
         for name, description in endpoint.response_headers.items()
     }
+    example = _example(endpoint).answer
     return {
         str(status): {
             "description": "success" if status < 300 else "not ready",
             **({"headers": headers} if headers else {}),
-            **({} if shape is None else _content(shape, endpoint.answer_type)),
+            **({} if shape is None else _content(shape, endpoint.answer_type, example)),
         }
         for status, shape in endpoint.answers.items()
     }
@@ -197,12 +250,18 @@ def _errors(codes: Iterable[ErrorCode]) -> dict[str, Any]:
                         {"$ref": "#/components/schemas/Error"},
                         {"properties": {"error": {"enum": [str(code) for code in same_status]}}},
                     ]
-                }
+                },
+                example={"error": same_status[0], "message": same_status[0].description},
             ),
         }
         for status, same_status in by_status.items()
     }
 
 
-def _content(shape: Shape, kind: str = "application/json") -> dict[str, Any]:
-    return {"content": {kind: {"schema": shape}}}
+def _example(endpoint: Endpoint) -> Example:
+    return ENDPOINT_EXAMPLES.get(f"{endpoint.method} {endpoint.path}", Example())
+
+
+def _content(shape: Shape, kind: str = "application/json", example: Any = None) -> dict[str, Any]:
+    media_type = {"schema": shape} if example is None else {"schema": shape, "example": example}
+    return {"content": {kind: media_type}}

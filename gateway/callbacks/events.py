@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from enum import StrEnum
+from typing import Any
 
 from gateway.callbacks.delivery import Delivery
 from gateway.calls.call import Call, Change
@@ -33,6 +34,12 @@ def deliveries(change: Change, settings: CallbackSettings, now: int) -> list[Del
     ]
 
 
+def callback_body(call: Call, event: CallbackEvent, event_id: str) -> dict[str, Any]:
+    """The JSON of a callback."""
+    view = with_report(call) if event is CallbackEvent.CALL_ANALYZED else summary(call)
+    return {"event": event, "event_id": event_id, "call": view}
+
+
 def _events(change: Change) -> Iterator[tuple[CallbackEvent, str]]:
     """Each event with its id, which is the same however often the change is computed."""
     call = change.after
@@ -55,8 +62,7 @@ def _event(call: Call, event: CallbackEvent, suffix: str = "") -> tuple[Callback
 def _deliveries(
     call: Call, event: CallbackEvent, event_id: str, settings: CallbackSettings, now: int
 ) -> Iterator[Delivery]:
-    view = with_report(call) if event is CallbackEvent.CALL_ANALYZED else summary(call)
-    body = json.dumps({"event": event, "event_id": event_id, "call": view})
+    body = json.dumps(callback_body(call, event, event_id))
     for url in _receivers(call, event, settings):
         receiver = hashlib.sha256(url.encode()).hexdigest()[:8]
         yield Delivery(

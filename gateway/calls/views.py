@@ -59,3 +59,16 @@ def details(call: Call) -> Mapping[str, Any]:
             for entry in call.timeline
         ],
     }
+
+
+def dispatch_answer(call: Call) -> dict[str, Any]:
+    """The answer to a dispatch: the ids by which n8n follows the call, and its state."""
+    return {
+        "dispatch_id": call.livekit.get("dispatch_id"),
+        "job_id": call.livekit.get("job_id"),
+        "room": call.call_id,
+        "agent_name": call.agent_name,
+        "metadata": call.metadata,
+        "call_id": call.call_id,
+        "call_status": call.call_status,
+    }

@@ -10,7 +10,7 @@ from gateway.api.endpoints import Endpoint, Request
 from gateway.api.limits import Workload
 from gateway.api.schemas.dispatch import DispatchRequest, DispatchSchema
 from gateway.api.schemas.responses import DispatchedSchema
-from gateway.calls.call import Call
+from gateway.calls.views import dispatch_answer
 from gateway.errors import ApiError, ErrorCode
 
 MAX_KEY_LENGTH = 255
@@ -48,20 +48,7 @@ async def dispatch(request: Request) -> web.Response:
         _fingerprint(request.raw) if key else "",
         lambda call_id: outbound.dispatch(dispatched.call, call_id),
     )
-    return web.json_response(dispatched_view(call))
-
-
-def dispatched_view(call: Call) -> dict[str, object]:
-    """The answer to a dispatch: the ids by which n8n follows the call, and its state."""
-    return {
-        "dispatch_id": call.livekit.get("dispatch_id"),
-        "job_id": call.livekit.get("job_id"),
-        "room": call.call_id,
-        "agent_name": call.agent_name,
-        "metadata": call.metadata,
-        "call_id": call.call_id,
-        "call_status": call.call_status,
-    }
+    return web.json_response(dispatch_answer(call))
 
 
 def _idempotency_key(request: Request, dispatched: DispatchRequest) -> str:

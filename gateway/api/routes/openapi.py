@@ -22,8 +22,9 @@ def with_openapi(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
         answers={200: {"type": "object"}},
     )
     async def openapi(request: Request) -> web.Response:
-        return web.Response(text=text(), content_type="application/json")
+        url = request.services.config.server.public_url.rstrip("/")
+        return web.Response(text=text(url or "/"), content_type="application/json")
 
     described = (*endpoints, openapi)
-    text = cache(lambda: json.dumps(document(described)))
+    text = cache(lambda url: json.dumps(document(described, url)))
     return described

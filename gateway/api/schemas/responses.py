@@ -1,10 +1,11 @@
-"""The shapes of the responses, for the OpenAPI document."""
+"""The shapes of the responses and of the callbacks, for the OpenAPI document."""
 
 from typing import Any
 
 from marshmallow import INCLUDE, RAISE, Schema, fields, validate
 
 from gateway.callbacks.delivery import DeliveryStatus
+from gateway.callbacks.events import CallbackEvent
 from gateway.calls.call import CallStatus, Direction, DisconnectionReason, EventKind
 
 
@@ -91,13 +92,32 @@ class DeliverySchema(_Response):
     last_error = fields.String()
 
 
-class CallSchema(CallSummarySchema):
+class CallWithReportSchema(CallSummarySchema):
     report = fields.Dict(keys=fields.String(), allow_none=True)
+
+
+class CallSchema(CallWithReportSchema):
     caller_name = fields.String()
     jambonz = fields.Dict(keys=fields.String(), values=fields.String())
     livekit = fields.Dict(keys=fields.String(), values=fields.String())
     timeline = fields.List(fields.Nested(TimelineEntrySchema))
     deliveries = fields.List(fields.Nested(DeliverySchema))
+
+
+class CallbackSchema(_Response):
+    """The body of a callback; a receiver may get it twice, with the same `event_id`."""
+
+    event = fields.Enum(CallbackEvent, by_value=True)
+    event_id = fields.String()
+    call = fields.Nested(CallSummarySchema)
+
+
+class AnalyzedCallbackSchema(_Response):
+    """The last callback of a call, with the agent's report, null if none arrived."""
+
+    event = fields.Enum(CallbackEvent, by_value=True)
+    event_id = fields.String()
+    call = fields.Nested(CallWithReportSchema)
 
 
 class CallsSchema(_Response):
