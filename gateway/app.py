@@ -26,7 +26,7 @@ def create_app(config: Config) -> web.Application:
     app.add_routes([endpoint.route for endpoint in ENDPOINTS])
     app.cleanup_ctx.append(lambda app: _services(app, config))
     app.cleanup_ctx.append(_background)
-    app.on_shutdown.append(_end_live_feed)
+    app.on_shutdown.append(_end_connections)
     return app
 
 
@@ -64,6 +64,7 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
     await tasks.close()
 
 
-async def _end_live_feed(app: web.Application) -> None:
-    """Listeners never leave by themselves: the server would wait for them in vain."""
+async def _end_connections(app: web.Application) -> None:
+    """Listeners and WebSockets never leave by themselves: the server would wait in vain."""
     app[SERVICES].listeners.end.set()
+    app[SERVICES].stopping.set()

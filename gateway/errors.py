@@ -67,6 +67,11 @@ class ErrorCode(StrEnum):
     )
     EXPECTATION_FAILED = "expectation_failed", 417, "the Expect header is not 100-continue"
     INVALID = "invalid", 422, "a field is missing or wrong; `details` names it"
+    UPGRADE_REQUIRED = (
+        "upgrade_required",
+        426,
+        "the request opens no WebSocket with the subprotocol ws.jambonz.org",
+    )
     TOO_MANY_CALLS = (
         "too_many_calls",
         429,

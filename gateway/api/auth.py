@@ -77,6 +77,22 @@ def _check_signature(request: web.Request, services: Services, body: bytes) -> N
         raise ApiError(ErrorCode.BAD_SIGNATURE, message) from error
 
 
+def _verify_socket(request: web.Request, services: Services, _: bytes) -> str:
+    """By basic auth: Jambonz signs neither the upgrade to a WebSocket nor what it sends there."""
+    security = services.config.security
+    if not security.has_webhook_auth:
+        return ""
+    try:
+        basic_auth.verify(request.headers.get("Authorization"), security.webhook_auth)
+    except basic_auth.BasicAuthError as error:
+        message = (
+            f"{error}; the calling webhook of a WebSocket must have a user name and password of "
+            "JAMBONZ_WEBHOOK_AUTH, since Jambonz signs nothing there"
+        )
+        raise ApiError(ErrorCode.BAD_BASIC_AUTH, message) from error
+    return ""
+
+
 def _verify_livekit(request: web.Request, services: Services, body: bytes) -> str:
     try:
         services.webhooks.check(request.headers.get("Authorization"), body)
@@ -129,6 +145,10 @@ JAMBONZ = Authentication(
     (ErrorCode.BAD_SIGNATURE, ErrorCode.BAD_BASIC_AUTH),
     _verify_jambonz,
     signs_body=True,
+)
+#: A WebSocket of Jambonz.
+JAMBONZ_SOCKET = Authentication(
+    ClientGroup.JAMBONZ, ("jambonzBasicAuth",), (ErrorCode.BAD_BASIC_AUTH,), _verify_socket
 )
 #: LiveKit's webhooks and the agent worker's reports: a JWT over the body's SHA-256.
 LIVEKIT = Authentication(

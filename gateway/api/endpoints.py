@@ -11,7 +11,7 @@ from gateway.api.auth import Authentication
 from gateway.api.client_address import address_of
 from gateway.api.errors import error_response
 from gateway.api.limits import Workload
-from gateway.api.parsing import load_json, load_query, read_body
+from gateway.api.parsing import load, load_json, load_query, read_body
 from gateway.api.services import SERVICES, Services
 from gateway.errors import ErrorCode
 
@@ -107,16 +107,39 @@ class Endpoint:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer `request`; with no slot left it is refused at once, its body unread."""
         services = request.app[SERVICES]
+        return await self._in_slot(services, lambda: self._answer(request, services))
+
+    async def handle_message(
+        self, socket: web.Request, data: Mapping[str, Any], query: Mapping[str, str]
+    ) -> web.StreamResponse:
+        """Answer what came over the WebSocket of the request `socket`, which authenticated it."""
+        services = socket.app[SERVICES]
+        return await self._in_slot(services, lambda: self._load(socket, services, data, query))
+
+    async def _in_slot(
+        self, services: Services, answer: Callable[[], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
         if self.workload is None:
-            return await self._answer(request, services)
+            return await answer()
         slots = services.limits.slots(self.workload)
         if slots.taken >= slots.size:
             return error_response(services.limits.overloaded(slots))
         slots.taken += 1
         try:
-            return await self._answer(request, services)
+            return await answer()
         finally:
             slots.taken -= 1
+
+    async def _load(
+        self,
+        socket: web.Request,
+        services: Services,
+        data: Mapping[str, Any],
+        query: Mapping[str, str],
+    ) -> web.StreamResponse:
+        body = load(self.body, data) if self.body else None
+        loaded = load(self.query, query) if self.query else None
+        return await self.handler(Request(socket, services, "", b"", body, loaded))
 
     async def _answer(self, request: web.Request, services: Services) -> web.StreamResponse:
         client, raw = "", None

@@ -24,6 +24,7 @@ class Workload(StrEnum):
 
     NEW_CALLS = "new_calls"
     DISPATCHES = "dispatches"
+    SOCKETS = "sockets"
 
 
 @dataclass(slots=True)
@@ -47,6 +48,7 @@ class Limits:
         self._slots = {
             Workload.NEW_CALLS: Slots(settings.max_requests),
             Workload.DISPATCHES: Slots(dispatches),
+            Workload.SOCKETS: Slots(settings.max_sockets),
         }
         self._logged_at = -LOG_INTERVAL
 

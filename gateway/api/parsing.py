@@ -41,7 +41,7 @@ def load_json(request: web.Request, body: bytes, schema: Schema) -> Any:
         message = f"send Content-Type: application/json, not {request.content_type}"
         raise ApiError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
     try:
-        data = _parsed(body)
+        data = parsed(body.decode())
     except (ValueError, RecursionError) as error:
         raise ApiError(ErrorCode.NOT_JSON, f"the body is not JSON: {error}") from error
     if not isinstance(data, dict):
@@ -69,13 +69,13 @@ def load(schema: Schema, data: Mapping[str, Any]) -> Any:
         raise ApiError(ErrorCode.INVALID, f"cannot use: {fields}", details) from error
 
 
-def _parsed(body: bytes) -> Any:
-    """`body` as JSON that can be encoded again (RFC 8259). Raises ValueError, RecursionError.
+def parsed(text: str) -> Any:
+    """`text` as JSON that can be encoded again (RFC 8259). Raises ValueError, RecursionError.
 
     Numbers are finite and nesting is bounded. Half a surrogate pair (§8.2), which a text that was
     cut may end with, becomes "?": nothing could encode it, and no call should fail for it.
     """
-    text = body.decode().removeprefix("\ufeff")
+    text = text.removeprefix("\ufeff")
     data = _DECODER.decode(text)
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(data) > MAX_DEPTH:
         raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")

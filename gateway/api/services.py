@@ -34,7 +34,10 @@ class Listeners:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One gateway; `clock` in ms since epoch. `draining` is set once it has been told to stop."""
+    """One gateway; `clock` in ms since epoch.
+
+    `draining` is set once it has been told to stop, `stopping` once it ends its connections.
+    """
 
     config: Config
     clock: Callable[[], int]
@@ -55,6 +58,7 @@ class Services:
     reconciler: Reconciler
     deadline_loop: DeadlineLoop
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def close(self) -> None:
         """End the background work; callbacks in progress get `callbacks.flush_timeout`."""

@@ -96,6 +96,7 @@ class LimitSettings:
     dispatch_rate: float = setting(10.0, validate.Range(0.01, 10_000))
     dispatch_burst: int = setting(50, validate.Range(1, 100_000))
     max_connections: int = setting(2000, validate.Range(1, 100_000))
+    max_sockets: int = setting(1000, validate.Range(1, 100_000))
     max_header_bytes: int = setting(16_384, validate.Range(1024, 1_048_576))
     max_body_bytes: int = setting(1_048_576, validate.Range(1024, 67_108_864))
     read_timeout: float = setting(10.0, validate.Range(0.1, 300))

@@ -1,5 +1,6 @@
 """URLs of hooks, as verbs give them to Jambonz. Pure."""
 
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 #: Has Jambonz repeat a hook three times on connection errors and 5xx. It reads this in absolute
@@ -19,3 +20,14 @@ def hook_url(public_url: str, path: str, **query: object) -> str:
     """The URL of a hook: absolute and repeated by Jambonz, or relative without a `public_url`."""
     relative = f"{path}?{urlencode(query)}" if query else path
     return f"{public_url.rstrip('/')}{relative}{RETRY}" if public_url else relative
+
+
+def relative_hooks(verb: Mapping[str, object], public_url: str) -> dict[str, object]:
+    """`verb` with its hooks made relative: Jambonz posts such to the socket that it got them by."""
+    prefix = public_url.rstrip("/")
+    return {
+        key: value.removeprefix(prefix).partition("#")[0]
+        if key.endswith("Hook") and isinstance(value, str)
+        else value
+        for key, value in verb.items()
+    }

@@ -202,9 +202,14 @@ UNAUTHENTICATED = {
     code: tuple(
         f"{endpoint.method} {endpoint.path}"
         for endpoint in ENDPOINTS
-        if endpoint.authentication and code in endpoint.authentication.errors
+        if endpoint.authentication and code is endpoint.authentication.errors[0]
     )
-    for code in (ErrorCode.UNAUTHORIZED, ErrorCode.BAD_SIGNATURE, ErrorCode.BAD_TOKEN)
+    for code in (
+        ErrorCode.UNAUTHORIZED,
+        ErrorCode.BAD_SIGNATURE,
+        ErrorCode.BAD_BASIC_AUTH,
+        ErrorCode.BAD_TOKEN,
+    )
 }
 WRONG_CREDENTIALS: dict[str, list[dict[str, str]]] = {
     "unauthorized": [
@@ -222,6 +227,12 @@ WRONG_CREDENTIALS: dict[str, list[dict[str, str]]] = {
         {"Jambonz-Signature": "t=1,v1=ü"},
         {"Jambonz-Signature": "t=" + "9" * 5000 + ",v1=00"},
         {"Jambonz-Signature": "t=٣,v1=00"},
+    ],
+    "bad_basic_auth": [
+        {},
+        {"Authorization": "Basic"},
+        {"Authorization": "Basic ü"},
+        {"Authorization": "Basic amFtYm9uejpndWVzcw=="},
     ],
     "bad_token": [
         {},

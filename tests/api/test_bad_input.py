@@ -214,7 +214,7 @@ def test_every_door_is_in_a_table() -> None:
     [
         ("GET /nowhere", 404, "not_found"),
         ("GET /livekit-api/calls/{x}", 404, "not_found"),
-        ("GET /livekit-api", 405, "method_not_allowed"),
+        ("PUT /livekit-api", 405, "method_not_allowed"),
         ("DELETE /livekit-api/calls", 405, "method_not_allowed"),
         ("GET /dispatch", 405, "method_not_allowed"),
     ],

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from gateway.jambonz.websocket import SUBPROTOCOL
 from tests.several.group import DISPATCH, READ, Group
 from tests.several.nginx import UNKNOWN_ADDRESS, Nginx, configured_nginx
 
@@ -56,7 +57,14 @@ async def test_unknown_addresses_reach_only_what_is_for_them(group: Group) -> No
         for path in ("/livekit-api", "/livekit-simple", "/livekit/webhook"):
             async with session.post(path, json={}) as response:
                 assert (path, response.status) == (path, 401)
-        for path in ("/dispatch/with-key", "/dispatch/without-key", "/error", "/.env"):
+        for path in (
+            "/dispatch/with-key",
+            "/dispatch/without-key",
+            "/call-hook/post",
+            "/call-hook/socket",
+            "/error",
+            "/.env",
+        ):
             async with session.post(path, json={}, headers=DISPATCH) as response:
                 assert (path, response.status) == (path, 404)
         async with session.get("/healthz") as response:
@@ -92,6 +100,37 @@ async def test_logs_contain_no_numbers_and_no_keys(group: Group) -> None:
     assert "/dispatch" in logs
     for secret in ("15550100", "61491570156", *READ.values(), *DISPATCH.values()):
         assert secret not in logs
+
+
+@pytest.mark.field("J10")
+async def test_a_websocket_passes_through(tmp_path: Path) -> None:
+    async def echo(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(protocols=(SUBPROTOCOL,))
+        await socket.prepare(request)
+        await socket.send_str(f"{request.path} {request.headers['X-Forwarded-For']}")
+        async for message in socket:
+            await socket.send_str(message.data)
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/{tail:.*}", echo)
+    async with TestServer(app) as first, TestServer(app) as second:
+        assert first.port
+        assert second.port
+        config = configured_nginx(tmp_path, (first.port, second.port))
+        nginx = await asyncio.to_thread(Nginx, config)
+        try:
+            connector = aiohttp.TCPConnector(ssl=config.trust)
+            async with (
+                aiohttp.ClientSession(config.url, connector=connector) as session,
+                session.ws_connect("/livekit-api", protocols=(SUBPROTOCOL,)) as socket,
+            ):
+                assert socket.protocol == SUBPROTOCOL
+                assert await socket.receive_str() == "/livekit-api 127.0.0.1"
+                await socket.send_str("session:new")
+                assert await socket.receive_str() == "session:new"
+        finally:
+            await asyncio.to_thread(nginx.stop)
 
 
 class ClosingGateway:

@@ -4,10 +4,19 @@ from collections.abc import Iterable
 from types import ModuleType
 
 from gateway.api.endpoints import Endpoint
-from gateway.api.routes import calls, dispatch, events, health, jambonz, legacy, livekit
+from gateway.api.routes import (
+    calls,
+    dispatch,
+    events,
+    health,
+    jambonz,
+    legacy,
+    livekit,
+    websocket,
+)
 from gateway.api.routes.openapi import with_openapi
 
-_MODULES = (jambonz, legacy, dispatch, calls, events, livekit, health)
+_MODULES = (jambonz, websocket, legacy, dispatch, calls, events, livekit, health)
 
 
 def _declared_in(modules: Iterable[ModuleType]) -> list[Endpoint]:

@@ -8,11 +8,15 @@ from ipaddress import IPv4Address
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
+from gateway.calls.destinations import Credentials
 from gateway.config.settings import Config
 from gateway.errors import ConfigError
+from gateway.jambonz import basic_auth
+from gateway.jambonz.websocket import SUBPROTOCOL
 from gateway.tools.doctor.check import Check, Finding, Status, combined, fail, ok, skip, warn
 from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.sip import addresses_of, host_and_port
+from gateway.tools.doctor.web import RequestFailed
 from gateway.tools.setup.jambonz import (
     Application,
     Hook,
@@ -20,6 +24,7 @@ from gateway.tools.setup.jambonz import (
     carrier_step,
     desired_hooks,
     select_application,
+    socket_hooks,
 )
 from gateway.tools.setup.jambonz_rest import (
     JambonzAccount,
@@ -92,17 +97,55 @@ async def _hooks(context: Context) -> Finding:
     if not public_url:
         step = f"set GATEWAY_PUBLIC_URL, then {_APPLY}"
         return fail("cannot be checked: GATEWAY_PUBLIC_URL, where they must lead, is not set", step)
-    return hooks(application, desired_hooks(public_url))
+    desired = desired_hooks(public_url)
+    if socket_hooks(application, desired):
+        return combined([hooks(application, desired), await _socket(context, application)])
+    return hooks(application, desired)
+
+
+async def _socket(context: Context, application: Application) -> Finding:
+    """Open the WebSocket of the call hook, as Jambonz does."""
+    hook = application.hooks["call_hook"]
+    url = hook.url.partition("#")[0]
+    credentials = Credentials(hook.username, hook.password)
+    authorization = basic_auth.encode(credentials) if hook.username else ""
+    try:
+        status = await context.http.upgrade(url, SUBPROTOCOL, authorization)
+    except RequestFailed as error:
+        return fail(str(error), "call_hook must be the gateway's address; check DNS and proxy")
+    return socket(status)
+
+
+def socket(status: int) -> Finding:
+    """Judges the HTTP status of opening the WebSocket of the call hook."""
+    if status == 101:
+        return ok("the WebSocket of call_hook opens, as seen from this machine")
+    if status == 401:
+        step = (
+            "set JAMBONZ_WEBHOOK_AUTH=user:password where the gateway runs, and the same user name "
+            "and password at call_hook: Jambonz signs nothing on a WebSocket"
+        )
+        return fail("the gateway refuses the user name and password of call_hook (401)", step)
+    if status == 403:
+        return ok("WebSockets are accepted from security.jambonz_addresses only, not from here")
+    step = (
+        "the proxy must pass the headers Upgrade and Connection on, see deploy/nginx/gateway.conf"
+    )
+    return fail(f"the WebSocket of call_hook is answered with {status}", step)
 
 
 def hooks(application: Application, desired: Mapping[str, str]) -> Finding:
     """Compares the application's hooks with the `desired` URLs, both by the API's names."""
-    pairs = [(name, application.hooks.get(name), url) for name, url in desired.items()]
-    findings = [_hook(*pair) for pair in pairs]
+    by_http = {
+        name: url for name, url in desired.items() if name not in socket_hooks(application, desired)
+    }
+    findings = [_hook(name, application.hooks.get(name), url) for name, url in by_http.items()]
     problems = [finding for finding in findings if finding.status is not Status.OK]
     if problems:
         return combined(problems)
-    return ok(f"{' and '.join(desired)} of {application.name!r} lead to the gateway, by POST")
+    ways = [f"{' and '.join(by_http)} by POST"] if by_http else []
+    ways += [f"{name} by WebSocket" for name in desired if name not in by_http]
+    return ok(f"the hooks of {application.name!r} lead to the gateway: {', '.join(ways)}")
 
 
 def _hook(name: str, hook: Hook | None, desired: str) -> Finding:

@@ -1,5 +1,6 @@
 """The HTTP client of `doctor`: returns any response, and names the cause of a missing one."""
 
+import asyncio
 import json
 import ssl
 import time
@@ -79,6 +80,21 @@ class HttpClient:
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise RequestFailed(cause_of_failure(url, error)) from error
         return Response(response.status, content, response.headers, time.time(), took)
+
+    async def upgrade(self, url: str, subprotocol: str, authorization: str) -> int:
+        """The status of opening a WebSocket: 101 if it opens. Raises RequestFailed."""
+        headers = {"Authorization": authorization} if authorization else {}
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT):
+                socket = await self._session.ws_connect(
+                    url, protocols=(subprotocol,), headers=headers
+                )
+                await socket.close()
+        except aiohttp.WSServerHandshakeError as error:
+            return error.status
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise RequestFailed(cause_of_failure(url, error)) from error
+        return 101
 
     async def gateway(self, path: str) -> Mapping[str, Any]:
         """The JSON object at the gateway's `path`, requested with a key that may read.

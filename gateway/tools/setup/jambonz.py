@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
+from urllib.parse import urlsplit
 
 from gateway.errors import ConfigError
 from gateway.jambonz.urls import CALL_HOOK, CALL_STATUS_HOOK, RETRY
@@ -13,6 +14,7 @@ HOOKS = {
     "call_hook": CALL_HOOK + RETRY,
     "call_status_hook": CALL_STATUS_HOOK,
 }
+_SOCKET_PATHS = (CALL_HOOK, CALL_STATUS_HOOK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +114,37 @@ class HooksPlan:
 
     @property
     def changes(self) -> Mapping[str, Hook]:
-        """The hooks that differ, as they should be, with their credentials unchanged."""
+        """The hooks that differ, as they should be, with their credentials unchanged.
+
+        Hooks over the gateway's WebSocket stay as they are.
+        """
         changes = {}
+        sockets = socket_hooks(self.application, self.desired)
         for name, url in self.desired.items():
             current = self.application.hooks.get(name, Hook(""))
             desired = Hook(url, "POST", current.username, current.password)
-            if current != desired:
+            if current != desired and name not in sockets:
                 changes[name] = desired
         return changes
+
+
+def socket_hooks(application: Application, desired: Mapping[str, str]) -> Sequence[str]:
+    """The hooks that come over the gateway's WebSocket: the call hook and, maybe, others.
+
+    Jambonz opens the socket for the call hook; only then it may be used for others.
+    """
+    hooks = application.hooks
+    names = [name for name, url in desired.items() if _is_socket(hooks.get(name), url)]
+    return names if "call_hook" in names else []
+
+
+def _is_socket(hook: Hook | None, desired: str) -> bool:
+    """Whether `hook` is a WebSocket at the host and path of `desired`, or of the call hook."""
+    if hook is None:
+        return False
+    parts, wanted = urlsplit(hook.url), urlsplit(desired)
+    is_place = parts.netloc == wanted.netloc and wanted.path.startswith(parts.path)
+    return parts.scheme in {"ws", "wss"} and is_place and parts.path.endswith(_SOCKET_PATHS)
 
 
 def read_application(content: Mapping[str, Any]) -> Application:

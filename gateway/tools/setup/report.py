@@ -33,12 +33,12 @@ def _row(step: Step) -> tuple[str, ...]:
 
 def _hook_rows(plan: HooksPlan) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
-    for name, url in plan.desired.items():
+    for name in plan.desired:
         change, current = plan.changes.get(name), plan.application.hooks.get(name)
         if change:
             action, reason = Action.UPDATE, f"{_hook_text(current)}\nbecomes\n{change.url}"
         else:
-            action, reason = Action.UNCHANGED, f"leads to the gateway: {url}"
+            action, reason = Action.UNCHANGED, f"leads to the gateway: {_hook_text(current)}"
         rows.append((str(action), "Jambonz hook", f"{name}\n{plan.application.name}", reason))
     return rows
 

@@ -8,9 +8,9 @@ from aiohttp import web
 from gateway.config.settings import Config
 from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.context import Context
-from gateway.tools.doctor.jambonz import secret
+from gateway.tools.doctor.jambonz import secret, socket
 from gateway.tools.doctor.run import all_checks
-from tests.conftest import WEBHOOK_SECRET, ConfigMaker
+from tests.conftest import WEBHOOK_SECRET, ConfigMaker, GatewayStarter
 from tests.fakes.jambonz_rest import (
     KEY,
     FakeJambonz,
@@ -20,6 +20,7 @@ from tests.fakes.jambonz_rest import (
     speech_credential,
     webhook,
 )
+from tests.fakes.jambonz_socket import ENV
 from tests.tools.doctor.conftest import run_check
 
 URL = "https://gw.example.com"
@@ -194,3 +195,42 @@ async def test_speech_and_carrier_are_checked_where_they_are_needed(
     async with Context.opened(config_for(jambonz, make_config), {}, URL) as context:
         ids = {check.id for check in all_checks(context)}
     assert not ids & {"jambonz_carrier", "jambonz_speech"}
+
+
+@pytest.mark.field("J10")
+@pytest.mark.parametrize(
+    ("password", "status", "message"),
+    [
+        ("socket-password", Status.OK, "the WebSocket of call_hook opens"),
+        ("wrong", Status.FAIL, "refuses the user name and password of call_hook (401)"),
+    ],
+)
+async def test_a_call_hook_that_is_a_websocket_is_opened(
+    start_gateway: GatewayStarter,
+    jambonz: FakeJambonz,
+    make_config: ConfigMaker,
+    *,
+    password: str,
+    status: Status,
+    message: str,
+) -> None:
+    gateway = await start_gateway(ENV)
+    url = str(gateway.make_url("")).rstrip("/")
+    hook = f"ws{url.removeprefix('http')}/livekit-api"
+    jambonz.applications[0]["call_hook"] = webhook(hook, username="jambonz", password=password)
+    jambonz.applications[0]["call_status_hook"] = webhook(hook)
+    config = config_for(jambonz, make_config, GATEWAY_PUBLIC_URL=url)
+    finding = await run_check(config, "jambonz_hooks")
+    assert (finding.status, message in finding.message) == (status, True), finding
+    assert password not in finding.message
+
+
+@pytest.mark.field("J10")
+@pytest.mark.parametrize(
+    ("status", "judged", "step"),
+    [(101, Status.OK, ""), (403, Status.OK, ""), (405, Status.FAIL, "Upgrade and Connection")],
+)
+def test_answers_to_an_upgrade(status: int, judged: Status, step: str) -> None:
+    finding = socket(status)
+    assert finding.status is judged
+    assert step in finding.next

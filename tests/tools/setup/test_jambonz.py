@@ -254,3 +254,28 @@ async def test_only_credentials_for_synthesis_count() -> None:
     fake = FakeJambonz(speech=[speech_credential("google"), speech_credential("x", use_for_tts=0)])
     async with fake.serving(), JambonzAccount.connected(settings(fake)) as account:
         assert await account.speech_vendors() == ["google"]
+
+
+SOCKET = "wss://gw.example.com/livekit-api"
+
+
+@pytest.mark.field("J10")
+@pytest.mark.parametrize(
+    ("call_hook", "status_hook", "changed"),
+    [
+        (SOCKET, SOCKET, []),
+        (SOCKET, f"{SOCKET}/call-status", []),
+        (f"{SOCKET}#rc=5", DESIRED["call_status_hook"], []),
+        (SOCKET, "wss://other.example.com/livekit-api", ["call_status_hook"]),
+        ("wss://gw.example.com/", SOCKET, ["call_hook", "call_status_hook"]),
+        (DESIRED["call_hook"], SOCKET, ["call_status_hook"]),
+    ],
+)
+def test_hooks_over_the_gateways_websocket_stay(
+    call_hook: str, status_hook: str, changed: list[str]
+) -> None:
+    hooks = {"call_hook": Hook(call_hook, "WS"), "call_status_hook": Hook(status_hook)}
+    if not call_hook.startswith("wss"):
+        hooks["call_hook"] = Hook(call_hook)
+    plan = HooksPlan(Application("1", "calls", hooks), DESIRED)
+    assert sorted(plan.changes) == changed
