@@ -206,7 +206,11 @@ class LiveKitRefused(LiveKitError):
         self.code = code
         self.message = in_plain_words(str(message))
         self.status = status
-        self.meta = {key: in_plain_words(str(value)) for key, value in (meta or {}).items()}
+        self.meta = {
+            key: in_plain_words(str(value))
+            for key, value in (meta or {}).items()
+            if key != "error_details"  # the message and the SIP status once more, as base64
+        }
         super().__init__(f"LiveKit refused: {self.message or code} ({code})")
         self.is_unavailable = status >= HTTPStatus.INTERNAL_SERVER_ERROR
 

@@ -18,6 +18,8 @@ FALLBACK = '[{phone: "+15550107", trunk: my-carrier}, {sip: "sip:desk@pbx.exampl
 FALLBACK_TEXT = "Please call again later."
 #: The targets that callers may be transferred to.
 ALLOWED_TARGETS = "+61491570*"
+#: Whom the gateway with the strategy `room` may call: everybody, also at this network's hosts.
+ALLOWED_DESTINATIONS = "*,sip:*@10.77.*"
 
 
 def livekit_settings(
@@ -95,6 +97,7 @@ def room_gateway_env(port: int) -> dict[str, str]:
         "PORT": str(port),
         "GATEWAY_PUBLIC_URL": f"http://{LOOPBACK}:{port}",
         "GATEWAY__INBOUND__FALLBACK": FALLBACK,
+        "GATEWAY__OUTBOUND__ALLOWED": ALLOWED_DESTINATIONS,
     }
 
 

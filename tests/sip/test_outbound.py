@@ -60,6 +60,34 @@ async def test_a_callee_answers_talks_and_hangs_up(
     assert call["duration_ms"] > 1000, "the echo takes at least a second"
 
 
+@pytest.mark.field("B8", "B9")
+async def test_the_from_header_is_whole_whatever_the_caller_is_called(
+    telephony: Telephony, room_gateway: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    caller = {"caller_number": "(02) 1234-5678", "caller_name": "ü" * 64}
+    async with telephony.callee("reject", tmp_path, status="486 Busy Here") as callee:
+        status, response = await dispatch(room_gateway, **caller)
+        await callee.finished()
+    assert (status, response["message"]) == (502, "486 Busy Here")
+    assert callee.invite_header("From").startswith(f'"{"ü" * 64}" <sip:0212345678@')
+
+
+@pytest.mark.field("B14", "B17")
+async def test_a_sip_uri_is_called_at_its_host(
+    telephony: Telephony, room_gateway: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """Its host is private, and the gateway's outbound.allowed names it."""
+    uri = f"sip:anna@{telephony.carrier_address}:{telephony.carrier_port}"
+    async with telephony.callee("reject", tmp_path, status="486 Busy Here") as callee:
+        status, response = await dispatch(room_gateway, destination=uri)
+        await callee.finished()
+    assert (status, response["message"]) == (502, "486 Busy Here")
+    assert callee.request_uri == uri
+    denied = {"destination": f"sip:anna@127.0.0.1:{telephony.carrier_port}"}
+    status, response = await dispatch(room_gateway, **denied)
+    assert (status, response["error"]) == (403, "destination_not_allowed")
+
+
 @pytest.mark.parametrize(
     ("rejection", "reason"),
     [
