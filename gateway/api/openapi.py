@@ -109,7 +109,7 @@ def document(endpoints: Sequence[Endpoint], url: str = "/") -> dict[str, Any]:
         __version__,
         "3.1.0",
         [plugin],
-        info={"license": {"name": "MIT"}, "description": _DESCRIPTION},
+        info={"license": {"name": "MIT", "identifier": "MIT"}, "description": _DESCRIPTION},
         servers=[{"url": url, "description": "the gateway"}],
     )
     converter = plugin.converter

@@ -56,6 +56,15 @@ async def test_concurrent_requests_with_one_key_get_one_call(opener: StorageOpen
         assert len(creator.created) == 1
 
 
+@pytest.mark.field("B11")
+async def test_a_key_may_have_any_byte_of_a_header(storage: StorageBackend) -> None:
+    creator = Creator()
+    every_byte = bytes(range(0x20, 0x100)).decode("latin-1")
+    first = await storage.idempotency.run(every_byte, "print", creator.create)
+    assert await storage.idempotency.run(every_byte, "print", creator.create) == first
+    assert len(creator.created) == 1
+
+
 async def test_each_key_and_each_request_without_a_key_creates_a_call(
     storage: StorageBackend,
 ) -> None:
