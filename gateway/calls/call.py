@@ -191,9 +191,10 @@ class Call:
 
     @property
     def has_rung(self) -> bool:
-        """Whether the dialed leg rang; LiveKit rings a caller whom it lets into the room."""
+        """Whether the dialed leg rang. LiveKit rings a caller whom it lets into the room."""
         proofs = {EventKind.RINGING}
-        if self.direction is Direction.INBOUND:
+        # A leg that LiveKit dials, also to an enqueued caller, is in the room before it rings.
+        if self.direction is Direction.INBOUND and not self.is_enqueued:
             proofs.add(EventKind.CALLER_JOINED)
         return any(entry.event in proofs for entry in self.timeline)
 

@@ -45,21 +45,22 @@ def test_only_a_leg_that_rang_has_a_callee_who_is_out() -> None:
 
 @pytest.mark.field("B18")
 @pytest.mark.parametrize(
-    ("direction", "event", "has_rung"),
+    ("direction", "events", "has_rung"),
     [
-        (Direction.OUTBOUND, EventKind.RINGING, True),
-        (Direction.OUTBOUND, EventKind.DIALING, False),
-        # LiveKit's leg to the callee joins the room before it rings.
-        (Direction.OUTBOUND, EventKind.CALLER_JOINED, False),
-        (Direction.INBOUND, EventKind.CALLER_JOINED, True),
-        (Direction.INBOUND, EventKind.ROOM_CREATED, False),
+        (Direction.OUTBOUND, [EventKind.RINGING], True),
+        (Direction.OUTBOUND, [EventKind.DIALING], False),
+        # A leg that LiveKit dials joins the room before it rings.
+        (Direction.OUTBOUND, [EventKind.CALLER_JOINED], False),
+        (Direction.INBOUND, [EventKind.ENQUEUED, EventKind.CALLER_JOINED], False),
+        (Direction.INBOUND, [EventKind.CALLER_JOINED], True),
+        (Direction.INBOUND, [EventKind.ROOM_CREATED], False),
     ],
 )
 def test_what_proves_that_a_leg_rang(
-    direction: Direction, event: EventKind, has_rung: bool
+    direction: Direction, events: list[EventKind], has_rung: bool
 ) -> None:
-    call = Call("call-1", direction, "agent", 0, timeline=(TimelineEntry(0, event),))
-    assert call.has_rung is has_rung
+    timeline = tuple(TimelineEntry(0, event) for event in events)
+    assert Call("call-1", direction, "agent", 0, timeline=timeline).has_rung is has_rung
 
 
 def test_each_reason_says_what_brings_it_about() -> None:
