@@ -10,11 +10,12 @@ from gateway.api.errors import errors_to_responses
 from gateway.api.routes import ENDPOINTS
 from gateway.api.services import SERVICES
 from gateway.callbacks.sender import Sender
+from gateway.clock import Clock
 from gateway.config.settings import Config
 from gateway.lifecycle.deadlines import Deadlines
 from gateway.livekit.client import LiveKit
 from gateway.storage.stores import open_storage
-from gateway.wiring import build_services, new_outbound_id, now
+from gateway.wiring import build_services, new_outbound_id
 
 
 def create_app(config: Config) -> web.Application:
@@ -31,7 +32,7 @@ def create_app(config: Config) -> web.Application:
 
 
 async def _services(app: web.Application, config: Config) -> AsyncIterator[None]:
-    settings = config.livekit
+    settings, clock = config.livekit, Clock()
     async with (
         LiveKit.connected(
             settings.url,
@@ -47,10 +48,10 @@ async def _services(app: web.Application, config: Config) -> AsyncIterator[None]
             sender,
             deadline=Deadlines(config).next,
             new_call_id=new_outbound_id,
-            clock=now,
+            clock=clock,
         ) as storage,
     ):
-        services = build_services(config, livekit, storage)
+        services = build_services(config, livekit, storage, clock=clock)
         app[SERVICES] = services
         yield
         await services.close()

@@ -10,8 +10,9 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from logging.handlers import QueueHandler, QueueListener
 from typing import Any, TextIO
 
@@ -88,12 +89,27 @@ def _rendering(
     )
     hide = without_secrets(secrets)
     masking: list[Processor] = [_mask] if settings.redact else []
-    return [
+    steps: list[Processor] = [
         structlog.processors.format_exc_info,
         *masking,
         renderer,
         lambda _logger, _method, line: hide(str(line)),
     ]
+    return [partial(_rendered, steps)]
+
+
+def _rendered(
+    steps: Sequence[Processor], logger: WrappedLogger, method: str, event: EventDict
+) -> Any:
+    """The line; a field that cannot be rendered fails nobody's request."""
+    name, rendered = str(event.get("event")), event
+    try:
+        for step in steps:
+            rendered = step(logger, method, rendered)  # type: ignore[assignment]  # the line at last
+    except Exception as error:
+        problem = {"level": "error", "event": "log.line_invalid", "of": name}
+        return _encode(problem | {"error": type(error).__name__})
+    return rendered
 
 
 def _mask(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -120,11 +136,13 @@ class LineHandler(QueueHandler):
     """Queues lines: structlog's, and the records of libraries once they are rendered.
 
     Making a LogRecord of each line, as QueueHandler does, would cost more than all the rest.
+    `dropped` counts the lines that the log lacks without saying so, `lost` all that it lacks.
     """
 
     def __init__(self) -> None:
         self.waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.dropped = 0
+        self.lost = 0
         self._counting = threading.Lock()
         super().__init__(self.waiting)
 
@@ -141,10 +159,18 @@ class LineHandler(QueueHandler):
         """Add to the lines that the log lacks, or subtract those that it has reported."""
         with self._counting:
             self.dropped += lines
+            self.lost += max(lines, 0)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as logging names it
         """Log that a library's record cannot be rendered; logging itself would print it raw."""
         log.error("log.record_invalid", library=record.name, error=repr(sys.exception()))
+
+
+def lost_lines() -> int:
+    """How many lines this process could not write since it started, as on a full disk."""
+    return sum(
+        handler.lost for handler in logging.root.handlers if isinstance(handler, LineHandler)
+    )
 
 
 class LineListener(QueueListener):

@@ -103,7 +103,8 @@ async def _check_livekit(services: Services) -> None:
 async def _check_storage(services: Services) -> None:
     """As with LiveKit: wrong credentials are an error, a Redis that does not answer is none."""
     try:
-        await services.storage.registry.count_active()
+        await services.storage.probe()
+        await services.storage.leader.acquire()  # or take over the leader's time
     except StorageRefused as error:
         raise ConfigError(
             [f"{error}: check user and password in REDIS_URL, and what Redis permits that user"]

@@ -1,12 +1,11 @@
 """The composition root: `build_services()` makes every part of a gateway, from the bottom up."""
 
 import secrets
-import time
 import uuid
-from collections.abc import Callable
 
 from gateway.api.limits import Limits
 from gateway.api.services import Listeners, Services
+from gateway.clock import Clock
 from gateway.config.settings import Config
 from gateway.inbound.participant_strategy import ParticipantStrategy
 from gateway.inbound.room_strategy import RoomStrategy
@@ -32,11 +31,6 @@ from gateway.transfers.refer import Refers
 from gateway.transfers.service import Transfers
 
 
-def now() -> int:
-    """The time, in ms since epoch."""
-    return time.time_ns() // 1_000_000
-
-
 def new_inbound_id() -> str:
     """A call's id, which is also its LiveKit room's name and the user part of its SIP URI."""
     return f"call-{uuid.uuid4()}"
@@ -52,20 +46,20 @@ def build_services(
     livekit: LiveKit,
     storage: StorageBackend,
     *,
-    clock: Callable[[], int] = now,
+    clock: Clock,
 ) -> Services:
     """Everything that handlers use, wired together; needs a running event loop.
 
-    The caller opens and closes `livekit` and `storage`. `clock` in ms since epoch.
+    The caller opens and closes `livekit` and `storage`, which has the same `clock`.
     """
     counters = Counters()
     deadlines = Deadlines(config)
     deferred = DeferredWrites()
-    room_cleanup = RoomCleanup(livekit, clock)
+    room_cleanup = RoomCleanup(livekit, clock.uptime)
     lifecycle = Lifecycle(storage.registry, room_cleanup, deferred)
     sip, trunks = SipParticipants(livekit), Trunks(livekit)
     dialer = Dialer(lifecycle=lifecycle, sip=sip, clock=clock)
-    trunk = OutboundTrunk(trunks, config.outbound.trunk_id, clock)
+    trunk = OutboundTrunk(trunks, config.outbound.trunk_id, clock.uptime)
     fallback = Fallback(config, lifecycle, clock)
     transfers = Transfers(
         config,

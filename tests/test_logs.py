@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 import structlog
@@ -100,6 +101,45 @@ def test_a_line_that_cannot_be_written_is_counted_and_later_ones_are_written(
     lines.enqueue("next")
     assert output.written.wait(DEADLINE)
     assert "".join(output.writes) == "next\nlog.lines_dropped 2\n"
+
+
+@pytest.mark.field("D11")
+def test_lost_lines_are_counted_also_after_the_log_has_said_so(
+    lines: LineHandler, output: Output
+) -> None:
+    lines.setFormatter(logging.Formatter("%(message)s %(lines)s"))
+    output.broken = True
+    lines.enqueue("lost")
+    while not lines.dropped:
+        assert threading.Event().wait(0.001) is False
+    output.broken = False
+    lines.enqueue("next")
+    while lines.dropped:
+        assert threading.Event().wait(0.001) is False
+    assert lines.lost == 1
+
+
+@pytest.mark.field("D11")
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_field_that_cannot_be_rendered_fails_no_request(form: Literal["json", "console"]) -> None:
+    class Unrenderable:
+        def __repr__(self) -> str:
+            raise RuntimeError("the-secret")
+
+    stream = io.StringIO()
+    before = logging.root.handlers[:]
+    try:
+        with logs_configured(LoggingSettings(format=form), [], stream):
+            structlog.get_logger().info("call.ended", field=Unrenderable())
+            structlog.get_logger().info("next.line")
+    finally:
+        logging.root.handlers[:] = before
+        structlog.reset_defaults()
+    first, second = stream.getvalue().splitlines()
+    assert "log.line_invalid" in first
+    assert "call.ended" in first
+    assert "the-secret" not in first
+    assert "next.line" in second
 
 
 IN_A_PROCESS = """

@@ -13,6 +13,7 @@ from gateway.errors import (
     ErrorCode,
     LiveKitError,
     LiveKitRefused,
+    RecordUnreadable,
     StorageUnavailable,
 )
 
@@ -26,13 +27,15 @@ _AIOHTTP_ERRORS: Mapping[int, tuple[ErrorCode, str]] = {
     417: (ErrorCode.EXPECTATION_FAILED, "the only expectation that is met is 100-continue"),
 }
 
+_EXPECTED = (ApiError, StorageUnavailable, RecordUnreadable, LiveKitError)
+
 
 @web.middleware
 async def errors_to_responses(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Whatever is raised behind it, as `{"error", "message", "details"}` with its HTTP status."""
     try:
         return await handler(request)
-    except (ApiError, StorageUnavailable, LiveKitError, web.HTTPException) as error:
+    except (*_EXPECTED, web.HTTPException) as error:
         return _refusal(request, error)
     except Exception:
         log.exception("request.failed", method=request.method, path=request.path)
@@ -50,12 +53,12 @@ def error_response(error: ApiError) -> web.Response:
 
 def _refusal(
     request: web.Request,
-    error: ApiError | StorageUnavailable | LiveKitError | web.HTTPException,
+    error: ApiError | StorageUnavailable | RecordUnreadable | LiveKitError | web.HTTPException,
 ) -> web.Response:
     match error:
         case ApiError():
             known = error
-        case StorageUnavailable():
+        case StorageUnavailable() | RecordUnreadable():
             known = ApiError(ErrorCode.STORAGE_UNAVAILABLE, f"retry: {error}", retry_after=1)
         case LiveKitRefused():
             _log_refusal(request, ErrorCode.LIVEKIT_REFUSED, str(error))

@@ -84,6 +84,11 @@ class Delivery:
         doubled: float = 2.0 ** min(self.attempts - 1, 10)
         return min(max(doubled, answer.retry_after or 0.0), LONGEST_BACKOFF)
 
+    def fail(self, error: str) -> None:
+        """Give it up; it may still be tried again on request."""
+        self.status = DeliveryStatus.FAILED
+        self.last_error = error
+
     def reset(self, at: int) -> None:
         """Make it pending again, on request."""
         self.status = DeliveryStatus.PENDING

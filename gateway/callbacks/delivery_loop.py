@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -32,9 +33,21 @@ class Deliverer:
     async def deliver(
         self, delivery: Delivery, save: Callable[[Delivery], Awaitable[None]]
     ) -> None:
-        """Return once `delivery` is delivered or failed; `save` it after each attempt before."""
+        """Return once `delivery` is delivered or failed; `save` it after each attempt before.
+
+        A defect fails it instead of blocking the deliveries behind it.
+        """
+        try:
+            await self._deliver(delivery, save)
+        except Exception as error:
+            log_crash(delivery, error)
+            delivery.fail(f"the gateway has a defect: {type(error).__name__}")
+
+    async def _deliver(
+        self, delivery: Delivery, save: Callable[[Delivery], Awaitable[None]]
+    ) -> None:
         while True:
-            answer = await self._transport.send(delivery.url, delivery.body, delivery.event_id)
+            answer = await self._attempt(delivery)
             delivery.record_attempt(
                 answer, self._clock(), give_up_after=self._settings.give_up_after
             )
@@ -53,6 +66,25 @@ class Deliverer:
             attempts=delivery.attempts,
             error=delivery.last_error,
         )
+
+    async def _attempt(self, delivery: Delivery) -> Answer:
+        """Send it; an exception that the transport does not expect is a failed attempt, too."""
+        try:
+            return await self._transport.send(delivery.url, delivery.body, delivery.event_id)
+        except Exception as error:
+            log_crash(delivery, error)
+            return Answer(None, f"could not be sent: {type(error).__name__}")
+
+
+def log_crash(delivery: Delivery, error: Exception) -> None:
+    """Log a defect, without the error's text: it may quote the URL, whose query may be a secret."""
+    log.error(
+        "callback.crashed",
+        call_id=delivery.call_id,
+        kind=delivery.event,
+        error=type(error).__name__,
+        exception="".join(traceback.format_tb(error.__traceback__)),
+    )
 
 
 def log_lost(delivery: Delivery) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from gateway.calls.open_enum import OpenEnum
 from gateway.calls.reasons import DisconnectionReason as DisconnectionReason  # noqa: PLC0414
 
 #: A timeline has at most TIMELINE_LIMIT entries: beyond, the oldest after the first TIMELINE_HEAD
@@ -39,7 +40,7 @@ class Direction(StrEnum):
     OUTBOUND = "outbound"
 
 
-class EventKind(StrEnum):
+class EventKind(OpenEnum):
     """What can happen to a call; the value is the event's name in the timeline.
 
     AGENT_LEFT is LiveKit's event about the agent's participant; AGENT_GONE is reported by the

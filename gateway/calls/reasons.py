@@ -4,10 +4,11 @@ https://docs.retellai.com/reliability/debug-call-disconnect
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
+
+from gateway.calls.open_enum import OpenEnum
 
 
-class DisconnectionReason(StrEnum):
+class DisconnectionReason(OpenEnum):
     """Why a call ended, and what brings it about (`description`).
 
     The names are Retell's; `no_agent`, `agent_error` and `gateway_lost` are our own, since Retell

@@ -8,7 +8,7 @@ import structlog
 
 from gateway.calls.call import Call, DisconnectionReason, Event, EventKind
 from gateway.config.settings import Config
-from gateway.errors import StorageUnavailable
+from gateway.errors import RecordUnreadable, StorageUnavailable
 from gateway.inbound.deduplication import CallsByHook
 from gateway.inbound.strategy import Strategy
 from gateway.jambonz import verbs
@@ -68,7 +68,7 @@ class InboundCalls:
             if enqueued:
                 return _dequeue(enqueued)
             call = await self._calls.get_or_create(hook)
-        except StorageUnavailable as error:
+        except (StorageUnavailable, RecordUnreadable) as error:
             log.error("call.not_registered", call_sid=hook.call_sid, error=str(error))
             return await self._fallback.route_to_fallback(None, 0, UNAVAILABLE)
         if call.is_active:

@@ -1,7 +1,8 @@
 """The only way a call changes: an event is applied in the registry, logged, and acted on."""
 
+import secrets
 from collections.abc import Awaitable, Callable
-from itertools import count
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -16,6 +17,14 @@ log = structlog.get_logger()
 #: How long the room stays after the caller has left, in ms: agents finish their work in it.
 AGENT_EXIT_GRACE_MS = 5_000
 _CALLER_LEFT = {DisconnectionReason.USER_HANGUP, DisconnectionReason.CALL_TRANSFER}
+
+
+@dataclass(slots=True)
+class _Attempts:
+    """The attempts to store one change, and the id by which storage recognises it."""
+
+    number: int = 0
+    change_id: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
 class Lifecycle:
@@ -51,10 +60,10 @@ class Lifecycle:
         storage answers again.
         """
         results: list[Call] = []
-        attempts = count()
+        attempts = _Attempts()
 
         async def write() -> None:
-            if call := await self._apply(call_id, event, is_retry=next(attempts) > 0):
+            if call := await self._apply(call_id, event, attempts):
                 results.append(call)
 
         await self._deferred.write(call_id, write)
@@ -72,23 +81,23 @@ class Lifecycle:
         storage answers again, after earlier events with this `key`.
         """
         results: list[Call] = []
-        attempts = count()
+        attempts = _Attempts()
 
         async def write() -> None:
-            is_retry = next(attempts) > 0
             if call := await find(key):
                 results.append(call)
-                await self._apply(call.call_id, event_of(call), is_retry=is_retry)
+                await self._apply(call.call_id, event_of(call), attempts)
 
         await self._deferred.write(key, write)
         return results[0] if results else None
 
     def defer(self, call_id: str, event_of: Callable[[Call], Event]) -> None:
         """As `apply_to()`, but with the next replay, because storage has just been unavailable."""
+        attempts = _Attempts(number=1)
 
         async def write() -> None:
             if call := await self._registry.get(call_id):
-                await self._apply(call_id, event_of(call), is_retry=True)
+                await self._apply(call_id, event_of(call), attempts)
 
         self._deferred.defer(call_id, write)
 
@@ -99,8 +108,9 @@ class Lifecycle:
         except StorageUnavailable:
             return call
 
-    async def _apply(self, call_id: str, event: Event, *, is_retry: bool) -> Call | None:
-        change = await self._registry.apply(call_id, event)
+    async def _apply(self, call_id: str, event: Event, attempts: _Attempts) -> Call | None:
+        attempts.number += 1
+        change = await self._registry.apply(call_id, event, change_id=attempts.change_id)
         if change is None:
             # Usual: LiveKit's webhooks are also about rooms of other applications.
             log.debug("call.not_found", call_id=call_id, kind=event.kind)
@@ -110,7 +120,7 @@ class Lifecycle:
             self._call_ended(change.after, event)
         elif change.answered:
             log.info("call.ongoing", call_id=call_id)
-        elif is_retry and not change.after.is_active:
+        elif attempts.number > 1 and not change.after.is_active:
             # An earlier attempt may have ended the call although its response was lost.
             self._schedule_room_deletion(change.after)
         return change.after

@@ -16,7 +16,7 @@ MAX_CONCURRENT_DELETIONS = 16
 
 
 class RoomCleanup:
-    """Rooms to delete, with the time (`clock`, in ms) at which each is due.
+    """Rooms to delete, with the time (`clock`, in ms from any moment) at which each is due.
 
     Without its room a caller who is still connected hears the call end, and the agent's job ends.
     """

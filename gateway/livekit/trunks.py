@@ -1,6 +1,7 @@
 """SIP trunks and dispatch rules at LiveKit; those that `setup` creates are marked as managed."""
 
 import json
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -124,14 +125,17 @@ class Trunks:
 
 
 class OutboundTrunk:
-    """The outbound trunk to dial through: the configured one, or the one that `setup` created."""
+    """The outbound trunk to dial through: the configured one, or the one that `setup` created.
+
+    `clock` in ms from any moment.
+    """
 
     def __init__(self, trunks: Trunks, configured: str, clock: Callable[[], int]) -> None:
         self._trunks = trunks
         self._configured = configured
         self._clock = clock
         self._managed_id = ""
-        self._listed_at = 0
+        self._listed_at: float = -math.inf
 
     async def for_dispatch(self) -> str:
         """The trunk's id, "" if there is none. Raises LiveKitRefused, LiveKitUnreachable."""
@@ -146,7 +150,7 @@ class OutboundTrunk:
             trunks = await self._trunks.of_kind(Kind.OUTBOUND_TRUNK)
             self._managed_id = next((trunk.id for trunk in trunks if trunk.is_ours), "")
             # That there is none is not cached: `setup` may create one at any time.
-            self._listed_at = self._clock() if self._managed_id else 0
+            self._listed_at = self._clock() if self._managed_id else -math.inf
         return self._managed_id
 
 

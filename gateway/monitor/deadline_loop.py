@@ -4,12 +4,14 @@ No call outlives a LiveKit, a gateway or a Jambonz that does not answer: see `_e
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 import structlog
 
 from gateway.aio import for_each
 from gateway.calls.call import Call, DisconnectionReason, Event, EventKind
+from gateway.clock import TOLERANCE_MS, Clock
 from gateway.config.settings import Config
 from gateway.errors import LiveKitError, StorageUnavailable
 from gateway.lifecycle.deadlines import Deadlines, Due
@@ -30,7 +32,7 @@ MAX_CONCURRENT_CHECKS = 16
 class DeadlineLoop:
     """`run()` never returns; only the gateway that holds the leader lock ends overdue calls.
 
-    `clock` in ms since epoch.
+    `clock` is set to the system's time, if that was set, while there are no calls.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class DeadlineLoop:
         reconciler: Reconciler,
         deadlines: Deadlines,
         leader: LeaderLock,
-        clock: Callable[[], int],
+        clock: Clock,
     ) -> None:
         self._config = config
         self._registry = registry
@@ -60,7 +62,8 @@ class DeadlineLoop:
         self._leader = leader
         self._clock = clock
         self._reconcile_interval = round(config.monitor.reconcile_interval * 1000)
-        self._reconcile_at = clock() + self._reconcile_interval
+        self._reconcile_at: float = clock.uptime() + self._reconcile_interval
+        self._reported_lag = 0
 
     async def run(self) -> None:
         """Check deadlines and reconcile in two loops: a slow LiveKit delays no deadline."""
@@ -84,16 +87,28 @@ class DeadlineLoop:
         try:
             await self._deferred.replay()
             if await self._leader.acquire():
+                await self._watch_clock()
                 now = self._clock()
                 await self._end_overdue(now)
                 await self._outbox.forget(await self._registry.prune(now))
         finally:
             await self._room_cleanup.delete_due()
 
+    async def _watch_clock(self) -> None:
+        """Report that the system's clock was set; follow it once no call has the old time."""
+        lag = self._clock.lag
+        if abs(lag - self._reported_lag) > TOLERANCE_MS:
+            log.warning("clock.stepped", ms=lag, effect="none until there are no active calls")
+            self._reported_lag = lag
+        if abs(lag) > TOLERANCE_MS and not await self._registry.count_active():
+            log.info("clock.set", ms=lag)
+            self._clock.advance(lag)
+            self._reported_lag = 0
+
     async def _reconcile_if_due(self) -> None:
         # A gateway that still replays deferred writes does not acquire the leader lock.
         if (
-            self._clock() >= self._reconcile_at
+            self._clock.uptime() >= self._reconcile_at
             and not self._deferred
             and await self._leader.acquire()
         ):
@@ -108,9 +123,9 @@ class DeadlineLoop:
             await self._reconciler.reconcile()
         except (LiveKitError, StorageUnavailable) as error:
             log.warning("monitor.reconcile_failed", error=str(error))
-            self._reconcile_at = 0
+            self._reconcile_at = -math.inf
         else:
-            self._reconcile_at = self._clock() + self._reconcile_interval
+            self._reconcile_at = self._clock.uptime() + self._reconcile_interval
 
     async def _end_overdue(self, now: int) -> None:
         """End what is overdue. Calls that LiveKit may know more about are checked there first.

@@ -16,11 +16,15 @@ Deadline = Callable[[Call], int | None]
 
 @dataclass(frozen=True, slots=True)
 class StorageBackend:
-    """`background` must run, each function in a task of its own, while the backend is in use."""
+    """`background` must run, each function in a task of its own, while the backend is in use.
+
+    `probe` writes something; it raises StorageUnavailable if calls could not be stored now.
+    """
 
     registry: CallRegistry
     outbox: Outbox
     idempotency: IdempotencyStore
     feed: Feed
     leader: LeaderLock
+    probe: Callable[[], Awaitable[None]]
     background: Sequence[Callable[[], Awaitable[None]]] = ()

@@ -75,8 +75,9 @@ class CallRegistry(Protocol):
     """The stored calls. Each `Call` is a snapshot; calls change by `apply()` only.
 
     All methods may raise StorageUnavailable: then the change may or may not have been stored.
-    Methods that return one call raise RecordUnreadable if its record is damaged or in the format
-    of a newer gateway; those that return several log that and leave the call out.
+    A call whose record is damaged is logged and unknown from then on; the record is set aside. For
+    a record in the format of a newer gateway methods that return one call raise RecordUnreadable;
+    those that return several log that and leave the call out.
     """
 
     async def add(self, call: Call) -> Added:
@@ -86,11 +87,12 @@ class CallRegistry(Protocol):
 
     async def find_by_call_sid(self, call_sid: str) -> Call | None: ...
 
-    async def apply(self, call_id: str, event: Event) -> Change | None:
+    async def apply(self, call_id: str, event: Event, *, change_id: str = "") -> Change | None:
         """Change the call by `event`, atomically; None if the call is not stored.
 
         Stores the callbacks and the feed entry of the change with it. An event whose id was
-        applied before changes nothing.
+        applied before changes nothing. All attempts of one change have one `change_id`, so that
+        one that was stored although StorageUnavailable was raised is not stored again.
         """
 
     async def page(

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from gateway.callbacks.delivery_loop import Transport
+from gateway.clock import Clock
 from gateway.config.settings import Config
 from gateway.storage.backend import Deadline, StorageBackend
 from gateway.storage.memory.backend import memory_backend
@@ -18,12 +19,12 @@ async def open_storage(
     *,
     deadline: Deadline,
     new_call_id: Callable[[], str],
-    clock: Callable[[], int],
+    clock: Clock,
 ) -> AsyncIterator[StorageBackend]:
     """Redis if `storage.url` is set, else memory. Raises UnusableUrl.
 
     `transport` sends callbacks, `deadline` says when a call is due, `new_call_id` names calls that
-    are created with an idempotency key; `clock` in ms since epoch. The caller closes the outbox.
+    are created with an idempotency key. The caller closes the outbox.
     """
     if not config.storage.url:
         yield memory_backend(

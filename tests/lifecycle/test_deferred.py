@@ -100,7 +100,7 @@ class LossyRegistry(MemoryRegistry):
 
     lost = False
 
-    async def apply(self, call_id: str, event: Event) -> Change | None:
+    async def apply(self, call_id: str, event: Event, *, change_id: str = "") -> Change | None:
         change = await super().apply(call_id, event)
         if not self.lost:
             self.lost = True

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from livekit.protocol.models import ParticipantInfo, Room
@@ -14,6 +13,7 @@ from gateway.api.services import Services
 from gateway.callbacks.delivery import Answer
 from gateway.callbacks.delivery_loop import Transport
 from gateway.calls.call import Call, Direction, Event, EventKind
+from gateway.clock import Clock
 from gateway.config.settings import Config
 from gateway.lifecycle.deadlines import Deadlines
 from gateway.livekit.client import LiveKit
@@ -21,6 +21,7 @@ from gateway.livekit.metadata import room_metadata
 from gateway.livekit.webhooks import RoomEvent
 from gateway.storage.memory.backend import memory_backend
 from gateway.wiring import build_services, new_outbound_id
+from tests.fakes.clock import clock_showing
 from tests.fakes.livekit import FakeLiveKit, TwirpError
 
 START = 1_700_000_000_000
@@ -54,7 +55,7 @@ OUTBOUND = replace(
 
 
 def services_in_memory(
-    config: Config, livekit: LiveKit, transport: Transport, *, clock: Callable[[], int]
+    config: Config, livekit: LiveKit, transport: Transport, *, clock: Clock
 ) -> Services:
     storage = memory_backend(
         config,
@@ -88,22 +89,25 @@ class CallbackRecorder:
 
 @dataclass
 class Harness:
-    """The gateway; `now` in ms since epoch, durations in s."""
+    """The gateway; `now` in ms since epoch, durations in s.
+
+    The system's clock was set forward by `step` ms.
+    """
 
     config: Config
     fake: FakeLiveKit
     livekit: LiveKit
     callbacks: CallbackRecorder = field(default_factory=CallbackRecorder)
     now: int = START
+    step: int = 0
 
     def __post_init__(self) -> None:
         self.start()
 
     def start(self) -> None:
         """Replace the gateway by a new one without any stored calls, as if it had been killed."""
-        self.services = services_in_memory(
-            self.config, self.livekit, self.callbacks, clock=lambda: self.now
-        )
+        clock = clock_showing(lambda: self.now, step=lambda: self.step)
+        self.services = services_in_memory(self.config, self.livekit, self.callbacks, clock=clock)
 
     def restart(self, *, after: float) -> None:
         self.now += round(after * 1000)

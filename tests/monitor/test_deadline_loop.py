@@ -21,6 +21,7 @@ from gateway.livekit.webhooks import RoomEvent
 from gateway.monitor.deadline_loop import MAX_CONCURRENT_CHECKS
 from gateway.storage.memory.leader import SingleNode
 from tests.conftest import ConfigMaker
+from tests.fakes.clock import clock_showing
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit, TwirpError
 from tests.monitor.harness import services_in_memory
 
@@ -77,7 +78,7 @@ async def harness(make_config: ConfigMaker, fake_livekit: FakeLiveKit) -> AsyncI
     async with LiveKit.connected(fake_livekit.url, KEY, SECRET, timeout=1.0) as livekit:
         harness = SingleCall(fake_livekit)
         harness.services = services_in_memory(
-            config, livekit, NoCallbacks(), clock=lambda: harness.now
+            config, livekit, NoCallbacks(), clock=clock_showing(lambda: harness.now)
         )
         await harness.services.lifecycle.register(
             Call(

@@ -23,6 +23,7 @@ from gateway.storage.redis.backend import redis_backend
 from gateway.storage.redis.connect import Client, connected
 from gateway.storage.redis.database import Database
 from gateway.storage.registry import CallRegistry
+from tests.fakes.clock import clock_showing
 from tests.livekit.server import redis_server
 
 START = 1_700_000_000_000
@@ -70,10 +71,12 @@ def repeated(ids: list[str]) -> dict[str, int]:
 class Receivers:
     """The receivers of callbacks: they respond with `statuses` in turn, then with 200.
 
+    Before that sending to them raises each of `errors`.
     `attempts` and `responded` are pairs of URL and event id. A receiver of `blocked` responds once
     its event is set.
     """
 
+    errors: deque[Exception] = field(default_factory=deque)
     statuses: deque[int | None] = field(default_factory=deque)
     attempts: list[tuple[str, str]] = field(default_factory=list)
     responded: list[tuple[str, str]] = field(default_factory=list)
@@ -84,6 +87,8 @@ class Receivers:
 
     async def receive(self, url: str, event_id: str) -> None:
         self.attempts.append((url, event_id))
+        if self.errors:
+            raise self.errors.popleft()
         if url in self.blocked:
             await self.blocked[url].wait()
 
@@ -154,7 +159,7 @@ class StorageOpener:
                 transport,
                 deadline=Deadlines(config).next,
                 new_call_id=self._new_call_id,
-                clock=lambda: self.now,
+                clock=clock_showing(lambda: self.now),
             )
             yield storage
             await storage.outbox.close(grace=0)
@@ -166,7 +171,7 @@ class StorageOpener:
                 transport,
                 deadline=Deadlines(config).next,
                 new_call_id=self._new_call_id,
-                clock=lambda: self.now,
+                clock=clock_showing(lambda: self.now),
             )
             transport.background = [asyncio.ensure_future(run()) for run in storage.background]
             self.transports[id(storage)] = transport

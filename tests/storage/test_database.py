@@ -9,6 +9,7 @@ import pytest
 from gateway.errors import StorageUnavailable
 from gateway.storage.redis.connect import connected
 from gateway.storage.redis.database import Database
+from tests.fakes.livekit import FakeLiveKit
 from tests.livekit.server import redis_server
 from tests.storage.conftest import StorageOpener, call
 from tests.storage.redis_servers import redis_cli, wait_for
@@ -29,6 +30,39 @@ async def test_a_full_redis_is_unavailable(full_redis: Database) -> None:
         await full_redis.run("acquire_lock", full_redis.key("leader"), "me", 1000)
     with pytest.raises(StorageUnavailable, match="maxmemory"):
         await full_redis.execute("SET", full_redis.key("since"), 1)
+
+
+@pytest.mark.field("D9")
+async def test_the_probe_writes(full_redis: Database) -> None:
+    """A Redis that is full still answers reads."""
+    assert await full_redis.execute("ZCARD", full_redis.key("active")) == 0
+    with pytest.raises(StorageUnavailable, match="maxmemory"):
+        await full_redis.probe()
+
+
+@pytest.mark.field("D1")
+@pytest.mark.parametrize(
+    "error", [AttributeError("_reader"), RuntimeError("closed"), ValueError("x"), IndexError()]
+)
+async def test_whatever_leaves_redis_py_is_an_error_of_ours(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Crashing:
+        async def execute_command(self, *command: object) -> object:
+            raise error
+
+    database = Database(Crashing(), "gateway", timeout=1.0)  # type: ignore[arg-type]
+    with pytest.raises(StorageUnavailable, match=type(error).__name__):
+        await database.execute("GET", "key")
+    assert "storage.command_crashed" in capsys.readouterr().out
+
+
+@pytest.mark.field("D1")
+async def test_something_else_than_redis_is_unavailable(fake_livekit: FakeLiveKit) -> None:
+    url = fake_livekit.url.replace("http://", "redis://")
+    async with connected(url, connect_timeout=1.0) as client:
+        with pytest.raises(StorageUnavailable):
+            await Database(client, "gateway", timeout=1.0).probe()
 
 
 @pytest.mark.server

@@ -9,6 +9,7 @@ from gateway.calls.call import Call, Direction, SipOutcome
 from gateway.config.settings import OutboundSettings
 from gateway.errors import ApiError, ErrorCode, GatewayError, LiveKitRefused, LiveKitUnreachable
 from gateway.storage.backend import StorageBackend
+from gateway.storage.redis import idempotency as redis_idempotency
 from tests.storage.conftest import CONFIG, StorageOpener, call
 
 
@@ -16,7 +17,7 @@ from tests.storage.conftest import CONFIG, StorageOpener, call
 class Creator:
     """Creates calls: raises `errors` first, and waits for `ready` if there is one."""
 
-    errors: list[GatewayError] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
     created: list[str] = field(default_factory=list)
     ready: asyncio.Event | None = None
 
@@ -151,6 +152,18 @@ async def test_a_transient_error_is_forgotten_though_the_client_has_gone(
     await asyncio.wait({first})
     ready.set()
     await asyncio.sleep(0.1)
+    created = await storage.idempotency.run("key", "print", creator.create)
+    assert creator.created[1:] == [created.call_id]
+
+
+@pytest.mark.field("D12")
+async def test_a_defect_is_forgotten(
+    storage: StorageBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_idempotency, "LEASE_MS", 200)
+    creator = Creator([KeyError("a defect")])
+    with pytest.raises(KeyError):
+        await storage.idempotency.run("key", "print", creator.create)
     created = await storage.idempotency.run("key", "print", creator.create)
     assert creator.created[1:] == [created.call_id]
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -100,6 +101,43 @@ async def test_the_next_delivery_follows_one_that_has_failed(
         deliveries = await wait_until(storage, "call-0001", none_pending)
         assert deliveries[0].status == "failed"
         assert deliveries[0].last_error == "answered 500"
+
+
+@pytest.mark.field("D8")
+async def test_an_exception_in_sending_is_an_attempt_that_has_failed(
+    storage: StorageBackend, receivers: Receivers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It neither ends the chain nor keeps the callback from being tried again."""
+    receivers.errors.extend([AssertionError("?signature=x"), KeyError("url"), RuntimeError()])
+    await complete_call(storage.registry, 1)
+    assert await receivers.event_ids(3) == event_ids(1)
+    first, *_ = await wait_until(storage, "call-0001", none_pending)
+    assert (first.attempts, first.status) == (4, "delivered")
+    output = capsys.readouterr().out
+    assert output.count("callback.crashed") == 3
+    assert "signature" not in output
+
+
+@pytest.mark.field("D8")
+async def test_a_defect_fails_one_delivery_and_the_next_one_follows(
+    storage: StorageBackend, receivers: Receivers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_attempt = Delivery.record_attempt
+
+    def record_or_crash(delivery: Delivery, *arguments: Any, **options: Any) -> None:
+        if delivery.event_id == event_ids(1)[0]:
+            raise KeyError
+        record_attempt(delivery, *arguments, **options)
+
+    monkeypatch.setattr(Delivery, "record_attempt", record_or_crash)
+    await complete_call(storage.registry, 1)
+    assert await receivers.event_ids(3) == event_ids(1)
+    deliveries = await wait_until(storage, "call-0001", none_pending)
+    assert [item.status for item in deliveries] == ["failed", "delivered", "delivered"]
+    assert deliveries[0].last_error == "the gateway has a defect: KeyError"
+    monkeypatch.undo()
+    assert await storage.outbox.retry("call-0001", deliveries[0].delivery_id)
+    assert (await receivers.event_ids(4))[3] == event_ids(1)[0]
 
 
 async def test_deliveries_are_listed_in_the_order_of_their_events(

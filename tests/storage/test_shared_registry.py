@@ -2,8 +2,15 @@
 
 import asyncio
 
-from gateway.calls.call import Event, EventKind
+import pytest
+
+from gateway.calls.call import Change, Event, EventKind
+from gateway.errors import StorageUnavailable
+from gateway.lifecycle.deferred import DeferredWrites
+from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.storage.redis.database import Database
+from gateway.storage.registry import CallRegistry
+from tests.lifecycle.test_deferred import Cleanup
 from tests.storage.conftest import (
     START,
     Receivers,
@@ -66,3 +73,44 @@ async def test_concurrent_changes_by_two_gateways_are_all_stored(shared: Storage
         stored = await one.registry.get("call-0001")
         assert stored
         assert len(stored.livekit) == 200
+
+
+@pytest.mark.field("D10")
+async def test_a_change_whose_answer_was_lost_is_stored_once_however_often_it_is_tried(
+    shared: StorageOpener, database: Database, receivers: Receivers
+) -> None:
+    async with shared.opened() as one, shared.opened() as other:
+        await one.registry.add(call(1))
+        registry = LossyRegistry(one.registry)
+        deferred, cleanup = DeferredWrites(), Cleanup()
+        lifecycle = Lifecycle(registry, cleanup, deferred)  # type: ignore[arg-type]
+        await lifecycle.apply("call-0001", Event(EventKind.LEG_STATUS, START, detail="tried"))
+        await lifecycle.apply("call-0001", Event(EventKind.AGENT_FAILED, START))
+        # Another gateway changes the call before this one tries again.
+        await other.registry.apply("call-0001", Event(EventKind.LEG_STATUS, START, detail="other"))
+        registry.lost = 1
+        await deferred.replay()
+        await deferred.replay()
+        assert not deferred
+        stored = await other.registry.get("call-0001")
+        assert stored
+        assert sorted(entry.detail for entry in stored.timeline) == ["", "other", "tried"]
+        assert cleanup.scheduled == ["call-0001"]
+        await lifecycle.apply("call-0001", Event(EventKind.REPORT_MISSED, START))
+        assert await receivers.event_ids(2) == event_ids(1)[1:]
+
+
+class LossyRegistry:
+    """Carries out each change; the answers to the first `lost` of them do not arrive."""
+
+    lost = 1
+
+    def __init__(self, registry: CallRegistry) -> None:
+        self._registry = registry
+
+    async def apply(self, call_id: str, event: Event, *, change_id: str) -> Change | None:
+        change = await self._registry.apply(call_id, event, change_id=change_id)
+        if self.lost:
+            self.lost -= 1
+            raise StorageUnavailable("no answer in time")
+        return change

@@ -8,6 +8,7 @@ from gateway.api.endpoints import Endpoint, Request
 from gateway.api.schemas.responses import DiagnosticsSchema, HealthSchema, ReadinessSchema
 from gateway.api.services import Services
 from gateway.errors import LiveKitError, StorageUnavailable
+from gateway.logs import lost_lines
 
 
 @Endpoint(
@@ -55,6 +56,7 @@ async def diagnostics(request: Request) -> web.Response:
             "strategy": services.config.inbound.strategy,
             **services.counters.view(),
             "refused": services.limits.refused,
+            "log_lines_lost": lost_lines(),
         }
     )
 
@@ -69,7 +71,7 @@ async def _livekit_state(services: Services) -> str:
 
 async def _storage_state(services: Services) -> str:
     try:
-        await services.storage.registry.count_active()
+        await services.storage.probe()
     except StorageUnavailable as error:
         return str(error)
     return "ok"

@@ -154,6 +154,7 @@ class DiagnosticsSchema(_Response):
     legacy_calls = fields.Nested(CounterSchema)
     stray_rooms = fields.Nested(CounterSchema)
     refused = fields.Dict(keys=fields.String(), values=fields.Integer())
+    log_lines_lost = fields.Integer()
 
 
 class HealthSchema(_Response):

@@ -40,4 +40,9 @@ def memory_backend(
         ),
         feed=feed,
         leader=SingleNode(),
+        probe=_probe,
     )
+
+
+async def _probe() -> None:
+    """Memory can always be written."""

@@ -64,6 +64,10 @@ class MemoryIdempotencyStore:
             if is_transient(error):
                 self._entries.pop(key, None)
             return error
+        except BaseException:
+            # A defect, which is logged: the next request with the key tries again.
+            self._entries.pop(key, None)
+            raise
 
     def _drop_expired(self) -> None:
         now = self._clock()

@@ -63,7 +63,7 @@ class MemoryRegistry:
     async def find_by_call_sid(self, call_sid: str) -> Call | None:
         return self._with_call_sid(call_sid)
 
-    async def apply(self, call_id: str, event: Event) -> Change | None:
+    async def apply(self, call_id: str, event: Event, *, change_id: str = "") -> Change | None:
         before = self._calls.get(call_id)
         if before is None:
             return None

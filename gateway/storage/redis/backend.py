@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from gateway.callbacks.delivery_loop import Deliverer, Transport
 from gateway.callbacks.events import deliveries
+from gateway.clock import Clock
 from gateway.config.settings import Config
 from gateway.storage.backend import Deadline, StorageBackend
 from gateway.storage.feed import feed_entry
@@ -22,9 +23,9 @@ def redis_backend(
     *,
     deadline: Deadline,
     new_call_id: Callable[[], str],
-    clock: Callable[[], int],
+    clock: Clock,
 ) -> StorageBackend:
-    """`transport` sends callbacks; `clock` in ms since epoch."""
+    """`transport` sends callbacks; `clock` follows that of other gateways."""
     outbox = RedisOutbox(
         database, config.callbacks, Deliverer(config.callbacks, transport, clock), clock
     )
@@ -44,6 +45,7 @@ def redis_backend(
             database, registry, ttl=config.outbound.idempotency_ttl, new_call_id=new_call_id
         ),
         feed=RedisFeed(database),
-        leader=RedisLeaderLock(database, interval=config.monitor.interval),
+        leader=RedisLeaderLock(database, interval=config.monitor.interval, clock=clock),
+        probe=database.probe,
         background=(outbox.run,),
     )

@@ -10,6 +10,7 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Any, Self
 
+import structlog
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -30,6 +31,12 @@ _STATES = re.compile(
     r"\b(OOM|MISCONF|READONLY|LOADING|BUSY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|NOGROUP|UNBLOCKED)\b"
 )
 _REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
+#: What redis-py raises on purpose, and the operating system.
+_FAILURES = (RedisError, RedisClusterException, OSError, TimeoutError)
+#: How long the key that `probe()` writes is stored, in ms.
+PROBE_TTL_MS = 60_000
+
+log = structlog.get_logger()
 
 
 class Database:
@@ -63,12 +70,18 @@ class Database:
         try:
             async with asyncio.timeout(self._timeout), self._slots:
                 return await self._client.execute_command(*command)
-        except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
+        except Exception as error:
             if _is_defect(error):
                 raise
+            if not isinstance(error, _FAILURES):
+                log.exception("storage.command_crashed", command=command[0])
             refused = isinstance(error, _REFUSALS)
             kind = StorageRefused if refused else StorageUnavailable
             raise kind(f"Redis: {_message(error)}") from error
+
+    async def probe(self) -> None:
+        """Write, as calls do: a Redis that is full, or a replica, answers reads only."""
+        await self.execute("SET", self.key("probe"), self.gateway_id, "PX", PROBE_TTL_MS)
 
     async def run(self, script: str, key: str, *arguments: str | float) -> Any:
         """Run `scripts/<script>.lua` on `key`; its first argument is the prefix of all keys."""
@@ -90,6 +103,8 @@ def _is_defect(error: Exception) -> bool:
 def _message(error: Exception) -> str:
     if isinstance(error, RedisClusterException):
         return "the cluster cannot be used now"  # its own text may repeat the command
+    if not isinstance(error, _FAILURES):
+        return f"the command has failed: {type(error).__name__}"
     return str(error) or "no answer in time"
 
 

@@ -57,6 +57,7 @@ class RedisOutbox:
     ) -> None:
         self._database = database
         self._max_chains = settings.max_pending
+        self._give_up_after_ms = int(settings.give_up_after * 1000)
         self._deliverer = deliverer
         self._clock = clock
         self._stream = database.key("outbox")
@@ -204,7 +205,7 @@ class RedisOutbox:
                     delivery = load_delivery(text, f"{key} {delivery_id}")
                 except RecordUnreadable as error:
                     log_unreadable(str(error))
-                    if error.is_newer:
+                    if error.is_newer and not await self._is_old(entry_id):
                         return  # not renewed any more: a gateway that can read it may claim it
                     completed = (delivery_id, "")
                     continue
@@ -233,6 +234,11 @@ class RedisOutbox:
                 await asyncio.sleep(RETRY_INTERVAL)
             else:
                 return tuple(item) if item else None
+
+    async def _is_old(self, entry_id: str) -> bool:
+        """Whether the entry was added more than `callbacks.give_up_after` ago, by Redis' clock."""
+        seconds, _ = await self._database.execute("TIME")
+        return int(seconds) * 1000 - int(entry_id.partition("-")[0]) > self._give_up_after_ms
 
     async def _save(self, delivery: Delivery) -> None:
         """Store the attempts so far; if Redis does not answer, the next attempt stores them."""

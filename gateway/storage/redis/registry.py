@@ -16,13 +16,9 @@ from gateway.calls.call import Call, Change, Direction, Event
 from gateway.calls.transitions import transition
 from gateway.config.settings import CallbackSettings, StorageSettings
 from gateway.errors import StorageUnavailable
+from gateway.storage.redis.call_records import CallRecords, Version
 from gateway.storage.redis.database import Database
-from gateway.storage.redis.serialization import (
-    dump_call,
-    dump_delivery,
-    load_call,
-    load_readable,
-)
+from gateway.storage.redis.serialization import dump_call, dump_delivery
 from gateway.storage.registry import Added, CallFilter, Page, Position
 
 log = structlog.get_logger()
@@ -33,14 +29,10 @@ EVENT_ID_TTL_MS = 600_000
 MAX_CACHED = 10_000
 #: How often a change is tried if other gateways change the call at the same time.
 MAX_ATTEMPTS = 1_000
-#: Calls that are read at a time for a list, and pruned at a time.
+#: Entries of an index that are read at a time, and calls that are pruned at a time.
 BATCH = 200
 #: Overdue calls that `due()` returns at most.
 MAX_DUE = 5_000
-
-
-#: The token of the last change of a call, and the call.
-_Version = tuple[str, Call]
 
 
 class RedisRegistry:
@@ -62,73 +54,73 @@ class RedisRegistry:
         clock: Callable[[], int],
     ) -> None:
         self._database = database
+        self._records = CallRecords(database)
         self._settings = settings
         self._callbacks = callbacks
         self._deadline = deadline
         self._deliveries = deliveries
         self._feed_entry = feed_entry
         self._clock = clock
-        self._cache: OrderedDict[str, _Version] = OrderedDict()
+        self._cache: OrderedDict[str, Version] = OrderedDict()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._last_token = 0
 
     async def add(self, call: Call) -> Added:
-        key = self._call_key(call.call_id)
-        is_new, active, token, text = await self._database.run(
-            "register_call",
-            key,
-            call.call_id,
-            call.jambonz.get("call_sid", ""),
-            call.direction,
-            call.start_timestamp,
-            dump_call(call),
-            self._new_token(),
-            _or_blank(self._deadline(call)),
-            self._feed_entry(Change(None, call)),
-        )
-        stored = call if is_new else load_call(text, key)
-        self._remember(token, stored)
-        return Added(stored, bool(is_new), int(active))
+        token = self._new_token()
+        while True:
+            is_new, active, stored_id, stored_token, text = await self._database.run(
+                "register_call",
+                self._records.key(call.call_id),
+                call.call_id,
+                call.jambonz.get("call_sid", ""),
+                call.direction,
+                call.start_timestamp,
+                dump_call(call),
+                token,
+                _or_blank(self._deadline(call)),
+                self._feed_entry(Change(None, call)),
+            )
+            stored = (
+                (stored_token, call)
+                if is_new
+                else await self._records.load(stored_id, stored_token, text)
+            )
+            if stored:
+                self._remember(*stored)
+                return Added(stored[1], bool(is_new), int(active))
 
     async def get(self, call_id: str) -> Call | None:
-        key = self._call_key(call_id)
-        text = await self._database.execute("HGET", key, "json")
-        return load_call(text, key) if text else None
+        version = await self._records.read(call_id)
+        return version[1] if version else None
 
     async def find_by_call_sid(self, call_sid: str) -> Call | None:
-        key = self._key("sid", call_sid)
-        text = await self._database.run("find_by_call_sid", key)
-        return load_call(text, key) if text else None
+        version = await self._records.find_by_call_sid(call_sid)
+        return version[1] if version else None
 
-    async def apply(self, call_id: str, event: Event) -> Change | None:
+    async def apply(self, call_id: str, event: Event, *, change_id: str = "") -> Change | None:
         # One change of a call at a time, so that only other gateways can interfere.
         async with self._locks.setdefault(call_id, asyncio.Lock()):
-            return await self._apply(call_id, event)
+            return await self._apply(call_id, event, change_id or self._new_token())
 
-    async def _apply(self, call_id: str, event: Event) -> Change | None:
-        key = self._call_key(call_id)
-        current = self._cache.get(call_id) or await self._read(key)
-        token = self._new_token()
+    async def _apply(self, call_id: str, event: Event, token: str) -> Change | None:
+        current = self._cache.get(call_id) or await self._records.read(call_id)
         for _ in range(MAX_ATTEMPTS):
             if current is None:
                 return None
             based_on, before = current
             change = Change(before, transition(before, event))
-            match await self._update(change, event, based_on, token):
-                case ["ok", dropped]:
-                    self._remember(token, change.after)
-                    if int(dropped):
-                        log.error("callback.dropped", call_id=call_id, number=int(dropped))
-                    return change
-                case ["repeated", stored_token, text]:
-                    stored = load_call(text, key)
-                    self._remember(stored_token, stored)
-                    return Change(stored, stored)
-                case ["stale", stored_token, text]:
-                    current = stored_token, load_call(text, key)
-                case _:
-                    self._cache.pop(call_id, None)
-                    current = None
+            answer, *details = await self._update(change, event, based_on, token)
+            if answer == "ok":
+                self._remember(token, change.after)
+                if dropped := int(details[0]):
+                    log.error("callback.dropped", call_id=call_id, number=dropped)
+                return change
+            self._cache.pop(call_id, None)
+            current = await self._records.load(call_id, *details) if details else None
+            if current and answer != "stale":
+                self._remember(*current)
+                after = current[1]
+                return Change(before if answer == "stored" else after, after)
         raise StorageUnavailable(f"other gateways change {call_id} all the time")
 
     async def page(self, call_filter: CallFilter, *, limit: int, after: Position | None) -> Page:
@@ -137,7 +129,7 @@ class RedisRegistry:
         position = after
         while positions := await self._older(index, position, call_filter.since):
             position = positions[-1]
-            for call in await self._calls([call_id for _, call_id in positions]):
+            for call in await self._records.read_many([call_id for _, call_id in positions]):
                 if not call_filter.matches(call):
                     continue
                 if len(matching) == limit:
@@ -155,12 +147,12 @@ class RedisRegistry:
         call_ids = await self._database.execute(
             "ZRANGEBYSCORE", self._key("due"), "-inf", now, "LIMIT", 0, MAX_DUE
         )
-        return await self._calls(call_ids)
+        return await self._records.read_many(call_ids)
 
     async def since(self) -> int:
         """A Redis that lost its data has calls since its next use, see register_call.lua."""
         await self._database.execute("SETNX", self._key("since"), self._clock())
-        return int(await self._database.execute("GET", self._key("since")))
+        return int(await self._database.execute("GET", self._key("since")) or self._clock())
 
     async def count_active(self, direction: Direction | None = None) -> int:
         index = self._key("active", direction) if direction else self._key("active")
@@ -196,7 +188,7 @@ class RedisRegistry:
         )
         answer: list[str] = await self._database.run(
             "update_call",
-            self._call_key(call.call_id),
+            self._records.key(call.call_id),
             call.call_id,
             based_on,
             token,
@@ -212,26 +204,6 @@ class RedisRegistry:
             *deliveries,
         )
         return answer
-
-    async def _read(self, key: str) -> _Version | None:
-        token, text = await self._database.execute("HMGET", key, "version", "json")
-        return (token, load_call(text, key)) if token else None
-
-    async def _calls(self, call_ids: Sequence[str]) -> list[Call]:
-        """Those of the calls that are stored, in the order of `call_ids`."""
-        calls: list[Call] = []
-        for start in range(0, len(call_ids), BATCH):
-            batch = call_ids[start : start + BATCH]
-            texts = await self._database.run("get_calls", self._key("all"), *batch)
-            calls += load_readable(
-                load_call,
-                (
-                    (self._call_key(call_id), text)
-                    for call_id, text in zip(batch, texts, strict=True)
-                    if text
-                ),
-            )
-        return calls
 
     async def _older(
         self, index: str, position: Position | None, since: int | None
@@ -278,9 +250,6 @@ class RedisRegistry:
         """Unique, so that a script recognises a change whose first reply was lost."""
         self._last_token += 1
         return f"{self._database.gateway_id}:{self._last_token}"
-
-    def _call_key(self, call_id: str) -> str:
-        return self._key("call", call_id)
 
     def _key(self, *parts: str) -> str:
         return self._database.key(*parts)

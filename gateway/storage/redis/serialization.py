@@ -2,7 +2,8 @@
 
 A record is `{"format": 1, "call": {…}}`; a field that has its default value is left out. Gateways
 of different versions may share a Redis: a field that this gateway does not know is ignored, a
-missing field gets its default. A change that needs more than that gets the next `FORMAT`.
+missing field gets its default, an unknown event or reason is kept (OpenEnum). A change that needs
+more than that gets the next `FORMAT`.
 """
 
 from collections.abc import Callable, Iterable
@@ -155,7 +156,7 @@ def _unreadable(key: str, number: int, reason: str = "") -> RecordUnreadable:
     if number > FORMAT:
         newer = f"in format {number}, this gateway reads {FORMAT}: upgrade the gateway"
         return RecordUnreadable(f"{record} {newer}", is_newer=True)
-    return RecordUnreadable(f"{record} damaged ({reason}): check and delete it")
+    return RecordUnreadable(f"{record} damaged: {reason}")
 
 
 def _defaults(record: type[Call | Delivery]) -> list[tuple[str, object]]:

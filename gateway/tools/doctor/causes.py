@@ -117,7 +117,7 @@ def cause_of(facts: Facts) -> Cause:
 def _by_reason(facts: Facts) -> Cause:
     try:
         explain = BY_REASON[DisconnectionReason(facts.reason)]
-    except ValueError:  # none, or one that another version of the gateway added
+    except (KeyError, ValueError):  # none, or one that another version of the gateway added
         return Cause(Status.WARN, f"it ended with {facts.reason or 'no reason'}")
     return explain(facts)
 

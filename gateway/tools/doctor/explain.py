@@ -137,7 +137,7 @@ def _words(entry: Mapping[str, Any], facts: Facts) -> str:
     event, detail = str(entry["event"]), str(entry.get("detail") or "")
     try:
         words = WORDS[EventKind(event)]
-    except ValueError:
+    except KeyError:
         words = f"{event.replace('_', ' ')}: {{0}}"
     if event == EventKind.REGISTERED:
         origin = "Jambonz posted its call hook" if facts.is_inbound else "POST /dispatch"

@@ -8,11 +8,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gateway.api.services import SERVICES
+from gateway.clock import Clock
 from gateway.security.api_keys import digest_of
 from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.gateway import ago, configuration, public_answers
 from gateway.tools.doctor.web import Response
-from gateway.wiring import now
 from tests.api.test_legacy import legacy_call
 from tests.conftest import READ_KEY, Client, ConfigMaker, GatewayStarter
 from tests.fakes.livekit import FakeLiveKit, TwirpError
@@ -144,7 +144,7 @@ async def test_unsolicited_calls(
     config = make_config({"LIVEKIT_URL": url})
     assert (await run_check(make_config(), "stray_rooms", url=url_of(client))).status is Status.OK
     assert client.app
-    client.app[SERVICES].counters.stray_room(now())
+    client.app[SERVICES].counters.stray_room(Clock()())
     finding = await run_check(config, "stray_rooms", url=url_of(client))
     assert finding.status is Status.WARN
     assert "unsolicited calls to LiveKit, ended by the gateway: 1" in finding.message

@@ -1,7 +1,7 @@
 -- Complete a delivery and get the next one of its chain. A chain that is not empty has exactly one stream
 -- entry: both end in one step, and only the consumer that has the entry changes the chain.
 -- KEYS: the chain. ARGV: prefix, call id, stream entry, group, consumer, id of the completed delivery ("" at
--- first), its JSON ("" drops it). Returns {id, JSON} of the next delivery; nil if the chain is complete or
+-- first), its JSON ("" sets its record, which cannot be read, aside). Returns {id, JSON} of the next delivery; nil if the chain is complete or
 -- another consumer has claimed the entry.
 local prefix, call_id, entry, group, consumer, completed, json = unpack(ARGV)
 local stream, pending = prefix .. 'outbox', prefix .. 'pending'
@@ -10,6 +10,11 @@ local held = redis.pcall('XPENDING', stream, group, entry, entry, 1)[1]
 if not held or held[2] ~= consumer then return false end
 if completed ~= '' then
   if json == '' then
+    local unreadable = redis.call('HGET', deliveries, completed)
+    if unreadable then
+      redis.call('LPUSH', prefix .. 'unreadable', completed .. ' ' .. unreadable)
+      redis.call('LTRIM', prefix .. 'unreadable', 0, 999)
+    end
     redis.call('HDEL', deliveries, completed)
   elseif redis.call('HEXISTS', deliveries, completed) == 1 then
     redis.call('HSET', deliveries, completed, json)

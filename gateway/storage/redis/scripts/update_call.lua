@@ -3,22 +3,22 @@
 -- JSON, deadline ("" for never), direction, "1" if ended, end in ms since epoch once its report is settled
 -- (else ""), event id (""), ms until that expires, feed entry (""), how many callbacks may be pending, then
 -- three per callback: delivery id, chain, JSON.
--- Returns {'ok', callbacks dropped} | {'stale', token, JSON} (another change came first) |
--- {'repeated', token, JSON} (the event was applied before) | {'missing'}.
+-- Returns {'ok', callbacks dropped} | {'stored', token, JSON} (this change was stored before, and Redis' reply was
+-- lost) | {'stale', token, JSON} (another change came first) | {'repeated', token, JSON} (the event was applied
+-- before) | {'missing'}.
 -- Tokens are unique, unlike version numbers: a call that was lost and registered again is another call.
 local prefix, call_id, based_on, token, json, deadline, direction, has_ended, settled_end, event_id, event_ms,
   feed_entry, max_pending = unpack(ARGV, 1, 13)
 local FIRST_DELIVERY = 14
 local stored = redis.call('HMGET', KEYS[1], 'version', 'json', 'recent')
 if not stored[1] then return {'missing'} end
--- This change is stored already, maybe with later ones on top: Redis' first reply was lost.
 local recent = stored[3] or ' '
-if string.find(recent, ' ' .. token .. ' ', 1, true) then return {'ok', 0} end
+if string.find(recent, ' ' .. token .. ' ', 1, true) then return {'stored', stored[1], stored[2]} end
 if event_id ~= '' and redis.call('EXISTS', prefix .. 'event:' .. event_id) == 1 then
   return {'repeated', stored[1], stored[2]}
 end
 if stored[1] ~= based_on then return {'stale', stored[1], stored[2]} end
-recent = string.sub(recent .. token .. ' ', -400)
+recent = string.sub(recent .. token .. ' ', -800)
 redis.call('HSET', KEYS[1], 'json', json, 'version', token, 'recent', recent)
 if deadline == '' then
   redis.call('ZREM', prefix .. 'due', call_id)
