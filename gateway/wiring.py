@@ -20,9 +20,12 @@ from gateway.livekit.client import LiveKit
 from gateway.livekit.sip import SipParticipants
 from gateway.livekit.trunks import OutboundTrunk, Trunks
 from gateway.livekit.webhooks import WebhookVerifier
+from gateway.monitor.availability import Availability
 from gateway.monitor.deadline_loop import DeadlineLoop
 from gateway.monitor.diagnostics import Counters
+from gateway.monitor.dispatch_rules import DispatchRules
 from gateway.monitor.reconciler import Reconciler
+from gateway.monitor.stray_legs import StrayLegs
 from gateway.monitor.stray_rooms import StrayRooms
 from gateway.outbound.service import OutboundCalls
 from gateway.storage.backend import StorageBackend
@@ -100,13 +103,16 @@ def build_services(
         trunk=trunk,
         clock=clock,
     )
+    rules, availability = DispatchRules(trunks, clock), Availability(clock.uptime)
     reconciler = Reconciler(
         config,
         registry=storage.registry,
         lifecycle=lifecycle,
         livekit=livekit,
         room_cleanup=room_cleanup,
-        stray_rooms=StrayRooms(livekit, trunks, room_cleanup, counters, clock),
+        stray_rooms=StrayRooms(livekit, rules, room_cleanup, counters, clock),
+        stray_legs=StrayLegs(livekit, rules, lifecycle, counters, clock),
+        availability=availability,
         clock=clock,
     )
     deadline_loop = DeadlineLoop(
@@ -120,6 +126,7 @@ def build_services(
         reconciler=reconciler,
         deadlines=deadlines,
         leader=storage.leader,
+        availability=availability,
         clock=clock,
     )
     return Services(

@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 from gateway.callbacks.delivery import Delivery
-from gateway.calls.call import Call, Change
+from gateway.calls.call import Call
+from gateway.calls.change import Change
 from gateway.calls.views import summary, with_report
 from gateway.config.settings import CallbackSettings
 

@@ -1,11 +1,12 @@
 """A call and the events that can happen to it. Pure; see also transitions.py and reasons.py."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 from gateway.calls.open_enum import OpenEnum
+from gateway.calls.participants import Leg, Participant
 from gateway.calls.reasons import DisconnectionReason as DisconnectionReason  # noqa: PLC0414
 
 #: A timeline has at most TIMELINE_LIMIT entries: beyond, the oldest after the first TIMELINE_HEAD
@@ -43,8 +44,10 @@ class Direction(StrEnum):
 class EventKind(OpenEnum):
     """What can happen to a call; the value is the event's name in the timeline.
 
-    AGENT_LEFT is LiveKit's event about the agent's participant; AGENT_GONE is reported by the
-    agent worker when the process of the agent's job ends.
+    CALLER_JOINED and CALLER_LEFT are about the call's own SIP leg, PARTICIPANT_JOINED and
+    PARTICIPANT_LEFT about anybody else's participant, except an agent's. AGENT_LEFT is LiveKit's
+    event about that one; AGENT_GONE is reported by the agent worker when the process of the
+    agent's job ends.
     """
 
     REGISTERED = "registered"
@@ -62,12 +65,17 @@ class EventKind(OpenEnum):
     FALLBACK = "fallback"
     CALLER_JOINED = "caller_joined"
     CALLER_LEFT = "caller_left"
+    CALLER_RETURNED = "caller_returned"
+    PARTICIPANT_JOINED = "participant_joined"
+    PARTICIPANT_LEFT = "participant_left"
+    STRAY_LEG_REMOVED = "stray_leg_removed"
     AGENT_JOINED = "agent_joined"
     AGENT_READY = "agent_ready"
     AGENT_LEFT = "agent_left"
     AGENT_GONE = "agent_gone"
     AGENT_FAILED = "agent_failed"
     AGENT_ENDED = "agent_ended"
+    AGENT_HANDED_OVER = "agent_handed_over"
     HUNG_UP = "hung_up"
     STOPPED = "stopped"
     ROOM_FINISHED = "room_finished"
@@ -87,13 +95,21 @@ class SipOutcome:
     reason: str = ""
 
 
+class TransferKind(OpenEnum):
+    """COLD: the caller leaves the agent for the target. WARM: the target joins them in the room."""
+
+    COLD = "cold"
+    WARM = "warm"
+
+
 @dataclass(frozen=True, slots=True)
 class Transfer:
     """The transfer of a call to `target`; timestamps in ms since epoch.
 
     `sip` is the target's final response (200: it succeeded), None until it is known. `number`
     counts the call's transfers from 1. `refer_sid` is the call_sid of the Jambonz leg whose REFER
-    requested the transfer, "" if the request came over HTTP.
+    requested the transfer, "" if the request came over HTTP. `identity` is the participant of a
+    warm transfer's target.
     """
 
     target: str
@@ -102,6 +118,13 @@ class Transfer:
     refer_sid: str = ""
     ended_at: int | None = None
     sip: SipOutcome | None = None
+    kind: TransferKind = TransferKind.COLD
+    identity: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its outcome is not known yet."""
+        return self.ended_at is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +138,19 @@ class AgentAbsence:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerAbsence:
+    """The caller's leg left the room `at` (ms since epoch), why, and details.
+
+    `may_return`: LiveKit may have listed it again meanwhile.
+    """
+
+    at: int
+    reason: DisconnectionReason
+    detail: str = ""
+    may_return: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to a call `at` (ms since epoch).
 
@@ -123,6 +159,8 @@ class Event:
     `transfer`: the transfer that starts. `detail`: text for the timeline. `id`: the sender's id of
     the event, "" if it has none; an event with an id is applied once. `answered_at` (ms since
     epoch): when a call that ends was answered, in case the answer's own event was lost.
+    `participant`: whom LiveKit's event is about. `may_return`: that one may be in the room again,
+    or still. `is_presumed`: nobody has told it, it follows from what LiveKit does not list.
     """
 
     kind: EventKind
@@ -135,6 +173,9 @@ class Event:
     detail: str = ""
     id: str = ""
     answered_at: int | None = None
+    participant: Participant | None = None
+    may_return: bool = False
+    is_presumed: bool = False
 
 
 class TimelineEntry(NamedTuple):
@@ -152,6 +193,11 @@ class Call:
     `Event.ids`). `agent_came`: an agent has been in the room; `agent_absence`: it has left, and no
     other one has joined. `report_settled`: the call has ended, and its report has arrived or is not
     waited for any more.
+
+    `caller` is the call's own leg, None until it is known; `participants` is everybody else who is
+    or was in the room. `caller_absence`: the caller has left, but the call has not ended by it yet.
+    `handed_over`: the agent has left the caller with somebody else. `end_presumed`: nobody has told
+    that the call has ended, LiveKit only lists its room no more.
     """
 
     call_id: str
@@ -177,6 +223,11 @@ class Call:
     report: Mapping[str, object] | None = None
     agent_came: bool = False
     agent_absence: AgentAbsence | None = None
+    caller: Leg | None = None
+    caller_absence: CallerAbsence | None = None
+    participants: tuple[Participant, ...] = ()
+    handed_over: bool = False
+    end_presumed: bool = False
     report_settled: bool = False
     callback_url: str = field(default="", repr=False)
     callback_events: tuple[str, ...] = ()
@@ -184,6 +235,11 @@ class Call:
     @property
     def is_active(self) -> bool:
         return not self.call_status.is_terminal
+
+    @property
+    def agent_reports(self) -> bool:
+        """Whether its agent tells the gateway how it fares, and when it ends."""
+        return any(entry.event is EventKind.AGENT_READY for entry in self.timeline)
 
     @property
     def is_enqueued(self) -> bool:
@@ -207,8 +263,14 @@ class Call:
 
     @property
     def is_transferring(self) -> bool:
-        """Whether a transfer has started and has not ended."""
-        return self.transfer is not None and self.transfer.ended_at is None
+        """Whether the caller leaves the agent, or has left, for a target that may not answer."""
+        transfer = self.transfer
+        return transfer is not None and transfer.is_open and transfer.kind is TransferKind.COLD
+
+    @property
+    def has_dialed_leg(self) -> bool:
+        """Whether LiveKit dials the call's own leg; else that comes by a dispatch rule."""
+        return self.direction is Direction.OUTBOUND or self.is_enqueued
 
     @property
     def duration_ms(self) -> int | None:
@@ -216,36 +278,3 @@ class Call:
         if self.end_timestamp is None:
             return None
         return self.end_timestamp - (self.answer_timestamp or self.end_timestamp)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A call before and after one event; `before` is None for a new call."""
-
-    before: Call | None
-    after: Call
-
-    @property
-    def answered(self) -> bool:
-        return self._became(lambda call: call.answer_timestamp is not None)
-
-    @property
-    def ended(self) -> bool:
-        return self._became(lambda call: not call.is_active)
-
-    @property
-    def report_settled(self) -> bool:
-        return self._became(lambda call: call.report_settled)
-
-    @property
-    def transfer_started(self) -> bool:
-        return self._became(lambda call: call.is_transferring)
-
-    @property
-    def transfer_ended(self) -> bool:
-        was_transferring = self.before is not None and self.before.is_transferring
-        return was_transferring and not self.after.is_transferring
-
-    def _became(self, holds: Callable[[Call], bool]) -> bool:
-        """Whether `holds` is true of the call after the event, and was not before."""
-        return holds(self.after) and not (self.before is not None and holds(self.before))

@@ -11,8 +11,8 @@ from gateway.calls.open_enum import OpenEnum
 class DisconnectionReason(OpenEnum):
     """Why a call ended, and what brings it about (`description`).
 
-    The names are Retell's; `no_agent`, `agent_error` and `gateway_lost` are our own, since Retell
-    has none for them.
+    The names are Retell's; `no_agent`, `agent_error`, `connection_lost` and `gateway_lost` are our
+    own, since Retell has none for them.
     """
 
     description: str
@@ -26,7 +26,10 @@ class DisconnectionReason(OpenEnum):
 
     USER_HANGUP = "user_hangup", "the caller hung up, or the callee of an outbound call"
     AGENT_HANGUP = "agent_hangup", "the agent ended the call: it left on purpose or closed the room"
-    CALL_TRANSFER = "call_transfer", "the target of a transfer answered"
+    CALL_TRANSFER = (
+        "call_transfer",
+        "the target of a transfer answered; of a warm transfer, the target hung up first",
+    )
     MAX_DURATION_REACHED = "max_duration_reached", "the call lasted its `max_call_duration`"
     DIAL_BUSY = "dial_busy", "the callee is busy: SIP 486 or 600"
     DIAL_FAILED = (
@@ -67,6 +70,10 @@ class DisconnectionReason(OpenEnum):
     )
     NO_AGENT = "no_agent", "no worker took the job, or no agent joined in time"
     AGENT_ERROR = "agent_error", "the agent raised an exception, or its process or connection died"
+    CONNECTION_LOST = (
+        "connection_lost",
+        "the connection between LiveKit and the caller's leg broke, and the leg did not come back",
+    )
     GATEWAY_LOST = "gateway_lost", "a gateway that was restarted found the call's room empty"
     MANUAL_STOPPED = "manual_stopped", "an API client ended the call: `POST …/hangup`"
 

@@ -3,17 +3,20 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from gateway.calls.attribution import attributed, has_company, others_after, with_caller
 from gateway.calls.call import (
     TEXT_LIMIT,
     TIMELINE_HEAD,
     TIMELINE_LIMIT,
     AgentAbsence,
     Call,
+    CallerAbsence,
     CallStatus,
     DisconnectionReason,
     Event,
     EventKind,
     TimelineEntry,
+    TransferKind,
 )
 
 
@@ -21,17 +24,27 @@ def transition(call: Call, event: Event) -> Call:
     """The call after `event`. Total: every event is valid in every status, in any order.
 
     A terminal status is final: later events are added to the timeline and change nothing else,
-    except that the agent's report is stored whenever it arrives.
+    except that the agent's report is stored whenever it arrives, who leaves the room is noted, and
+    an end that was only presumed is corrected.
     """
+    event = attributed(call, event)
     timeline = _extend(call.timeline, event)
-    report = event.report or call.report
+    report, others = event.report or call.report, others_after(call, event)
     if not call.is_active:
         settled = call.report_settled or report is not None or event.kind is EventKind.REPORT_MISSED
-        return replace(call, timeline=timeline, report=report, report_settled=settled)
+        return replace(
+            _corrected(call, event),
+            timeline=timeline,
+            report=report,
+            report_settled=settled,
+            participants=others,
+        )
     livekit = {**call.livekit, **event.ids} if event.ids else call.livekit
-    recorded = replace(call, timeline=timeline, livekit=livekit, report=report)
+    recorded = replace(call, timeline=timeline, livekit=livekit, report=report, participants=others)
     if call.is_transferring and event.kind in _CAUSED_BY_TRANSFER:
         return recorded
+    if call.caller_absence and event.kind in _CAUSED_BY_CALLER and not call.needs_recovery:
+        return _on_caller_gone(recorded, call.caller_absence)
     effect = _TRANSITIONS.get(event.kind)
     return effect(recorded, event) if effect else recorded
 
@@ -52,6 +65,20 @@ def _end(call: Call, event: Event, status: CallStatus, reason: DisconnectionReas
         end_timestamp=max(event.at, call.answer_timestamp or call.start_timestamp),
         sip=call.sip if event.kind is EventKind.TRANSFER_ENDED else event.sip or call.sip,
         report_settled=call.report is not None,
+        end_presumed=event.is_presumed,
+    )
+
+
+def _corrected(call: Call, event: Event) -> Call:
+    """An end that was only presumed, as it is told afterwards."""
+    if not call.end_presumed or event.kind not in _TELLS_END:
+        return call
+    return replace(
+        call,
+        disconnection_reason=event.reason or DisconnectionReason.USER_HANGUP,
+        end_timestamp=max(event.at, call.end_timestamp or 0),
+        sip=event.sip or call.sip,
+        end_presumed=False,
     )
 
 
@@ -66,6 +93,7 @@ def _on_ringing(call: Call, event: Event) -> Call:
 
 
 def _on_answered(call: Call, event: Event) -> Call:
+    call = with_caller(call, event)
     if call.call_status is CallStatus.ONGOING:
         return call
     answered_at = max(event.at, call.start_timestamp)
@@ -76,18 +104,48 @@ def _on_hung_up(call: Call, event: Event) -> Call:
     """The caller's leg has ended: `ended` if the call was answered, else `not_connected`."""
     if event.answered_at is not None:
         call = _on_answered(call, replace(event, at=event.answered_at))
+    if event.reason in _ERRORS:
+        return _end(call, event, CallStatus.ERROR, event.reason)
     if call.call_status is CallStatus.ONGOING:
         return _end(call, event, CallStatus.ENDED, DisconnectionReason.USER_HANGUP)
     return _end(call, event, CallStatus.NOT_CONNECTED, DisconnectionReason.USER_HANGUP)
 
 
+def _on_caller_joined(call: Call, event: Event) -> Call:
+    """A leg that left for certain has not come back: its two events arrived in the wrong order."""
+    absence, leg = call.caller_absence, event.participant
+    is_late = absence and not absence.may_return and leg and call.caller
+    if not (is_late and call.caller and leg and leg.sip_call_id == call.caller.sip_call_id):
+        absence = None
+    return _on_ringing(replace(with_caller(call, event), caller_absence=absence), event)
+
+
+def _on_caller_returned(call: Call, event: Event) -> Call:
+    return replace(with_caller(call, event), caller_absence=None)
+
+
 def _on_caller_left(call: Call, event: Event) -> Call:
-    """Before the answer this ends nothing: Jambonz reports the end of that leg, and its cause."""
-    return _on_hung_up(call, event) if call.call_status is CallStatus.ONGOING else call
+    """An answered call ends, unless the caller may be back already: then LiveKit's list decides.
+
+    Before the answer Jambonz or the dial reports the end of that leg, and its cause; if neither
+    does, the caller's departure is the cause.
+    """
+    call = with_caller(call, event)
+    if call.call_status is CallStatus.ONGOING and not event.may_return:
+        return _on_hung_up(call, event)
+    reason = event.reason or DisconnectionReason.USER_HANGUP
+    absence = CallerAbsence(event.at, reason, event.detail[:TEXT_LIMIT], event.may_return)
+    return replace(call, caller_absence=call.caller_absence or absence)
+
+
+def _on_caller_gone(call: Call, absence: CallerAbsence) -> Call:
+    """End the call by the caller's departure, which was noted before its consequence."""
+    hung_up = Event(EventKind.HUNG_UP, absence.at, reason=absence.reason, detail=absence.detail)
+    return _on_hung_up(call, hung_up)
 
 
 def _on_agent_joined(call: Call, event: Event) -> Call:
-    return replace(call, agent_came=True, agent_absence=None)
+    return replace(call, agent_came=True, agent_absence=None, handed_over=False)
 
 
 def _on_agent_ready(call: Call, event: Event) -> Call:
@@ -100,6 +158,35 @@ def _on_agent_left(call: Call, event: Event) -> Call:
     job_id = (event.ids or {}).get("job_id", "")
     absence = AgentAbsence(event.at, job_id, event.reason, event.detail[:TEXT_LIMIT])
     return replace(call, agent_absence=call.agent_absence or absence)
+
+
+def _on_agent_failed(call: Call, event: Event) -> Call:
+    """Somebody else whom the caller talks to is not cut off: see `_on_handed_over()`."""
+    if call.call_status is CallStatus.ONGOING and has_company(call):
+        return _on_agent_left(
+            call, replace(event, reason=event.reason or DisconnectionReason.AGENT_ERROR)
+        )
+    return _end(call, event, CallStatus.ERROR, DisconnectionReason.AGENT_ERROR)
+
+
+def _on_handed_over(call: Call, event: Event) -> Call:
+    return replace(call, agent_absence=None, handed_over=True)
+
+
+def _on_participant_left(call: Call, event: Event) -> Call:
+    """The caller whom the agent left with somebody else may be alone now."""
+    if not call.handed_over or has_company(call):
+        return call
+    return _on_agent_left(call, replace(event, reason=alone_reason(call)))
+
+
+def alone_reason(call: Call) -> DisconnectionReason:
+    """Why a call ends whose caller is alone, since somebody they were handed over to has left."""
+    transfer = call.transfer
+    is_warm = transfer is not None and transfer.kind is TransferKind.WARM
+    if is_warm and transfer and transfer.sip:
+        return DisconnectionReason.CALL_TRANSFER
+    return DisconnectionReason.AGENT_HANGUP
 
 
 def _on_max_duration(call: Call, event: Event) -> Call:
@@ -128,32 +215,45 @@ def _on_room_finished(call: Call, event: Event) -> Call:
 
 
 def _on_transfer_started(call: Call, event: Event) -> Call:
-    """A caller who is transferred has been answered, also if that event was lost."""
+    """A caller who leaves for a target has been answered, also if that event was lost."""
     if call.is_transferring or event.transfer is None:
         return call
+    if event.transfer.kind is TransferKind.COLD:
+        call = _on_answered(call, event)
     number = call.transfer.number + 1 if call.transfer else 1
-    return replace(_on_answered(call, event), transfer=replace(event.transfer, number=number))
+    return replace(call, transfer=replace(event.transfer, number=number))
 
 
 def _on_transfer_ended(call: Call, event: Event) -> Call:
     """With a reason the caller has left the agent, and the call ends; else the two talk on."""
-    if not call.is_transferring:
+    if not (call.transfer and call.transfer.is_open):
         return call
     if event.reason:
         return _end(call, event, CallStatus.ENDED, event.reason)
-    return _close_transfer(call, event)
+    return _on_participant_left(_close_transfer(call, event), event)
 
 
 def _close_transfer(call: Call, event: Event) -> Call:
-    if not (call.transfer and call.is_transferring):
+    if not (call.transfer and call.transfer.is_open):
         return call
     outcome = event.sip if event.kind is EventKind.TRANSFER_ENDED else None
     return replace(call, transfer=replace(call.transfer, ended_at=event.at, sip=outcome))
 
 
+#: What tells when and why the caller's leg has ended.
+_TELLS_END = frozenset({EventKind.HUNG_UP, EventKind.CALLER_LEFT})
+
 #: What a transfer itself causes: the caller and then the agent leave the room, which is closed.
 _CAUSED_BY_TRANSFER = frozenset(
     {EventKind.CALLER_LEFT, EventKind.AGENT_FAILED, EventKind.ROOM_FINISHED}
+)
+
+#: A leg that ends for these has not been hung up by anybody.
+_ERRORS = frozenset({DisconnectionReason.CONNECTION_LOST, DisconnectionReason.AGENT_ERROR})
+
+#: What the caller's departure causes.
+_CAUSED_BY_CALLER = frozenset(
+    {EventKind.AGENT_FAILED, EventKind.NO_AGENT, EventKind.ROOM_FINISHED, EventKind.EXPIRED}
 )
 
 #: Kinds that are not listed are only added to the timeline.
@@ -163,17 +263,21 @@ _TRANSITIONS: Mapping[EventKind, Callable[[Call, Event], Call]] = {
         CallStatus.NOT_CONNECTED, DisconnectionReason.CONCURRENCY_LIMIT_REACHED
     ),
     EventKind.NO_AGENT: _on_no_agent,
+    EventKind.ENQUEUED: with_caller,
     EventKind.DIALING: _on_ringing,
     EventKind.RINGING: _on_ringing,
-    EventKind.CALLER_JOINED: _on_ringing,
+    EventKind.CALLER_JOINED: _on_caller_joined,
+    EventKind.CALLER_RETURNED: _on_caller_returned,
     EventKind.ANSWERED: _on_answered,
     EventKind.DIAL_FAILED: _ends_as(CallStatus.NOT_CONNECTED, DisconnectionReason.DIAL_FAILED),
     EventKind.CALLER_LEFT: _on_caller_left,
+    EventKind.PARTICIPANT_LEFT: _on_participant_left,
     EventKind.AGENT_JOINED: _on_agent_joined,
     EventKind.AGENT_READY: _on_agent_ready,
     EventKind.AGENT_LEFT: _on_agent_left,
     EventKind.AGENT_GONE: _on_agent_left,
-    EventKind.AGENT_FAILED: _ends_as(CallStatus.ERROR, DisconnectionReason.AGENT_ERROR),
+    EventKind.AGENT_FAILED: _on_agent_failed,
+    EventKind.AGENT_HANDED_OVER: _on_handed_over,
     EventKind.HUNG_UP: _on_hung_up,
     EventKind.STOPPED: _on_hung_up,
     EventKind.ROOM_FINISHED: _on_room_finished,

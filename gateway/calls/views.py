@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.calls.call import Call, SipOutcome, Transfer
+from gateway.calls.participants import Leg, Participant
 
 
 def summary(call: Call) -> dict[str, Any]:
@@ -35,10 +36,24 @@ def _transfer(transfer: Transfer | None) -> dict[str, Any] | None:
     if transfer is None:
         return None
     return {
+        "kind": transfer.kind,
         "target": transfer.target,
         "started_at": transfer.started_at,
         "ended_at": transfer.ended_at,
         "sip": _sip(transfer.sip),
+    }
+
+
+def _leg(leg: Leg | None) -> dict[str, Any] | None:
+    return {"identity": leg.identity, "sip_call_id": leg.sip_call_id} if leg else None
+
+
+def _participant(participant: Participant) -> dict[str, Any]:
+    return {
+        "identity": participant.identity,
+        "kind": participant.kind,
+        "joined_at": participant.joined_at,
+        "left_at": participant.left_at,
     }
 
 
@@ -48,12 +63,14 @@ def with_report(call: Call) -> dict[str, Any]:
 
 
 def details(call: Call) -> Mapping[str, Any]:
-    """Everything about a call: the summary, the report, ids and the timeline."""
+    """Everything about a call: the summary, the report, ids, people and the timeline."""
     return {
         **with_report(call),
         "caller_name": call.caller_name,
         "jambonz": call.jambonz,
         "livekit": call.livekit,
+        "caller": _leg(call.caller),
+        "participants": [_participant(participant) for participant in call.participants],
         "timeline": [
             {"at": entry.at, "event": entry.event, "detail": entry.detail}
             for entry in call.timeline

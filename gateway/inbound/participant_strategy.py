@@ -5,11 +5,13 @@ For LiveKit projects without an inbound trunk: they need only an outbound trunk 
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
 from gateway.calls.call import Call, Event, EventKind
 from gateway.calls.callers import plain_name, plain_user
+from gateway.calls.participants import Leg, Participant, ParticipantKind
 from gateway.config.settings import DURATION_MARGIN, Config
 from gateway.errors import LiveKitError
 from gateway.inbound.room_strategy import RoomStrategy, call_headers
@@ -56,11 +58,14 @@ class ParticipantStrategy:
 
     async def prepare(self, call: Call) -> Event:
         """As the room strategy; then LiveKit's leg is dialed in the background."""
+        identity = f"sip_{plain_user(call.from_number) or 'anonymous'}"
+        leg = Participant(identity, ParticipantKind.SIP)
+        call = replace(call, caller=Leg(identity))
         event = await self._rooms.prepare(call, audible_after=AUDIBLE_AFTER, enqueues=True)
         if event.kind is not EventKind.ROOM_CREATED:
             return event
         self._dialer.spawn(self._dial_jambonz(call), name=f"dial Jambonz {call.call_id}")
-        return Event(EventKind.ENQUEUED, event.at, ids=event.ids)
+        return Event(EventKind.ENQUEUED, event.at, ids=event.ids, participant=leg)
 
     def connect(self, call: Call) -> Verbs:
         public_url = self._config.server.public_url
@@ -98,7 +103,7 @@ class ParticipantStrategy:
         return SipParticipantRequest(
             room=call.call_id,
             to=call.call_id,
-            identity=f"sip_{caller or 'anonymous'}",
+            identity=call.caller.identity if call.caller else "",
             trunk_id=trunk_id,
             from_number=caller,
             display_name=plain_name(call.caller_name),

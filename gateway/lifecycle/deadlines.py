@@ -9,6 +9,12 @@ from gateway.config.settings import Config
 #: How long a call may go on without its agent, in ms: both sides may hang up at the same time, and
 #: then the caller's own event arrives within this time.
 AGENT_GRACE_MS = 2_000
+#: How long after the caller's leg has left, in ms, a call goes on that was not answered, or whose
+#: caller may be back by another leg: what Jambonz or the dial says of the end is more exact.
+CALLER_GRACE_MS = 2_000
+#: How long after a warm transfer began LiveKit is asked whether its target has answered, in ms;
+#: it is asked again with each check of the deadlines.
+WARM_TRANSFER_MS = 1_000
 #: How long after transfer.ringing_timeout the outcome of a transfer may arrive, in ms.
 TRANSFER_GRACE_MS = 10_000
 
@@ -21,6 +27,8 @@ class Due(StrEnum):
     MAX_DURATION_REACHED = "max_duration_reached"
     NO_AGENT = "no_agent"
     AGENT_ABSENT = "agent_absent"
+    CALLER_ABSENT = "caller_absent"
+    WARM_TRANSFER = "warm_transfer"
     EXPIRED = "expired"
 
 
@@ -40,7 +48,9 @@ class Deadlines:
     def due(self, call: Call, now: int) -> Due | None:
         """What has been due the longest at `now`, if anything is due."""
         passed = [(deadline, due) for deadline, due in self._deadlines(call) if deadline <= now]
-        return min(passed)[1] if passed else None
+        # A warm transfer stays due until its target answers; it holds up nothing else.
+        first = min(passed, key=lambda it: (it[1] is Due.WARM_TRANSFER, it[0]), default=None)
+        return first[1] if first else None
 
     def _deadlines(self, call: Call) -> Iterator[tuple[int, Due]]:
         if not call.is_active:
@@ -50,6 +60,10 @@ class Deadlines:
         if call.transfer and call.is_transferring:
             yield call.transfer.started_at + self._transfer_timeout + 1, Due.TRANSFER
             return
+        if call.transfer and call.transfer.is_open:
+            yield call.transfer.started_at + WARM_TRANSFER_MS, Due.WARM_TRANSFER
+        if call.caller_absence:
+            yield call.caller_absence.at + CALLER_GRACE_MS, Due.CALLER_ABSENT
         if call.agent_absence:
             yield call.agent_absence.at + AGENT_GRACE_MS, Due.AGENT_ABSENT
         if call.call_status is CallStatus.ONGOING:

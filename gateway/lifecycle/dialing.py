@@ -124,7 +124,7 @@ class Dialer:
     async def _status(self, call: Call) -> str | None:
         """The leg's `sip.callStatus`; None if there is no leg, "" if LiveKit does not answer."""
         try:
-            return await self._sip.status(call.call_id)
+            return await self._sip.status(call)
         except LiveKitError as error:
             log.warning("call.follow_failed", call_id=call.call_id, error=str(error))
             return ""

@@ -16,7 +16,11 @@ log = structlog.get_logger()
 
 #: How long the room stays after the caller has left, in ms: agents finish their work in it.
 AGENT_EXIT_GRACE_MS = 5_000
-_CALLER_LEFT = {DisconnectionReason.USER_HANGUP, DisconnectionReason.CALL_TRANSFER}
+_CALLER_LEFT = {
+    DisconnectionReason.USER_HANGUP,
+    DisconnectionReason.CALL_TRANSFER,
+    DisconnectionReason.CONNECTION_LOST,
+}
 
 
 @dataclass(slots=True)
@@ -127,12 +131,14 @@ class Lifecycle:
 
     def _schedule_room_deletion(self, call: Call) -> None:
         answered = call.answer_timestamp is not None
-        agent_finishes = answered and call.disconnection_reason in _CALLER_LEFT
+        is_alone = call.handed_over and call.agent_absence is not None
+        agent_finishes = answered and not is_alone and call.disconnection_reason in _CALLER_LEFT
         grace_ms = AGENT_EXIT_GRACE_MS if agent_finishes else 0
         self._room_cleanup.schedule(call.call_id, grace_ms=grace_ms)
 
     def _call_ended(self, call: Call, event: Event) -> None:
-        self._schedule_room_deletion(call)
+        if not call.end_presumed:  # else people may still talk in the room
+            self._schedule_room_deletion(call)
         log.info(
             "call.ended",
             call_id=call.call_id,

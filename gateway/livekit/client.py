@@ -24,7 +24,7 @@ from livekit.protocol.room import (
 
 from gateway.errors import LiveKitRefused
 from gateway.livekit.connections import ServerApi, fresh_session, pooled_session
-from gateway.livekit.rooms import RoomParticipants, RoomRequest, RoomState
+from gateway.livekit.rooms import AGENT_IDENTITY, RoomParticipants, RoomRequest, RoomState
 from gateway.livekit.timeouts import once, retried
 
 T = TypeVar("T")
@@ -36,8 +36,6 @@ CONNECTIONS = 100
 ROOMS_PER_REQUEST = 100
 #: How long LiveKit may take to list all rooms, in s: 0.7 for 13,000 (livekit-server 1.13.5).
 LIST_TIMEOUT = 10.0
-#: The agents framework names an agent's participant by this prefix and its job's id.
-AGENT_IDENTITY = "agent-"
 #: How long LiveKit keeps a room after its last participant has left, in s.
 DEPARTURE_TIMEOUT = 10
 
@@ -179,7 +177,7 @@ class LiveKit:
         return response.participants
 
     async def room_participants(self, room: str) -> RoomParticipants:
-        """The room's participants by kind; none if there is no such room."""
+        """The room's participants as plain values; none if there is no such room."""
         return RoomParticipants.of(await self.participants(room))
 
     async def remove_participant(self, room: str, identity: str) -> None:
@@ -192,15 +190,8 @@ class LiveKit:
                 raise
 
     async def has_agent(self, room: str, *, besides_job: str = "") -> bool:
-        """Whether an agent is in the room; that of `besides_job` does not count.
-
-        LiveKit still lists an agent for about 20 s after its process has died.
-        """
-        ignored = f"{AGENT_IDENTITY}{besides_job}"
-        return any(
-            participant.kind == ParticipantInfo.Kind.AGENT and participant.identity != ignored
-            for participant in await self.participants(room)
-        )
+        """See `RoomParticipants.has_agent()`."""
+        return (await self.room_participants(room)).has_agent(besides_job=besides_job)
 
     async def ping(self) -> None:
         """A cheap authenticated request: it succeeds if URL, key and secret are right."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.calls.call import Call, Direction, EventKind, TimelineEntry
+from gateway.calls.participants import Leg
 
 #: The gateway's own fields are under this key; all other keys are the call's metadata.
 GATEWAY_KEY = "gateway"
@@ -81,10 +82,20 @@ def restore_call(metadata: str, *, room: str, own_url: str) -> Call | None:
             jambonz=dict(fields["jambonz"]),
             callback_url=str(fields["callback_url"]),
             callback_events=tuple(fields["callback_events"]),
+            caller=_caller(gateway),
             timeline=tuple(TimelineEntry(start, kind) for kind in events),
         )
     except _UNREADABLE:
         return None
+
+
+def _caller(gateway: Mapping[str, Any]) -> Leg | None:
+    """The leg whose identity the gateway chose; that of a caller who dials in is seen in the room.
+
+    Rooms of earlier versions have no `caller_identity`.
+    """
+    identity = str(gateway.get("caller_identity", ""))
+    return Leg(identity) if identity else None
 
 
 def is_gateway_room(metadata: str) -> bool:
@@ -104,6 +115,7 @@ def _public_fields(call: Call, own_url: str) -> dict[str, object]:
         "to_number": call.to_number,
         "report_url": _report_url(call.call_id, own_url),
         "max_call_duration": call.max_call_duration,
+        "caller_identity": call.caller.identity if call.caller else "",
     }
 
 

@@ -6,6 +6,14 @@ from typing import Self
 
 from livekit.protocol.models import ParticipantInfo, Room
 
+from gateway.calls.attribution import is_callers_leg
+from gateway.calls.call import Call
+from gateway.calls.participants import Participant, ParticipantKind
+from gateway.livekit.participants import participant_of
+
+#: The agents framework names an agent's participant by this prefix and its job's id.
+AGENT_IDENTITY = "agent-"
+
 
 @dataclass(frozen=True, slots=True)
 class RoomRequest:
@@ -47,50 +55,73 @@ class RoomState:
 
 
 @dataclass(frozen=True, slots=True)
-class SipParticipant:
-    """A SIP call's participant in a room. `joined_at` in ms since epoch.
+class RoomParticipant:
+    """A participant in a room, and its attribute `sip.callStatus` (dialing, ringing, active, …)."""
 
-    `status` is its attribute `sip.callStatus` (dialing, ringing, active, …). `rule_id` names the
-    dispatch rule of an inbound call; it is "" where the participant was dialed.
-    """
-
-    identity: str
-    status: str
-    rule_id: str
-    joined_at: int
+    participant: Participant
+    status: str = ""
 
     @classmethod
-    def of(cls, participant: ParticipantInfo) -> Self:
-        return cls(
-            participant.identity,
-            participant.attributes.get("sip.callStatus", ""),
-            participant.attributes.get("sip.ruleID", ""),
-            participant.joined_at_ms or participant.joined_at * 1000,
-        )
+    def of(cls, info: ParticipantInfo) -> Self:
+        return cls(participant_of(info), info.attributes.get("sip.callStatus", ""))
+
+    @property
+    def identity(self) -> str:
+        return self.participant.identity
+
+    @property
+    def kind(self) -> ParticipantKind:
+        return self.participant.kind
+
+    @property
+    def rule_id(self) -> str:
+        return self.participant.rule_id
+
+    @property
+    def joined_at(self) -> int:
+        return self.participant.joined_at or 0
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether it is a telephone that was answered."""
+        return self.status == "active"
 
 
 @dataclass(frozen=True, slots=True)
 class RoomParticipants:
-    """A room's participants by LiveKit's kinds. Kind STANDARD has, for example, a browser."""
+    """A room's participants as LiveKit lists them."""
 
-    sip: tuple[SipParticipant, ...] = ()
-    has_agent: bool = False
-    has_standard: bool = False
+    everybody: tuple[RoomParticipant, ...] = ()
 
     @classmethod
     def of(cls, participants: Sequence[ParticipantInfo]) -> Self:
-        kinds = {participant.kind for participant in participants}
-        return cls(
-            sip=tuple(
-                SipParticipant.of(participant)
-                for participant in participants
-                if participant.kind == ParticipantInfo.Kind.SIP
-            ),
-            has_agent=ParticipantInfo.Kind.AGENT in kinds,
-            has_standard=ParticipantInfo.Kind.STANDARD in kinds,
-        )
+        return cls(tuple(map(RoomParticipant.of, participants)))
 
     @property
-    def answered(self) -> SipParticipant | None:
-        """A SIP participant whose call is answered, if there is one."""
-        return next((sip for sip in self.sip if sip.status == "active"), None)
+    def sip(self) -> tuple[RoomParticipant, ...]:
+        """The telephones, in the order in which they joined."""
+        legs = (it for it in self.everybody if it.kind is ParticipantKind.SIP)
+        return tuple(sorted(legs, key=lambda leg: leg.joined_at))
+
+    def has_agent(self, *, besides_job: str = "") -> bool:
+        """Whether an agent is in the room; that of `besides_job` does not count.
+
+        LiveKit still lists an agent for about 20 s after its process has died.
+        """
+        ignored = f"{AGENT_IDENTITY}{besides_job}"
+        return any(
+            it.kind is ParticipantKind.AGENT and it.identity != ignored for it in self.everybody
+        )
+
+    def caller_leg(self, call: Call) -> RoomParticipant | None:
+        """The call's own leg, if it is in the room."""
+        return next((leg for leg in self.sip if is_callers_leg(call, leg.participant)), None)
+
+    def company(self, call: Call) -> tuple[RoomParticipant, ...]:
+        """Those whom the caller, if they are in the room, can talk to without an agent."""
+        caller = self.caller_leg(call)
+        people = (it for it in self.everybody if it.kind.is_person and it is not caller)
+        return tuple(people) if caller else ()
+
+    def find(self, identity: str) -> RoomParticipant | None:
+        return next((it for it in self.everybody if it.identity == identity), None)

@@ -10,9 +10,10 @@ from livekit.protocol.sip import (
     TransferSIPParticipantRequest,
 )
 
+from gateway.calls.call import Call
 from gateway.errors import LiveKitRefused
 from gateway.livekit.client import LiveKit
-from gateway.livekit.rooms import SipParticipant
+from gateway.livekit.rooms import RoomParticipant
 
 #: How much longer than the ringing a dial or a transfer may take, in s.
 DIAL_MARGIN = 5
@@ -70,23 +71,23 @@ class SipParticipants:
             timeout=participant.ringing_timeout + DIAL_MARGIN,
         )
 
-    async def status(self, room: str) -> str | None:
-        """The status of the room's SIP participant, see `SipParticipant`; None if it has none."""
-        participant = await self._find(room)
-        return participant.status if participant else None
+    async def status(self, call: Call) -> str | None:
+        """The `RoomParticipant.status` of the call's own leg; None if it is not in the room."""
+        leg = await self._callers_leg(call)
+        return leg.status if leg else None
 
-    async def transfer(self, room: str, to: str, *, ringing_timeout: int) -> None:
-        """Transfer the room's SIP participant to `to` (`tel:` or `sip:`) by REFER (RFC 3515).
+    async def transfer(self, call: Call, to: str, *, ringing_timeout: int) -> None:
+        """Transfer the call's own leg to `to` (`tel:` or `sip:`) by REFER (RFC 3515).
 
         `ringing_timeout` in s. Returns once the far end reports that the transfer succeeded.
         """
-        participant = await self._find(room)
-        if participant is None:
+        leg = await self._callers_leg(call)
+        if leg is None:
             raise LiveKitRefused(
-                api.ServerErrorCode.NOT_FOUND, "the room has no SIP participant", status=404
+                api.ServerErrorCode.NOT_FOUND, "the caller's leg is not in the room", status=404
             )
         request = TransferSIPParticipantRequest(
-            room_name=room, participant_identity=participant.identity, transfer_to=to
+            room_name=call.call_id, participant_identity=leg.identity, transfer_to=to
         )
         request.ringing_timeout.seconds = ringing_timeout
         response = await self._livekit.call_once(
@@ -101,12 +102,11 @@ class SipParticipants:
             }
             raise LiveKitRefused("failed", "the transfer failed", status=200, meta=meta)
 
-    async def remove(self, room: str) -> None:
-        """Hang up the room's SIP participant; no error if it has none."""
-        participant = await self._find(room)
-        if participant:
-            await self._livekit.remove_participant(room, participant.identity)
+    async def remove(self, call: Call) -> None:
+        """Hang up the call's own leg; no error if it is not in the room."""
+        if leg := await self._callers_leg(call):
+            await self._livekit.remove_participant(call.call_id, leg.identity)
 
-    async def _find(self, room: str) -> SipParticipant | None:
-        participants = await self._livekit.room_participants(room)
-        return next(iter(participants.sip), None)
+    async def _callers_leg(self, call: Call) -> RoomParticipant | None:
+        participants = await self._livekit.room_participants(call.call_id)
+        return participants.caller_leg(call)

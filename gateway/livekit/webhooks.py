@@ -12,31 +12,24 @@ import jwt
 from google.protobuf.json_format import Parse, ParseError
 from livekit import api
 from livekit.api.access_token import Claims
-from livekit.protocol.models import DisconnectReason, ParticipantInfo
 from livekit.protocol.webhook import WebhookEvent
 
 from gateway.calls.call import DisconnectionReason, Event, EventKind
+from gateway.calls.participants import ParticipantKind
 from gateway.config.settings import KeyPair
-
-USER_HANGUP = DisconnectionReason.USER_HANGUP
-AGENT_HANGUP = DisconnectionReason.AGENT_HANGUP
-AGENT_ERROR = DisconnectionReason.AGENT_ERROR
-
-#: The agent or the gateway has deleted the room or removed the participant.
-_ENDED_BY_SERVER_API = frozenset(
-    {
-        DisconnectReason.ROOM_DELETED,
-        DisconnectReason.ROOM_CLOSED,
-        DisconnectReason.PARTICIPANT_REMOVED,
-    }
+from gateway.livekit.participants import (
+    Departure,
+    departure_detail,
+    departure_of,
+    participant_of,
 )
-_ON_PURPOSE = _ENDED_BY_SERVER_API | {DisconnectReason.CLIENT_INITIATED}
+
 #: What PyJWT and livekit-api raise about claims of another type than theirs.
 _ODD_CLAIMS = (
     *(ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError),
     ParseError,
 )
-_REASON_NAMES = {number: name for name, number in DisconnectReason.items()}
+_LEFT = frozenset({"participant_left", "participant_connection_aborted"})
 
 
 class AuthenticationFailed(Exception):
@@ -51,8 +44,7 @@ class MalformedEvent(Exception):
 class RoomEvent:
     """A webhook about a room. `event` is None where it means nothing to a call.
 
-    `metadata` is the room's, "" where LiveKit leaves it out. `rule_id` is the dispatch rule of the
-    SIP participant that the webhook is about, "" if it is about none or one that was dialed.
+    `metadata` is the room's, "" where LiveKit leaves it out.
     """
 
     name: str
@@ -60,7 +52,6 @@ class RoomEvent:
     event: Event | None
     room_sid: str = ""
     metadata: str = ""
-    rule_id: str = ""
 
 
 class WebhookVerifier:
@@ -119,35 +110,42 @@ def read_webhook(body: bytes, received_at: int) -> RoomEvent:
         event=replace(event, id=webhook.id) if event else None,
         room_sid=webhook.room.sid,
         metadata=webhook.room.metadata,
-        rule_id=webhook.participant.attributes.get("sip.ruleID", ""),
     )
 
 
 def _event(webhook: WebhookEvent, at: int) -> Event | None:
-    participant = webhook.participant
-    identity, why = participant.identity, participant.disconnect_reason
-    match webhook.event, participant.kind:
-        case "room_finished", _:
-            return Event(EventKind.ROOM_FINISHED, at)
-        case "participant_joined", ParticipantInfo.Kind.SIP:
-            return Event(EventKind.CALLER_JOINED, at, ids=_sip_ids(participant), detail=identity)
-        case "participant_joined", ParticipantInfo.Kind.AGENT:
-            return Event(EventKind.AGENT_JOINED, at, detail=identity)
-        case "participant_left" | "participant_connection_aborted", ParticipantInfo.Kind.SIP:
-            reason = AGENT_HANGUP if why in _ENDED_BY_SERVER_API else USER_HANGUP
-            return Event(EventKind.CALLER_LEFT, at, reason=reason, detail=_departure(participant))
-        case "participant_left" | "participant_connection_aborted", ParticipantInfo.Kind.AGENT:
-            reason = AGENT_HANGUP if why in _ON_PURPOSE else AGENT_ERROR
-            return Event(EventKind.AGENT_LEFT, at, reason=reason, detail=_departure(participant))
-    return None  # tracks, egress, and participants of other kinds
+    """The event; `calls/attribution.py` tells whether a SIP leg is the caller's."""
+    if webhook.event == "room_finished":
+        return Event(EventKind.ROOM_FINISHED, at)
+    info, participant = webhook.participant, participant_of(webhook.participant)
+    if webhook.event == "participant_joined":
+        kind = _JOINED.get(participant.kind, EventKind.PARTICIPANT_JOINED)
+        return Event(kind, at, detail=participant.identity, participant=participant)
+    if webhook.event not in _LEFT:
+        return None  # tracks, egress
+    departure = departure_of(info)
+    return Event(
+        _LEAVING.get(participant.kind, EventKind.PARTICIPANT_LEFT),
+        at,
+        reason=_reason(participant.kind, departure),
+        detail=departure_detail(info),
+        participant=participant,
+        may_return=departure.may_return,
+    )
 
 
-def _sip_ids(participant: ParticipantInfo) -> dict[str, str]:
-    sip_call_id = participant.attributes.get("sip.callID")
-    return {"sip_call_id": sip_call_id} if sip_call_id else {}
+def _reason(kind: ParticipantKind, departure: Departure) -> DisconnectionReason | None:
+    """Why the call may end by it."""
+    reasons = {ParticipantKind.SIP: departure.caller, ParticipantKind.AGENT: departure.agent}
+    return reasons.get(kind)
 
 
-def _departure(participant: ParticipantInfo) -> str:
-    why = participant.disconnect_reason
-    # A newer LiveKit may send reasons that this version of its protocol has no name for.
-    return f"{participant.identity}: {_REASON_NAMES.get(why, why)}"
+#: The kinds of events about participants; that of all others is PARTICIPANT_JOINED or …_LEFT.
+_JOINED = {
+    ParticipantKind.SIP: EventKind.CALLER_JOINED,
+    ParticipantKind.AGENT: EventKind.AGENT_JOINED,
+}
+_LEAVING = {
+    ParticipantKind.SIP: EventKind.CALLER_LEFT,
+    ParticipantKind.AGENT: EventKind.AGENT_LEFT,
+}

@@ -11,6 +11,7 @@ import structlog
 
 from gateway.aio import for_each
 from gateway.calls.call import Call, DisconnectionReason, Event, EventKind
+from gateway.calls.transitions import transition
 from gateway.clock import TOLERANCE_MS, Clock
 from gateway.config.settings import Config
 from gateway.errors import LiveKitError, StorageUnavailable
@@ -19,7 +20,9 @@ from gateway.lifecycle.deferred import DeferredWrites
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.lifecycle.room_cleanup import RoomCleanup
 from gateway.livekit.client import LiveKit
-from gateway.monitor.reconciler import SEEN_IN_ROOM, Reconciler, answered_event
+from gateway.monitor.availability import Availability
+from gateway.monitor.due_events import due_event
+from gateway.monitor.reconciler import Reconciler
 from gateway.storage.leader import LeaderLock
 from gateway.storage.outbox import Outbox
 from gateway.storage.registry import CallRegistry
@@ -48,6 +51,7 @@ class DeadlineLoop:
         reconciler: Reconciler,
         deadlines: Deadlines,
         leader: LeaderLock,
+        availability: Availability,
         clock: Clock,
     ) -> None:
         self._config = config
@@ -60,6 +64,7 @@ class DeadlineLoop:
         self._reconciler = reconciler
         self._deadlines = deadlines
         self._leader = leader
+        self._availability = availability
         self._clock = clock
         self._reconcile_interval = round(config.monitor.reconcile_interval * 1000)
         self._reconcile_at: float = clock.uptime() + self._reconcile_interval
@@ -123,6 +128,8 @@ class DeadlineLoop:
             await self._reconciler.reconcile()
         except (LiveKitError, StorageUnavailable) as error:
             log.warning("monitor.reconcile_failed", error=str(error))
+            if isinstance(error, LiveKitError):
+                self._availability.failed()
             self._reconcile_at = -math.inf
         else:
             self._reconcile_at = self._clock.uptime() + self._reconcile_interval
@@ -130,7 +137,8 @@ class DeadlineLoop:
     async def _end_overdue(self, now: int) -> None:
         """End what is overdue. Calls that LiveKit may know more about are checked there first.
 
-        While LiveKit is unavailable these calls stay as they are: its silence proves nothing.
+        While LiveKit is unavailable these calls stay as they are: its silence proves nothing, and
+        nor does, for a while after it, what it does not list in the room of an answered call.
         """
         to_check: list[tuple[Call, Due]] = []
         for call in await self._registry.due(now):
@@ -144,43 +152,25 @@ class DeadlineLoop:
                 to_check, lambda item: self._check_and_apply(*item), limit=MAX_CONCURRENT_CHECKS
             )
         except LiveKitError as error:
+            self._availability.failed()
             log.warning("monitor.livekit_unavailable", error=str(error), calls=len(to_check))
 
     async def _check_and_apply(self, call: Call, due: Due) -> None:
         """Apply what is due, unless the call's room shows that something else happened."""
         try:
-            event = await self._event_after_check(call, due)
+            participants = await self._livekit.room_participants(call.call_id)
         except LiveKitError as error:
             if error.is_unavailable:
                 raise
             log.warning("monitor.check_failed", call_id=call.call_id, due=due, error=str(error))
             return
-        await self._lifecycle.apply(call.call_id, event)
+        event = due_event(call, due, participants, config=self._config, now=self._clock())
+        if event and not (self._may_be_wrong(call) and not transition(call, event).is_active):
+            await self._lifecycle.apply(call.call_id, event)
 
-    async def _event_after_check(self, call: Call, due: Due) -> Event:
-        now = self._clock()
-        if due is Due.AGENT_ABSENT:
-            return await self._agent_absent(call, now)
-        participants = await self._livekit.room_participants(call.call_id)
-        if due is Due.NO_AGENT:
-            if participants.has_agent:
-                return Event(EventKind.AGENT_JOINED, now, detail=SEEN_IN_ROOM)
-            detail = f"no agent joined within {self._config.inbound.agent_timeout:g} s"
-            return Event(EventKind.NO_AGENT, now, detail=detail)
-        if participants.answered:
-            return answered_event(call, participants.answered, now)
-        detail = f"not answered within {(now - call.start_timestamp) / 1000:.0f} s"
-        return Event(EventKind.EXPIRED, now, detail=detail)
-
-    async def _agent_absent(self, call: Call, now: int) -> Event:
-        """The agent left and the caller is still connected: end the call instead of silence."""
-        absence = call.agent_absence
-        assert absence  # noqa: S101 - else it would not be due
-        if await self._livekit.has_agent(call.call_id, besides_job=absence.job_id):
-            return Event(EventKind.AGENT_JOINED, now, detail="another agent is in the room")
-        hung_up = absence.reason is DisconnectionReason.AGENT_HANGUP
-        kind = EventKind.HUNG_UP if hung_up else EventKind.AGENT_FAILED
-        return Event(kind, now, reason=absence.reason, detail=absence.detail)
+    def _may_be_wrong(self, call: Call) -> bool:
+        """Whether LiveKit may list again whom it does not list in the room of this call."""
+        return call.answer_timestamp is not None and not self._availability.is_settled
 
 
 def _transfer_outcome_unknown(now: int) -> Event:

@@ -19,6 +19,8 @@ class Counters:
     last_legacy_call_at: int | None = None
     stray_rooms: int = 0
     last_stray_room_at: int | None = None
+    stray_legs: int = 0
+    last_stray_leg_at: int | None = None
 
     def webhook(self, room: str, at: int) -> None:
         """Count a LiveKit webhook; `room` is "" if it is not about a room."""
@@ -37,6 +39,11 @@ class Counters:
         self.stray_rooms += 1
         self.last_stray_room_at = at
 
+    def stray_leg(self, at: int) -> None:
+        """Count a leg that an unsolicited INVITE brought into a call's room."""
+        self.stray_legs += 1
+        self.last_stray_leg_at = at
+
     def view(self) -> Mapping[str, object]:
         """The counters as JSON."""
         return {
@@ -50,4 +57,5 @@ class Counters:
                 "count": self.stray_rooms,
                 "last_at": self.last_stray_room_at,
             },
+            "stray_legs": {"count": self.stray_legs, "last_at": self.last_stray_leg_at},
         }

@@ -5,29 +5,30 @@ without a room has ended, a room of a call that is not stored restores the call,
 unsolicited INVITE created is deleted.
 """
 
-from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from functools import partial
 
 import structlog
 
 from gateway.aio import for_each
-from gateway.calls.call import Call, CallStatus, Direction, DisconnectionReason, Event, EventKind
+from gateway.calls.call import Call, Event, EventKind
 from gateway.config.settings import Config
 from gateway.errors import LiveKitError, RecordUnreadable, StorageUnavailable
 from gateway.lifecycle.lifecycle import AGENT_EXIT_GRACE_MS, Lifecycle
 from gateway.lifecycle.room_cleanup import RoomCleanup
 from gateway.livekit.client import LiveKit
 from gateway.livekit.metadata import restore_call
-from gateway.livekit.rooms import RoomParticipants, RoomState, SipParticipant
+from gateway.livekit.rooms import RoomState
 from gateway.livekit.webhooks import RoomEvent
+from gateway.monitor.availability import Availability
+from gateway.monitor.missed_events import SETTLING_MS, missed_events
+from gateway.monitor.missing_rooms import MissingRooms
+from gateway.monitor.stray_legs import StrayLegs
 from gateway.monitor.stray_rooms import StrayRooms
 from gateway.storage.registry import CallRegistry, Position
 
 log = structlog.get_logger()
 
-#: For so long after a call began or was answered, LiveKit may not show its room or all of its
-#: participants yet, in ms.
-SETTLING_MS = 10_000
 #: The participants of how many calls' rooms are checked each time, and how many concurrently.
 MAX_ROOMS_CHECKED = 200
 MAX_CONCURRENT_CHECKS = 8
@@ -35,9 +36,6 @@ MAX_CONCURRENT_CHECKS = 8
 #: once in FULL_LISTING_INTERVAL_MS.
 MAX_ROOMS_LISTED = 1_000
 FULL_LISTING_INTERVAL_MS = 600_000
-#: Timeline details of events that were read from a room.
-SEEN_IN_ROOM = "seen in the room"
-NOT_IN_ROOM = "not in the room"
 
 
 class Reconciler:
@@ -52,6 +50,8 @@ class Reconciler:
         livekit: LiveKit,
         room_cleanup: RoomCleanup,
         stray_rooms: StrayRooms,
+        stray_legs: StrayLegs,
+        availability: Availability,
         clock: Callable[[], int],
     ) -> None:
         self._own_url = config.own_url
@@ -60,6 +60,9 @@ class Reconciler:
         self._livekit = livekit
         self._room_cleanup = room_cleanup
         self._stray_rooms = stray_rooms
+        self._stray_legs = stray_legs
+        self._availability = availability
+        self._missing_rooms = MissingRooms(clock)
         self._clock = clock
         self._last_checked: Position = (0, "")
         self._last_listed: Position = (0, "")
@@ -68,19 +71,25 @@ class Reconciler:
     async def on_webhook(self, webhook: RoomEvent) -> None:
         """Apply a LiveKit webhook; these are delivered at least once, and in any order."""
         event = webhook.event
-        if event is None or await self._lifecycle.apply(webhook.room, event):
+        if event is None:
             return
         try:
-            is_call = await self._registry.get(webhook.room) or await self._restore(
-                webhook.room, webhook.metadata, webhook.room_sid
-            )
-            if is_call:
+            call = await self._lifecycle.apply(webhook.room, event)
+            if call is None and await self._is_call(webhook):
                 # If the event was deferred above it is still applied once, because it has an id.
-                await self._lifecycle.apply(webhook.room, event)
-            elif event.kind is EventKind.CALLER_JOINED:
-                await self._stray_rooms.on_caller_joined(webhook.room, webhook.rule_id)
+                call = await self._lifecycle.apply(webhook.room, event)
+            if call:
+                await self._stray_legs.on_event(call, event)
+            elif event.kind is EventKind.CALLER_JOINED and event.participant:
+                await self._stray_rooms.on_caller_joined(webhook.room, event.participant.rule_id)
         except (StorageUnavailable, LiveKitError) as error:
             log.warning("reconcile.lookup_failed", call_id=webhook.room, error=str(error))
+
+    async def _is_call(self, webhook: RoomEvent) -> bool:
+        """Whether the webhook's room is that of a call, which may have to be restored."""
+        if await self._registry.get(webhook.room):
+            return True
+        return await self._restore(webhook.room, webhook.metadata, webhook.room_sid)
 
     async def reconcile(self) -> None:
         """Compare calls with rooms once. Raises LiveKitError, StorageUnavailable."""
@@ -106,8 +115,9 @@ class Reconciler:
     async def _reconcile_all(self) -> None:
         rooms = {room.name: room for room in await self._livekit.rooms()}
         active = await self._registry.active()
-        await self._end_calls_without_room(active, rooms)
         active_ids = {call_id for _, call_id in active}
+        self._missing_rooms.forget(all_but=active_ids)
+        await self._end_calls_without_room(active, rooms)
         inactive = [room for name, room in rooms.items() if name not in active_ids]
         no_calls = await self._restore_or_delete(inactive)
         # Calls that were restored are active now.
@@ -116,18 +126,23 @@ class Reconciler:
     async def _end_calls_without_room(
         self, active: Sequence[Position], rooms: Container[str]
     ) -> None:
+        if not self._availability.is_settled:
+            return
         settled_before = self._clock() - SETTLING_MS
-        for start, call_id in active:
-            if call_id in rooms or start >= settled_before:
-                continue
+        settled = [call_id for start, call_id in active if start < settled_before]
+        for call_id in self._missing_rooms.note(settled, rooms):
             await _log_failure(partial(self._end_call_without_room, call_id))
 
     async def _end_call_without_room(self, call_id: str) -> None:
         call = await self._registry.get(call_id)
-        if call and not call.is_transferring:  # a transferred caller has left the room
-            detail = "LiveKit has no such room"
-            event = Event(EventKind.ROOM_FINISHED, self._clock(), detail=detail)
-            await self._lifecycle.apply(call_id, event)
+        if call is None or call.is_transferring:  # a transferred caller has left the room
+            return
+        if not self._missing_rooms.is_proof(call):
+            log.warning("call.room_missing", call_id=call_id)
+            return
+        detail = "LiveKit has no such room"
+        event = Event(EventKind.ROOM_FINISHED, self._clock(), detail=detail, is_presumed=True)
+        await self._lifecycle.apply(call_id, event)
 
     async def _restore_or_delete(self, rooms: Iterable[RoomState]) -> list[RoomState]:
         """Restore the calls of `rooms` that are not stored, and delete the rooms of ended calls.
@@ -149,6 +164,8 @@ class Reconciler:
 
     def _delete_leftover_room(self, call: Call) -> None:
         """Delete the room of a call that ended a while ago: deleting it at the end has failed."""
+        if call.end_presumed:
+            return  # LiveKit lists it again, and people may talk in it
         if call.end_timestamp and self._clock() - call.end_timestamp > 2 * AGENT_EXIT_GRACE_MS:
             self._room_cleanup.schedule(call.call_id, grace_ms=0)
 
@@ -212,36 +229,9 @@ class Reconciler:
         if call is None or not call.is_active or call.is_transferring:
             return
         participants = await self._livekit.room_participants(call_id)
-        for event in self._missed_events(call, participants):
+        for event in missed_events(call, participants, self._clock()):
             await self._lifecycle.apply(call_id, event)
-
-    def _missed_events(self, call: Call, participants: RoomParticipants) -> Iterator[Event]:
-        now = self._clock()
-        if participants.has_agent and not call.agent_came:
-            yield Event(EventKind.AGENT_JOINED, now, detail=SEEN_IN_ROOM)
-        if call.call_status is not CallStatus.ONGOING:
-            if participants.answered:
-                yield answered_event(call, participants.answered, now)
-            elif participants.sip and call.call_status is CallStatus.REGISTERED:
-                yield Event(EventKind.CALLER_JOINED, now, detail=SEEN_IN_ROOM)
-        elif now - (call.answer_timestamp or call.start_timestamp) > SETTLING_MS:
-            if not participants.sip:
-                reason = DisconnectionReason.USER_HANGUP
-                yield Event(EventKind.CALLER_LEFT, now, reason=reason, detail=NOT_IN_ROOM)
-            elif not participants.has_agent and call.agent_absence is None:
-                reason = DisconnectionReason.AGENT_ERROR
-                yield Event(EventKind.AGENT_LEFT, now, reason=reason, detail=NOT_IN_ROOM)
-
-
-def answered_event(call: Call, leg: SipParticipant, now: int) -> Event:
-    """The missed answer of a call whose room has an active `leg` (`now` in ms since epoch).
-
-    Inbound legs are answered soon after they join. Dialed legs ring in the room first, so their
-    time of joining counts as the answer only if the call was restored and no better is known.
-    """
-    joined_when_answered = call.direction is Direction.INBOUND or call.needs_recovery
-    at = min(leg.joined_at or now, now) if joined_when_answered else now
-    return Event(EventKind.ANSWERED, at, detail=SEEN_IN_ROOM)
+        await self._stray_legs.check(await self._lifecycle.refreshed(call), participants)
 
 
 async def _log_failure(check: Callable[[], Awaitable[None]]) -> None:

@@ -6,21 +6,19 @@ other applications in the same LiveKit project have rooms, rules and callers of 
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
 from gateway.lifecycle.room_cleanup import RoomCleanup
 from gateway.livekit.client import LiveKit
 from gateway.livekit.metadata import is_gateway_room
-from gateway.livekit.rooms import RoomParticipants, RoomState, SipParticipant
-from gateway.livekit.trunks import Kind, Trunks
+from gateway.livekit.rooms import RoomParticipant, RoomParticipants, RoomState
 from gateway.monitor.diagnostics import Counters
+from gateway.monitor.dispatch_rules import DispatchRules
 
 log = structlog.get_logger()
 
-#: How long the list of dispatch rules is cached, in ms.
-RULES_TTL = 60_000
 #: A room that is older, in ms, and has no SIP leg is not checked again.
 MAX_AGE_WITHOUT_LEG = 10_000
 #: How many checked rooms are remembered, so that each is checked, and counted, once.
@@ -35,18 +33,16 @@ class StrayRooms:
     def __init__(
         self,
         livekit: LiveKit,
-        trunks: Trunks,
+        rules: DispatchRules,
         room_cleanup: RoomCleanup,
         counters: Counters,
         clock: Callable[[], int],
     ) -> None:
         self._livekit = livekit
-        self._trunks = trunks
+        self._rules = rules
         self._room_cleanup = room_cleanup
         self._counters = counters
         self._clock = clock
-        self._rules: Mapping[str, bool] = {}
-        self._rules_at = 0
         self._checked = _RecentNames()
         self._counted = _RecentNames()
 
@@ -58,7 +54,7 @@ class StrayRooms:
     async def check(self, room: RoomState) -> None:
         """Remove the unsolicited callers of a room that has no call."""
         participants = await self._livekit.room_participants(room.name)
-        unsolicited = [leg for leg in participants.sip if await self._is_our_rule(leg.rule_id)]
+        unsolicited = [leg for leg in participants.sip if await self._rules.is_ours(leg.rule_id)]
         if unsolicited:
             await self._remove(room, participants, unsolicited)
         elif participants.sip or self._clock() - room.created_at > MAX_AGE_WITHOUT_LEG:
@@ -66,7 +62,7 @@ class StrayRooms:
 
     async def on_caller_joined(self, room: str, rule_id: str) -> None:
         """A SIP leg joined a room without a call, by this dispatch rule."""
-        if not await self._is_our_rule(rule_id):
+        if not await self._rules.is_ours(rule_id):
             return
         # Webhooks may leave out the metadata that shows whose room it is.
         for state in await self._livekit.rooms(room):
@@ -74,29 +70,23 @@ class StrayRooms:
                 await self.check(state)
 
     async def _remove(
-        self, room: RoomState, participants: RoomParticipants, unsolicited: Sequence[SipParticipant]
+        self,
+        room: RoomState,
+        participants: RoomParticipants,
+        unsolicited: Sequence[RoomParticipant],
     ) -> None:
         """Delete the room. If others are in it, it is theirs: then remove only the callers."""
         if room.sid not in self._counted:  # else an earlier attempt to remove them failed
             self._counted.add(room.sid)
             self._counters.stray_room(self._clock())
             log.warning("room.stray_deleted", room=room.name, rule_id=unsolicited[0].rule_id)
-        if participants.has_standard or len(unsolicited) < len(participants.sip):
+        people = sum(it.kind.is_person for it in participants.everybody)
+        if len(unsolicited) < people:
             for leg in unsolicited:
                 await self._livekit.remove_participant(room.name, leg.identity)
         else:
             self._room_cleanup.schedule(room.name, grace_ms=0)
             await self._room_cleanup.delete_due()
-
-    async def _is_our_rule(self, rule_id: str) -> bool:
-        """Whether `setup` created this dispatch rule."""
-        if not rule_id:
-            return False
-        if rule_id not in self._rules or self._clock() - self._rules_at > RULES_TTL:
-            rules = await self._trunks.of_kind(Kind.DISPATCH_RULE)
-            self._rules = {rule.id: rule.is_ours for rule in rules}
-            self._rules_at = self._clock()
-        return self._rules.get(rule_id, False)
 
 
 class _RecentNames:

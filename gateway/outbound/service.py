@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from gateway.calls.call import Call, Direction, Event, EventKind, TimelineEntry
 from gateway.calls.callers import plain_user
 from gateway.calls.destinations import Destination
+from gateway.calls.participants import Leg
 from gateway.config.settings import DURATION_MARGIN, Config
 from gateway.errors import ApiError, ErrorCode, LiveKitError, LiveKitUnreachable
 from gateway.lifecycle.dialing import Dialer
@@ -132,6 +133,7 @@ class OutboundCalls:
     def _new_call(self, request: OutboundCallRequest, call_id: str) -> Call:
         now = self._clock()
         settings = self._config.outbound
+        identity = request.caller_id or f"sip_{request.destination.user}"
         return Call(
             call_id=call_id,
             direction=Direction.OUTBOUND,
@@ -144,6 +146,8 @@ class OutboundCalls:
             ringing_timeout=request.ringing_timeout or settings.ringing_timeout,
             max_call_duration=request.max_call_duration or settings.max_call_duration,
             metadata=request.metadata,
+            # An agent that dials chooses the identity itself.
+            caller=None if settings.dialed_by == "agent" else Leg(identity),
             callback_url=request.callback_url,
             callback_events=request.callback_events,
             timeline=(TimelineEntry(now, EventKind.REGISTERED),),
@@ -223,7 +227,7 @@ class OutboundCalls:
         return SipParticipantRequest(
             room=call.call_id,
             to=request.destination.user,
-            identity=request.caller_id or f"sip_{request.destination.user}",
+            identity=call.caller.identity if call.caller else "",
             trunk_id=trunk_id,
             hostname=request.destination.hostname,
             from_number=call.from_number,

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from gateway.calls.call import Change
+from gateway.calls.change import Change
 from gateway.calls.views import with_report
 
 _encode = msgspec.json.Encoder().encode
@@ -57,7 +57,7 @@ def event_of(change: Change) -> FeedEvent | None:
     if change.ended:
         return FeedEvent.CALL_ENDED
     if before.transfer is not after.transfer:
-        is_open = after.is_transferring
+        is_open = after.transfer is not None and after.transfer.is_open
         return FeedEvent.TRANSFER_STARTED if is_open else FeedEvent.TRANSFER_ENDED
     if before.call_status is not after.call_status:
         return FeedEvent(f"call_{after.call_status}")

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.calls.call import Call, CallStatus, Change, Direction, Event
+from gateway.calls.call import Call, CallStatus, Direction, Event
+from gateway.calls.change import Change
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,9 +165,7 @@ class Transfers:
     async def _refer(self, call: Call, destination: Destination) -> None:
         uri = destination.number_or_uri
         uri = uri if destination.hostname else f"tel:{uri}"
-        await self._sip.transfer(
-            call.call_id, uri, ringing_timeout=self._config.transfer.ringing_timeout
-        )
+        await self._sip.transfer(call, uri, ringing_timeout=self._config.transfer.ringing_timeout)
 
     async def _transfer_by_livekit(self, call: Call, destination: Destination) -> None:
         """Have LiveKit send a REFER to the trunk, whose response is the transfer's outcome.
@@ -177,7 +175,7 @@ class Transfers:
         """
         try:
             if call.is_enqueued:
-                await self._sip.remove(call.call_id)
+                await self._sip.remove(call)
                 return
             await self._refer(call, destination)
         except LiveKitError as error:

@@ -71,5 +71,5 @@ def test_each_reason_says_what_brings_it_about() -> None:
 
 def test_the_names_are_retells_where_retell_has_one() -> None:
     own = {reason.value for reason in DisconnectionReason} - RETELL
-    assert own == {"no_agent", "agent_error", "gateway_lost"}
+    assert own == {"no_agent", "agent_error", "connection_lost", "gateway_lost"}
     assert {reason.value for reason in DisconnectionReason} >= RETELL

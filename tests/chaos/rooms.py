@@ -104,10 +104,11 @@ class SipLeg(Leg):
         self.room = room
         self.identity = identity
         self._waits_for_agent = waits_for_agent
+        attributes = {"sip.callStatus": "ringing", "sip.callID": f"SCL_{room.name}"}
+        if waits_for_agent:  # it came by a dispatch rule, LiveKit did not dial it
+            attributes["sip.ruleID"] = "SDR_1"
         self.info = ParticipantInfo(
-            identity=identity,
-            kind=ParticipantInfo.Kind.SIP,
-            attributes={"sip.callStatus": "ringing", "sip.callID": f"SCL_{room.name}"},
+            identity=identity, kind=ParticipantInfo.Kind.SIP, attributes=attributes
         )
         room.join_leg(self)
         self.answer_if_agent_present()

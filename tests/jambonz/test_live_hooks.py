@@ -154,7 +154,8 @@ class LiveCall:
     def _participants_join(self) -> None:
         if self._name not in {*WITHOUT_AGENT, "participant-caller-gone"}:
             self._livekit.add_participant(self._replay.call_id, AGENT, "agent-AJ_1")
-            self._livekit.add_participant(self._replay.call_id, SIP, "sip_caller")
+            rule = {"sip.ruleID": "SDR_1"}
+            self._livekit.add_participant(self._replay.call_id, SIP, "sip_caller", rule)
 
     async def _catch_up(self, request: LiveRequest) -> None:
         """Let happen what had happened before Jambonz posted `request`."""

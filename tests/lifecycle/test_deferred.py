@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gateway.calls.call import Call, Change, Direction, Event, EventKind
+from gateway.calls.call import Call, Direction, Event, EventKind
+from gateway.calls.change import Change
 from gateway.config.settings import StorageSettings
 from gateway.errors import StorageUnavailable
 from gateway.lifecycle import deferred as module

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway.tools.simulate.caller import Caller, sip_token
+from gateway.tools.simulate.caller import RULE_ID, Caller, sip_token
 from gateway.tools.simulate.jambonz import Jambonz
 from tests.conftest import READ_KEY, WEBHOOK_SECRET
 from tests.fakes.receiver import Receiver
@@ -40,7 +40,7 @@ async def conversation(
     jambonz = Jambonz(http, real.url, WEBHOOK_SECRET, number, "+15550199")
     (dial,) = await jambonz.call_arrives()
     call_id = dial["headers"]["X-Call-Id"]
-    token = sip_token(real.config, call_id, number)
+    token = sip_token(real.config, call_id, number, rule_id=RULE_ID)
     async with Caller.joined(real.config.livekit.url, token) as caller:
         await asyncio.wait_for(caller.agent_audio(), LIMIT)
         await jambonz.status("in-progress")

@@ -15,7 +15,7 @@ from gateway.livekit.client import LiveKit
 from gateway.livekit.rooms import RoomRequest
 from gateway.livekit.tokens import caller_token
 from gateway.tools.dev.processes import python
-from gateway.tools.simulate.caller import SAMPLE_RATE, Caller
+from gateway.tools.simulate.caller import RULE_ID, SAMPLE_RATE, Caller
 from gateway.tools.simulate.inbound import Script, play
 from gateway.tools.simulate.jambonz import Jambonz
 from gateway.tools.simulate.steps import StepFailed, Steps
@@ -38,7 +38,7 @@ async def caller_in(
         real.config.livekit.api_secret,
         room=room,
         identity=identity,
-        attributes={"sip.callStatus": "active"},
+        attributes={"sip.callStatus": "active", "sip.ruleID": RULE_ID},
     )
     async with Caller.joined(real.config.livekit.url, token) as caller:
         yield caller

@@ -2,25 +2,26 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from livekit.protocol.models import ParticipantInfo, Room
-from livekit.protocol.room import (
-    ListParticipantsRequest,
-)
+from livekit.protocol.models import DisconnectReason, ParticipantInfo, Room
+from livekit.protocol.room import ListParticipantsRequest, RoomParticipantIdentity
 
 from gateway.api.services import Services
 from gateway.callbacks.delivery import Answer
 from gateway.callbacks.delivery_loop import Transport
 from gateway.calls.call import Call, Direction, Event, EventKind
+from gateway.calls.participants import Participant, ParticipantKind
 from gateway.clock import Clock
 from gateway.config.settings import Config
 from gateway.lifecycle.deadlines import Deadlines
 from gateway.livekit.client import LiveKit
 from gateway.livekit.metadata import room_metadata
-from gateway.livekit.webhooks import RoomEvent
+from gateway.livekit.webhooks import RoomEvent, read_webhook
 from gateway.storage.memory.backend import memory_backend
 from gateway.wiring import build_services, new_outbound_id
+from tests.fakes import webhooks
 from tests.fakes.clock import clock_showing
 from tests.fakes.livekit import FakeLiveKit, TwirpError
 
@@ -100,6 +101,7 @@ class Harness:
     callbacks: CallbackRecorder = field(default_factory=CallbackRecorder)
     now: int = START
     step: int = 0
+    _webhooks: int = 0
 
     def __post_init__(self) -> None:
         self.start()
@@ -127,9 +129,19 @@ class Harness:
         room = Room(name=name, sid=f"RM_{name}", metadata=metadata, creation_time_ms=created_at)
         self.fake.rooms[name] = room
 
-    def add_leg(self, status: str = "active", *, room: str = ROOM, rule: str = "") -> None:
+    def add_leg(
+        self,
+        status: str = "active",
+        *,
+        room: str = ROOM,
+        rule: str | None = None,
+        identity: str = "sip_caller",
+    ) -> None:
+        """Add a leg. Without `rule` it is the caller's: LiveKit dials that of outbound calls."""
+        if rule is None:
+            rule = OUR_RULE if room.startswith("call-") else ""
         attributes = {"sip.callStatus": status} | ({"sip.ruleID": rule} if rule else {})
-        self.fake.add_participant(room, SIP, f"sip_{status}", attributes, joined_at=self.now)
+        self.fake.add_participant(room, SIP, identity, attributes, joined_at=self.now)
 
     def add_agent(self, room: str = ROOM) -> None:
         self.fake.add_participant(room, AGENT, "agent-AJ_1")
@@ -154,10 +166,56 @@ class Harness:
     async def webhook(
         self, kind: EventKind, room: str = ROOM, *, metadata: str = "", rule: str = ""
     ) -> None:
-        event = Event(kind, self.now, id=f"EV_{kind}_{room}")
+        leg = Participant("sip_webhook", ParticipantKind.SIP, rule_id=rule) if rule else None
+        event = Event(kind, self.now, id=f"EV_{kind}_{room}", participant=leg)
         await self.services.reconciler.on_webhook(
-            RoomEvent(kind, room, event, f"RM_{room}", metadata, rule)
+            RoomEvent(kind, room, event, f"RM_{room}", metadata)
         )
+
+    async def joins(
+        self,
+        identity: str,
+        kind: ParticipantInfo.Kind = SIP,
+        attributes: Mapping[str, str] | None = None,
+        *,
+        room: str = ROOM,
+        is_webhook_lost: bool = False,
+    ) -> None:
+        """Somebody joins the room, and LiveKit lists them and sends its webhook."""
+        self.fake.add_participant(room, kind, identity, attributes, joined_at=self.now)
+        if not is_webhook_lost:
+            await self._send("participant_joined", self.fake.participants[room][-1], room)
+
+    async def leaves(
+        self,
+        identity: str,
+        why: DisconnectReason = DisconnectReason.CLIENT_INITIATED,
+        *,
+        room: str = ROOM,
+        is_webhook_lost: bool = False,
+        is_listed: bool = False,
+    ) -> None:
+        """The same when somebody leaves; where they are `is_listed` they have come back."""
+        (gone,) = [it for it in self.fake.participants[room] if it.identity == identity]
+        if not is_listed:
+            self.fake.participants[room].remove(gone)
+        left = ParticipantInfo()
+        left.CopyFrom(gone)
+        left.disconnect_reason = why
+        if not is_webhook_lost:
+            await self._send("participant_left", left, room)
+
+    async def _send(self, name: str, participant: ParticipantInfo, room: str) -> None:
+        self._webhooks += 1
+        body = webhooks.webhook(f"EV_{self._webhooks}", name, room, participant)
+        await self.services.reconciler.on_webhook(read_webhook(body, self.now))
+
+    def removed(self) -> list[str]:
+        """The identities of the participants that the gateway removed."""
+        return [it.identity for it in self.fake.requested(RoomParticipantIdentity)]
+
+    async def events(self, room: str = ROOM) -> list[str]:
+        return [entry.event for entry in (await self.call(room)).timeline]
 
     async def call(self, room: str = ROOM) -> Call:
         call = await self.services.storage.registry.get(room)

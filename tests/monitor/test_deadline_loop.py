@@ -257,6 +257,9 @@ async def test_a_call_without_a_room_ends_also_without_a_webhook(harness: Single
     assert (await harness.call).is_active, "a room may take a moment to be listed"
     harness.now += 10_001
     await harness.services.deadline_loop.reconcile()
+    assert (await harness.call).is_active, "LiveKit is asked once more"
+    harness.now += 10_000
+    await harness.services.deadline_loop.reconcile()
     assert not (await harness.call).is_active
 
 

@@ -62,6 +62,7 @@ async def test_callbacks_of_an_outbound_call_are_sent_after_a_restart(harness: H
     await harness.reconcile(after=0)
     harness.remove(SIP, OUTBOUND.call_id)
     await harness.reconcile()
+    await harness.pass_time(2)
     assert await harness.callbacks.received(2) == [
         (CALLBACK, "call_started", None),
         (CALLBACK, "call_ended", "user_hangup"),

@@ -75,10 +75,10 @@ async def test_a_caller_of_others_stays_when_an_unsolicited_one_is_removed(
     harness: Harness,
 ) -> None:
     harness.add_room("theirs")
-    harness.add_leg("active", room="theirs", rule=THEIR_RULE)
+    harness.add_leg(room="theirs", rule=THEIR_RULE, identity="sip_theirs")
     harness.add_leg("ringing", room="theirs", rule=OUR_RULE)
     await harness.reconcile()
-    assert [p.identity for p in harness.fake.participants["theirs"]] == ["sip_active"]
+    assert [p.identity for p in harness.fake.participants["theirs"]] == ["sip_theirs"]
 
 
 async def test_a_dispatch_rule_that_setup_has_just_created_is_known(harness: Harness) -> None:
@@ -140,4 +140,5 @@ async def test_malformed_metadata_of_others_does_not_stop_reconciling(
     await harness.register_with_room()
     await harness.apply(EventKind.ANSWERED)
     await harness.reconcile()
+    await harness.pass_time(2)
     assert await harness.state() == ("ended", "user_hangup")

@@ -12,6 +12,9 @@ from tests.several.group import Group
 
 AGENT, SIP = ParticipantInfo.Kind.AGENT, ParticipantInfo.Kind.SIP
 
+#: Of a telephone that came by a dispatch rule.
+ATTRIBUTES = {"sip.callStatus": "active", "sip.ruleID": "SDR_1"}
+
 
 async def start_call(group: Group, jambonz: Jambonz, *, pause: float = 0) -> tuple[str, str]:
     """A call until caller and agent talk: its id, and the dial's action hook.
@@ -22,7 +25,7 @@ async def start_call(group: Group, jambonz: Jambonz, *, pause: float = 0) -> tup
     assert dial["verb"] == "dial", dial
     call_id: str = dial["headers"]["X-Call-Id"]
     for kind, identity in ((AGENT, "agent"), (SIP, "caller")):
-        group.livekit.add_participant(call_id, kind, identity)
+        group.livekit.add_participant(call_id, kind, identity, ATTRIBUTES)
         await asyncio.sleep(pause)
         body = participant_joined(call_id, kind, identity)
         assert await group.post_signed("/livekit/webhook", body) == 204
@@ -55,7 +58,5 @@ async def whole_call(group: Group, *, pause: float = 0) -> str:
 
 
 def participant_joined(room: str, kind: ParticipantInfo.Kind, identity: str) -> bytes:
-    participant = ParticipantInfo(
-        kind=kind, identity=identity, attributes={"sip.callStatus": "active"}
-    )
+    participant = ParticipantInfo(kind=kind, identity=identity, attributes=ATTRIBUTES)
     return webhook(f"EV_{secrets.token_hex(6)}", "participant_joined", room, participant)

@@ -11,6 +11,7 @@ from gateway.callbacks.delivery import Delivery, DeliveryStatus
 from gateway.calls.call import (
     AgentAbsence,
     Call,
+    CallerAbsence,
     CallStatus,
     Direction,
     DisconnectionReason,
@@ -18,7 +19,9 @@ from gateway.calls.call import (
     SipOutcome,
     TimelineEntry,
     Transfer,
+    TransferKind,
 )
+from gateway.calls.participants import Leg, Participant, ParticipantKind
 from gateway.calls.views import summary
 from gateway.errors import ApiError, ErrorCode, LiveKitRefused, RecordUnreadable
 from gateway.storage.redis.serialization import (
@@ -50,7 +53,16 @@ FULL_CALL = Call(
     end_timestamp=START + 2,
     disconnection_reason=DisconnectionReason.CALL_TRANSFER,
     sip=SipOutcome(200, "OK"),
-    transfer=Transfer("+15550102", START + 1, 2, "sid-2", START + 2, SipOutcome(486, "Busy Here")),
+    transfer=Transfer(
+        "+15550102",
+        START + 1,
+        2,
+        "sid-2",
+        START + 2,
+        SipOutcome(486, "Busy Here"),
+        TransferKind.WARM,
+        "sip_+15550102",
+    ),
     metadata={"order": {"id": 7, "big": 10**30, "tags": ["a", None, 1.5]}, "note": "\u0000\u2028"},
     jambonz={"call_sid": "sid-1"},
     livekit={"room_sid": "RM_1"},
@@ -61,6 +73,16 @@ FULL_CALL = Call(
     report={"words": 3, "transcript": [{"role": "agent", "text": "Hello"}]},
     agent_came=True,
     agent_absence=AgentAbsence(START + 2, "AJ_1", DisconnectionReason.AGENT_HANGUP, "left"),
+    caller=Leg("sip_+15550100", "SCL_1"),
+    caller_absence=CallerAbsence(
+        START + 2, DisconnectionReason.CONNECTION_LOST, "left", may_return=True
+    ),
+    participants=(
+        Participant("sip_+15550102", ParticipantKind.SIP, START, START + 2, "+15550102", "SCL"),
+        Participant("agent-AJ_1", ParticipantKind.AGENT, START),
+    ),
+    handed_over=True,
+    end_presumed=True,
     report_settled=True,
     callback_url="https://n8n.example.com/hook?signature=x",
     callback_events=("call_ended", "call_analyzed"),

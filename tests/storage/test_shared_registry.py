@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from gateway.calls.call import Change, Event, EventKind
+from gateway.calls.call import Event, EventKind
+from gateway.calls.change import Change
 from gateway.errors import StorageUnavailable
 from gateway.lifecycle.deferred import DeferredWrites
 from gateway.lifecycle.lifecycle import Lifecycle

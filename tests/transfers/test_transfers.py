@@ -208,7 +208,7 @@ async def test_a_transfer_over_http_has_livekit_send_a_refer(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
     call = await answered(gateway)
-    fake_livekit.add_participant(call.call_id, SIP, "sip_+15550100")
+    fake_livekit.add_participant(call.call_id, SIP, "sip_+15550100", {"sip.ruleID": "SDR_1"})
     status, _ = await request_transfer(gateway, call.call_id, {"target": TARGET})
     assert status == 200
     (request,) = fake_livekit.requested(TransferSIPParticipantRequest)
@@ -258,7 +258,7 @@ async def test_a_refer_that_jambonz_rejects_leaves_the_call_ongoing(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
     call = await answered(gateway)
-    fake_livekit.add_participant(call.call_id, SIP, "sip_+15550100")
+    fake_livekit.add_participant(call.call_id, SIP, "sip_+15550100", {"sip.ruleID": "SDR_1"})
     meta = {"sip_status_code": "501", "sip_status": "Not Implemented"}
     fake_livekit.transfer_error = TwirpError(400, "unimplemented", "501 Not Implemented", meta)
     status, error = await request_transfer(gateway, call.call_id, {"target": TARGET})

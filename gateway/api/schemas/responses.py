@@ -6,7 +6,14 @@ from marshmallow import INCLUDE, RAISE, Schema, fields, validate
 
 from gateway.callbacks.delivery import DeliveryStatus
 from gateway.callbacks.events import CallbackEvent
-from gateway.calls.call import CallStatus, Direction, DisconnectionReason, EventKind
+from gateway.calls.call import (
+    CallStatus,
+    Direction,
+    DisconnectionReason,
+    EventKind,
+    TransferKind,
+)
+from gateway.calls.participants import ParticipantKind
 
 
 def _moment(**kwargs: Any) -> fields.Integer:
@@ -49,6 +56,7 @@ class SipOutcomeSchema(_Response):
 
 
 class TransferOutcomeSchema(_Response):
+    kind = fields.Enum(TransferKind, by_value=True)
     target = fields.String()
     started_at = _moment()
     ended_at = _moment(allow_none=True)
@@ -79,6 +87,18 @@ class TimelineEntrySchema(_Response):
     detail = fields.String()
 
 
+class LegSchema(_Response):
+    identity = fields.String()
+    sip_call_id = fields.String()
+
+
+class ParticipantSchema(_Response):
+    identity = fields.String()
+    kind = fields.Enum(ParticipantKind, by_value=True)
+    joined_at = _moment(allow_none=True)
+    left_at = _moment(allow_none=True)
+
+
 class DeliverySchema(_Response):
     delivery_id = fields.String()
     event = fields.String()
@@ -100,6 +120,13 @@ class CallSchema(CallWithReportSchema):
     caller_name = fields.String()
     jambonz = fields.Dict(keys=fields.String(), values=fields.String())
     livekit = fields.Dict(keys=fields.String(), values=fields.String())
+    caller = fields.Nested(
+        LegSchema, allow_none=True, metadata={"description": "the call's own leg in its room"}
+    )
+    participants = fields.List(
+        fields.Nested(ParticipantSchema),
+        metadata={"description": "everybody else who is or was in the room"},
+    )
     timeline = fields.List(fields.Nested(TimelineEntrySchema))
     deliveries = fields.List(fields.Nested(DeliverySchema))
 
@@ -153,6 +180,7 @@ class DiagnosticsSchema(_Response):
     livekit_webhooks = fields.Nested(WebhookCountersSchema)
     legacy_calls = fields.Nested(CounterSchema)
     stray_rooms = fields.Nested(CounterSchema)
+    stray_legs = fields.Nested(CounterSchema)
     refused = fields.Dict(keys=fields.String(), values=fields.Integer())
     log_lines_lost = fields.Integer()
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from gateway.callbacks.delivery_loop import Deliverer, Transport
 from gateway.callbacks.events import deliveries
-from gateway.calls.call import Change
+from gateway.calls.change import Change
 from gateway.config.settings import Config
 from gateway.storage.backend import Deadline, StorageBackend
 from gateway.storage.memory.feed import MemoryFeed

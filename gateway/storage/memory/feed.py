@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from itertools import islice
 
-from gateway.calls.call import Change
+from gateway.calls.change import Change
 from gateway.storage.feed import FeedEntry, event_of, feed_entry
 
 #: How many entries can be replayed.

@@ -4,7 +4,8 @@ from bisect import bisect_left, insort
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
 
-from gateway.calls.call import Call, Change, Direction, Event
+from gateway.calls.call import Call, Direction, Event
+from gateway.calls.change import Change
 from gateway.calls.transitions import transition
 from gateway.config.settings import StorageSettings
 from gateway.storage.registry import Added, CallFilter, Page, Position

@@ -12,7 +12,8 @@ from weakref import WeakValueDictionary
 import structlog
 
 from gateway.callbacks.delivery import Delivery
-from gateway.calls.call import Call, Change, Direction, Event
+from gateway.calls.call import Call, Direction, Event
+from gateway.calls.change import Change
 from gateway.calls.transitions import transition
 from gateway.config.settings import CallbackSettings, StorageSettings
 from gateway.errors import StorageUnavailable

@@ -288,6 +288,11 @@ BY_REASON: Mapping[DisconnectionReason, Callable[[Facts], Cause]] = {
     DisconnectionReason.REGISTERED_CALL_TIMEOUT: _never_answered,
     DisconnectionReason.NO_AGENT: _no_agent,
     DisconnectionReason.AGENT_ERROR: _agent_error,
+    DisconnectionReason.CONNECTION_LOST: _always(
+        Status.FAIL,
+        "the connection to the caller's SIP leg was lost: livekit-sip stopped, or its network did",
+        "look into the logs of livekit-sip and livekit-server at that time",
+    ),
     DisconnectionReason.GATEWAY_LOST: _always(
         Status.WARN,
         "the gateway was killed during the call, and found its room empty after the restart",

@@ -27,6 +27,8 @@ FRAME_MS = 20
 #: The peak of 16-bit samples above which audio is a voice; below it is coded silence.
 VOICE_PEAK = 500
 TONE_HZ = 440
+#: The dispatch rule by which a simulated caller seems to come.
+RULE_ID = "SDR_simulated"
 #: How long the tasks of a call may take to end after it, in s.
 LEAVE_TIMEOUT = 2.0
 
@@ -43,8 +45,11 @@ def check_livekit(config: Config) -> None:
         )
 
 
-def sip_token(config: Config, room: str, number: str) -> str:
-    """A token with which livekit-sip's participant for `number` would join `room`, answered."""
+def sip_token(config: Config, room: str, number: str, *, rule_id: str = "") -> str:
+    """A token with which livekit-sip's participant for `number` would join `room`, answered.
+
+    A caller comes by the dispatch rule `rule_id`, a callee by none.
+    """
     return caller_token(
         config.livekit.api_key,
         config.livekit.api_secret,
@@ -54,6 +59,7 @@ def sip_token(config: Config, room: str, number: str) -> str:
             "sip.phoneNumber": number,
             "sip.trunkPhoneNumber": room,
             "sip.callStatus": "active",
+            **({"sip.ruleID": rule_id} if rule_id else {}),
         },
     )
 

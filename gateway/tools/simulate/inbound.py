@@ -72,7 +72,7 @@ async def play(config: Config, keys: OwnKeys, url: str, script: Script, steps: S
         jambonz = _jambonz(session, url, config, script)
         dial = await steps.run("call hook answered", _dial_verb(jambonz), describe=_sip_uri)
         call_id = _room(dial)
-        token = caller.sip_token(config, call_id, script.from_number)
+        token = caller.sip_token(config, call_id, script.from_number, rule_id=caller.RULE_ID)
         try:
             async with AsyncExitStack() as stack:
                 joining = stack.enter_async_context(caller.Caller.joined(config.livekit.url, token))
