@@ -51,7 +51,9 @@ async def _services(app: web.Application, config: Config) -> AsyncIterator[None]
             clock=clock,
         ) as storage,
     ):
-        services = build_services(config, livekit, storage, clock=clock)
+        services = build_services(
+            config, livekit, storage, check_callback_url=sender.check, clock=clock
+        )
         app[SERVICES] = services
         yield
         await services.close()

@@ -2,6 +2,7 @@
 
 import secrets
 import uuid
+from collections.abc import Awaitable, Callable
 
 from gateway.api.limits import Limits
 from gateway.api.services import Listeners, Services
@@ -49,11 +50,13 @@ def build_services(
     livekit: LiveKit,
     storage: StorageBackend,
     *,
+    check_callback_url: Callable[[str], Awaitable[None]],
     clock: Clock,
 ) -> Services:
     """Everything that handlers use, wired together; needs a running event loop.
 
     The caller opens and closes `livekit` and `storage`, which has the same `clock`.
+    `check_callback_url` raises CallbackUrlRejected.
     """
     counters = Counters()
     deadlines = Deadlines(config)
@@ -101,6 +104,7 @@ def build_services(
         livekit=livekit,
         dialer=dialer,
         trunk=trunk,
+        check_callback_url=check_callback_url,
         clock=clock,
     )
     rules, availability = DispatchRules(trunks, clock), Availability(clock.uptime)

@@ -10,11 +10,13 @@ from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 from xdist.scheduler import LoadScopeScheduling
 
+from gateway import resolver
 from gateway.app import create_app
 from gateway.config.loader import build_config
-from gateway.config.settings import Config
+from gateway.config.settings import LOOPBACK, Config
 from gateway.tools.simulate.jambonz import Jambonz
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit
+from tests.fakes.name_server import NameServer
 from tests.fakes.receiver import Receiver
 
 WEBHOOK_SECRET = "wh_secret_for_tests"
@@ -79,6 +81,20 @@ def _no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
     if request.node.get_closest_marker("server") is None:
         monkeypatch.setattr(subprocess, "Popen", refuse)
+
+
+@pytest.fixture(autouse=True)
+def _no_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask no real name server: at this one nothing listens."""
+    monkeypatch.setattr(resolver, "NAME_SERVERS", [f"{LOOPBACK}:9"])
+
+
+@pytest.fixture
+async def name_server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NameServer]:
+    """The name server of the gateways that the test starts after it."""
+    async with NameServer().serving() as server:
+        monkeypatch.setattr(resolver, "NAME_SERVERS", [server.address])
+        yield server
 
 
 def skip_unless_ci(reason: str) -> NoReturn:

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from gateway.security.callback_urls import without_query
 
-#: The longest pause between two attempts, in s.
+#: The longest pause between two attempts, in s, unless the receiver asks for a longer one.
 LONGEST_BACKOFF = 60.0
 #: How long a 409 is retried, in s. n8n's Wait node answers it before it waits, which passes, and
 #: after it was resumed, which does not.
@@ -39,7 +39,7 @@ class Delivery:
     """A callback and its attempts; mutable, since only the outbox changes it.
 
     `body` is the JSON to send. All times are ms since epoch; `pending_since` is its creation or the
-    last retry on request.
+    last retry on request, `conflict_since` the first 409 since then.
     """
 
     delivery_id: str
@@ -55,6 +55,7 @@ class Delivery:
     last_status: int | None = None
     last_error: str = ""
     pending_since: int = 0
+    conflict_since: int | None = None
 
     @property
     def chain(self) -> str:
@@ -71,18 +72,20 @@ class Delivery:
         self.last_attempt_at = at
         self.last_status = answer.status
         self.last_error = answer.error
+        if answer.status == 409 and self.conflict_since is None:
+            self.conflict_since = at
         if answer.is_accepted:
             self.status = DeliveryStatus.DELIVERED
-        elif self._should_give_up(at, give_up_after):
+        elif self._should_give_up(answer, at, give_up_after):
             self.status = DeliveryStatus.FAILED
 
-    def backoff(self, answer: Answer) -> float:
+    def backoff(self, answer: Answer, jitter: float) -> float:
         """The pause before the next attempt, in s: it doubles with every attempt.
 
-        Deliverer shortens it at random (jitter).
+        `jitter` (0.5 to 1) shortens it, but never below what the receiver asked for.
         """
-        doubled: float = 2.0 ** min(self.attempts - 1, 10)
-        return min(max(doubled, answer.retry_after or 0.0), LONGEST_BACKOFF)
+        doubled = min(2.0 ** min(self.attempts - 1, 10), LONGEST_BACKOFF)
+        return max(doubled * jitter, answer.retry_after or 0.0)
 
     def fail(self, error: str) -> None:
         """Give it up; it may still be tried again on request."""
@@ -93,6 +96,7 @@ class Delivery:
         """Make it pending again, on request."""
         self.status = DeliveryStatus.PENDING
         self.pending_since = at
+        self.conflict_since = None
 
     def view(self) -> dict[str, object]:
         """The delivery as the API shows it."""
@@ -109,7 +113,9 @@ class Delivery:
             "last_error": self.last_error,
         }
 
-    def _should_give_up(self, at: int, give_up_after: float) -> bool:
-        pending = (at - self.pending_since) / 1000
-        limit = min(give_up_after, CONFLICT_LIMIT) if self.last_status == 409 else give_up_after
-        return self.last_status == 410 or pending >= limit
+    def _should_give_up(self, answer: Answer, at: int, give_up_after: float) -> bool:
+        if answer.status == 410 or (answer.retry_after or 0.0) > give_up_after:
+            return True
+        if self.conflict_since is not None and answer.status == 409:
+            return at - self.conflict_since >= min(give_up_after, CONFLICT_LIMIT) * 1000
+        return at - self.pending_since >= give_up_after * 1000

@@ -53,9 +53,11 @@ class Deliverer:
             )
             if not delivery.is_pending:
                 break
+            if delivery.attempts == 1:
+                _log_first_failure(delivery)
             await save(delivery)
             jitter = random.uniform(0.5, 1.0)  # noqa: S311 - not used for security
-            await asyncio.sleep(delivery.backoff(answer) * jitter)
+            await asyncio.sleep(delivery.backoff(answer, jitter))
         is_delivered = delivery.status is DeliveryStatus.DELIVERED
         level, event = (log.info, "delivered") if is_delivered else (log.warning, "failed")
         level(
@@ -84,6 +86,19 @@ def log_crash(delivery: Delivery, error: Exception) -> None:
         kind=delivery.event,
         error=type(error).__name__,
         exception="".join(traceback.format_tb(error.__traceback__)),
+    )
+
+
+def _log_first_failure(delivery: Delivery) -> None:
+    """The next attempts are not logged: there may be many until it is delivered or has failed."""
+    # n8n's Wait node answers 409 until it waits: that is no fault.
+    level = log.info if delivery.last_status == 409 else log.warning
+    level(
+        "callback.retrying",
+        call_id=delivery.call_id,
+        kind=delivery.event,
+        url=without_query(delivery.url),
+        error=delivery.last_error,
     )
 
 

@@ -1,37 +1,58 @@
 """Sends one callback: signed, within a timeout, and to allowed addresses only. Never raises."""
 
-import errno
-import socket
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Self
+from weakref import WeakValueDictionary
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+import structlog
+from aiohttp.abc import AbstractResolver
 from standardwebhooks import Webhook
 from yarl import URL
 
+from gateway.callbacks.addresses import AddressRejected, GuardedResolver
+from gateway.callbacks.answers import answer_of, failure_of
 from gateway.callbacks.delivery import Answer
 from gateway.config.settings import CallbackSettings
-from gateway.security.callback_urls import host_of, is_allowed, is_private, without_query
+from gateway.resolver import LookupFailed, Resolver
+from gateway.security.callback_policy import CallbackPolicy
+from gateway.security.callback_urls import CallbackUrlRejected, origin_of
 
-#: Connections to one receiver at most, so that a slow receiver cannot take all.
-CONNECTIONS_PER_HOST = 10
-IS_PRIVATE = "is in a private network; to allow it, list it in callbacks.allowed_hosts"
+log = structlog.get_logger()
+
+#: Requests to one receiver at a time, so that a slow receiver cannot take all connections.
+REQUESTS_PER_RECEIVER = 10
+#: How long a client that names a callback URL waits for its host's addresses, in s.
+CHECK_TIMEOUT = 1.0
+
+Origin = tuple[str, str, int]
 
 
 class Sender:
-    """The Transport over HTTP; make one with `open()`."""
+    """The Transport over HTTP; make one with `open()`.
+
+    URLs that the settings name are sent over `trusted`, all others over `guarded`, which connects
+    to permitted addresses only.
+    """
 
     def __init__(
         self,
         settings: CallbackSettings,
-        session: aiohttp.ClientSession,
-        allowed_hosts: Sequence[str],
+        policy: CallbackPolicy,
+        *,
+        trusted: aiohttp.ClientSession,
+        guarded: aiohttp.ClientSession,
+        addresses: GuardedResolver,
     ) -> None:
-        self._session = session
-        self._allowed_hosts = allowed_hosts
+        self._timeout = settings.timeout
+        self._policy = policy
+        self._trusted = trusted
+        self._guarded = guarded
+        self._addresses = addresses
+        self._slots: WeakValueDictionary[Origin, asyncio.Semaphore] = WeakValueDictionary()
         self._webhooks = [Webhook(secret) for secret in settings.secrets]
         name, _, value = settings.header.partition(":")
         self._fixed_headers = {name.strip(): value.strip()} if value else {}
@@ -39,45 +60,64 @@ class Sender:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: CallbackSettings) -> AsyncIterator[Self]:
-        allowed_hosts = (*settings.allowed_hosts, *(host_of(url) for url in settings.urls))
-        connector = aiohttp.TCPConnector(
-            limit=0, limit_per_host=CONNECTIONS_PER_HOST, resolver=GuardedResolver(allowed_hosts)
-        )
-        async with aiohttp.ClientSession(
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(total=settings.timeout),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        ) as session:
-            yield cls(settings, session, allowed_hosts)
+        policy = CallbackPolicy(settings.urls, settings.allowed_hosts)
+        async with Resolver() as resolver:
+            addresses = GuardedResolver(resolver, policy)
+            async with _session(resolver) as trusted, _session(addresses) as guarded:
+                yield cls(settings, policy, trusted=trusted, guarded=guarded, addresses=addresses)
+
+    async def check(self, url: str) -> None:
+        """Raise CallbackUrlRejected if callbacks may not go to `url`, or its host does not exist.
+
+        A host whose addresses are not known in time is checked when callbacks are sent to it.
+        """
+        self._policy.check(url)
+        if self._policy.trusts(url):
+            return
+        _, host, port = origin_of(url)
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT):
+                await self._addresses.resolve(host, port)
+        except AddressRejected as error:
+            raise CallbackUrlRejected(str(error)) from error
+        except LookupFailed as error:
+            if error.is_final:
+                raise CallbackUrlRejected(str(error)) from error
+            log.warning("callback.host_not_checked", host=host, error=str(error))
+        except TimeoutError:
+            log.warning("callback.host_not_checked", host=host, error="no answer in time")
 
     async def send(self, url: str, body: str, event_id: str) -> Answer:
-        """POST `body` (JSON) to `url`, whose query is sent byte for byte as given."""
-        host = host_of(url)
-        if _is_forbidden(host, host, self._allowed_hosts):  # an address is not resolved
-            return Answer(None, f"{host} {IS_PRIVATE}")
+        """POST `body` (JSON) to `url`, whose query is sent byte for byte as given.
+
+        The receiver's time begins once fewer than REQUESTS_PER_RECEIVER others are sent to it.
+        """
+        try:
+            self._policy.check(url)
+        except CallbackUrlRejected as error:
+            return Answer(None, str(error))
+        origin = origin_of(url)
+        async with self._slots.setdefault(origin, asyncio.Semaphore(REQUESTS_PER_RECEIVER)):
+            return await self._post(url, body, event_id)
+
+    async def _post(self, url: str, body: str, event_id: str) -> Answer:
+        session = self._trusted if self._policy.trusts(url) else self._guarded
         headers = {
             "Content-Type": "application/json",
             **self._fixed_headers,
             **self._webhook_headers(body, event_id),
         }
         try:
-            async with self._session.post(
+            async with session.post(
                 URL(url, encoded=True),
                 data=body.encode(),
                 headers=headers,
                 allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=self._timeout),
             ) as response:
-                error = f"answered {response.status} {response.reason}"
-                return Answer(
-                    response.status,
-                    "" if response.status < 300 else _encodable(error),
-                    _seconds(response.headers.get("Retry-After")),
-                )
-        except TimeoutError:
-            return Answer(None, "no answer in time")
+                return answer_of(response)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            # The text may contain the URL, and the URL's query a secret.
-            return Answer(None, _encodable(str(error).replace(url, without_query(url))))
+            return failure_of(error, self._timeout)
 
     def _webhook_headers(self, body: str, event_id: str) -> dict[str, str]:
         """The headers of Standard Webhooks (standardwebhooks.com): id, time, signatures.
@@ -92,34 +132,7 @@ class Sender:
         return headers
 
 
-class GuardedResolver(AbstractResolver):
-    """Resolves names, but not to private addresses, unless the name is in `allowed_hosts`."""
-
-    def __init__(self, allowed_hosts: Sequence[str]) -> None:
-        self._allowed_hosts = allowed_hosts
-        self._inner = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        results = await self._inner.resolve(host, port, family)
-        name = host.removesuffix(".")
-        if any(_is_forbidden(name, result["host"], self._allowed_hosts) for result in results):
-            raise PermissionError(errno.EACCES, f"{host} {IS_PRIVATE}")
-        return results
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-
-def _is_forbidden(host: str, address: str, allowed_hosts: Sequence[str]) -> bool:
-    return is_private(address) and not is_allowed(host, allowed_hosts)
-
-
-def _encodable(text: str) -> str:
-    """`text` without the surrogates by which aiohttp decodes bytes that are not UTF-8."""
-    return text.encode(errors="replace").decode()
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    return float(retry_after) if retry_after and retry_after.isdecimal() else None
+def _session(resolver: AbstractResolver) -> aiohttp.ClientSession:
+    """Without a limit of connections: Sender has its own, outside of the receiver's time."""
+    connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False, resolver=resolver)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())

@@ -11,6 +11,7 @@ from gateway.calls.destinations import Credentials, FallbackTarget
 from gateway.config.settings import KeyPair
 from gateway.security.addresses import Network, read_network
 from gateway.security.api_keys import ApiKey, HashedKey, MalformedApiKey, read_hashed_key, read_key
+from gateway.security.callback_policy import AllowedHost, read_allowed_host
 
 
 class _List(fields.Field[tuple[Any, ...]]):
@@ -79,6 +80,17 @@ class _Networks(_List):
             ) from None
 
 
+class _AllowedHosts(_List):
+    def item(self, entry: Any) -> AllowedHost:
+        try:
+            return read_allowed_host(str(entry))
+        except ValueError as error:
+            raise ValidationError(
+                "Must be hosts such as n8n.example.com, *.example.com, n8n:5678, http://n8n, "
+                f"192.0.2.1 or 192.0.2.0/24: {error}."
+            ) from None
+
+
 #: The URL of a recording, as Jambonz fetches it.
 _RECORDING = re.compile(r"https?://[^\s/?#]+([/?#]\S*)?")
 
@@ -122,5 +134,6 @@ FIELD_TYPES: Mapping[Any, type[fields.Field[Any]]] = {
     tuple[Credentials, ...]: _BasicAuth,
     tuple[KeyPair, ...]: _KeyPairs,
     tuple[Network, ...]: _Networks,
+    tuple[AllowedHost, ...]: _AllowedHosts,
     tuple[FallbackTarget, ...]: _FallbackTargets,
 }

@@ -13,6 +13,7 @@ from gateway.calls.destinations import Credentials, DialOptions, FallbackTarget
 from gateway.jambonz.tones import ringing_tone
 from gateway.security.addresses import Network
 from gateway.security.api_keys import ApiKey, HashedKey
+from gateway.security.callback_policy import AllowedHost
 
 LOOPBACK = "127.0.0.1"
 
@@ -234,7 +235,7 @@ class LegacySettings:
 @dataclass(frozen=True, slots=True)
 class CallbackSettings:
     urls: tuple[str, ...] = setting(())
-    allowed_hosts: tuple[str, ...] = setting(())
+    allowed_hosts: tuple[AllowedHost, ...] = setting(())
     secrets: tuple[str, ...] = setting((), env="CALLBACK_SECRET", secret=True)
     header: str = setting("", env="CALLBACK_HEADER", secret=True)
     timeout: float = setting(10.0, validate.Range(0.1, 60))

@@ -12,7 +12,7 @@ from gateway.config.settings import (
     ServerSettings,
     TrunkSettings,
 )
-from gateway.security.callback_urls import CallbackUrlRejected, host_of
+from gateway.security.callback_urls import CallbackUrlRejected, host_of, without_query
 
 #: `Name: value` (RFC 9110 §5).
 FIXED_HEADER = re.compile(
@@ -89,7 +89,7 @@ def validate_for_serve(config: Config) -> list[str]:
         try:
             host_of(url)
         except CallbackUrlRejected as error:
-            problems.append(f"callbacks.urls: {url!r} {error}")
+            problems.append(f"callbacks.urls: {without_query(url)!r} {error}")
     if config.callbacks.header and not FIXED_HEADER.fullmatch(config.callbacks.header):
         problems.append("CALLBACK_HEADER must be of the form Name: value")
     if not all(map(_is_webhook_secret, config.callbacks.secrets)):

@@ -26,6 +26,7 @@ from gateway.errors import LiveKitRefused
 from gateway.livekit.connections import ServerApi, fresh_session, pooled_session
 from gateway.livekit.rooms import AGENT_IDENTITY, RoomParticipants, RoomRequest, RoomState
 from gateway.livekit.timeouts import once, retried
+from gateway.resolver import Resolver
 
 T = TypeVar("T")
 
@@ -81,9 +82,10 @@ class LiveKit:
         their own, such as dials, use `slow_connections`: while telephones ring, rooms can be made.
         """
         async with (
-            pooled_session(connections) as session,
-            fresh_session(connections) as fresh,
-            fresh_session(slow_connections) as slow,
+            Resolver() as resolver,
+            pooled_session(connections, resolver) as session,
+            fresh_session(connections, resolver) as fresh,
+            fresh_session(slow_connections, resolver) as slow,
         ):
             yield cls(url, key, secret, session=session, fresh=fresh, slow=slow, timeout=timeout)
 

@@ -12,6 +12,7 @@ from livekit.api.room_service import RoomService
 
 from gateway.livekit.timeouts import reused_connection_trace
 from gateway.livekit.tokens import rooms_token
+from gateway.resolver import Resolver
 
 #: How long the shared token is used before it is renewed, in s; it is valid longer, see tokens.py.
 TOKEN_RENEWAL = 600.0
@@ -48,14 +49,18 @@ class ServerApi:
         return self._shared_client.room
 
 
-def pooled_session(connections: int) -> aiohttp.ClientSession:
+def pooled_session(connections: int, resolver: Resolver) -> aiohttp.ClientSession:
     """Its connections are used again: at most `connections` at a time."""
-    return _session(aiohttp.TCPConnector(limit=connections))
+    return _session(aiohttp.TCPConnector(limit=connections, use_dns_cache=False, resolver=resolver))
 
 
-def fresh_session(connections: int) -> aiohttp.ClientSession:
+def fresh_session(connections: int, resolver: Resolver) -> aiohttp.ClientSession:
     """Each request has a connection of its own, so none is lost to one that has gone silent."""
-    return _session(aiohttp.TCPConnector(limit=connections, force_close=True))
+    return _session(
+        aiohttp.TCPConnector(
+            limit=connections, use_dns_cache=False, resolver=resolver, force_close=True
+        )
+    )
 
 
 def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:

@@ -1,7 +1,7 @@
 """Makes an outbound call: creates the room, dispatches the agent, then dials the SIP leg."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.calls.call import Call, Direction, Event, EventKind, TimelineEntry
@@ -22,7 +22,7 @@ from gateway.outbound.checks import (
     check_metadata_size,
     check_transfer_target,
 )
-from gateway.security.callback_urls import CallbackUrlRejected, check_callback_url
+from gateway.security.callback_urls import CallbackUrlRejected
 from gateway.storage.registry import CallRegistry
 
 #: Between two checks whether a worker has accepted the job, in s.
@@ -71,6 +71,7 @@ class OutboundCalls:
         livekit: LiveKit,
         dialer: Dialer,
         trunk: OutboundTrunk,
+        check_callback_url: Callable[[str], Awaitable[None]],
         clock: Callable[[], int],
     ) -> None:
         self._config = config
@@ -79,6 +80,7 @@ class OutboundCalls:
         self._livekit = livekit
         self._dialer = dialer
         self._trunk = trunk
+        self._check_callback_url = check_callback_url
         self._clock = clock
 
     async def dispatch(self, request: OutboundCallRequest, call_id: str) -> Call:
@@ -107,7 +109,7 @@ class OutboundCalls:
         check_transfer_target(request.metadata, self._config.transfer, settings)
         if request.callback_url:
             try:
-                check_callback_url(request.callback_url, self._config.callbacks.allowed_hosts)
+                await self._check_callback_url(request.callback_url)
             except CallbackUrlRejected as error:
                 details = {"callback_url": [str(error)]}
                 raise ApiError(ErrorCode.INVALID, "cannot use: callback_url", details) from error

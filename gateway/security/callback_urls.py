@@ -1,16 +1,22 @@
-"""Which URLs callbacks may be sent to. Pure: host names are resolved by callbacks/sender.py."""
+"""URLs of callbacks: what one must be, and which addresses are private. Pure."""
 
 import ipaddress
 import re
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from urllib.parse import urlsplit
 
 #: The public IPv6 Internet (RFC 4291 §2.4).
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 #: Prefixes of IPv6 addresses that contain an IPv4 address: mapped (RFC 4291), NAT64 (RFC 6052).
 _CARRIES_IPV4 = (IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96"))
+#: Addresses that Python may take for public, and where clouds and protocols have services for the
+#: machine itself.
+_NOT_PUBLIC = (
+    IPv4Network("168.63.129.16/32"),  # Azure's wire server, DNS and DHCP
+    IPv4Network("192.0.0.0/24"),  # RFC 6890; Oracle's metadata service is 192.0.0.192
+    IPv4Network("192.88.99.0/24"),  # 6to4 relays (RFC 7526)
+    IPv6Network("3fff::/20"),  # documentation (RFC 9637)
+)
 #: No white space, control characters or backslashes: URL parsers disagree about these.
 _URL = re.compile(r"[\x21-\x5b\x5d-\x7e]{1,2048}")
 _NAME = re.compile(
@@ -25,23 +31,6 @@ class CallbackUrlRejected(Exception):
     """Callbacks may not be sent to a URL; the text says why, and what to change."""
 
 
-def check_callback_url(url: str, allowed_hosts: Sequence[str]) -> None:
-    """Raise CallbackUrlRejected unless `url` is usable and its host is allowed.
-
-    `allowed_hosts` are names, addresses or patterns (`*.example.com`); if there are none, every
-    host is allowed but a private address.
-    """
-    host = host_of(url)
-    if is_allowed(host, allowed_hosts):
-        return
-    if allowed_hosts:
-        raise CallbackUrlRejected(f"host {host} is not one of callbacks.allowed_hosts")
-    if is_private(host):
-        raise CallbackUrlRejected(
-            f"{host} is a private address: list it in callbacks.allowed_hosts"
-        )
-
-
 def host_of(url: str) -> str:
     """The host of an absolute http(s) URL without credentials: lower case, no trailing dot.
 
@@ -53,16 +42,17 @@ def host_of(url: str) -> str:
         usable = parts.scheme in {"http", "https"} and parts.port != 0 and "@" not in parts.netloc
     except ValueError:
         host, usable = "", False
-    if not (usable and _URL.fullmatch(url) and _is_host(host, in_brackets="[" in parts.netloc)):
+    if not (usable and _URL.fullmatch(url) and is_host(host, in_brackets="[" in parts.netloc)):
         raise CallbackUrlRejected(
             "must be an absolute http(s) URL of at most 2048 ASCII characters"
         )
     return host
 
 
-def is_allowed(host: str, allowed_hosts: Sequence[str]) -> bool:
-    """Whether a pattern of `allowed_hosts` matches `host`, which `host_of()` returned."""
-    return any(fnmatchcase(host.lower(), pattern.lower()) for pattern in allowed_hosts)
+def origin_of(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of a URL. Raises CallbackUrlRejected."""
+    host, parts = host_of(url), urlsplit(url)
+    return parts.scheme, host, parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def is_private(host: str) -> bool:
@@ -77,6 +67,8 @@ def is_private(host: str) -> bool:
 
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    if any(address in network for network in _NOT_PUBLIC):
+        return False
     if isinstance(address, IPv4Address):
         return address.is_global and not address.is_multicast
     if any(address in network for network in _CARRIES_IPV4):
@@ -86,7 +78,8 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
     return address.is_global and address in _GLOBAL_UNICAST
 
 
-def _is_host(host: str, *, in_brackets: bool) -> bool:
+def is_host(host: str, *, in_brackets: bool) -> bool:
+    """Whether `host`, in lower case, is a name or an address in its usual form."""
     try:
         return (ipaddress.ip_address(host).version == 6) is in_brackets and "%" not in host
     except ValueError:
@@ -96,4 +89,4 @@ def _is_host(host: str, *, in_brackets: bool) -> bool:
 
 def without_query(url: str) -> str:
     """`url` for logs and views: the query of an n8n resume URL is a secret."""
-    return url.partition("?")[0]
+    return re.split(r"[?#]", url, maxsplit=1)[0]

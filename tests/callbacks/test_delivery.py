@@ -28,17 +28,25 @@ def test_the_pause_doubles_with_every_attempt_up_to_a_minute(delivery: Delivery)
     pauses = []
     for _ in range(8):
         attempt(delivery, 503)
-        pauses.append(delivery.backoff(Answer(503)))
+        pauses.append(delivery.backoff(Answer(503), 1.0))
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
     assert module.LONGEST_BACKOFF == 60
 
 
-@pytest.mark.parametrize(("retry_after", "pause"), [(0.0, 1), (5.0, 5), (3600.0, 60)])
-def test_a_retry_after_prolongs_the_pause_up_to_a_minute(
+@pytest.mark.field("E6")
+@pytest.mark.parametrize(("retry_after", "pause"), [(0.0, 0.5), (5.0, 5), (30.0, 30), (3600, 3600)])
+def test_no_attempt_is_made_before_the_receiver_wants_it(
     delivery: Delivery, retry_after: float, pause: float
 ) -> None:
     attempt(delivery, 503)
-    assert delivery.backoff(Answer(503, retry_after=retry_after)) == pause
+    assert delivery.backoff(Answer(503, retry_after=retry_after), 0.5) == pause
+
+
+@pytest.mark.field("E6")
+def test_a_receiver_that_wants_it_too_late_is_not_waited_for(delivery: Delivery) -> None:
+    answer = Answer(503, retry_after=GIVE_UP_AFTER + 1)
+    delivery.record_attempt(answer, 0, give_up_after=GIVE_UP_AFTER)
+    assert delivery.status == "failed"
 
 
 @pytest.mark.parametrize("status", [None, 302, 404, 500])
@@ -51,9 +59,17 @@ def test_a_receiver_that_is_gone_is_not_tried_again(delivery: Delivery) -> None:
     assert attempt(delivery, 410) == "failed"
 
 
-def test_a_conflict_is_retried_for_a_minute(delivery: Delivery) -> None:
-    assert attempt(delivery, 409, CONFLICT_LIMIT - 1) == "pending"
-    assert attempt(delivery, 409, CONFLICT_LIMIT) == "failed"
+@pytest.mark.field("E7")
+@pytest.mark.parametrize("first", [0, 70, GIVE_UP_AFTER - 1])
+def test_a_conflict_is_retried_for_a_minute_from_the_first_on(
+    delivery: Delivery, first: float
+) -> None:
+    assert attempt(delivery, 409, first) == "pending"
+    assert attempt(delivery, 503, first + 0.5) == "pending"
+    assert attempt(delivery, 409, first + CONFLICT_LIMIT - 1) == "pending"
+    assert attempt(delivery, 409, first + CONFLICT_LIMIT) == "failed"
+    delivery.reset(round((first + 100) * 1000))
+    assert attempt(delivery, 409, first + 101) == "pending"
 
 
 def test_a_reset_starts_the_time_again(delivery: Delivery) -> None:

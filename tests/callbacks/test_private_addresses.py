@@ -1,53 +1,102 @@
 """Callbacks must not reach a private network: by address, by name, by redirect or by rebinding."""
 
-from typing import Any
-
 import pytest
 
+from gateway import resolver
 from gateway.callbacks.sender import Sender
 from gateway.config.settings import CallbackSettings
 from tests.api.test_dispatch import dispatch
 from tests.callbacks.conftest import ALLOWED, FREQUENT, finished, first_error
 from tests.conftest import GatewayStarter
+from tests.fakes.name_server import NameServer
 from tests.fakes.receiver import Receiver
 
-
-def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
-    """Make each lookup of a name return the next address; returns those that are left."""
-    remaining = list(addresses)
-
-    async def resolve(self: object, host: str, port: int = 0, family: int = 0) -> list[Any]:
-        result = {"hostname": host, "host": remaining.pop(0), "port": port}
-        return [{**result, "family": 2, "proto": 0, "flags": 0}]
-
-    monkeypatch.setattr("aiohttp.ThreadedResolver.resolve", resolve)
-    return remaining
+HOST = "rebound.example.com"
 
 
-async def test_a_name_with_a_private_address_is_refused(
-    start_gateway: GatewayStarter, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
+def url_of(receiver: Receiver, host: str = HOST) -> str:
+    return receiver.url.replace("127.0.0.1", host)
+
+
+@pytest.mark.field("E3", "E5")
+@pytest.mark.parametrize("addresses", ["127.0.0.1", "1.1.1.1 10.0.0.1", "168.63.129.16"])
+async def test_a_name_with_a_private_address_is_refused_at_dispatch(
+    name_server: NameServer, start_gateway: GatewayStarter, receiver: Receiver, addresses: str
 ) -> None:
-    resolve_to(monkeypatch, *["127.0.0.1"] * 1000)
+    name_server.addresses[HOST] = [addresses]
+    status, error = await dispatch(await start_gateway(), callback_url=url_of(receiver))
+    assert status == 422
+    (reason,) = error["details"]["callback_url"]
+    assert f"{HOST} is in a private network" in reason
+    assert "callbacks.allowed_hosts" in reason
+
+
+@pytest.mark.field("E3")
+async def test_a_name_that_does_not_exist_is_refused_at_dispatch(
+    name_server: NameServer, start_gateway: GatewayStarter
+) -> None:
+    status, error = await dispatch(await start_gateway(), callback_url="http://n8n:5678/hook?a=b")
+    assert status == 422
+    assert error["details"] == {"callback_url": ["n8n is no name with an address"]}
+
+
+@pytest.mark.field("E3")
+@pytest.mark.parametrize("entry", ["n8n", "n8n:{port}", "http://n8n:{port}", "127.0.0.0/8"])
+async def test_a_private_name_that_is_listed_gets_its_callbacks(
+    name_server: NameServer, start_gateway: GatewayStarter, receiver: Receiver, entry: str
+) -> None:
+    name_server.addresses["n8n"] = ["127.0.0.1"]
+    allowed = entry.format(port=receiver.url.rpartition(":")[2])
+    gateway = await start_gateway(callbacks={"allowed_hosts": [allowed]})
+    assert (await dispatch(gateway, callback_url=url_of(receiver, "n8n")))[0] == 200
+    await receiver.received(1)
+
+
+@pytest.mark.field("E1")
+async def test_a_name_that_turns_private_after_the_dispatch_is_refused(
+    name_server: NameServer,
+    start_gateway: GatewayStarter,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """DNS rebinding: between the check and the request."""
+    monkeypatch.setattr(resolver, "FRESH", 0.0)
+    name_server.addresses[HOST] = ["1.1.1.1", "127.0.0.1"]
     gateway = await start_gateway(monitor=FREQUENT)
-    url = receiver.url.replace("127.0.0.1", "rebound.example.com")
-    _, dispatched = await dispatch(gateway, callback_url=url)
+    status, dispatched = await dispatch(gateway, callback_url=url_of(receiver))
+    assert status == 200
     failed = await first_error(gateway, dispatched["call_id"])
     assert "private network" in failed["last_error"]
     assert not receiver.raw
 
 
 async def test_the_address_that_was_checked_is_the_one_that_is_connected_to(
-    start_gateway: GatewayStarter, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
+    name_server: NameServer,
+    start_gateway: GatewayStarter,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """DNS rebinding: a second lookup would return another address."""
-    remaining = resolve_to(monkeypatch, "127.0.0.1", "127.0.0.2")
-    monkeypatch.setattr("gateway.callbacks.sender.is_private", lambda host: host == "127.0.0.2")
+    """DNS rebinding: another lookup would return another address."""
+    monkeypatch.setattr(resolver, "FRESH", 0.0)
+    private = "gateway.security.callback_policy.is_private"
+    monkeypatch.setattr(private, lambda host: host == "127.0.0.2")
+    name_server.addresses[HOST] = ["127.0.0.1", "127.0.0.1", "127.0.0.2"]
     gateway = await start_gateway(monitor=FREQUENT)
-    url = receiver.url.replace("127.0.0.1", "rebound.example.com")
-    await dispatch(gateway, callback_url=url)
+    await dispatch(gateway, callback_url=url_of(receiver))
     await receiver.received(1)
-    assert receiver.raw[0][0]["Host"].startswith("rebound.example.com:")
-    assert remaining == ["127.0.0.2"]
+    assert receiver.raw[0][0]["Host"].startswith(f"{HOST}:")
+    assert name_server.addresses[HOST] == ["127.0.0.2"]
+
+
+@pytest.mark.field("E5")
+async def test_a_configured_url_makes_its_host_no_target_for_others(
+    start_gateway: GatewayStarter, receiver: Receiver
+) -> None:
+    gateway = await start_gateway(callbacks={"urls": [f"{receiver.url}/all"], "report_timeout": 0})
+    assert (await dispatch(gateway))[0] == 200
+    await receiver.received(1)
+    for other in (f"{receiver.url}/other", "http://127.0.0.1:22/all"):
+        assert (await dispatch(gateway, callback_url=other))[0] == 422
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

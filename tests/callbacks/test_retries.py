@@ -4,8 +4,6 @@ import asyncio
 
 import pytest
 
-from gateway.callbacks.sender import Sender
-from gateway.config.settings import LOOPBACK, CallbackSettings
 from tests.api.test_dispatch import GUIDE, HEADERS, dispatch
 from tests.callbacks.conftest import ALLOWED, FREQUENT, deliveries, finished, hang_up
 from tests.conftest import Client, GatewayStarter, get_call
@@ -70,18 +68,20 @@ async def test_a_receiver_that_is_down_is_tried_again(gateway: Client) -> None:
     assert "secret" not in first["last_error"]
 
 
-async def test_a_reason_phrase_that_is_not_utf_8_can_be_stored() -> None:
-    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"{}")
-        writer.write(b"HTTP/1.1 500 gr\xfcn\r\nContent-Length: 0\r\n\r\n")
-        writer.close()
-
-    server = await asyncio.start_server(respond, LOOPBACK, 0)
-    port = server.sockets[0].getsockname()[1]
-    settings = CallbackSettings(allowed_hosts=(LOOPBACK,))
-    async with server, Sender.open(settings) as sender:
-        answer = await sender.send(f"http://{LOOPBACK}:{port}/", "{}", "evt_1")
-    assert (answer.status, answer.error) == (500, "answered 500 gr?n")
+@pytest.mark.field("E3")
+async def test_the_first_failure_is_a_warning(
+    gateway: Client, receiver: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receiver.answer = lambda number: 503 if number < 4 else 200
+    _, dispatched = await dispatch(gateway, callback_url=f"{receiver.url}/hook?signature=hush")
+    await finished(gateway, dispatched["call_id"], 1)
+    lines = capsys.readouterr().out.splitlines()
+    (warning,) = [line for line in lines if "callback.retrying" in line]
+    assert "warning" in warning
+    assert dispatched["call_id"] in warning
+    assert "answered 503 Service Unavailable" in warning
+    assert f"{receiver.url}/hook" in warning
+    assert "hush" not in warning
 
 
 async def test_two_hundred_calls_while_every_third_delivery_fails(

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,16 +15,20 @@ from aiohttp.test_utils import TestServer
 class Receiver:
     """`answer` gets the number of a request, from 1, and returns the status of its response.
 
-    `headers` are those of all responses. `bodies` has the requests that were accepted, `raw` all of
-    them: headers, body and path. With `hang_until` no response is sent before that event is set.
+    `answer_later` does so in its own time. `headers` are those of all responses. `bodies` has the
+    requests that were accepted, `raw` all of them: headers, body and path. With `hang_until` no
+    response is sent before that event is set.
     """
 
     answer: Callable[[int], int] = lambda _: 200
+    answer_later: Callable[[int], Awaitable[int]] | None = None
     headers: dict[str, str] = field(default_factory=dict)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     raw: list[tuple[dict[str, str], bytes, str]] = field(default_factory=list)
     hang_until: asyncio.Event | None = None
     url: str = ""
+    most_at_a_time: int = 0
+    _open: int = 0
 
     @property
     def events(self) -> list[str]:
@@ -50,9 +54,13 @@ class Receiver:
     async def _receive(self, request: web.Request) -> web.Response:
         body = await request.read()
         self.raw.append((dict(request.headers), body, request.raw_path))
+        self._open += 1
+        self.most_at_a_time = max(self.most_at_a_time, self._open)
         if self.hang_until:
             await self.hang_until.wait()
-        status = self.answer(len(self.raw))
+        number = len(self.raw)
+        status = await self.answer_later(number) if self.answer_later else self.answer(number)
+        self._open -= 1
         if status < 300:
             self.bodies.append(json.loads(body))
         return web.Response(status=status, headers=self.headers)
