@@ -37,10 +37,10 @@ class FeedEntry:
 
 
 class Feed(Protocol):
-    def listen(self, after: str) -> AsyncIterator[FeedEntry]:
+    async def listen(self, after: str) -> AsyncIterator[FeedEntry]:
         """The entries after the one with the id `after`, then new ones; "" is for new ones only.
 
-        Never ends. Raises StorageUnavailable.
+        Never ends. This and each entry raise StorageUnavailable.
         """
 
 

@@ -11,6 +11,10 @@ import pytest
 from aiohttp import ClientResponse
 
 from gateway.api.routes import events
+from gateway.api.services import SERVICES
+from gateway.errors import StorageUnavailable
+from gateway.storage.feed import FeedEntry
+from gateway.storage.memory.feed import MemoryFeed
 from tests.conftest import DISPATCH_KEY, READ_KEY, Client, jambonz_for
 
 
@@ -111,6 +115,108 @@ async def test_stopping_ends_those_who_listen(gateway: Client) -> None:
         await gateway.app.shutdown()
         async with asyncio.timeout(10):
             assert await listener.answer.content.read() == b""
+
+
+@pytest.mark.field("F1")
+async def test_storage_that_fails_ends_the_stream_and_the_client_comes_back(
+    gateway: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = MemoryFeed._entries
+
+    async def failing(self: MemoryFeed, number: int | None) -> AsyncIterator[FeedEntry]:
+        yield await anext(entries(self, number))
+        raise StorageUnavailable("Redis: no answer in time")
+
+    monkeypatch.setattr(MemoryFeed, "_entries", failing)
+    async with listening(gateway) as listener:
+        await jambonz_for(gateway).call_arrives()
+        last, _ = await listener.event()
+        async with asyncio.timeout(10):
+            assert await listener.answer.content.read() == b""  # and no second response
+    monkeypatch.setattr(MemoryFeed, "_entries", entries)
+    await jambonz_for(gateway).call_arrives()
+    async with listening(gateway, after=last) as listener:
+        assert (await listener.event())[1]["event"] == "call_registered"
+
+
+@pytest.mark.field("F1")
+async def test_storage_that_has_failed_before_is_a_503(
+    gateway: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise StorageUnavailable("Redis: no answer in time")
+
+    monkeypatch.setattr(MemoryFeed, "listen", fail)
+    async with gateway.get("/livekit-api/events", headers={"X-API-Key": READ_KEY}) as answer:
+        assert (answer.status, answer.content_type) == (503, "application/json")
+    await nobody_listens(gateway)
+
+
+async def nobody_listens(gateway: Client) -> None:
+    assert gateway.app
+    async with asyncio.timeout(10):
+        while gateway.app[SERVICES].listeners.number:
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def one_that_does_not_read(
+    gateway: Client, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[None]:
+    """A listener that leaves everything unread, while more happens than all buffers hold."""
+    sent = 0
+
+    async def endless(self: MemoryFeed, number: int | None) -> AsyncIterator[FeedEntry]:
+        nonlocal sent
+        while True:
+            sent += 1
+            yield FeedEntry(f"{sent}-0", json.dumps("x" * 100_000))
+
+    monkeypatch.setattr(MemoryFeed, "_entries", endless)
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=1024)
+    head = f"GET /livekit-api/events HTTP/1.1\r\nHost: gateway\r\nX-API-Key: {READ_KEY}\r\n\r\n"
+    writer.write(head.encode())
+    await reader.readuntil(b"listening")
+    async with asyncio.timeout(10):
+        before = -1
+        while before != sent:  # until it can send no more
+            before = sent
+            await asyncio.sleep(0.05)
+    yield
+    writer.close()
+
+
+@pytest.mark.field("F2")
+async def test_a_listener_that_does_not_read_is_dropped(
+    gateway: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "READ_TIMEOUT", 0.3)
+    async with one_that_does_not_read(gateway, monkeypatch):
+        await nobody_listens(gateway)
+
+
+@pytest.mark.field("F2")
+async def test_a_listener_that_does_not_read_does_not_delay_the_stop(
+    gateway: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "CHECK_INTERVAL", 0.1)
+    async with one_that_does_not_read(gateway, monkeypatch):
+        assert gateway.app
+        await gateway.app.shutdown()
+        await nobody_listens(gateway)
+
+
+@pytest.mark.field("F2")
+async def test_a_listener_that_leaves_frees_its_slot_without_an_event(
+    gateway: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "MAX_LISTENERS", 1)
+    async with listening(gateway):
+        pass
+    await nobody_listens(gateway)
+    async with listening(gateway) as listener:
+        await jambonz_for(gateway).call_arrives()
+        assert (await listener.event())[1]["event"] == "call_registered"
 
 
 async def test_only_with_a_key(gateway: Client) -> None:

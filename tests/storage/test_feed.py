@@ -26,7 +26,7 @@ async def take(entries: AsyncIterator[FeedEntry], number: int) -> list[FeedEntry
 
 async def first_entry(feed: Feed, make_change: Callable[[int], object]) -> FeedEntry:
     """The first entry that a new listener gets, with changes made until it gets one."""
-    entry = asyncio.ensure_future(anext(aiter(feed.listen(""))))
+    entry = asyncio.ensure_future(anext(await feed.listen("")))
     async with asyncio.timeout(10):
         number = 1000
         while not entry.done():
@@ -42,7 +42,7 @@ async def last_entry_id(registry: CallRegistry, feed: Feed) -> str:
     await registry.add(call(9999))
     entry = first
     async with asyncio.timeout(10):
-        async for entry in feed.listen(first.id):
+        async for entry in await feed.listen(first.id):
             if content(entry)[0] == "call-9999":
                 break
     return entry.id
@@ -51,7 +51,7 @@ async def last_entry_id(registry: CallRegistry, feed: Feed) -> str:
 async def test_changes_of_a_call_are_published_in_order(storage: StorageBackend) -> None:
     last_id = await last_entry_id(storage.registry, storage.feed)
     await complete_call(storage.registry, 1)
-    entries = await take(aiter(storage.feed.listen(last_id)), 4)
+    entries = await take(await storage.feed.listen(last_id), 4)
     assert [content(entry) for entry in entries] == [
         ("call-0001", "call_registered"),
         ("call-0001", "call_ongoing"),
@@ -62,7 +62,7 @@ async def test_changes_of_a_call_are_published_in_order(storage: StorageBackend)
 
 async def test_all_listeners_get_the_same_entries(storage: StorageBackend) -> None:
     last_id = await last_entry_id(storage.registry, storage.feed)
-    listeners = [aiter(storage.feed.listen(last_id)) for _ in range(3)]
+    listeners = [await storage.feed.listen(last_id) for _ in range(3)]
     taken = [asyncio.ensure_future(take(listener, 4)) for listener in listeners]
     await complete_call(storage.registry, 1)
     first, *others = await asyncio.gather(*taken)
@@ -72,8 +72,8 @@ async def test_all_listeners_get_the_same_entries(storage: StorageBackend) -> No
 async def test_a_listener_that_reconnects_gets_what_it_missed(storage: StorageBackend) -> None:
     last_id = await last_entry_id(storage.registry, storage.feed)
     await complete_call(storage.registry, 1)
-    entries = await take(aiter(storage.feed.listen(last_id)), 2)
-    replayed = await take(aiter(storage.feed.listen(entries[1].id)), 2)
+    entries = await take(await storage.feed.listen(last_id), 2)
+    replayed = await take(await storage.feed.listen(entries[1].id), 2)
     assert [content(entry)[1] for entry in replayed] == ["call_ended", "call_analyzed"]
 
 
@@ -94,13 +94,13 @@ async def test_a_listener_with_an_unknown_id_is_told_that_entries_are_missing(
     storage: StorageBackend, unknown_id: str
 ) -> None:
     await last_entry_id(storage.registry, storage.feed)
-    listener = aiter(storage.feed.listen(unknown_id))
+    listener = await storage.feed.listen(unknown_id)
     (missing,) = await take(listener, 1)
     assert missing.text == ""
     await storage.registry.add(call(1))
     (entry,) = await take(listener, 1)
     assert content(entry) == ("call-0001", "call_registered")
-    assert await take(aiter(storage.feed.listen(missing.id)), 1) == [entry]
+    assert await take(await storage.feed.listen(missing.id), 1) == [entry]
 
 
 async def test_changes_that_no_client_would_see_are_not_published(storage: StorageBackend) -> None:
@@ -108,7 +108,7 @@ async def test_changes_that_no_client_would_see_are_not_published(storage: Stora
     await complete_call(storage.registry, 1)
     await storage.registry.prune(10**15)
     await storage.registry.add(call(2))
-    entries = await take(aiter(storage.feed.listen(last_id)), 5)
+    entries = await take(await storage.feed.listen(last_id), 5)
     assert all(entry.text for entry in entries)
 
 
@@ -120,5 +120,5 @@ async def test_memory_stores_a_bounded_number_of_entries(
         last_id = await last_entry_id(storage.registry, storage.feed)
         for number in range(1, 6):
             await storage.registry.add(call(number))
-        (missing,) = await take(aiter(storage.feed.listen(last_id)), 1)
+        (missing,) = await take(await storage.feed.listen(last_id), 1)
         assert missing.text == ""

@@ -33,5 +33,5 @@ async def test_the_feed_has_the_changes_of_all_gateways(shared: StorageOpener) -
     async with shared.opened() as one, shared.opened() as other:
         last_id = await last_entry_id(one.registry, other.feed)
         await complete_call(one.registry, 1)
-        entries = await take(aiter(other.feed.listen(last_id)), 4)
+        entries = await take(await other.feed.listen(last_id), 4)
         assert [content(entry)[0] for entry in entries] == ["call-0001"] * 4

@@ -30,7 +30,9 @@ class MemoryFeed:
         self._published.set()
 
     async def listen(self, after: str) -> AsyncIterator[FeedEntry]:
-        number = self._number_of(after) if after else self._last_number
+        return self._entries(self._number_of(after) if after else self._last_number)
+
+    async def _entries(self, number: int | None) -> AsyncIterator[FeedEntry]:
         while True:
             dropped = self._last_number - len(self._texts)
             if number is None or number < dropped:

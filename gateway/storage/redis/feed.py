@@ -21,12 +21,16 @@ class RedisFeed:
 
     async def listen(self, after: str) -> AsyncIterator[FeedEntry]:
         position = await self._position(after)
-        if after and position != after:
+        return self._entries(position, are_missing=bool(after) and position != after)
+
+    async def _entries(self, position: str, *, are_missing: bool) -> AsyncIterator[FeedEntry]:
+        if are_missing:
             yield FeedEntry(position, "")
         while True:
             entries = await self._range(f"({position}", "+", BATCH)
-            for position, fields in entries:
-                yield FeedEntry(position, fields["json"])
+            for entry_id, fields in entries:
+                position = entry_id
+                yield FeedEntry(entry_id, fields["json"])
             if len(entries) < BATCH:
                 await asyncio.sleep(POLL_INTERVAL)
 
