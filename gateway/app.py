@@ -1,12 +1,14 @@
 """The aiohttp application: routes, middlewares, and what starts and stops with it."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 from aiohttp import web
 
 from gateway.aio import BackgroundTasks, run_forever
 from gateway.api.connections import header_limit
 from gateway.api.errors import errors_to_responses
+from gateway.api.loopback import loopback_only
 from gateway.api.routes import ENDPOINTS
 from gateway.api.services import SERVICES
 from gateway.callbacks.sender import Sender
@@ -21,7 +23,11 @@ from gateway.wiring import build_services, new_outbound_id
 def create_app(config: Config) -> web.Application:
     """The gateway as an aiohttp application; it opens nothing before it is started."""
     app = web.Application(
-        middlewares=[header_limit(config.limits), errors_to_responses],
+        middlewares=[
+            header_limit(config.limits),
+            errors_to_responses,
+            *([loopback_only] if config.is_loopback_only else []),
+        ],
         client_max_size=config.limits.max_body_bytes,
     )
     app.add_routes([endpoint.route for endpoint in ENDPOINTS])
@@ -32,16 +38,14 @@ def create_app(config: Config) -> web.Application:
 
 
 async def _services(app: web.Application, config: Config) -> AsyncIterator[None]:
-    settings, clock = config.livekit, Clock()
+    settings, limits, clock = config.livekit, config.limits, Clock()
+    credentials = settings.url, settings.api_key, settings.api_secret
+    connected = partial(LiveKit.connected, *credentials, timeout=settings.timeout)
     async with (
-        LiveKit.connected(
-            settings.url,
-            settings.api_key,
-            settings.api_secret,
-            timeout=settings.timeout,
-            connections=settings.connections,
-            slow_connections=config.limits.max_active_calls,
+        connected(
+            connections=settings.connections, slow_connections=limits.max_active_calls
         ) as livekit,
+        connected(connections=1, slow_connections=1) as probe,
         Sender.open(config.callbacks) as sender,
         open_storage(
             config,
@@ -52,7 +56,7 @@ async def _services(app: web.Application, config: Config) -> AsyncIterator[None]
         ) as storage,
     ):
         services = build_services(
-            config, livekit, storage, check_callback_url=sender.check, clock=clock
+            config, livekit, storage, check_callback_url=sender.check, probe=probe, clock=clock
         )
         app[SERVICES] = services
         yield

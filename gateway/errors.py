@@ -38,6 +38,11 @@ class ErrorCode(StrEnum):
         403,
         "security.*_addresses does not list the client's address",
     )
+    HOST_NOT_ALLOWED = (
+        "host_not_allowed",
+        403,
+        "no authentication is configured, and Host or Origin is not this machine",
+    )
     FORBIDDEN = "forbidden", 403, "the API key does not have the role"
     DESTINATION_NOT_ALLOWED = (
         "destination_not_allowed",

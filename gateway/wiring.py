@@ -25,6 +25,7 @@ from gateway.monitor.availability import Availability
 from gateway.monitor.deadline_loop import DeadlineLoop
 from gateway.monitor.diagnostics import Counters
 from gateway.monitor.dispatch_rules import DispatchRules
+from gateway.monitor.readiness import Readiness
 from gateway.monitor.reconciler import Reconciler
 from gateway.monitor.stray_legs import StrayLegs
 from gateway.monitor.stray_rooms import StrayRooms
@@ -52,11 +53,13 @@ def build_services(
     *,
     check_callback_url: Callable[[str], Awaitable[None]],
     clock: Clock,
+    probe: LiveKit | None = None,
 ) -> Services:
     """Everything that handlers use, wired together; needs a running event loop.
 
     The caller opens and closes `livekit` and `storage`, which has the same `clock`.
-    `check_callback_url` raises CallbackUrlRejected.
+    `check_callback_url` raises CallbackUrlRejected. `probe` is the client by which readiness is
+    checked, with connections of its own: `livekit` if there is none.
     """
     counters = Counters()
     deadlines = Deadlines(config)
@@ -142,6 +145,7 @@ def build_services(
         livekit=livekit,
         webhooks=WebhookVerifier(config.livekit.accepted_keys),
         storage=storage,
+        readiness=Readiness({"livekit": (probe or livekit).ping, "storage": storage.probe}),
         lifecycle=lifecycle,
         deferred=deferred,
         room_cleanup=room_cleanup,

@@ -1,48 +1,76 @@
 """How a client authenticates; an endpoint names one of these in its `@endpoint(...)`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from gateway.api.client_address import ClientGroup, check_allowed_address
-from gateway.api.parsing import read_body
 from gateway.api.services import SERVICES, Services
 from gateway.errors import ApiError, ErrorCode
 from gateway.jambonz import basic_auth, signature
-from gateway.livekit.webhooks import AuthenticationFailed
+from gateway.livekit.webhooks import AuthenticationFailed, check_body
 from gateway.security.api_keys import Role, matching
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the headers of a request prove, before its body is read.
+
+    `client` is the client's name, "" where it has none. `check_body` raises ApiError for a body
+    that the headers do not sign. `is_complete` is False where anyone could have written them.
+    """
+
+    client: str = ""
+    check_body: Callable[[bytes], None] | None = None
+    is_complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
     """`schemes` are the names in the OpenAPI document, `errors` what a client is refused with.
 
-    `verify` is given the raw body where the client signs it, else b"". It returns the client's
-    name, "" where it has none, and raises ApiError.
+    `verify` looks at the headers alone. It raises ApiError.
     """
 
     group: ClientGroup
     schemes: tuple[str, ...]
     errors: tuple[ErrorCode, ...]
-    verify: Callable[[web.Request, Services, bytes], str]
-    signs_body: bool = False
+    verify: Callable[[web.Request, Services], Proof]
     role: Role | None = None
 
-    async def authenticate(self, request: web.Request) -> tuple[str, bytes | None]:
-        """The client's name, and the body if it had to be read. Raises ApiError."""
+    def authenticate(self, request: web.Request) -> Proof:
+        """Raises ApiError, with the body unread."""
         check_allowed_address(request, self.group)
-        body = await read_body(request) if self.signs_body else None
-        return self.verify(request, request.app[SERVICES], body or b""), body
+        return self.verify(request, request.app[SERVICES])
+
+    def accepts(self, request: web.Request) -> bool:
+        """Whether the client authenticates, where it need not."""
+        try:
+            return self.authenticate(request).is_complete
+        except ApiError:
+            return False
 
 
-def _verify_jambonz(request: web.Request, services: Services, body: bytes) -> str:
+def _verify_jambonz(request: web.Request, services: Services) -> Proof:
     """By basic auth or `Jambonz-Signature`, whichever is configured; either will do if both are."""
     security = services.config.security
-    if security.has_webhook_auth and not _has_basic_auth(request, services):
-        _check_signature(request, services, body)
-    return ""
+    if not security.has_webhook_auth or _has_basic_auth(request, services):
+        return Proof()
+    with _refusing_signatures():
+        signed = signature.read(
+            request.headers.get("Jambonz-Signature"),
+            now=time.time(),
+            tolerance=security.signature_tolerance,
+        )
+
+    def check(body: bytes) -> None:
+        with _refusing_signatures():
+            signed.check(body, security.webhook_secrets)
+
+    return Proof(check_body=check, is_complete=False)
 
 
 def _has_basic_auth(request: web.Request, services: Services) -> bool:
@@ -63,26 +91,20 @@ def _has_basic_auth(request: web.Request, services: Services) -> bool:
     return True
 
 
-def _check_signature(request: web.Request, services: Services, body: bytes) -> None:
-    security = services.config.security
+@contextmanager
+def _refusing_signatures() -> Iterator[None]:
     try:
-        signature.verify(
-            request.headers.get("Jambonz-Signature"),
-            body,
-            security.webhook_secrets,
-            now=time.time(),
-            tolerance=security.signature_tolerance,
-        )
+        yield
     except signature.SignatureError as error:
         message = f"{error}; JAMBONZ_WEBHOOK_SECRET must be the account's webhook secret"
         raise ApiError(ErrorCode.BAD_SIGNATURE, message) from error
 
 
-def _verify_socket(request: web.Request, services: Services, _: bytes) -> str:
+def _verify_socket(request: web.Request, services: Services) -> Proof:
     """By basic auth: Jambonz signs neither the upgrade to a WebSocket nor what it sends there."""
     security = services.config.security
     if not security.has_webhook_auth:
-        return ""
+        return Proof()
     try:
         basic_auth.verify(request.headers.get("Authorization"), security.webhook_auth)
     except basic_auth.BasicAuthError as error:
@@ -91,22 +113,33 @@ def _verify_socket(request: web.Request, services: Services, _: bytes) -> str:
             "JAMBONZ_WEBHOOK_AUTH, since Jambonz signs nothing there"
         )
         raise ApiError(ErrorCode.BAD_BASIC_AUTH, message) from error
-    return ""
+    return Proof()
 
 
-def _verify_livekit(request: web.Request, services: Services, body: bytes) -> str:
+def _verify_livekit(request: web.Request, services: Services) -> Proof:
+    with _refusing_tokens():
+        signed_hash = services.webhooks.signed_hash(request.headers.get("Authorization"))
+
+    def check(body: bytes) -> None:
+        with _refusing_tokens():
+            check_body(signed_hash, body)
+
+    return Proof(check_body=check)
+
+
+@contextmanager
+def _refusing_tokens() -> Iterator[None]:
     try:
-        services.webhooks.check(request.headers.get("Authorization"), body)
+        yield
     except AuthenticationFailed as error:
         message = f"{error}; it must be signed with this gateway's LIVEKIT_API_SECRET"
         raise ApiError(ErrorCode.BAD_TOKEN, message) from error
-    return ""
 
 
-def _verify_api_key(role: Role, request: web.Request, services: Services) -> str:
+def _verify_api_key(role: Role, request: web.Request, services: Services) -> Proof:
     keys = services.config.security.keys
     if not keys:
-        return ""
+        return Proof()
     secret = _offered_secret(request)
     if not secret:
         message = "send an API key's secret as 'Authorization: Bearer …' or 'X-API-Key: …'"
@@ -116,7 +149,7 @@ def _verify_api_key(role: Role, request: web.Request, services: Services) -> str
         raise ApiError(ErrorCode.UNAUTHORIZED, "the gateway does not know this API key")
     for key in offered:
         if key.role.includes(role):
-            return key.name
+            return Proof(key.name)
     raise ApiError(ErrorCode.FORBIDDEN, f"this API key does not have the role {role}")
 
 
@@ -134,7 +167,7 @@ def api_key(role: Role) -> Authentication:
         ClientGroup.API,
         ("bearer", "apiKey"),
         (ErrorCode.UNAUTHORIZED, *forbidden),
-        lambda request, services, _: _verify_api_key(role, request, services),
+        lambda request, services: _verify_api_key(role, request, services),
         role=role,
     )
 
@@ -145,7 +178,6 @@ JAMBONZ = Authentication(
     ("jambonzSignature", "jambonzBasicAuth"),
     (ErrorCode.BAD_SIGNATURE, ErrorCode.BAD_BASIC_AUTH),
     _verify_jambonz,
-    signs_body=True,
 )
 #: A WebSocket of Jambonz.
 JAMBONZ_SOCKET = Authentication(
@@ -157,7 +189,6 @@ LIVEKIT = Authentication(
     ("livekitToken",),
     (ErrorCode.BAD_TOKEN,),
     _verify_livekit,
-    signs_body=True,
 )
 READ = api_key(Role.READ)
 DISPATCH = api_key(Role.DISPATCH)

@@ -1,7 +1,7 @@
 """HTTP connections: how many may be open, and how long and large a request's headers may be."""
 
 import asyncio
-from typing import cast
+from typing import Any, cast
 
 import structlog
 from aiohttp import web
@@ -23,16 +23,43 @@ HEADERS_TOO_LARGE = "the headers are larger than limits.max_header_bytes"
 
 
 class Connections:
-    """The protocol factory of the server: makes the protocol of each connection."""
+    """The protocol factory of the server: makes the protocol of each connection.
+
+    `unproven` are the connections over which nobody has authenticated so far, by the time of their
+    last request: when no more may be open, the first of them makes room for a new one.
+    """
 
     def __init__(self, server: web.Server, settings: LimitSettings, limits: Limits) -> None:
         self.server = server
         self.settings = settings
         self.limits = limits
         self.open: set[Connection] = set()
+        self.unproven: dict[Connection, None] = {}
 
     def __call__(self) -> "Connection":
         return Connection(self)
+
+    def add(self, connection: "Connection") -> bool:
+        """Whether `connection` may be open."""
+        if len(self.open) >= self.settings.max_connections:
+            self.limits.exceeded("too_many_connections")
+            oldest = next(iter(self.unproven), None)
+            if oldest is None:
+                return False
+            self.remove(oldest)
+            oldest.abort()
+        self.open.add(connection)
+        self.unproven[connection] = None
+        return True
+
+    def remove(self, connection: "Connection") -> None:
+        self.open.discard(connection)
+        self.unproven.pop(connection, None)
+
+    def on_request(self, connection: "Connection") -> None:
+        if connection in self.unproven:
+            del self.unproven[connection]
+            self.unproven[connection] = None
 
 
 class Connection(web.RequestHandler):
@@ -61,22 +88,23 @@ class Connection(web.RequestHandler):
         self._header_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if len(self._connections.open) >= self._connections.settings.max_connections:
-            self._connections.limits.exceeded("too_many_connections")
+        if not self._connections.add(self):
             cast(asyncio.Transport, transport).abort()
             return
-        self._connections.open.add(self)
         super().connection_made(transport)
         self._start_timer()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._connections.open.discard(self)
+        self._connections.remove(self)
         self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        was_waiting = self._is_waiting
         super().data_received(data)
         if not self._is_waiting:
+            if was_waiting:
+                self._connections.on_request(self)
             self._stop_timer()
         elif data:
             self._header_bytes += len(data)
@@ -84,6 +112,19 @@ class Connection(web.RequestHandler):
             if self._header_bytes > self._connections.settings.max_header_bytes:
                 self._connections.limits.exceeded(ErrorCode.HEADERS_TOO_LARGE)
                 self.force_close()
+
+    def prove(self) -> None:
+        """A client has authenticated: the connection is not closed for a new one any more."""
+        self._connections.unproven.pop(self, None)
+
+    def abort(self) -> None:
+        if self.transport:
+            self.transport.abort()
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """A body that cannot be decoded, behind a refusal, is the client's error and no news."""
+        if not isinstance(kw.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **kw)
 
     def handle_error(
         self,

@@ -9,6 +9,7 @@ from marshmallow import Schema
 
 from gateway.api.auth import Authentication
 from gateway.api.client_address import address_of
+from gateway.api.connections import Connection
 from gateway.api.errors import error_response
 from gateway.api.limits import Workload
 from gateway.api.parsing import load, load_json, load_query, read_body
@@ -107,7 +108,12 @@ class Endpoint:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer `request`; with no slot left it is refused at once, its body unread."""
         services = request.app[SERVICES]
-        return await self._in_slot(services, lambda: self._answer(request, services))
+        slots = services.limits.slots(self.workload)
+        if slots.is_full:
+            return error_response(services.limits.overloaded(slots))
+        # A client whose body has to prove who it is has no slot before: it may be slow.
+        client, raw = await self._authenticate(request)
+        return await self._in_slot(services, lambda: self._answer(request, services, client, raw))
 
     async def handle_message(
         self, socket: web.Request, data: Mapping[str, Any], query: Mapping[str, str]
@@ -119,10 +125,8 @@ class Endpoint:
     async def _in_slot(
         self, services: Services, answer: Callable[[], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        if self.workload is None:
-            return await answer()
         slots = services.limits.slots(self.workload)
-        if slots.taken >= slots.size:
+        if slots.is_full:
             return error_response(services.limits.overloaded(slots))
         slots.taken += 1
         try:
@@ -141,14 +145,25 @@ class Endpoint:
         loaded = load(self.query, query) if self.query else None
         return await self.handler(Request(socket, services, "", b"", body, loaded))
 
-    async def _answer(self, request: web.Request, services: Services) -> web.StreamResponse:
-        client, raw = "", None
-        if self.authentication:
-            client, raw = await self.authentication.authenticate(request)
+    async def _authenticate(self, request: web.Request) -> tuple[str, bytes | None]:
+        """The client's name, and the body if it was part of the proof. Raises ApiError."""
+        if self.authentication is None:
+            return "", None
+        proof, raw = self.authentication.authenticate(request), None
+        if proof.check_body:
+            raw = await read_body(request, is_proven=proof.is_complete)
+            proof.check_body(raw)
+        if isinstance(request.protocol, Connection):
+            request.protocol.prove()
+        return proof.client, raw
+
+    async def _answer(
+        self, request: web.Request, services: Services, client: str, raw: bytes | None
+    ) -> web.StreamResponse:
         if self.workload is Workload.DISPATCHES:
             services.limits.check_dispatch_rate(client or f"address {address_of(request)}")
         if raw is None:
-            raw = await read_body(request) if self.body else b""
+            raw = await read_body(request) if self.body or self.raw_body else b""
         body = query = None
         if self.body and (raw or self.body_required):
             body = load_json(request, raw, self.body)

@@ -1,7 +1,10 @@
 """What the gateway refuses before it costs anything: too many requests at a time, or too often."""
 
+import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,6 +20,10 @@ log = structlog.get_logger()
 RETRY_AFTER = 1
 #: Refusals are logged at most this often, in s: a line for each would itself be load.
 LOG_INTERVAL = 1.0
+#: The bodies of clients that have proven nothing yet, in bytes: each may be so long, and what is
+#: longer so much together. Hooks of Jambonz are signed over their body; most have 1 to 8 KiB.
+SHORT_BODY = 16 * 1024
+LONG_BODIES = 16 * 1024 * 1024
 
 
 class Workload(StrEnum):
@@ -34,6 +41,10 @@ class Slots:
     size: int
     taken: int = 0
 
+    @property
+    def is_full(self) -> bool:
+        return self.taken >= self.size
+
 
 class Limits:
     """The limits of this gateway, and how often each was exceeded since it started."""
@@ -45,14 +56,16 @@ class Limits:
         # A dispatch may wait until the callee answers, which is no load. As many wait as outbound
         # calls may be active; besides them, some are being prepared or refused.
         dispatches = config.outbound.max_active_calls + settings.max_requests
-        self._slots = {
+        self._slots: dict[Workload | None, Slots] = {
+            None: Slots(sys.maxsize),
             Workload.NEW_CALLS: Slots(settings.max_requests),
             Workload.DISPATCHES: Slots(dispatches),
             Workload.SOCKETS: Slots(settings.max_sockets),
         }
         self._logged_at = -LOG_INTERVAL
+        self._long_bodies = 0
 
-    def slots(self, workload: Workload) -> Slots:
+    def slots(self, workload: Workload | None) -> Slots:
         return self._slots[workload]
 
     def overloaded(self, slots: Slots) -> ApiError:
@@ -71,6 +84,29 @@ class Limits:
             self.refused[ErrorCode.TOO_MANY_REQUESTS] += 1
             message = f"too many requests with this API key: retry in {wait} s"
             raise ApiError(ErrorCode.TOO_MANY_REQUESTS, message, retry_after=wait)
+
+    @contextmanager
+    def unproven_body(self) -> Iterator[Callable[[int], None]]:
+        """A function that is told how long a body is by now. It raises ApiError 503.
+
+        Long bodies cannot keep short ones out: what a body has up to SHORT_BODY is not counted.
+        """
+        counted = 0
+
+        def count(size: int) -> None:
+            nonlocal counted
+            more = max(0, size - SHORT_BODY) - counted
+            if more > LONG_BODIES - self._long_bodies:
+                self.exceeded(ErrorCode.OVERLOADED)
+                message = f"too many long bodies are arriving: retry in {RETRY_AFTER} s"
+                raise ApiError(ErrorCode.OVERLOADED, message, retry_after=RETRY_AFTER)
+            counted += more
+            self._long_bodies += more
+
+        try:
+            yield count
+        finally:
+            self._long_bodies -= counted
 
     def exceeded(self, limit: str) -> None:
         """Count a refused request or connection, and log it if none was logged just before."""

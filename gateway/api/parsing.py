@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from aiohttp import web
 from marshmallow import Schema, ValidationError
 
+from gateway.api.limits import Limits
 from gateway.api.services import SERVICES
 from gateway.errors import ApiError, ErrorCode
 
@@ -16,23 +17,40 @@ from gateway.errors import ApiError, ErrorCode
 MAX_DEPTH = 64
 
 
-async def read_body(request: web.Request) -> bytes:
+async def read_body(request: web.Request, *, is_proven: bool = True) -> bytes:
     """The body's bytes, which have `limits.read_timeout` to arrive.
 
-    Raises ApiError 400 or 408, HTTPRequestEntityTooLarge.
+    Bodies of clients that have proven nothing yet are bounded together, see `Limits`.
+    Raises ApiError 400, 408 or 503, HTTPRequestEntityTooLarge.
     """
-    limit = request.app[SERVICES].config.limits.read_timeout
+    services = request.app[SERVICES]
+    limit = services.config.limits.read_timeout
+    if (request.content_length or 0) > services.config.limits.max_body_bytes:
+        raise web.HTTPRequestEntityTooLarge(services.config.limits.max_body_bytes, 0)
     try:
         if request.content.is_eof():  # most bodies come with their headers: no timer is needed
             return await request.read()
         async with asyncio.timeout(limit):
-            return await request.read()
+            if is_proven:
+                return await request.read()
+            return await _read_bounded(request, services.limits)
     except TimeoutError as error:
         message = f"the body did not arrive within {limit:g} s"
         raise ApiError(ErrorCode.TOO_SLOW, message) from error
     except web.RequestPayloadError as error:
         message = "the body is not encoded as its headers say"
         raise ApiError(ErrorCode.UNREADABLE, message) from error
+
+
+async def _read_bounded(request: web.Request, limits: Limits) -> bytes:
+    body = bytearray()
+    with limits.unproven_body() as count:
+        while chunk := await request.content.readany():
+            body += chunk
+            count(len(body))
+            if len(body) > request.client_max_size:
+                raise web.HTTPRequestEntityTooLarge(request.client_max_size, len(body))
+    return bytes(body)
 
 
 def load_json(request: web.Request, body: bytes, schema: Schema) -> Any:

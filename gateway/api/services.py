@@ -17,6 +17,7 @@ from gateway.livekit.client import LiveKit
 from gateway.livekit.webhooks import WebhookVerifier
 from gateway.monitor.deadline_loop import DeadlineLoop
 from gateway.monitor.diagnostics import Counters
+from gateway.monitor.readiness import Readiness
 from gateway.monitor.reconciler import Reconciler
 from gateway.outbound.service import OutboundCalls
 from gateway.storage.backend import StorageBackend
@@ -47,6 +48,7 @@ class Services:
     livekit: LiveKit
     webhooks: WebhookVerifier
     storage: StorageBackend
+    readiness: Readiness
     lifecycle: Lifecycle
     deferred: DeferredWrites
     room_cleanup: RoomCleanup
@@ -62,6 +64,7 @@ class Services:
 
     async def close(self) -> None:
         """End the background work; callbacks in progress get `callbacks.flush_timeout`."""
+        await self.readiness.close()
         await self.dialer.close()
         await self.deferred.close()
         await self.storage.leader.release()

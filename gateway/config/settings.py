@@ -296,8 +296,10 @@ class Config:
         return tuple(missing)
 
     @property
+    def is_loopback_only(self) -> bool:
+        """Unless all endpoints are authenticated, or security.allow_unauthenticated is set."""
+        return bool(self.unauthenticated_endpoints) and not self.security.allow_unauthenticated
+
+    @property
     def listen_host(self) -> str:
-        """Loopback, unless all endpoints are authenticated or security.allow_unauthenticated."""
-        if self.unauthenticated_endpoints and not self.security.allow_unauthenticated:
-            return LOOPBACK
-        return self.server.host
+        return LOOPBACK if self.is_loopback_only else self.server.host

@@ -6,6 +6,7 @@ exact bytes sent (jambonz-feature-server `lib/utils/requestor.js`; @jambonz/sdk 
 
 import hmac
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 
 class SignatureError(Exception):
@@ -17,37 +18,50 @@ def sign(body: bytes, secret: str, *, at: int) -> str:
     return f"t={at},v1={_digest(body, secret, str(at))}"
 
 
-def verify(
-    header: str | None, body: bytes, secrets: Iterable[str], *, now: float, tolerance: float
-) -> None:
-    """Check that `header` signs `body` with one of `secrets`: several while one is rotated.
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A header that may sign a body: its `timestamp` (unix seconds) and its digests."""
+
+    timestamp: str
+    digests: tuple[str, ...]
+
+    def check(self, body: bytes, secrets: Iterable[str]) -> None:
+        """Check that it signs `body` with one of `secrets`: several while one is rotated.
+
+        Raises SignatureError.
+        """
+        expected = [_digest(body, secret, self.timestamp) for secret in secrets]
+        # All pairs are compared, so that the time taken does not depend on which one matches.
+        matches = [hmac.compare_digest(a, b) for a in expected for b in self.digests]
+        if not any(matches):
+            raise SignatureError("the signature matches none of the configured secrets")
+
+
+def read(header: str | None, *, now: float, tolerance: float) -> Signature:
+    """The signature in `header`, which anyone could have written: it has yet to be checked.
 
     `now` in unix seconds; the header's time may differ by `tolerance` s. Raises SignatureError.
     """
     if not header:
         raise SignatureError("the Jambonz-Signature header is missing")
-    timestamp, candidates = _parse(header)
+    timestamp, digests = _parse(header)
     if abs(now - int(timestamp)) > tolerance:
         raise SignatureError(
             f"the signature is more than {tolerance:g} s from this machine's clock"
         )
-    expected = [_digest(body, secret, timestamp) for secret in secrets]
-    # All pairs are compared, so that the time taken does not depend on which one matches.
-    matches = [hmac.compare_digest(a, b) for a in expected for b in candidates]
-    if not any(matches):
-        raise SignatureError("the signature matches none of the configured secrets")
+    return Signature(timestamp, digests)
 
 
-def _parse(header: str) -> tuple[str, list[str]]:
+def _parse(header: str) -> tuple[str, tuple[str, ...]]:
     pairs = [part.strip().partition("=")[::2] for part in header.split(",", 8)]
     timestamps = [value for key, value in pairs if key == "t"]
-    candidates = [value for key, value in pairs if key == "v1" and value.isascii()]
-    if len(timestamps) != 1 or not candidates:
+    digests = tuple(value for key, value in pairs if key == "v1" and value.isascii())
+    if len(timestamps) != 1 or not digests:
         raise SignatureError("the Jambonz-Signature header is not of the form t=…,v1=…")
     (timestamp,) = timestamps
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
         raise SignatureError("t of the Jambonz-Signature header is not a time in unix seconds")
-    return timestamp, candidates
+    return timestamp, digests
 
 
 def _digest(body: bytes, secret: str, timestamp: str) -> str:

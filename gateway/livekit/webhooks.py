@@ -65,19 +65,17 @@ class WebhookVerifier:
         """Accepts each of `keys`; there are several while a key is rotated."""
         self._verifiers = [api.TokenVerifier(pair.key, pair.secret) for pair in keys]
 
-    def check(self, authorization: str | None, body: bytes) -> None:
-        """Raises AuthenticationFailed."""
+    def signed_hash(self, authorization: str | None) -> bytes:
+        """The SHA-256 of the body that the token was made for. Raises AuthenticationFailed."""
         if not authorization:
             raise AuthenticationFailed("the Authorization header is missing")
         try:
             claims = self._claims(authorization.removeprefix("Bearer "))
-            signed_hash = base64.b64decode(claims.sha256 or "")
+            return base64.b64decode(claims.sha256 or "")
         except (jwt.InvalidTokenError, binascii.Error) as error:
             raise AuthenticationFailed(f"the token is not valid: {error}") from error
         except _ODD_CLAIMS as error:
             raise AuthenticationFailed("the token's claims are not those of LiveKit") from error
-        if not hmac.compare_digest(signed_hash, hashlib.sha256(body).digest()):
-            raise AuthenticationFailed("the token was not made for this body")
 
     def _claims(self, token: str) -> Claims:
         """Raises the first key's InvalidTokenError if no key accepts the token."""
@@ -89,6 +87,12 @@ class WebhookVerifier:
                 with contextlib.suppress(jwt.InvalidTokenError):
                     return verifier.verify(token)
             raise
+
+
+def check_body(signed_hash: bytes, body: bytes) -> None:
+    """Raises AuthenticationFailed."""
+    if not hmac.compare_digest(signed_hash, hashlib.sha256(body).digest()):
+        raise AuthenticationFailed("the token was not made for this body")
 
 
 def read_webhook(body: bytes, received_at: int) -> RoomEvent:

@@ -44,6 +44,15 @@ def read_address(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+def is_loopback(authority: str) -> bool:
+    """Whether a URL's host, with or without a port, is this machine by its name or address."""
+    name = re.sub(r":[0-9]{1,5}\Z", "", authority.lower()).removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    address = read_address(authority)
+    return address is not None and address.is_loopback
+
+
 def is_among(address: Address | None, networks: Collection[Network]) -> bool:
     """Whether the address is in one of `networks`; an unknown address (None) is in none."""
     return address is not None and any(address in network for network in networks)

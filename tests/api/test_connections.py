@@ -1,87 +1,13 @@
 """Slow clients and too many of them, on real sockets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
 import pytest
-from aiohttp import web
 
 from gateway.api import connections
-from gateway.api.connections import Connections
 from gateway.api.services import SERVICES
-from gateway.app import create_app
-from tests.conftest import DISPATCH_KEY, ConfigMaker
-
-HEALTH = b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n"
-LIMIT = 20.0
-
-
-class Gateway:
-    """One that listens; `connect()` opens a connection to it."""
-
-    def __init__(self, app: web.Application, port: int) -> None:
-        self.app = app
-        self._port = port
-        self._writers: list[asyncio.StreamWriter] = []
-
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        self._writers.append(writer)
-        return reader, writer
-
-    async def leave(self) -> None:
-        for writer in self._writers:
-            writer.close()
-
-
-Starter = Callable[..., Awaitable[Gateway]]
-
-
-@asynccontextmanager
-async def listening(app: web.Application, settings: Any) -> AsyncIterator[Gateway]:
-    runner = web.AppRunner(app, shutdown_timeout=1)
-    await runner.setup()
-    assert runner.server
-    factory = Connections(runner.server, settings, app[SERVICES].limits)
-    server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
-    gateway = Gateway(app, server.sockets[0].getsockname()[1])
-    try:
-        yield gateway
-    finally:
-        await gateway.leave()
-        server.close()
-        await runner.cleanup()
-
-
-@pytest.fixture
-async def start(make_config: ConfigMaker) -> AsyncIterator[Starter]:
-    async with AsyncExitStack() as stack:
-
-        async def start(**limits: Any) -> Gateway:
-            config = make_config(limits=limits)
-            return await stack.enter_async_context(listening(create_app(config), config.limits))
-
-        yield start
-
-
-async def to_the_end(reader: asyncio.StreamReader) -> bytes:
-    """What comes until the gateway closes the connection, which it must."""
-    async with asyncio.timeout(LIMIT):
-        try:
-            return await reader.read()
-        except ConnectionResetError:
-            return b""
-
-
-async def answer(reader: asyncio.StreamReader) -> bytes:
-    """One answer with a body, its status line only."""
-    async with asyncio.timeout(LIMIT):
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = next(line for line in head.split(b"\r\n") if line.startswith(b"Content-Length"))
-        await reader.readexactly(int(length.partition(b":")[2]))
-    return head.partition(b"\r\n")[0]
+from tests.api.sockets import AUTHENTICATED, HEALTH, LIMIT, Starter, answer, to_the_end
+from tests.conftest import DISPATCH_KEY
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nHost: gate"])
@@ -177,7 +103,7 @@ async def test_connections_beyond_the_limit_are_closed_until_one_leaves(start: S
     gateway = await start(max_connections=2)
     first, second = await gateway.connect(), await gateway.connect()
     for reader, writer in (first, second):
-        writer.write(HEALTH)
+        writer.write(AUTHENTICATED)
         assert await answer(reader) == b"HTTP/1.1 200 OK"
     reader, _ = await gateway.connect()
     assert await to_the_end(reader) == b""

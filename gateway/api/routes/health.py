@@ -6,9 +6,8 @@ from gateway import __version__
 from gateway.api.auth import READ
 from gateway.api.endpoints import Endpoint, Request
 from gateway.api.schemas.responses import DiagnosticsSchema, HealthSchema, ReadinessSchema
-from gateway.api.services import Services
-from gateway.errors import LiveKitError, StorageUnavailable
 from gateway.logs import lost_lines
+from gateway.monitor.readiness import Condition
 
 
 @Endpoint(
@@ -25,19 +24,21 @@ async def healthz(request: Request) -> web.Response:
 @Endpoint(
     "GET",
     "/readyz",
-    "Whether a balancer should send calls to this gateway, and if not why",
+    "Whether a balancer should send calls to this gateway; with a key, also why not",
     authentication=None,
     answers={200: ReadinessSchema, 503: ReadinessSchema},
 )
 async def readyz(request: Request) -> web.Response:
     services = request.services
+    states = await services.readiness.states()
+    draining = Condition.DRAINING if services.draining.is_set() else Condition.OK
+    ready = draining is Condition.OK and all(each.is_ok for each in states.values())
+    may_read = READ.accepts(request.http)  # the details name hosts
     checks = {
-        "livekit": await _livekit_state(services),
-        "storage": await _storage_state(services),
-        "draining": "draining" if services.draining.is_set() else "ok",
+        name: state.detail if may_read and not state.is_ok else state.condition
+        for name, state in states.items()
     }
-    ready = all(state == "ok" for state in checks.values())
-    body = {"status": "ok" if ready else "not_ready", "checks": checks}
+    body = {"status": "ok" if ready else "not_ready", "checks": {**checks, "draining": draining}}
     return web.json_response(body, status=200 if ready else 503)
 
 
@@ -59,19 +60,3 @@ async def diagnostics(request: Request) -> web.Response:
             "log_lines_lost": lost_lines(),
         }
     )
-
-
-async def _livekit_state(services: Services) -> str:
-    try:
-        await services.livekit.ping()
-    except LiveKitError as error:
-        return str(error)
-    return "ok"
-
-
-async def _storage_state(services: Services) -> str:
-    try:
-        await services.storage.probe()
-    except StorageUnavailable as error:
-        return str(error)
-    return "ok"
