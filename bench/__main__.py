@@ -14,6 +14,7 @@ from bench import (
     first_audio,
     hook_cost,
     many_calls,
+    neighbours,
     shared_redis,
     startup,
     steady_rate,
@@ -66,6 +67,10 @@ def measure_many() -> Iterator[Result]:
         yield from asyncio.run(many_calls.measure(gateway))
 
 
+def measure_neighbours() -> Iterator[Result]:
+    yield from uvloop.run(neighbours.measure())
+
+
 def measure_calls() -> Iterator[Result]:
     yield from asyncio.run(first_audio.measure())
     yield from asyncio.run(dispatch_time.measure_accepted())
@@ -105,6 +110,7 @@ MEASUREMENTS: Mapping[str, Callable[[], Iterator[Result]]] = {
     "shared": measure_shared,
     "steady": measure_steady,
     "many": measure_many,
+    "neighbours": measure_neighbours,
     "calls": measure_calls,
     "refused": measure_refused,
 }

@@ -14,6 +14,7 @@ from tests.fakes.livekit import KEY
 from tests.fakes.livekit import SECRET as FAKE_SECRET
 
 GATEWAY = python("-m", "gateway", "serve")
+GATEWAY_BEHIND_NAME_SERVER = python("-m", "bench.behind_name_server", "serve")
 BARE_HANDLER = python("-m", "bench.bare_handler")
 #: For a gateway whose memory is measured with active calls: it stores few that have ended.
 FEW_ENDED = {"GATEWAY__STORAGE__ENDED_MAX": "500"}

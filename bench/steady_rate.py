@@ -22,8 +22,8 @@ WARM_UP = 2
 
 async def measure(gateway: Server) -> list[Result]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        await _send_hooks(session, gateway.url, WARM_UP)
-        times, failures, delay = await _send_hooks(session, gateway.url, SECONDS)
+        await send_hooks(session, gateway.url, WARM_UP)
+        times, failures, delay = await send_hooks(session, gateway.url, SECONDS)
     # In ms. This process, not the gateway, delayed the hooks that it sent late.
     p99 = statistics.quantiles(times, n=100)[98] * 1000
     spread = f"p50 {statistics.median(times) * 1000:.1f} ms, max {max(times) * 1000:.0f} ms"
@@ -34,15 +34,15 @@ async def measure(gateway: Server) -> list[Result]:
     ]
 
 
-async def _send_hooks(
-    session: aiohttp.ClientSession, url: str, seconds: float
+async def send_hooks(
+    session: aiohttp.ClientSession, url: str, seconds: float, *, rate: int = RATE
 ) -> tuple[list[float], int, float]:
     """Send each hook at its time, whether the earlier ones are answered or not.
 
     Returns response times (s), the number of failures and the longest delay (s). The hooks are
     prepared first: this process shares its core with the fake LiveKit.
     """
-    hooks = [(body, signed(body)) for body in (call_hook() for _ in range(int(seconds * RATE)))]
+    hooks = [(body, signed(body)) for body in (call_hook() for _ in range(int(seconds * rate)))]
     gc.freeze()  # the garbage collector need not check them
     times: list[float] = []
     failures, longest_delay = 0, 0.0
@@ -61,7 +61,7 @@ async def _send_hooks(
     start = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for number, (body, headers) in enumerate(hooks):
-            wait = start + number / RATE - time.perf_counter()
+            wait = start + number / rate - time.perf_counter()
             if wait > 0:
                 await asyncio.sleep(wait)
             longest_delay = max(longest_delay, -wait)

@@ -14,6 +14,8 @@ from tests.fakes.name_server import NameServer
 pytestmark = pytest.mark.field("E1")
 
 LIVEKIT = "livekit.example.com"
+#: The fake shares this process, which may be busy.
+PATIENT = {"timeout": 8}
 
 
 def by_name(livekit: FakeLiveKit) -> dict[str, str]:
@@ -29,6 +31,7 @@ async def test_callback_hosts_whose_names_hang_keep_no_caller_out(
         by_name(fake_livekit),
         callbacks={"allowed_hosts": ["hanging-*"], "report_timeout": 0},
         monitor=FREQUENT,
+        livekit=PATIENT,
     )
     for host in hanging:
         status, _ = await dispatch(gateway, callback_url=f"http://{host}/", wait="none")
@@ -46,8 +49,9 @@ async def test_a_name_server_that_goes_silent_keeps_no_caller_out(
 ) -> None:
     """LiveKit's addresses are those that were known before."""
     monkeypatch.setattr(resolver, "FRESH", 0.0)
+    monkeypatch.setattr(resolver, "TIMEOUT", 60.0)  # longer than LiveKit's
     name_server.addresses[LIVEKIT] = ["127.0.0.1"]
-    gateway = await start_gateway(by_name(fake_livekit))
+    gateway = await start_gateway(by_name(fake_livekit), livekit=PATIENT)
     assert (await jambonz_for(gateway).call_arrives())[0]["verb"] == "dial"
     name_server.silent = True
     asked = len(name_server.queries)

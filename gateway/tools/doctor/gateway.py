@@ -78,7 +78,9 @@ def configuration(config: Config) -> Finding:
 
 async def _gateway(context: Context) -> Finding:
     try:
-        response = await context.http.request(f"{context.http.url}/readyz")
+        response = await context.http.request(
+            f"{context.http.url}/readyz", headers=context.http.key_if_any()
+        )
     except RequestFailed as error:
         return fail(str(error), next_without_gateway(context.http.url))
     content = read_object(response.body)

@@ -96,6 +96,13 @@ class HttpClient:
             raise RequestFailed(cause_of_failure(url, error)) from error
         return 101
 
+    def key_if_any(self) -> Mapping[str, str]:
+        """The header of an API key that may read; none without one."""
+        try:
+            return self._keys.header(Role.READ)
+        except ConfigError:
+            return {}
+
     async def gateway(self, path: str) -> Mapping[str, Any]:
         """The JSON object at the gateway's `path`, requested with a key that may read.
 
