@@ -8,7 +8,9 @@ from aiohttp.test_utils import TestClient
 from livekit.protocol.agent_dispatch import CreateAgentDispatchRequest
 from livekit.protocol.sip import CreateSIPParticipantRequest
 
+from gateway.calls.call import Call
 from gateway.livekit.metadata import MAX_METADATA
+from gateway.storage.memory.idempotency import MemoryIdempotencyStore
 from tests.api.test_dispatch import GUIDE, HEADERS, LEAST, dispatch, the_call
 from tests.conftest import Client, GatewayStarter, list_calls
 from tests.fakes.livekit import FakeLiveKit
@@ -224,14 +226,26 @@ async def test_with_allowed_patterns_nothing_else_is_called(
 
 
 @pytest.mark.field("B11")
-async def test_a_key_of_latin_1_is_one_key(gateway: Client, fake_livekit: FakeLiveKit) -> None:
+async def test_a_key_of_latin_1_is_one_key(
+    gateway: Client, fake_livekit: FakeLiveKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """n8n sends header values as Latin-1; aiohttp's client sends UTF-8 only."""
+    stored: list[str] = []
+    run = MemoryIdempotencyStore.run
+
+    async def recorded(self: MemoryIdempotencyStore, key: str, *more: Any) -> Call:
+        stored.append(key)
+        return await run(self, key, *more)
+
+    monkeypatch.setattr(MemoryIdempotencyStore, "run", recorded)
     first, again, other = [
         await raw_dispatch(gateway, key) for key in (b"\xe4-0", b"\xe4-0", b"\xf6-0")
     ]
     assert b" 200 OK" in first
     assert call_id_of(first) == call_id_of(again) != call_id_of(other)
     assert len(fake_livekit.requested(CreateSIPParticipantRequest)) == 2
+    # Half a surrogate pair, which aiohttp makes of such a byte, cannot be sent to Redis.
+    assert stored == ["n8n:\xe4-0", "n8n:\xe4-0", "n8n:\xf6-0"]
 
 
 async def raw_dispatch(gateway: TestClient[Any, Any], key: bytes) -> bytes:
