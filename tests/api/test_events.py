@@ -222,3 +222,12 @@ async def test_a_listener_that_leaves_frees_its_slot_without_an_event(
 async def test_only_with_a_key(gateway: Client) -> None:
     async with gateway.get("/livekit-api/events") as answer:
         assert answer.status == 401
+
+
+@pytest.mark.field("F4")
+@pytest.mark.parametrize("query", ["since=1", "from_number=1", "after=1&after=2"])
+async def test_an_unknown_parameter_is_refused(gateway: Client, query: str) -> None:
+    url, headers = f"/livekit-api/events?{query}", {"X-API-Key": READ_KEY}
+    async with gateway.get(url, headers=headers) as answer:
+        assert answer.status == 422
+        assert list((await answer.json())["details"]) == [query.partition("=")[0]]
