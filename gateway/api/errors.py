@@ -15,6 +15,7 @@ from gateway.errors import (
     LiveKitRefused,
     RecordUnreadable,
     StorageUnavailable,
+    in_plain_words,
 )
 
 log = structlog.get_logger()
@@ -64,7 +65,7 @@ def _refusal(
             _log_refusal(request, ErrorCode.LIVEKIT_REFUSED, str(error))
             return _livekit_refused(error)
         case LiveKitError():
-            known = ApiError(ErrorCode.LIVEKIT_UNREACHABLE, str(error))
+            known = ApiError(ErrorCode.LIVEKIT_UNREACHABLE, in_plain_words(str(error)))
         case _:
             return _aiohttp_error(request, error)
     _log_refusal(request, known.code, known.message)

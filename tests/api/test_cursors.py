@@ -33,13 +33,12 @@ def test_any_text(cursor: str) -> None:
 def _position_or_refused(cursor: str) -> None:
     try:
         position = ListQuerySchema().load({"cursor": cursor}).after
-    except ValidationError as error:
-        assert error.messages_dict.keys() == {"cursor"}
-    else:
-        if position is not None:  # a blank cursor counts as left out
-            start, call_id = position
-            assert type(start) is int
-            assert isinstance(call_id, str)
+    except ValidationError:
+        return
+    if position is not None:  # a blank cursor counts as left out
+        start, call_id = position
+        assert type(start) is int
+        assert isinstance(call_id, str)
 
 
 def test_a_cursor_of_ours() -> None:

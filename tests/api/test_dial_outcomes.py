@@ -7,7 +7,7 @@ import pytest
 
 from gateway.lifecycle import dialing
 from tests.api.test_dispatch import dispatch, the_call, until
-from tests.conftest import Client, get_call
+from tests.conftest import Client, GatewayStarter, get_call
 from tests.fakes.livekit import Callee, FakeLiveKit, TwirpError
 
 NUMBER = "61402012298"
@@ -178,3 +178,13 @@ async def test_the_carriers_words_come_without_addresses(
     status, error = await dispatch(gateway)
     assert (status, error["message"]) == (502, "403 Not from [address]")
     assert "192.0.2.7" not in str(error)
+
+
+@pytest.mark.field("B20")
+async def test_a_livekit_that_is_away_is_told_without_its_address(
+    start_gateway: GatewayStarter,
+) -> None:
+    gateway = await start_gateway({"LIVEKIT_URL": "ws://127.0.0.1:9"}, livekit={"timeout": 0.2})
+    status, error = await dispatch(gateway)
+    assert (status, error["error"]) == (503, "livekit_unreachable")
+    assert "127.0.0.1" not in str(error)

@@ -70,8 +70,15 @@ EXPIRED = event_of(EventKind.EXPIRED, after=60, detail="not answered within 60 s
 CALLER_HANGS_UP = event_of(EventKind.HUNG_UP, after=20, detail="A leg no-answer", sip=487)
 
 
-def dial_failed(sip: int | None, after: float = 3) -> Event:
-    return event_of(EventKind.DIAL_FAILED, after=after, detail="dial failed", sip=sip)
+def dial_failed(
+    sip: int | None, after: float = 3, reason: DisconnectionReason | None = None
+) -> Event:
+    kind = EventKind.DIAL_FAILED
+    return event_of(kind, after=after, detail="dial failed", sip=sip, reason=reason)
+
+
+NO_CARRIER = DisconnectionReason.TELEPHONY_PROVIDER_UNAVAILABLE
+NO_CREDENTIALS = DisconnectionReason.TELEPHONY_PROVIDER_PERMISSION_DENIED
 
 
 @pytest.mark.parametrize(
@@ -171,6 +178,25 @@ def dial_failed(sip: int | None, after: float = 3) -> Event:
         (outbound("dispatched", dial_failed(408)), WARN, "did not answer", "later"),
         (outbound("dispatched", dial_failed(503)), FAIL, "trunk's address", "outbound trunk"),
         (outbound("dispatched", dial_failed(603)), WARN, "declined", ""),
+        (outbound("dispatched", dial_failed(608)), FAIL, "taken for spam", "STIR/SHAKEN"),
+        (
+            outbound("dispatched", dial_failed(None, reason=NO_CARRIER)),
+            FAIL,
+            "trunk's address",
+            "outbound trunk",
+        ),
+        (
+            outbound("dispatched", dial_failed(487, reason=NO_CARRIER)),
+            FAIL,
+            "trunk's address",
+            "outbound trunk",
+        ),
+        (
+            outbound("dispatched", dial_failed(None, reason=NO_CREDENTIALS)),
+            FAIL,
+            "requires credentials",
+            "SIP_OUTBOUND_USERNAME",
+        ),
         (outbound("dispatched", dial_failed(None)), FAIL, "reported no cause", "outbound trunk"),
         (outbound("no_agent"), FAIL, "no worker took the job", "see worker"),
         (outbound("dispatched", "stopped"), WARN, "hung up after 1 s, unanswered", ""),
