@@ -29,12 +29,12 @@ _NOT_IN_NAMES = re.compile(rf'["<>\\]|{CONTROL.pattern}')
 def parse_caller(text: str) -> str:
     """`text` as a From header's user part; a number loses its separators. Raises ValueError."""
     check_has_value(text)
-    bare = re.sub("^tel:", "", text.strip(), flags=re.IGNORECASE)
-    number = _SEPARATORS.sub("", bare)
+    number = _SEPARATORS.sub("", text)
     if _NUMBER.fullmatch(number):
         return number
-    if _USER.fullmatch(bare):
-        return bare
+    user = text.strip()
+    if _USER.fullmatch(user):
+        return user
     raise ValueError(_FORM)
 
 
@@ -53,9 +53,9 @@ def check_display_name(name: str) -> None:
 
 
 def plain_user(number: str) -> str:
-    """`number` as the user part of a From header, "" if it cannot be one."""
+    """`number`, also a `tel:` URI, as the user part of a From header; "" if it cannot be one."""
     try:
-        return parse_caller(number)
+        return parse_caller(re.sub("^tel:", "", number.strip(), flags=re.IGNORECASE))
     except ValueError:
         return ""
 

@@ -45,7 +45,7 @@ async def dialed(gateway: Client, fake_livekit: FakeLiveKit, **fields: Any) -> A
                 "[object Object]",
                 "undefined",
                 "null",
-                "tel:",
+                "tel:+61491570156",
                 "a" * 65,
             )
         ),
