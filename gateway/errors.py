@@ -90,9 +90,9 @@ class ErrorCode(StrEnum):
     )
     INTERNAL = "internal", 500, "the gateway has a defect; its log has the details"
     LIVEKIT_REFUSED = "livekit_refused", 502, "LiveKit or the carrier refused"
-    NO_AGENT = "no_agent", 503, "no agent worker accepted the job"
+    NO_AGENT = "no_agent", 503, "no agent could be heard in the room in time; nobody was called"
     NO_TRUNK = "no_trunk", 503, "LiveKit has no outbound trunk"
-    LIVEKIT_UNREACHABLE = "livekit_unreachable", 503, "LiveKit does not answer"
+    LIVEKIT_UNREACHABLE = "livekit_unreachable", 503, "LiveKit does not answer, or fails for now"
     OVERLOADED = "overloaded", 503, "the gateway serves as many requests as it may; try again"
     STORAGE_UNAVAILABLE = "storage_unavailable", 503, "storage does not answer; try again"
     NOT_ANSWERED = (
@@ -102,11 +102,13 @@ class ErrorCode(StrEnum):
     )
 
 
-#: The codes whose responses have a Retry-After header.
+#: The codes whose responses have a Retry-After header where a repetition is safe.
 RETRY_AFTER_CODES = frozenset(
     {
         ErrorCode.TOO_MANY_CALLS,
         ErrorCode.TOO_MANY_REQUESTS,
+        ErrorCode.NO_AGENT,
+        ErrorCode.LIVEKIT_UNREACHABLE,
         ErrorCode.OVERLOADED,
         ErrorCode.STORAGE_UNAVAILABLE,
     }
@@ -114,7 +116,12 @@ RETRY_AFTER_CODES = frozenset(
 
 
 class GatewayError(Exception):
-    """The root of everything the gateway raises on purpose; its text is written for a person."""
+    """The root of everything the gateway raises on purpose; its text is written for a person.
+
+    `call_id` is the call that was made before the error, "" if none was.
+    """
+
+    call_id = ""
 
 
 class ConfigError(GatewayError):
@@ -158,6 +165,10 @@ class StorageRefused(StorageUnavailable):
     """Storage answers, but rejects the gateway's credentials or rights: retrying does not help."""
 
 
+class LimitReached(GatewayError):
+    """No call can be added: as many are active as may be."""
+
+
 class RecordUnreadable(GatewayError):
     """A stored record is damaged or, if `is_newer`, in the format of a newer gateway."""
 
@@ -170,10 +181,19 @@ class LiveKitError(GatewayError):
     """A request to LiveKit failed.
 
     `is_unavailable` where the failure is LiveKit's own (no answer, or a 5xx): it says nothing
-    about the room or the participant of the request.
+    about the room or the participant of the request. `may_pass` where the same request may succeed
+    later, and `is_ambiguous` where LiveKit may have done what was requested.
     """
 
     is_unavailable = True
+    may_pass = True
+    is_ambiguous = True
+
+
+#: 4xx by which LiveKit refuses for a while: Twirp's deadline_exceeded, resource_exhausted.
+_MAY_PASS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+#: 4xx after which a dialed leg may ring all the same: deadline_exceeded, failed_precondition.
+_AMBIGUOUS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.PRECONDITION_FAILED})
 
 
 #: What livekit-server puts before the errors of its other services.
@@ -218,6 +238,8 @@ class LiveKitRefused(LiveKitError):
         }
         super().__init__(f"LiveKit refused: {self.message or code} ({code})")
         self.is_unavailable = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        self.may_pass = self.is_unavailable or status in _MAY_PASS
+        self.is_ambiguous = self.sip is None and (self.is_unavailable or status in _AMBIGUOUS)
 
     @property
     def sip(self) -> SipOutcome | None:
@@ -237,3 +259,12 @@ class LiveKitRefused(LiveKitError):
 
 class LiveKitUnreachable(LiveKitError):
     """LiveKit did not answer within the timeout, or no connection could be made."""
+
+
+class DialFailed(GatewayError):
+    """A call was dialed, and failed with `cause`. To dial again may ring a telephone twice."""
+
+    def __init__(self, cause: LiveKitRefused | ApiError, call_id: str) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+        self.call_id = cause.call_id = call_id

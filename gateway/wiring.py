@@ -12,6 +12,7 @@ from gateway.inbound.participant_strategy import ParticipantStrategy
 from gateway.inbound.room_strategy import RoomStrategy
 from gateway.inbound.service import InboundCalls
 from gateway.inbound.strategy import Strategy
+from gateway.lifecycle.agent_wait import AgentWait
 from gateway.lifecycle.deadlines import Deadlines
 from gateway.lifecycle.deferred import DeferredWrites
 from gateway.lifecycle.dialing import Dialer
@@ -68,6 +69,7 @@ def build_services(
     lifecycle = Lifecycle(storage.registry, room_cleanup, deferred)
     sip, trunks = SipParticipants(livekit), Trunks(livekit)
     dialer = Dialer(lifecycle=lifecycle, sip=sip, clock=clock)
+    agent_wait = AgentWait(lifecycle, livekit, clock)
     trunk = OutboundTrunk(trunks, config.outbound.trunk_id, clock.uptime)
     fallback = Fallback(config, lifecycle, clock)
     transfers = Transfers(
@@ -85,7 +87,7 @@ def build_services(
             config,
             rooms=rooms,
             lifecycle=lifecycle,
-            livekit=livekit,
+            agent_wait=agent_wait,
             dialer=dialer,
             trunk=trunk,
             clock=clock,
@@ -102,9 +104,9 @@ def build_services(
     )
     outbound = OutboundCalls(
         config,
-        registry=storage.registry,
         lifecycle=lifecycle,
         livekit=livekit,
+        agent_wait=agent_wait,
         dialer=dialer,
         trunk=trunk,
         check_callback_url=check_callback_url,

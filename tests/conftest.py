@@ -14,6 +14,7 @@ from gateway import resolver
 from gateway.app import create_app
 from gateway.config.loader import build_config
 from gateway.config.settings import LOOPBACK, Config
+from gateway.lifecycle import agent_wait
 from gateway.tools.simulate.jambonz import Jambonz
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit
 from tests.fakes.name_server import NameServer
@@ -144,8 +145,14 @@ def config_for(livekit_url: str, env: dict[str, str] | None = None, **sections: 
 
 
 @pytest.fixture
-def start_gateway(make_config: ConfigMaker, aiohttp_client: Any) -> GatewayStarter:
-    """Starts gateways in this process; the arguments are those of `make_config`."""
+def start_gateway(
+    make_config: ConfigMaker, aiohttp_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> GatewayStarter:
+    """Starts gateways in this process; the arguments are those of `make_config`.
+
+    They ask at once whether the agent can be heard, for the fake LiveKit sends no webhooks.
+    """
+    monkeypatch.setattr(agent_wait, "FIRST_QUESTION", 0.01)
 
     async def start(env: dict[str, str] | None = None, **sections: Any) -> Client:
         client: Client = await aiohttp_client(create_app(make_config(env, **sections)))

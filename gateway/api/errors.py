@@ -10,7 +10,9 @@ from aiohttp.typedefs import Handler
 from gateway.api.client_address import address_of
 from gateway.errors import (
     ApiError,
+    DialFailed,
     ErrorCode,
+    GatewayError,
     LiveKitError,
     LiveKitRefused,
     RecordUnreadable,
@@ -36,6 +38,8 @@ async def errors_to_responses(request: web.Request, handler: Handler) -> web.Str
     """Whatever is raised behind it, as `{"error", "message", "details"}` with its HTTP status."""
     try:
         return await handler(request)
+    except DialFailed as error:
+        return _refusal(request, error.cause)
     except (*_EXPECTED, web.HTTPException) as error:
         return _refusal(request, error)
     except Exception:
@@ -46,7 +50,7 @@ async def errors_to_responses(request: web.Request, handler: Handler) -> web.Str
 def error_response(error: ApiError) -> web.Response:
     """The response that `error` stands for."""
     details = {"details": error.details} if error.details else {}
-    response = _response(error.code, error.message, **details)
+    response = _response(error.code, error.message, **_call_of(error), **details)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
@@ -61,6 +65,7 @@ def _refusal(
             known = error
         case StorageUnavailable() | RecordUnreadable():
             known = ApiError(ErrorCode.STORAGE_UNAVAILABLE, f"retry: {error}", retry_after=1)
+            known.call_id = error.call_id
         case LiveKitRefused():
             _log_refusal(request, ErrorCode.LIVEKIT_REFUSED, str(error))
             return _livekit_refused(error)
@@ -75,11 +80,17 @@ def _refusal(
 def _livekit_refused(error: LiveKitRefused) -> web.Response:
     """LiveKit's own error, and the carrier's SIP status where that was the cause."""
     extra: dict[str, Any] = {
-        "twirp": {"code": error.code, "msg": error.message, "meta": error.meta}
+        **_call_of(error),
+        "twirp": {"code": error.code, "msg": error.message, "meta": error.meta},
     }
     if error.sip:
         extra["sip"] = {"status_code": error.sip.status, "status": error.sip.reason}
     return _response(ErrorCode.LIVEKIT_REFUSED, error.reason, **extra)
+
+
+def _call_of(error: GatewayError) -> dict[str, str]:
+    """The call that was made before the error, if one was."""
+    return {"call_id": error.call_id} if error.call_id else {}
 
 
 def _aiohttp_error(request: web.Request, error: web.HTTPException) -> web.Response:

@@ -24,9 +24,13 @@ class CallbackEvent(StrEnum):
 
 
 def deliveries(change: Change, settings: CallbackSettings, now: int) -> list[Delivery]:
-    """The deliveries that `change` causes, in the order to send them; `now` in ms since epoch."""
+    """The deliveries that `change` causes, in the order to send them; `now` in ms since epoch.
+
+    None about a call that was withdrawn: whoever asked for it got an error, and may have asked for
+    another call by now.
+    """
     call = change.after
-    if not (call.callback_url or settings.urls):
+    if call.is_withdrawn or not (call.callback_url or settings.urls):
         return []
     return [
         delivery

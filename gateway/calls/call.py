@@ -47,7 +47,8 @@ class EventKind(OpenEnum):
     CALLER_JOINED and CALLER_LEFT are about the call's own SIP leg, PARTICIPANT_JOINED and
     PARTICIPANT_LEFT about anybody else's participant, except an agent's. AGENT_LEFT is LiveKit's
     event about that one; AGENT_GONE is reported by the agent worker when the process of the
-    agent's job ends.
+    agent's job ends. AGENT_AUDIBLE is LiveKit's event about the agent's audio track, AGENT_READY
+    the agent's own report of the same.
     """
 
     REGISTERED = "registered"
@@ -70,6 +71,7 @@ class EventKind(OpenEnum):
     PARTICIPANT_LEFT = "participant_left"
     STRAY_LEG_REMOVED = "stray_leg_removed"
     AGENT_JOINED = "agent_joined"
+    AGENT_AUDIBLE = "agent_audible"
     AGENT_READY = "agent_ready"
     AGENT_LEFT = "agent_left"
     AGENT_GONE = "agent_gone"
@@ -85,6 +87,9 @@ class EventKind(OpenEnum):
     TRANSFER_ENDED = "transfer_ended"
     RESTORED = "restored"
     REPORT_MISSED = "report_missed"
+
+
+_DIALED = frozenset({EventKind.DIALING, EventKind.RESTORED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +195,9 @@ class Call:
 
     Timestamps are ms since epoch, timeouts and durations s. `metadata` is what the agent receives.
     `jambonz` has Jambonz's ids of the call (`call_sid`, `account_sid`, …), `livekit` LiveKit's (see
-    `Event.ids`). `agent_came`: an agent has been in the room; `agent_absence`: it has left, and no
-    other one has joined. `report_settled`: the call has ended, and its report has arrived or is not
-    waited for any more.
+    `Event.ids`). `agent_came`: an agent has been in the room; `agent_audible`: its audio is in the
+    room; `agent_absence`: it has left, and no other one has joined. `report_settled`: the call has
+    ended, and its report has arrived or is not waited for any more.
 
     `caller` is the call's own leg, None until it is known; `participants` is everybody else who is
     or was in the room. `caller_absence`: the caller has left, but the call has not ended by it yet.
@@ -222,6 +227,7 @@ class Call:
     timeline: tuple[TimelineEntry, ...] = ()
     report: Mapping[str, object] | None = None
     agent_came: bool = False
+    agent_audible: bool = False
     agent_absence: AgentAbsence | None = None
     caller: Leg | None = None
     caller_absence: CallerAbsence | None = None
@@ -254,6 +260,23 @@ class Call:
         if self.direction is Direction.INBOUND and not self.is_enqueued:
             proofs.add(EventKind.CALLER_JOINED)
         return any(entry.event in proofs for entry in self.timeline)
+
+    @property
+    def is_dialed(self) -> bool:
+        """Whether its callee was dialed. Of a restored call that is not known: it may have been."""
+        return any(entry.event in _DIALED for entry in self.timeline)
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether an outbound call ended before its dial, and not because a client hung it up.
+
+        Whoever asked for the call got an error, and may ask again.
+        """
+        return (
+            self.direction is Direction.OUTBOUND
+            and not (self.is_active or self.is_dialed)
+            and self.disconnection_reason is not DisconnectionReason.MANUAL_STOPPED
+        )
 
     @property
     def needs_recovery(self) -> bool:

@@ -148,16 +148,16 @@ def _on_agent_joined(call: Call, event: Event) -> Call:
     return replace(call, agent_came=True, agent_absence=None, handed_over=False)
 
 
-def _on_agent_ready(call: Call, event: Event) -> Call:
-    """A recorded absence stays: this report may have been sent before the agent left."""
-    return replace(call, agent_came=True)
+def _on_agent_audible(call: Call, event: Event) -> Call:
+    """A recorded absence stays: this may have been sent before the agent left."""
+    return replace(call, agent_came=True, agent_audible=call.agent_absence is None)
 
 
 def _on_agent_left(call: Call, event: Event) -> Call:
     """The first event with the cause counts: both sides may hang up at the same time."""
     job_id = (event.ids or {}).get("job_id", "")
     absence = AgentAbsence(event.at, job_id, event.reason, event.detail[:TEXT_LIMIT])
-    return replace(call, agent_absence=call.agent_absence or absence)
+    return replace(call, agent_audible=False, agent_absence=call.agent_absence or absence)
 
 
 def _on_agent_failed(call: Call, event: Event) -> Call:
@@ -273,7 +273,8 @@ _TRANSITIONS: Mapping[EventKind, Callable[[Call, Event], Call]] = {
     EventKind.CALLER_LEFT: _on_caller_left,
     EventKind.PARTICIPANT_LEFT: _on_participant_left,
     EventKind.AGENT_JOINED: _on_agent_joined,
-    EventKind.AGENT_READY: _on_agent_ready,
+    EventKind.AGENT_AUDIBLE: _on_agent_audible,
+    EventKind.AGENT_READY: _on_agent_audible,
     EventKind.AGENT_LEFT: _on_agent_left,
     EventKind.AGENT_GONE: _on_agent_left,
     EventKind.AGENT_FAILED: _on_agent_failed,

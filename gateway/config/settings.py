@@ -208,7 +208,7 @@ class InboundSettings:
 class OutboundSettings:
     trunk_id: str = setting("", env="SIP_OUTBOUND_TRUNK_ID")
     dialed_by: str = setting("gateway", validate.OneOf(["gateway", "agent"]))
-    agent_timeout: float = setting(5.0, validate.Range(0.1, 60))
+    agent_timeout: float = setting(10.0, validate.Range(0.1, 60))
     early_failure_window: float = setting(2.0, validate.Range(0, 30))
     default_caller: str = setting("", _check_caller)
     allowed: tuple[str, ...] = setting(())

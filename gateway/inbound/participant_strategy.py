@@ -3,7 +3,6 @@
 For LiveKit projects without an inbound trunk: they need only an outbound trunk towards Jambonz.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -18,16 +17,14 @@ from gateway.inbound.room_strategy import RoomStrategy, call_headers
 from gateway.jambonz import verbs
 from gateway.jambonz.urls import QUEUE_ACTION, QUEUE_WAIT, hook_url
 from gateway.jambonz.verbs import Verbs
+from gateway.lifecycle.agent_wait import AgentWait
 from gateway.lifecycle.dialing import Dialer
 from gateway.lifecycle.lifecycle import Lifecycle
-from gateway.livekit.client import LiveKit
 from gateway.livekit.sip import SipParticipantRequest
 from gateway.livekit.trunks import OutboundTrunk
 
 log = structlog.get_logger()
 
-#: Between two checks whether the agent is in the room, in s.
-POLL_INTERVAL = 0.1
 #: How long after LiveKit's leg was answered the caller hears it, in s: Jambonz answers it first
 #: and looks into the queue 1 s later (jambonz-feature-server 0.9.8, `dequeue`).
 AUDIBLE_AFTER = 1.5
@@ -43,7 +40,7 @@ class ParticipantStrategy:
         *,
         rooms: RoomStrategy,
         lifecycle: Lifecycle,
-        livekit: LiveKit,
+        agent_wait: AgentWait,
         dialer: Dialer,
         trunk: OutboundTrunk,
         clock: Callable[[], int],
@@ -51,7 +48,7 @@ class ParticipantStrategy:
         self._config = config
         self._rooms = rooms
         self._lifecycle = lifecycle
-        self._livekit = livekit
+        self._agent_wait = agent_wait
         self._dialer = dialer
         self._trunk = trunk
         self._clock = clock
@@ -77,9 +74,11 @@ class ParticipantStrategy:
 
     async def _dial_jambonz(self, call: Call) -> None:
         """Wait for the agent, then dial: Jambonz bridges the leg with the caller at once."""
+        limit = self._config.inbound.registered_timeout
+        call = await self._agent_wait.until(call, lambda call: call.agent_audible, limit=limit)
+        if not (call.is_active and call.agent_audible):
+            return
         try:
-            if not await self._agent_joins(call):
-                return
             trunk_id = await self._trunk.to_jambonz()
         except LiveKitError as error:
             await self._failed(call, str(error))
@@ -87,16 +86,10 @@ class ParticipantStrategy:
         if not trunk_id:
             await self._failed(call, NO_TRUNK)
             return
-        await self._lifecycle.apply(call.call_id, Event(EventKind.DIALING, self._clock()))
-        await self._dialer.dial(call, self._dial_request(call, trunk_id))
-
-    async def _agent_joins(self, call: Call) -> bool:
-        """Wait for the agent; False if the call ends first, as it does at inbound.agent_timeout."""
-        while (await self._lifecycle.refreshed(call)).is_active:
-            if await self._livekit.has_agent(call.call_id):
-                return True
-            await asyncio.sleep(POLL_INTERVAL)
-        return False
+        dialing = Event(EventKind.DIALING, self._clock())
+        call = await self._lifecycle.apply(call.call_id, dialing) or call
+        if call.is_active:
+            await self._dialer.dial(call, self._dial_request(call, trunk_id))
 
     def _dial_request(self, call: Call, trunk_id: str) -> SipParticipantRequest:
         caller = plain_user(call.from_number)

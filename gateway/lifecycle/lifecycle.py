@@ -1,16 +1,19 @@
 """The only way a call changes: an event is applied in the registry, logged, and acted on."""
 
+import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import structlog
 
-from gateway.calls.call import Call, DisconnectionReason, Event
+from gateway.calls.call import Call, DisconnectionReason, Event, EventKind
+from gateway.calls.change import Change
 from gateway.errors import StorageUnavailable
 from gateway.lifecycle.deferred import DeferredWrites
 from gateway.lifecycle.room_cleanup import RoomCleanup
-from gateway.storage.registry import Added, CallRegistry
+from gateway.storage.registry import NO_LIMITS, ActiveLimits, Added, CallRegistry
 
 log = structlog.get_logger()
 
@@ -21,6 +24,8 @@ _CALLER_LEFT = {
     DisconnectionReason.CALL_TRANSFER,
     DisconnectionReason.CONNECTION_LOST,
 }
+#: What shows that a leg is in the room.
+_OF_A_LEG = {EventKind.CALLER_JOINED, EventKind.ANSWERED}
 
 
 @dataclass(slots=True)
@@ -40,13 +45,14 @@ class Lifecycle:
         self._registry = registry
         self._room_cleanup = room_cleanup
         self._deferred = deferred
+        self._watched: dict[str, set[asyncio.Event]] = {}
 
-    async def register(self, call: Call) -> Added:
+    async def register(self, call: Call, limits: ActiveLimits = NO_LIMITS) -> Added:
         """Store `call`; if one with its Jambonz `call_sid` is stored already, that one is returned.
 
-        Raises StorageUnavailable.
+        Raises LimitReached, StorageUnavailable.
         """
-        added = await self._registry.add(call)
+        added = await self._registry.add(call, limits)
         if added.is_new:
             log.info(
                 "call.registered",
@@ -72,6 +78,29 @@ class Lifecycle:
 
         await self._deferred.write(call_id, write)
         return results[0] if results else None
+
+    async def commit(self, call_id: str, event: Event) -> Change | None:
+        """As `apply()`, but now or not at all; the call before and after the event.
+
+        Raises StorageUnavailable: then the event may be stored or not.
+        """
+        change = await self._registry.apply(call_id, event)
+        if change:
+            self._act_on(change, event)
+        return change
+
+    @contextmanager
+    def watching(self, call_id: str) -> Iterator[asyncio.Event]:
+        """An event that is set by each change of the call which this gateway makes."""
+        changed = asyncio.Event()
+        watchers = self._watched.setdefault(call_id, set())
+        watchers.add(changed)
+        try:
+            yield changed
+        finally:
+            watchers.remove(changed)
+            if not watchers:
+                self._watched.pop(call_id, None)
 
     async def apply_to(
         self,
@@ -119,15 +148,22 @@ class Lifecycle:
             # Usual: LiveKit's webhooks are also about rooms of other applications.
             log.debug("call.not_found", call_id=call_id, kind=event.kind)
             return None
-        log.debug("call.event", call_id=call_id, kind=event.kind, detail=event.detail)
-        if change.ended:
-            self._call_ended(change.after, event)
-        elif change.answered:
-            log.info("call.ongoing", call_id=call_id)
-        elif attempts.number > 1 and not change.after.is_active:
-            # An earlier attempt may have ended the call although its response was lost.
-            self._schedule_room_deletion(change.after)
+        self._act_on(change, event, is_retry=attempts.number > 1)
         return change.after
+
+    def _act_on(self, change: Change, event: Event, *, is_retry: bool = False) -> None:
+        call = change.after
+        log.debug("call.event", call_id=call.call_id, kind=event.kind, detail=event.detail)
+        for changed in self._watched.get(call.call_id, ()):
+            changed.set()
+        if change.ended:
+            self._call_ended(call, event)
+        elif change.answered:
+            log.info("call.ongoing", call_id=call.call_id)
+        elif _is_over(call) and (is_retry or event.kind in _OF_A_LEG):
+            # An earlier attempt may have ended the call although its response was lost; and a leg
+            # that was on its way when the call ended would be answered by nobody.
+            self._schedule_room_deletion(call)
 
     def _schedule_room_deletion(self, call: Call) -> None:
         answered = call.answer_timestamp is not None
@@ -137,7 +173,7 @@ class Lifecycle:
         self._room_cleanup.schedule(call.call_id, grace_ms=grace_ms)
 
     def _call_ended(self, call: Call, event: Event) -> None:
-        if not call.end_presumed:  # else people may still talk in the room
+        if _is_over(call):
             self._schedule_room_deletion(call)
         log.info(
             "call.ended",
@@ -148,3 +184,8 @@ class Lifecycle:
             duration_ms=call.duration_ms,
             detail=event.detail,
         )
+
+
+def _is_over(call: Call) -> bool:
+    """Whether the call has ended for sure; else people may still talk in its room."""
+    return not (call.is_active or call.end_presumed)

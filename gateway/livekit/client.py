@@ -7,11 +7,7 @@ from typing import Self, TypeVar
 
 import aiohttp
 from livekit import api
-from livekit.protocol.agent_dispatch import (
-    AgentDispatch,
-    CreateAgentDispatchRequest,
-    RoomAgentDispatch,
-)
+from livekit.protocol.agent_dispatch import AgentDispatch, RoomAgentDispatch
 from livekit.protocol.models import ParticipantInfo
 from livekit.protocol.room import (
     CreateRoomRequest,
@@ -24,7 +20,7 @@ from livekit.protocol.room import (
 
 from gateway.errors import LiveKitRefused
 from gateway.livekit.connections import ServerApi, fresh_session, pooled_session
-from gateway.livekit.rooms import AGENT_IDENTITY, RoomParticipants, RoomRequest, RoomState
+from gateway.livekit.rooms import RoomParticipants, RoomRequest, RoomState
 from gateway.livekit.timeouts import once, retried
 from gateway.resolver import Resolver
 
@@ -92,7 +88,8 @@ class LiveKit:
     async def create_room(self, room: RoomRequest) -> str:
         """Create the room and dispatch its agent; returns the room's sid.
 
-        Safe to repeat: for a room that exists LiveKit dispatches no second agent.
+        Safe to repeat: for a room that exists livekit-server changes nothing, and dispatches no
+        second agent (`RoomManager.getOrCreateRoom`, 1.13.5).
         """
         agent = RoomAgentDispatch(agent_name=room.agent_name, metadata=room.job_metadata)
         request = CreateRoomRequest(
@@ -113,43 +110,12 @@ class LiveKit:
             if refusal.code != api.ServerErrorCode.NOT_FOUND:
                 raise
 
-    async def dispatch_agent(self, room: str, agent_name: str, metadata: str) -> str:
-        """Dispatch the agent to a room that exists; returns the dispatch's id.
-
-        A second dispatch would bring a second agent, so a repetition first checks whether LiveKit
-        has the dispatch of an earlier attempt.
-        """
-        request = CreateAgentDispatchRequest(room=room, agent_name=agent_name, metadata=metadata)
-        is_repetition = False
-
-        async def attempt(server: ServerApi) -> AgentDispatch:
-            nonlocal is_repetition
-            service = server.client.agent_dispatch
-            if is_repetition:
-                for dispatch in await service.list_dispatch(room):
-                    if dispatch.agent_name == agent_name:
-                        return dispatch
-            is_repetition = True
-            return await service.create_dispatch(request)
-
-        return (await self._retry(attempt)).id
-
-    async def find_job(self, room: str, dispatch_id: str) -> str | None:
-        """The id of the dispatch's job once a worker has accepted it, else None.
-
-        LiveKit may list the job 5 s later than the agent joins the room, if it has dispatched no
-        agent for a minute (livekit-server 1.13.5); so the participants are checked, too.
-        """
+    async def find_dispatch(self, room: str, agent_name: str) -> AgentDispatch | None:
+        """The dispatch with which the room was created; its `state.jobs` may be seconds late."""
         dispatches = await self._retry(
             lambda server: server.client.agent_dispatch.list_dispatch(room)
         )
-        for dispatch in dispatches:
-            if dispatch.id == dispatch_id and dispatch.state.jobs:
-                return dispatch.state.jobs[0].id
-        for participant in await self.participants(room):
-            if participant.kind == ParticipantInfo.Kind.AGENT:
-                return participant.identity.removeprefix(AGENT_IDENTITY)
-        return None
+        return next((each for each in dispatches if each.agent_name == agent_name), None)
 
     async def rooms(self, *names: str) -> Sequence[RoomState]:
         """The rooms of these names that exist; without names all rooms, requested only once."""

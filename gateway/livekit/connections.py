@@ -27,12 +27,16 @@ class UnreadableAnswer(aiohttp.ClientError):
 
 
 class ServerApi:
-    """livekit-api over `session`; `client` signs a token for each request."""
+    """livekit-api over `session`; `client` signs a token for each request.
+
+    Without its failover: that repeats every request to LiveKit Cloud after a 5xx or a lost
+    connection, and a dial would ring a telephone twice. timeouts.py repeats what is safe to repeat.
+    """
 
     def __init__(self, url: str, key: str, secret: str, session: aiohttp.ClientSession) -> None:
-        self.client = api.LiveKitAPI(url, key, secret, session=session)
+        self.client = api.LiveKitAPI(url, key, secret, session=session, failover=False)
         self._new_shared_client: Callable[[], api.LiveKitAPI] = lambda: api.LiveKitAPI.with_token(
-            rooms_token(key, secret), url, session=session
+            rooms_token(key, secret), url, session=session, failover=False
         )
         self._token_made_at = -math.inf
 

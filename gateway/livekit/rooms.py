@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from livekit.protocol.models import ParticipantInfo, Room
+from livekit.protocol.models import ParticipantInfo, Room, TrackInfo, TrackType
 
 from gateway.calls.attribution import is_callers_leg
 from gateway.calls.call import Call
@@ -56,14 +56,19 @@ class RoomState:
 
 @dataclass(frozen=True, slots=True)
 class RoomParticipant:
-    """A participant in a room, and its attribute `sip.callStatus` (dialing, ringing, active, …)."""
+    """A participant in a room, and its attribute `sip.callStatus` (dialing, ringing, active, …).
+
+    `is_audible`: its audio is published and not muted.
+    """
 
     participant: Participant
     status: str = ""
+    is_audible: bool = False
 
     @classmethod
     def of(cls, info: ParticipantInfo) -> Self:
-        return cls(participant_of(info), info.attributes.get("sip.callStatus", ""))
+        status = info.attributes.get("sip.callStatus", "")
+        return cls(participant_of(info), status, any(map(is_audible, info.tracks)))
 
     @property
     def identity(self) -> str:
@@ -125,3 +130,20 @@ class RoomParticipants:
 
     def find(self, identity: str) -> RoomParticipant | None:
         return next((it for it in self.everybody if it.identity == identity), None)
+
+    @property
+    def audible_agent(self) -> RoomParticipant | None:
+        """An agent whose audio is in the room, if there is one."""
+        agents = (it for it in self.everybody if it.kind is ParticipantKind.AGENT)
+        return next((agent for agent in agents if agent.is_audible), None)
+
+
+def is_audible(track: TrackInfo) -> bool:
+    """Whether the track is audio that others in the room hear."""
+    return track.type == TrackType.AUDIO and not track.muted
+
+
+def agent_ids(identity: str) -> dict[str, str]:
+    """The agent's `job_id`, see `Event.ids`, unless the agent has chosen its own identity."""
+    is_usual = identity.startswith(AGENT_IDENTITY)
+    return {"job_id": identity.removeprefix(AGENT_IDENTITY)} if is_usual else {}

@@ -1,15 +1,31 @@
-"""Makes an outbound call: creates the room, dispatches the agent, then dials the SIP leg."""
+"""Makes an outbound call: has the agent in the room, then dials the SIP leg."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from gateway.calls.call import Call, Direction, Event, EventKind, TimelineEntry
+from gateway.calls.call import (
+    Call,
+    CallStatus,
+    Direction,
+    Event,
+    EventKind,
+    TimelineEntry,
+)
 from gateway.calls.callers import plain_user
 from gateway.calls.destinations import Destination
 from gateway.calls.participants import Leg
 from gateway.config.settings import DURATION_MARGIN, Config
-from gateway.errors import ApiError, ErrorCode, LiveKitError, LiveKitUnreachable
+from gateway.errors import (
+    ApiError,
+    DialFailed,
+    ErrorCode,
+    GatewayError,
+    LimitReached,
+    LiveKitError,
+    LiveKitRefused,
+)
+from gateway.lifecycle.agent_wait import AgentWait
 from gateway.lifecycle.dialing import Dialer
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.livekit.client import LiveKit
@@ -23,11 +39,9 @@ from gateway.outbound.checks import (
     check_transfer_target,
 )
 from gateway.security.callback_urls import CallbackUrlRejected
-from gateway.storage.registry import CallRegistry
+from gateway.storage.registry import ActiveLimits
 
-#: Between two checks whether a worker has accepted the job, in s.
-POLL_INTERVAL = 0.05
-#: The Retry-After of a request above the limit of active calls, in s.
+#: The Retry-After of a request that nobody was called for, in s.
 RETRY_AFTER = 5
 NO_TRUNK = (
     "there is no outbound trunk: create one with `python -m gateway setup`, or set "
@@ -60,24 +74,28 @@ class OutboundCallRequest:
 
 
 class OutboundCalls:
-    """Makes outbound calls. Raises ApiError and LiveKitError; then the call has ended."""
+    """Makes outbound calls.
+
+    Raises DialFailed if the callee was dialed. After ApiError, LiveKitRefused and
+    StorageUnavailable nobody's telephone has rung.
+    """
 
     def __init__(
         self,
         config: Config,
         *,
-        registry: CallRegistry,
         lifecycle: Lifecycle,
         livekit: LiveKit,
+        agent_wait: AgentWait,
         dialer: Dialer,
         trunk: OutboundTrunk,
         check_callback_url: Callable[[str], Awaitable[None]],
         clock: Callable[[], int],
     ) -> None:
         self._config = config
-        self._registry = registry
         self._lifecycle = lifecycle
         self._livekit = livekit
+        self._agent_wait = agent_wait
         self._dialer = dialer
         self._trunk = trunk
         self._check_callback_url = check_callback_url
@@ -86,20 +104,23 @@ class OutboundCalls:
     async def dispatch(self, request: OutboundCallRequest, call_id: str) -> Call:
         """Make the call and return it as it is once `request.wait` is over.
 
-        For a `call_id` that is registered already, the registered call is returned.
+        If an earlier attempt has registered the call of `call_id`, that call is finished.
         """
-        trunk_id = await self._check(request)
+        try:
+            trunk_id = await self._check(request)
+        except LiveKitError as error:
+            raise _before_dial(error) from error
         new = self._new_call(request, call_id)
         metadata = self._metadata(new, request)
-        added = await self._lifecycle.register(new)
-        call = added.call
-        if not added.is_new:
-            return call
-        await self._prepare(call, *metadata)
-        dialing = self._dial(call, request, trunk_id)
-        task = self._dialer.spawn(dialing, name=f"dial {call.call_id}")
-        await self._raise_early_failure(task, request)
-        return await self._lifecycle.refreshed(call)
+        call = await self._register(new)
+        try:
+            if call.is_active and not call.is_dialed:
+                await self._create_room(call, *metadata)
+                call = await self._wait_for_agent(call)
+            return await self._connect(call, request, trunk_id)
+        except GatewayError as error:
+            error.call_id = call.call_id
+            raise
 
     async def _check(self, request: OutboundCallRequest) -> str:
         """Validate `request`; returns the trunk to dial through, "" if none is needed."""
@@ -113,24 +134,25 @@ class OutboundCalls:
             except CallbackUrlRejected as error:
                 details = {"callback_url": [str(error)]}
                 raise ApiError(ErrorCode.INVALID, "cannot use: callback_url", details) from error
-        await self._check_capacity()
-        if settings.dialed_by == "agent" or request.destination.hostname:
+        if self._agent_dials or request.destination.hostname:
             return ""
         trunk_id = await self._trunk.for_dispatch()
         if not trunk_id:
             raise ApiError(ErrorCode.NO_TRUNK, NO_TRUNK)
         return trunk_id
 
-    async def _check_capacity(self) -> None:
-        """Raise ApiError (TOO_MANY_CALLS) if a limit of active calls is reached."""
-        limits = {
-            "outbound calls": (Direction.OUTBOUND, self._config.outbound.max_active_calls),
-            "calls": (None, self._config.limits.max_active_calls),
-        }
-        for kind, (direction, limit) in limits.items():
-            if await self._registry.count_active(direction) >= limit:
-                message = f"{limit} {kind} are active, which is the limit"
-                raise ApiError(ErrorCode.TOO_MANY_CALLS, message, retry_after=RETRY_AFTER)
+    async def _register(self, new: Call) -> Call:
+        """Store the call, unless it is stored already. Raises ApiError at the limit."""
+        limits = ActiveLimits(
+            total=self._config.limits.max_active_calls,
+            direction=self._config.outbound.max_active_calls,
+        )
+        try:
+            added = await self._lifecycle.register(new, limits)
+        except LimitReached as error:
+            code = ErrorCode.TOO_MANY_CALLS
+            raise ApiError(code, str(error), retry_after=RETRY_AFTER) from error
+        return added.call
 
     def _new_call(self, request: OutboundCallRequest, call_id: str) -> Call:
         now = self._clock()
@@ -170,57 +192,71 @@ class OutboundCalls:
         check_metadata_size(job, room, fields=fields)
         return job, room
 
-    async def _prepare(self, call: Call, metadata: str, room_metadata: str) -> None:
+    async def _connect(self, call: Call, request: OutboundCallRequest, trunk_id: str) -> Call:
+        """Dial, unless the call has ended; returns it as it is once `request.wait` is over."""
+        if call.is_withdrawn:
+            message = f"the call ended before it was dialed: {call.disconnection_reason}"
+            raise _no_agent(call, message)
+        if call.is_active:
+            leg = None if self._agent_dials else self._dial_request(call, request, trunk_id)
+            max_wait = call.ringing_timeout + self._config.outbound.agent_timeout
+            task = await self._dialer.start(call, leg, max_wait=max_wait)
+            await self._raise_early_failure(task, call, request)
+        return await self._lifecycle.refreshed(call)
+
+    async def _create_room(self, call: Call, metadata: str, room_metadata: str) -> None:
         """Create the room and dispatch the agent; a failure ends the call, and is raised."""
-        room = RoomRequest(call.call_id, room_metadata, empty_timeout=call.ringing_timeout + 30)
+        room = RoomRequest(
+            call.call_id,
+            room_metadata,
+            empty_timeout=call.ringing_timeout + round(self._config.outbound.agent_timeout) + 30,
+            agent_name=call.agent_name,
+            job_metadata=metadata,
+        )
         try:
             room_sid = await self._livekit.create_room(room)
-            dispatch_id = await self._livekit.dispatch_agent(
-                call.call_id, call.agent_name, metadata
-            )
-            job_id = await self._accepted_job(call, dispatch_id)
+            dispatch = await self._livekit.find_dispatch(call.call_id, call.agent_name)
         except LiveKitError as error:
             await self._apply(call, EventKind.LIVEKIT_FAILED, detail=str(error))
-            raise
-        if job_id is None:
-            timeout = self._config.outbound.agent_timeout
-            message = (
-                f"no worker accepted the job within {timeout:g} s: is a worker running whose agent "
-                f"is named {call.agent_name!r}?"
-            )
-            await self._apply(call, EventKind.NO_AGENT, detail=message)
-            raise ApiError(ErrorCode.NO_AGENT, message, {"agent_name": call.agent_name})
-        ids = {"room_sid": room_sid, "dispatch_id": dispatch_id, "job_id": job_id}
+            raise _before_dial(error) from error
+        ids = {"room_sid": room_sid, **({"dispatch_id": dispatch.id} if dispatch else {})}
         await self._apply(call, EventKind.DISPATCHED, ids=ids)
 
-    async def _accepted_job(self, call: Call, dispatch_id: str) -> str | None:
-        """The id of the job once a worker has accepted it; None after outbound.agent_timeout."""
-        deadline = self._clock() + self._config.outbound.agent_timeout * 1000
-        while self._clock() < deadline:
-            job_id = await self._livekit.find_job(call.call_id, dispatch_id)
-            if job_id:
-                return job_id
-            await asyncio.sleep(POLL_INTERVAL)
-        return None
+    async def _wait_for_agent(self, call: Call) -> Call:
+        """The call once its agent can be heard, or has ended; without an agent it is ended."""
+        timeout = self._config.outbound.agent_timeout
+        call = await self._agent_wait.until(call, self._is_ready, limit=timeout)
+        if self._is_ready(call) or not call.is_active:
+            return call
+        message = (
+            f"no agent could be heard within {timeout:g} s: is a worker running whose agent is "
+            f"named {call.agent_name!r}, and is it not busy?"
+        )
+        await self._apply(call, EventKind.NO_AGENT, detail=message)
+        raise _no_agent(call, message)
+
+    def _is_ready(self, call: Call) -> bool:
+        """An agent that dials may do so before it publishes its audio."""
+        is_ringing = call.call_status is not CallStatus.REGISTERED
+        return call.agent_audible or (self._agent_dials and is_ringing)
+
+    @property
+    def _agent_dials(self) -> bool:
+        return self._config.outbound.dialed_by == "agent"
 
     async def _raise_early_failure(
-        self, task: "asyncio.Task[LiveKitError | None]", request: OutboundCallRequest
+        self, task: asyncio.Task[LiveKitError | None], call: Call, request: OutboundCallRequest
     ) -> None:
         """Wait as `request.wait` says, and raise the error of a dial that has failed meanwhile."""
         timeouts = {"none": 0.0, "early": self._config.outbound.early_failure_window}
         await asyncio.wait({task}, timeout=timeouts.get(request.wait))
-        if task.done() and (error := task.result()):
-            raise _not_retryable(error)
-
-    async def _dial(
-        self, call: Call, request: OutboundCallRequest, trunk_id: str
-    ) -> LiveKitError | None:
-        """Ring the callee until the call is answered or has failed; returns why it failed."""
-        await self._apply(call, EventKind.DIALING, detail=call.to_number)
-        if self._config.outbound.dialed_by == "agent":
-            max_wait = call.ringing_timeout + self._config.outbound.agent_timeout
-            return await self._dialer.follow(call, max_wait=max_wait)
-        return await self._dialer.dial(call, self._dial_request(call, request, trunk_id))
+        if not task.done() or task.cancelled() or task.exception():
+            return  # it may ring: that an error was logged does not make it safe to dial again
+        match task.result():
+            case LiveKitRefused() as error:
+                raise DialFailed(error, call.call_id)
+            case LiveKitError() as error:
+                raise DialFailed(ApiError(ErrorCode.NOT_ANSWERED, str(error)), call.call_id)
 
     def _dial_request(
         self, call: Call, request: OutboundCallRequest, trunk_id: str
@@ -251,8 +287,13 @@ class OutboundCalls:
         await self._lifecycle.apply(call.call_id, event)
 
 
-def _not_retryable(error: LiveKitError) -> LiveKitError | ApiError:
-    """The error of a failed dial as one that is not retried: the telephone would ring twice."""
-    if isinstance(error, LiveKitUnreachable):
-        return ApiError(ErrorCode.NOT_ANSWERED, str(error))
+def _before_dial(error: LiveKitError) -> LiveKitError | ApiError:
+    """The error of a call that nobody was called for: what may pass is worth a repetition."""
+    if error.may_pass:
+        return ApiError(ErrorCode.LIVEKIT_UNREACHABLE, str(error), retry_after=RETRY_AFTER)
     return error
+
+
+def _no_agent(call: Call, message: str) -> ApiError:
+    details = {"agent_name": call.agent_name}
+    return ApiError(ErrorCode.NO_AGENT, message, details, retry_after=RETRY_AFTER)

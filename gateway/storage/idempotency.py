@@ -1,14 +1,14 @@
-"""Idempotency keys: a repeated request gets the call, or the error, of the first one."""
+"""Idempotency keys: a repeated request gets the call, or the failed dial, of the first one."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from gateway.calls.call import Call
-from gateway.errors import ApiError, ErrorCode, GatewayError, LiveKitRefused
+from gateway.errors import ApiError, DialFailed, ErrorCode, GatewayError
 
-#: Creates the call with the given id.
+#: Creates the call with the given id, or finishes what an earlier attempt has begun under that id.
 Create = Callable[[str], Awaitable[Call]]
-#: What repeated requests get: the call, or the error to raise.
+#: What a request gets: the call, or the error to raise.
 Outcome = Call | GatewayError
 
 
@@ -16,18 +16,16 @@ class IdempotencyStore(Protocol):
     async def run(self, key: str, fingerprint: str, create: Create) -> Call:
         """The call of `key`: created by the first request that has the key; "" is no key.
 
-        Repeated requests get the first one's error as well, but for a transient error (429, 503):
-        that is forgotten, and the next request tries again. A call is created to its end even if
-        the client disconnects. Raises ApiError 409 if the key was used with another `fingerprint`,
-        StorageUnavailable, and whatever `create` raises.
+        A key is kept once its call was dialed: repeated requests get the call, or the first one's
+        DialFailed. After any other error nobody's telephone has rung, so the key is free again. A
+        call is created to its end even if the client disconnects. Raises ApiError 409 if the key
+        was used with another `fingerprint`, StorageUnavailable, and whatever `create` raises.
         """
 
 
-def is_transient(error: GatewayError) -> bool:
-    """Whether the same request may succeed later."""
-    if isinstance(error, ApiError):
-        return error.status in {429, 503}
-    return not isinstance(error, LiveKitRefused)
+def keeps_key(outcome: Outcome) -> bool:
+    """Whether repeated requests get this outcome, too."""
+    return isinstance(outcome, Call | DialFailed)
 
 
 def call_or_raise(outcome: Outcome) -> Call:

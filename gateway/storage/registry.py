@@ -64,6 +64,25 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class ActiveLimits:
+    """How many calls may be active: in all, and in the direction of the call that is added."""
+
+    total: int | None = None
+    direction: int | None = None
+
+    def reached(self, direction: Direction, *, total: int, same_direction: int) -> str:
+        """Which limit keeps a call from being added to those that are active; "" if none does."""
+        if self.direction is not None and same_direction >= self.direction:
+            return f"{self.direction} {direction} calls are active, which is the limit"
+        if self.total is not None and total >= self.total:
+            return f"{self.total} calls are active, which is the limit"
+        return ""
+
+
+NO_LIMITS = ActiveLimits()
+
+
+@dataclass(frozen=True, slots=True)
 class Added:
     """The stored call, whether `add()` stored it, and the number of active calls including it."""
 
@@ -81,8 +100,11 @@ class CallRegistry(Protocol):
     those that return several log that and leave the call out.
     """
 
-    async def add(self, call: Call) -> Added:
-        """Store `call`, unless a call with its `call_id` or Jambonz `call_sid` is stored."""
+    async def add(self, call: Call, limits: ActiveLimits = NO_LIMITS) -> Added:
+        """Store `call`, unless a call with its `call_id` or Jambonz `call_sid` is stored.
+
+        Raises LimitReached, in the same step, if as many calls are active as `limits` allows.
+        """
 
     async def get(self, call_id: str) -> Call | None: ...
 

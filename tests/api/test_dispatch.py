@@ -6,8 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from livekit.protocol.agent_dispatch import CreateAgentDispatchRequest
-from livekit.protocol.room import DeleteRoomRequest
+from livekit.protocol.room import CreateRoomRequest, DeleteRoomRequest
 from livekit.protocol.sip import CreateSIPParticipantRequest
 
 from gateway.lifecycle import dialing
@@ -79,7 +78,9 @@ async def test_what_livekit_is_asked_for(gateway: Client, fake_livekit: FakeLive
     _, answer = await dispatch(
         gateway, max_call_duration=60, ringing_timeout=20, session_options={"voice": "a"}
     )
-    (agent,) = fake_livekit.requested(CreateAgentDispatchRequest)
+    (room,) = fake_livekit.requested(CreateRoomRequest)
+    (agent,) = room.agents
+    assert agent.agent_name == "nehos-outbound-agent"
     job = json.loads(agent.metadata)
     assert job.pop("gateway") == {
         "call_id": answer["call_id"],
@@ -190,6 +191,7 @@ async def test_refused_by_the_carrier(gateway: Client, fake_livekit: FakeLiveKit
     status, error = await dispatch(gateway)
     assert status == 502
     assert error["message"] == "403 Forbidden auth ID"
+    assert error["call_id"] == (await the_call(gateway))["call_id"]
     assert error["sip"] == {"status_code": 403, "status": "Forbidden auth ID"}
     assert error["twirp"]["code"] == "permission_denied"
     assert error["twirp"]["meta"]["sip_status"] == "Forbidden auth ID"
@@ -235,7 +237,7 @@ async def test_waiting_for_the_answer(
         (Hang(), (503, "livekit_unreachable")),
     ],
 )
-@pytest.mark.parametrize("step", ["CreateRoom", "CreateDispatch", "ListDispatch"])
+@pytest.mark.parametrize("step", ["CreateRoom", "ListDispatch"])
 async def test_a_livekit_that_refuses_or_is_away_leaves_nothing_open(
     start_gateway: GatewayStarter,
     fake_livekit: FakeLiveKit,
@@ -244,7 +246,7 @@ async def test_a_livekit_that_refuses_or_is_away_leaves_nothing_open(
     step: str,
 ) -> None:
     gateway = await start_gateway(livekit={"timeout": 1.0}, monitor={"interval": 0.05})
-    before = ["CreateRoom", "CreateDispatch", "ListDispatch"].index(step)
+    before = ["CreateRoom", "ListDispatch"].index(step)
     # An attempt on a connection that was used before is repeated.
     times = 2 if isinstance(failure, Hang) else 1
     fake_livekit.failures.extend([*[None] * before, *[failure] * times])
@@ -252,6 +254,7 @@ async def test_a_livekit_that_refuses_or_is_away_leaves_nothing_open(
     assert (answered, error["error"]) == expected
     assert fake_livekit.requests[before][0] == step
     call = await the_call(gateway)
+    assert error["call_id"] == call["call_id"]
     assert (call["call_status"], call["disconnection_reason"]) == ("error", "dial_failed")
     await nothing_is_open(fake_livekit)
     assert not fake_livekit.requested(CreateSIPParticipantRequest)
@@ -279,6 +282,7 @@ async def test_no_worker_takes_the_job(
     assert (status, error["error"]) == (503, "no_agent")
     assert "'sales'" in error["message"]
     call = await the_call(gateway)
+    assert error["call_id"] == call["call_id"]
     assert (call["call_status"], call["disconnection_reason"]) == ("error", "no_agent")
     await nothing_is_open(fake_livekit)
 
@@ -286,7 +290,7 @@ async def test_no_worker_takes_the_job(
 async def test_a_dispatch_whose_answer_was_lost_is_not_made_twice(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
-    fake_livekit.failures.extend([None, Drop()])
+    fake_livekit.lost_answers.append("CreateRoom")
     status, _ = await dispatch(gateway)
     assert status == 200
     assert len(fake_livekit.dispatches) == 1

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
-from livekit.protocol.agent_dispatch import CreateAgentDispatchRequest
+from livekit.protocol.room import CreateRoomRequest
 from livekit.protocol.sip import CreateSIPParticipantRequest
 
 from gateway.calls.call import Call
@@ -118,7 +118,8 @@ async def test_the_limit_counts_what_the_gateway_adds(
     text = "x" * (MAX_METADATA - 1200)
     status, _ = await dispatch(gateway, {**LEAST, "metadata": {"text": text}})
     assert status == 200
-    (agent,) = fake_livekit.requested(CreateAgentDispatchRequest)
+    (room,) = fake_livekit.requested(CreateRoomRequest)
+    (agent,) = room.agents
     assert MAX_METADATA - 1200 < len(agent.metadata) <= MAX_METADATA
     status, _ = await dispatch(gateway, {**LEAST, "metadata": {"text": text + "x" * 1100}})
     assert status == 422

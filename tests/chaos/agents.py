@@ -52,6 +52,7 @@ class SimulatedAgent:
             return
         self._dispatch.state.jobs.append(Job(id=self._job_id))
         self._room.join(ParticipantInfo(identity=self._identity, kind=ParticipantInfo.Kind.AGENT))
+        self._room.publish_audio(self._identity)
         if self._scenario.reports_ready:
             report = self._report("agent_ready")
             self._call.tasks.start(report, f"agent_ready {self._room.name}")

@@ -180,8 +180,18 @@ def _callback_paths(call: View) -> list[str]:
     return ["/n8n", "/all"] if call["direction"] == Direction.OUTBOUND else ["/all"]
 
 
+def _is_withdrawn(call: View) -> bool:
+    """Whether it ended before its dial: who asked for it got an error, and may have asked again."""
+    happened = {entry["event"] for entry in call["timeline"]}
+    is_dialed = bool(happened & {"dialing", "restored"})
+    by_client = call["disconnection_reason"] == "manual_stopped"
+    return call["direction"] == Direction.OUTBOUND and not (is_dialed or by_client)
+
+
 def _problem(call: View, callbacks: list[Callback]) -> str:
     events = [callback.event for callback in callbacks]
+    if _is_withdrawn(call):
+        return "callbacks about a call that was withdrawn" if events else ""
     if not EVENTS.fullmatch("".join(f"{event} " for event in events)):
         return "not all events in their order"
     if ("call_started" in events) != (call["answer_timestamp"] is not None):

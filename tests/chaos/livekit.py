@@ -9,7 +9,6 @@ from collections.abc import Callable
 from google.protobuf.message import Message
 from livekit.protocol.agent_dispatch import (
     AgentDispatch,
-    CreateAgentDispatchRequest,
     ListAgentDispatchRequest,
     ListAgentDispatchResponse,
 )
@@ -43,7 +42,6 @@ EXPIRY_INTERVAL = 0.5
 TARGET = "tel:+61491570156"
 
 _NO_ROOM = TwirpError(404, "not_found", "requested room does not exist")
-_UNAVAILABLE = TwirpError(503, "unavailable", "twirp error unknown: no response from servers")
 
 
 class SimulatedLiveKit(FakeLiveKit):
@@ -141,8 +139,11 @@ class SimulatedLiveKit(FakeLiveKit):
         call.rooms.add(request.name)
         room = self.live[request.name] = SimulatedRoom(request, call)
         for agent in request.agents:
-            self._dispatch(room, agent.agent_name, agent.metadata)
-        return super()._create_room(request)
+            self._start_agent(room, agent.agent_name, agent.metadata)
+        self.rooms[request.name] = Room(
+            sid=f"RM_{request.name}", name=request.name, metadata=request.metadata
+        )
+        return self.rooms[request.name]
 
     def _delete_room(self, request: DeleteRoomRequest) -> DeleteRoomResponse | TwirpError:
         room = self.live.get(request.room)
@@ -150,12 +151,6 @@ class SimulatedLiveKit(FakeLiveKit):
             return _NO_ROOM
         self.close(room, DisconnectReason.ROOM_DELETED)
         return DeleteRoomResponse()
-
-    def _create_dispatch(self, request: CreateAgentDispatchRequest) -> AgentDispatch | TwirpError:
-        room = self.live.get(request.room)
-        if room is None:
-            return _UNAVAILABLE
-        return self._dispatch(room, request.agent_name, request.metadata)
 
     def _list_dispatch(self, request: ListAgentDispatchRequest) -> ListAgentDispatchResponse:
         return ListAgentDispatchResponse(agent_dispatches=self._jobs.get(request.room, []))
@@ -169,7 +164,7 @@ class SimulatedLiveKit(FakeLiveKit):
             room.leave(request.identity, DisconnectReason.PARTICIPANT_REMOVED)
         return RemoveParticipantResponse()
 
-    def _dispatch(self, room: SimulatedRoom, agent_name: str, metadata: str) -> AgentDispatch:
+    def _start_agent(self, room: SimulatedRoom, agent_name: str, metadata: str) -> None:
         self._requests["dispatches"] += 1
         dispatch = AgentDispatch(
             id=f"AD_{self._requests['dispatches']}",
@@ -180,7 +175,6 @@ class SimulatedLiveKit(FakeLiveKit):
         self._jobs[room.name].append(dispatch)
         agent = SimulatedAgent(self, room, dispatch, TARGET)
         room.call.tasks.start(agent.run(), f"agent of {room.name}")
-        return dispatch
 
 
 def _number_in(metadata: str) -> int:

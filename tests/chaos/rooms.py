@@ -2,12 +2,13 @@
 
 import asyncio
 
-from livekit.protocol.models import DisconnectReason, ParticipantInfo
+from livekit.protocol.models import DisconnectReason, ParticipantInfo, TrackInfo
 from livekit.protocol.room import CreateRoomRequest
 
 from tests.chaos.legs import Leg, State
 from tests.chaos.network import Request
 from tests.chaos.simulated_call import SimulatedCall
+from tests.fakes.livekit import AGENT_AUDIO
 from tests.fakes.webhooks import authorization, webhook
 
 #: How long after closing a room LiveKit sends `room_finished`, in s.
@@ -57,6 +58,11 @@ class SimulatedRoom:
                 leg.answer_if_agent_present()
         self.call.changed()
 
+    def publish_audio(self, identity: str) -> None:
+        """LiveKit's webhook about a track has no more of its participant than the identity."""
+        self.participants[identity].tracks.append(AGENT_AUDIO)
+        self.send_webhook("track_published", ParticipantInfo(identity=identity), AGENT_AUDIO)
+
     def join_leg(self, leg: "SipLeg") -> None:
         self.had_leg = True
         self.legs[leg.identity] = leg
@@ -83,10 +89,15 @@ class SimulatedRoom:
         self.call.changed()
         self.call.tasks.start(self._finish(), f"end of {self.name}")
 
-    def send_webhook(self, event: str, participant: ParticipantInfo | None = None) -> None:
+    def send_webhook(
+        self,
+        event: str,
+        participant: ParticipantInfo | None = None,
+        track: TrackInfo | None = None,
+    ) -> None:
         self._webhooks += 1
         kind = ParticipantInfo.Kind.Name(participant.kind) if participant else ""
-        body = webhook(f"EV_{self.name}_{self._webhooks}", event, self.name, participant)
+        body = webhook(f"EV_{self.name}_{self._webhooks}", event, self.name, participant, track)
         request = Request(f"{event} {kind}", "/livekit/webhook", body, _headers)
         self.call.tasks.start(self.call.sender.send_webhook(request), f"{event} {self.name}")
 

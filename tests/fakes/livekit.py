@@ -15,11 +15,10 @@ from livekit import api
 from livekit.protocol.agent import Job
 from livekit.protocol.agent_dispatch import (
     AgentDispatch,
-    CreateAgentDispatchRequest,
     ListAgentDispatchRequest,
     ListAgentDispatchResponse,
 )
-from livekit.protocol.models import ParticipantInfo, Room
+from livekit.protocol.models import ParticipantInfo, Room, TrackInfo, TrackType
 from livekit.protocol.room import (
     CreateRoomRequest,
     DeleteRoomRequest,
@@ -45,6 +44,8 @@ from livekit.protocol.sip import (
 )
 
 M = TypeVar("M", bound=Message)
+
+AGENT_AUDIO = TrackInfo(sid="TR_agent", type=TrackType.AUDIO)
 
 KEY = "fake-key"
 SECRET = "fake-secret-of-at-least-thirty-two-bytes"
@@ -114,8 +115,11 @@ class Callee:
 class FakeLiveKit:
     """Keeps rooms in a dictionary. Each entry of `failures` is for one request, None lets it pass.
 
-    `workers` are the agent names that take jobs. `callees` are by number. With `transfer_error`
-    transfers fail.
+    `workers` are the agent names that take jobs: in rooms of outbound calls their agents are at
+    once, with an audio track unless `agents_are_silent`. `callees` are by number. With
+    `transfer_error` transfers fail. The first request of each method in `lost_answers` is carried
+    out, and its answer lost. `on_request` gets a request's method and "before" or "after": when
+    it is carried out.
     """
 
     failures: deque[Failure | None] = field(default_factory=deque)
@@ -128,6 +132,9 @@ class FakeLiveKit:
     outbound_trunks: list[SIPOutboundTrunkInfo] = field(default_factory=list)
     dispatch_rules: list[SIPDispatchRuleInfo] = field(default_factory=list)
     transfer_error: TwirpError | None = None
+    agents_are_silent: bool = False
+    lost_answers: list[str] = field(default_factory=list)
+    on_request: Callable[[str, str], None] = lambda _method, _moment: None
     url: str = ""
 
     def add_participant(
@@ -138,10 +145,17 @@ class FakeLiveKit:
         attributes: Mapping[str, str] | None = None,
         *,
         joined_at: int = 0,
+        tracks: Sequence[TrackInfo] | None = None,
     ) -> None:
-        """Add one who joined the room at `joined_at` (ms since epoch)."""
+        """Add one who joined the room at `joined_at` (ms since epoch); an agent can be heard."""
+        if tracks is None:
+            tracks = [AGENT_AUDIO] if kind == ParticipantInfo.Kind.AGENT else []
         participant = ParticipantInfo(
-            identity=identity, kind=kind, attributes=attributes, joined_at_ms=joined_at
+            identity=identity,
+            kind=kind,
+            attributes=attributes,
+            joined_at_ms=joined_at,
+            tracks=tracks,
         )
         self.participants.setdefault(room, []).append(participant)
 
@@ -172,6 +186,7 @@ class FakeLiveKit:
         kind = self._methods()[method][0]
         message = kind.FromString(await request.read())
         self.requests.append((method, message))
+        self.on_request(method, "before")
         failure = await self.failure_of(method, message)
         if failure:
             return await self._fail(request, failure)
@@ -180,6 +195,10 @@ class FakeLiveKit:
         except jwt.InvalidTokenError:
             return _error_response(TwirpError(401, "unauthenticated", "invalid API key"))
         result = self.perform(method, message)
+        self.on_request(method, "after")
+        if method in self.lost_answers:
+            self.lost_answers.remove(method)
+            return await self._fail(request, Drop())
         if isinstance(result, TwirpError):
             return _error_response(result)
         return web.Response(body=result.SerializeToString(), content_type="application/protobuf")
@@ -202,7 +221,6 @@ class FakeLiveKit:
             "DeleteRoom": (DeleteRoomRequest, self._delete_room),
             "ListRooms": (ListRoomsRequest, self._list_rooms),
             "ListParticipants": (ListParticipantsRequest, self._list_participants),
-            "CreateDispatch": (CreateAgentDispatchRequest, self._create_dispatch),
             "ListDispatch": (ListAgentDispatchRequest, self._list_dispatch),
             "CreateSIPParticipant": (CreateSIPParticipantRequest, self._create_sip_participant),
             "TransferSIPParticipant": (TransferSIPParticipantRequest, self._transfer),
@@ -224,8 +242,12 @@ class FakeLiveKit:
         return web.Response()
 
     def _create_room(self, request: CreateRoomRequest) -> Room:
-        room = Room(sid=f"RM_{request.name}", name=request.name, metadata=request.metadata)
-        return self.rooms.setdefault(request.name, room)
+        if request.name not in self.rooms:
+            room = Room(sid=f"RM_{request.name}", name=request.name, metadata=request.metadata)
+            self.rooms[request.name] = room
+            for agent in request.agents:
+                self._dispatch(request.name, agent.agent_name, agent.metadata)
+        return self.rooms[request.name]
 
     def _delete_room(self, request: DeleteRoomRequest) -> DeleteRoomResponse | TwirpError:
         if self.rooms.pop(request.room, None) is None:
@@ -296,20 +318,18 @@ class FakeLiveKit:
     ) -> ListSIPDispatchRuleResponse:
         return ListSIPDispatchRuleResponse(items=self.dispatch_rules)
 
-    def _create_dispatch(self, request: CreateAgentDispatchRequest) -> AgentDispatch | TwirpError:
-        if request.room not in self.rooms:
-            return TwirpError(503, "unavailable", "twirp error unknown: no response from servers")
+    def _dispatch(self, room: str, agent_name: str, metadata: str) -> None:
         number = len(self.dispatches) + 1
         dispatch = AgentDispatch(
-            id=f"AD_{number}",
-            room=request.room,
-            agent_name=request.agent_name,
-            metadata=request.metadata,
+            id=f"AD_{number}", room=room, agent_name=agent_name, metadata=metadata
         )
-        if request.agent_name in self.workers:
-            dispatch.state.jobs.append(Job(id=f"AJ_{number}"))
         self.dispatches.append(dispatch)
-        return dispatch
+        if agent_name in self.workers and '"direction":"outbound"' in metadata:
+            dispatch.state.jobs.append(Job(id=f"AJ_{number}"))
+            tracks = () if self.agents_are_silent else (AGENT_AUDIO,)
+            self.add_participant(
+                room, ParticipantInfo.Kind.AGENT, f"agent-AJ_{number}", tracks=tracks
+            )
 
     def _list_dispatch(self, request: ListAgentDispatchRequest) -> ListAgentDispatchResponse:
         dispatches = [dispatch for dispatch in self.dispatches if dispatch.room == request.room]

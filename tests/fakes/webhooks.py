@@ -9,7 +9,7 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToJson
 from livekit import api
-from livekit.protocol.models import ParticipantInfo, Room
+from livekit.protocol.models import ParticipantInfo, Room, TrackInfo
 from livekit.protocol.webhook import WebhookEvent
 
 from tests.fakes.livekit import KEY, SECRET
@@ -22,12 +22,16 @@ def authorization(body: bytes, *, secret: str = SECRET) -> str:
 
 
 def webhook(
-    event_id: str, name: str, room: str, participant: ParticipantInfo | None = None
+    event_id: str,
+    name: str,
+    room: str,
+    participant: ParticipantInfo | None = None,
+    track: TrackInfo | None = None,
 ) -> bytes:
-    """The body of a webhook about `room`, and about `participant` if there is one."""
-    event = WebhookEvent(event=name, id=event_id, room=Room(name=room))
-    if participant:
-        event.participant.CopyFrom(participant)
+    """The body of a webhook about `room`, and about `participant` and `track` if there are any."""
+    event = WebhookEvent(
+        event=name, id=event_id, room=Room(name=room), participant=participant, track=track
+    )
     return MessageToJson(event).encode()
 
 

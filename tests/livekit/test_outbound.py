@@ -27,6 +27,8 @@ def real(livekit_binary: Path) -> Iterator[RealServers]:
     settings = {
         "GATEWAY__OUTBOUND__DIALED_BY": "agent",
         "GATEWAY__OUTBOUND__EARLY_FAILURE_WINDOW": "0",
+        # A loaded machine starts an agent in seconds.
+        "GATEWAY__OUTBOUND__AGENT_TIMEOUT": "20",
         "GATEWAY__CALLBACKS__ALLOWED_HOSTS": "127.0.0.1",
         "GATEWAY_API_KEYS": f"n8n:dispatch:{DISPATCH_KEY}",
     }

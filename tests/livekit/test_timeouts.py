@@ -41,8 +41,7 @@ def dial(livekit: LiveKit) -> Awaitable[None]:
 REQUESTS: dict[str, Requests] = {
     "create a room": lambda livekit: livekit.create_room(ROOM),
     "delete a room": lambda livekit: livekit.delete_room("call-1"),
-    "dispatch": lambda livekit: livekit.dispatch_agent("call-1", "agent", ""),
-    "find a job": lambda livekit: livekit.find_job("call-1", "AD_1"),
+    "find a dispatch": lambda livekit: livekit.find_dispatch("call-1", "agent"),
     "list rooms": lambda livekit: livekit.rooms("call-1"),
     "list all rooms": lambda livekit: livekit.rooms(),
     "list participants": lambda livekit: livekit.participants("call-1"),

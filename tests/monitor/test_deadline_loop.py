@@ -20,6 +20,7 @@ from gateway.livekit.client import LiveKit
 from gateway.livekit.webhooks import RoomEvent
 from gateway.monitor.deadline_loop import MAX_CONCURRENT_CHECKS
 from gateway.storage.memory.leader import SingleNode
+from gateway.storage.registry import ActiveLimits
 from tests.conftest import ConfigMaker
 from tests.fakes.clock import clock_showing
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit, TwirpError
@@ -425,8 +426,8 @@ async def test_a_call_whose_registration_was_not_confirmed_gets_the_fallback(
     registry = harness.services.storage.registry
     add = registry.add
 
-    async def add_without_response(call: Call) -> NoReturn:
-        await add(call)
+    async def add_without_response(call: Call, limits: ActiveLimits) -> NoReturn:
+        await add(call, limits)
         raise StorageUnavailable("no answer in time")
 
     monkeypatch.setattr(registry, "add", add_without_response)

@@ -2,7 +2,6 @@
 
 import asyncio
 
-from livekit.protocol.agent_dispatch import CreateAgentDispatchRequest
 from livekit.protocol.sip import CreateSIPParticipantRequest
 
 from tests.several.calls import hang_up, start_call, whole_call
@@ -62,7 +61,7 @@ async def test_an_idempotency_key_at_both_gateways_at_once_is_one_call(group: Gr
     )
     assert [status for status, _ in responses] == [200] * 8
     assert len({content["call_id"] for _, content in responses}) == 1
-    assert len(group.livekit.requested(CreateAgentDispatchRequest)) == 1
+    assert len(group.livekit.dispatches) == 1
     assert len(group.livekit.requested(CreateSIPParticipantRequest)) == 1
     for gateway in group.gateways:
         await group.wait_for_log(f' /dispatch 200 .* "{gateway.address}"')

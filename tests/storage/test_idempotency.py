@@ -7,7 +7,14 @@ import pytest
 
 from gateway.calls.call import Call, Direction, SipOutcome
 from gateway.config.settings import OutboundSettings
-from gateway.errors import ApiError, ErrorCode, GatewayError, LiveKitRefused, LiveKitUnreachable
+from gateway.errors import (
+    ApiError,
+    DialFailed,
+    ErrorCode,
+    GatewayError,
+    LiveKitRefused,
+    LiveKitUnreachable,
+)
 from gateway.storage.backend import StorageBackend
 from gateway.storage.redis import idempotency as redis_idempotency
 from tests.storage.conftest import CONFIG, StorageOpener, call
@@ -90,56 +97,63 @@ async def test_a_key_with_another_body_is_rejected(storage: StorageBackend) -> N
     assert len(creator.created) == 1
 
 
-async def test_a_rejection_is_repeated_as_it_was(storage: StorageBackend) -> None:
-    details = {"callback_url": ["It leads into a private network."]}
-    creator = Creator([ApiError(ErrorCode.INVALID, "cannot use: callback_url", details)])
+async def test_the_carriers_response_is_repeated(storage: StorageBackend) -> None:
+    meta = {"sip_status_code": "403", "sip_status": "Forbidden auth ID"}
+    refusal = LiveKitRefused("permission_denied", "no", status=403, meta=meta)
+    creator = Creator([DialFailed(refusal, "outbound-1")])
     for _ in range(2):
-        with pytest.raises(ApiError) as rejected:
+        with pytest.raises(DialFailed) as failed:
             await storage.idempotency.run("key", "print", creator.create)
-        error = rejected.value
-        assert (error.status, error.code, error.details) == (422, "invalid", details)
-        assert error.message == "cannot use: callback_url"
+        cause = failed.value.cause
+        assert isinstance(cause, LiveKitRefused)
+        assert cause.sip == SipOutcome(403, "Forbidden auth ID")
+        assert (cause.reason, cause.status) == ("403 Forbidden auth ID", 403)
+        assert failed.value.call_id == cause.call_id == "outbound-1"
     assert len(creator.created) == 1
 
 
-async def test_the_carriers_response_is_repeated(storage: StorageBackend) -> None:
-    meta = {"sip_status_code": "403", "sip_status": "Forbidden auth ID"}
-    creator = Creator([LiveKitRefused("permission_denied", "no", status=403, meta=meta)])
+async def test_an_unanswered_dial_is_repeated_as_it_was(storage: StorageBackend) -> None:
+    creator = Creator([DialFailed(ApiError(ErrorCode.NOT_ANSWERED, "no answer"), "outbound-1")])
     for _ in range(2):
-        with pytest.raises(LiveKitRefused) as refused:
+        with pytest.raises(DialFailed) as failed:
             await storage.idempotency.run("key", "print", creator.create)
-        assert refused.value.sip == SipOutcome(403, "Forbidden auth ID")
-        assert refused.value.reason == "403 Forbidden auth ID"
-        assert (refused.value.code, refused.value.status) == ("permission_denied", 403)
+        cause = failed.value.cause
+        assert isinstance(cause, ApiError)
+        assert (cause.status, cause.code, cause.message) == (504, "not_answered", "no answer")
     assert len(creator.created) == 1
 
 
 async def test_the_traceback_of_a_repeated_error_does_not_grow(storage: StorageBackend) -> None:
-    creator = Creator([ApiError(ErrorCode.INVALID, "cannot use: callback_url")])
+    creator = Creator([DialFailed(ApiError(ErrorCode.NOT_ANSWERED, "no answer"), "outbound-1")])
     depths = []
     for _ in range(4):
-        with pytest.raises(ApiError) as rejected:
+        with pytest.raises(DialFailed) as failed:
             await storage.idempotency.run("key", "print", creator.create)
-        depths.append(len(rejected.traceback))
+        depths.append(len(failed.traceback))
     assert depths[1] == depths[-1]
 
 
+@pytest.mark.field("B6", "B15")
 @pytest.mark.parametrize(
     "error",
     [
-        ApiError(ErrorCode.NO_AGENT, "no worker took the job"),
+        ApiError(ErrorCode.INVALID, "cannot use: callback_url"),
+        ApiError(ErrorCode.NO_AGENT, "no agent can be heard"),
         ApiError(ErrorCode.TOO_MANY_CALLS, "that is the limit", retry_after=5),
+        LiveKitRefused("unauthenticated", "invalid API key", status=401),
         LiveKitUnreachable("no answer"),
     ],
 )
-async def test_a_transient_error_is_forgotten(storage: StorageBackend, error: GatewayError) -> None:
+async def test_an_error_before_the_dial_frees_the_key(
+    storage: StorageBackend, error: GatewayError
+) -> None:
     creator = Creator([error])
     with pytest.raises(type(error)):
         await storage.idempotency.run("key", "print", creator.create)
-    created = await storage.idempotency.run("key", "print", creator.create)
+    created = await storage.idempotency.run("key", "corrected", creator.create)
     assert len(set(creator.created)) == 2
     assert created.call_id == creator.created[1]
-    assert await storage.idempotency.run("key", "print", creator.create) == created
+    assert await storage.idempotency.run("key", "corrected", creator.create) == created
 
 
 async def test_a_transient_error_is_forgotten_though_the_client_has_gone(

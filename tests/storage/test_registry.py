@@ -16,8 +16,9 @@ from gateway.calls.call import (
     Transfer,
 )
 from gateway.calls.transitions import transition
+from gateway.errors import LimitReached
 from gateway.storage.backend import StorageBackend
-from gateway.storage.registry import Added, CallFilter, CallRegistry
+from gateway.storage.registry import ActiveLimits, Added, CallFilter, CallRegistry
 from tests.storage.conftest import START, StorageOpener, call
 
 
@@ -49,6 +50,37 @@ async def test_a_call_sid_has_one_call(registry: CallRegistry) -> None:
     assert await registry.count_active() == 1
     assert await registry.find_by_call_sid("sid-1") == first.call
     assert await registry.find_by_call_sid("sid-2") is None
+
+
+@pytest.mark.field("B2")
+async def test_no_call_is_added_beyond_the_limits(opener: StorageOpener) -> None:
+    """However many requests, at whichever gateway, come at the same time."""
+    limits = ActiveLimits(total=8, direction=5)
+    outbound: dict[str, object] = {"direction": Direction.OUTBOUND, "jambonz": {}}
+    async with opener.opened() as one, opener.opened() as other:
+        gateways = (one, other if opener.redis_url else one)
+
+        async def add(number: int, **fields: object) -> str:
+            registry = gateways[number % 2].registry
+            return (await registry.add(call(number, **fields), limits)).call.call_id
+
+        for number in range(2):
+            await add(number)
+        attempts = (add(number, **outbound) for number in range(10, 40))
+        added = await asyncio.gather(*attempts, return_exceptions=True)
+        errors = [error for error in added if isinstance(error, LimitReached)]
+        assert len(errors) == 25
+        assert str(errors[0]) == "5 outbound calls are active, which is the limit"
+        await add(50)
+        with pytest.raises(LimitReached, match="8 calls are active"):
+            await add(51)
+        assert [await one.registry.count_active(it) for it in (None, Direction.OUTBOUND)] == [8, 5]
+        # A call that is stored already, and one that takes the place of an ended one, are no more.
+        assert await add(50) == "call-0050"
+        await end(one.registry, 50)
+        await add(51)
+        listed = await one.registry.page(CallFilter(include_ended=True), limit=100, after=None)
+        assert len(listed.calls) == 9
 
 
 async def test_an_event_changes_the_stored_call(registry: CallRegistry) -> None:

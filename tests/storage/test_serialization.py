@@ -23,7 +23,7 @@ from gateway.calls.call import (
 )
 from gateway.calls.participants import Leg, Participant, ParticipantKind
 from gateway.calls.views import summary
-from gateway.errors import ApiError, ErrorCode, LiveKitRefused, RecordUnreadable
+from gateway.errors import ApiError, DialFailed, ErrorCode, LiveKitRefused, RecordUnreadable
 from gateway.storage.redis.serialization import (
     FORMAT,
     dump_call,
@@ -72,6 +72,7 @@ FULL_CALL = Call(
     ),
     report={"words": 3, "transcript": [{"role": "agent", "text": "Hello"}]},
     agent_came=True,
+    agent_audible=True,
     agent_absence=AgentAbsence(START + 2, "AJ_1", DisconnectionReason.AGENT_HANGUP, "left"),
     caller=Leg("sip_+15550100", "SCL_1"),
     caller_absence=CallerAbsence(
@@ -146,15 +147,16 @@ def test_a_delivery_is_loaded_as_it_was_stored() -> None:
 
 
 def test_outcomes_are_loaded_as_they_were_stored() -> None:
-    rejected = ApiError(ErrorCode.INVALID, "cannot use: a", {"a": ["Missing."]})
+    assert load_outcome(dump_outcome(FULL_CALL), KEY) == FULL_CALL
+    unanswered = ApiError(ErrorCode.NOT_ANSWERED, "no answer", {"a": ["b"]})
     refused = LiveKitRefused("permission_denied", "no", status=403, meta={"sip_status_code": "403"})
-    for outcome in (FULL_CALL, rejected, refused):
-        loaded = load_outcome(dump_outcome(outcome), KEY)
-        assert type(loaded) is type(outcome)
-        if outcome is FULL_CALL:
-            assert loaded == outcome
-        else:
-            assert vars(loaded) == vars(outcome)
+    causes: list[ApiError | LiveKitRefused] = [unanswered, refused]
+    for cause in causes:
+        loaded = load_outcome(dump_outcome(DialFailed(cause, "call-1")), KEY)
+        assert isinstance(loaded, DialFailed)
+        assert loaded.call_id == "call-1"
+        assert type(loaded.cause) is type(cause)
+        assert vars(loaded.cause) == vars(cause)
 
 
 @pytest.mark.field("D7")
@@ -167,12 +169,13 @@ def test_fields_of_a_newer_gateway_are_ignored() -> None:
     assert load_call(changed(dump_call(FULL_CALL), add_fields), KEY) == FULL_CALL
     delivery = changed(dump_delivery(DELIVERY), lambda record: record["delivery"].update(new=1))
     assert load_delivery(delivery, KEY) == DELIVERY
-    rejected = dump_outcome(ApiError(ErrorCode.INVALID, "no"))
-    rejected = changed(rejected, lambda record: record["api"].update(new=1))
-    assert isinstance(load_outcome(rejected, KEY), ApiError)
-    refused = dump_outcome(LiveKitRefused("permission_denied", "no", status=403))
+    cause = ApiError(ErrorCode.NOT_ANSWERED, "no")
+    unanswered = dump_outcome(DialFailed(cause, "call-1"))
+    unanswered = changed(unanswered, lambda record: record["api"].update(new=1))
+    assert isinstance(load_outcome(unanswered, KEY), DialFailed)
+    refused = dump_outcome(DialFailed(LiveKitRefused("canceled", "no", status=408), "call-1"))
     refused = changed(refused, lambda record: record["livekit"].update(new=1))
-    assert isinstance(load_outcome(refused, KEY), LiveKitRefused)
+    assert isinstance(load_outcome(refused, KEY), DialFailed)
 
 
 @pytest.mark.field("D7")

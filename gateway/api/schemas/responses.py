@@ -214,13 +214,17 @@ class CarrierSchema(_Response):
 
 
 class ErrorSchema(Schema):
-    """Every error; `twirp` and `sip` come with 502."""
+    """Every error; `twirp` and `sip` come with 502.
+
+    `call_id` is the call that was made before the error, if one was.
+    """
 
     class Meta:
         unknown = RAISE
 
     error = fields.String(required=True)
     message = fields.String(required=True)
+    call_id = fields.String()
     details = fields.Dict(keys=fields.String())
     twirp = fields.Nested(TwirpSchema)
     sip = fields.Nested(CarrierSchema)

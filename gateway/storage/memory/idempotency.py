@@ -8,13 +8,7 @@ from dataclasses import dataclass
 from gateway.aio import BackgroundTasks
 from gateway.calls.call import Call
 from gateway.errors import GatewayError
-from gateway.storage.idempotency import (
-    Create,
-    Outcome,
-    call_or_raise,
-    is_transient,
-    key_reused,
-)
+from gateway.storage.idempotency import Create, Outcome, call_or_raise, keeps_key, key_reused
 
 #: How many keys are stored; beyond that the oldest is dropped.
 MAX_KEYS = 10_000
@@ -58,16 +52,17 @@ class MemoryIdempotencyStore:
         return entry
 
     async def _create(self, key: str, call_id: str, create: Create) -> Outcome:
+        outcome: Outcome
         try:
-            return await create(call_id)
+            outcome = await create(call_id)
         except GatewayError as error:
-            if is_transient(error):
-                self._entries.pop(key, None)
-            return error
+            outcome = error
         except BaseException:
-            # A defect, which is logged: the next request with the key tries again.
             self._entries.pop(key, None)
             raise
+        if not keeps_key(outcome):
+            self._entries.pop(key, None)
+        return outcome
 
     def _drop_expired(self) -> None:
         now = self._clock()

@@ -8,7 +8,8 @@ from gateway.calls.call import Call, Direction, Event
 from gateway.calls.change import Change
 from gateway.calls.transitions import transition
 from gateway.config.settings import StorageSettings
-from gateway.storage.registry import Added, CallFilter, Page, Position
+from gateway.errors import LimitReached
+from gateway.storage.registry import NO_LIMITS, ActiveLimits, Added, CallFilter, Page, Position
 
 #: How many ids of events are stored; LiveKit repeats a webhook within seconds.
 MAX_EVENT_IDS = 10_000
@@ -43,10 +44,15 @@ class MemoryRegistry:
         self._active_by_direction: Counter[Direction] = Counter()
         self._event_ids: OrderedDict[str, None] = OrderedDict()
 
-    async def add(self, call: Call) -> Added:
+    async def add(self, call: Call, limits: ActiveLimits = NO_LIMITS) -> Added:
         stored = self._calls.get(call.call_id) or self._with_call_sid(call.jambonz.get("call_sid"))
         if stored:
             return Added(stored, is_new=False, active=len(self._active))
+        same_direction = self._active_by_direction[call.direction]
+        if limit := limits.reached(
+            call.direction, total=len(self._active), same_direction=same_direction
+        ):
+            raise LimitReached(limit)
         if call_sid := call.jambonz.get("call_sid"):
             self._by_call_sid[call_sid] = call.call_id
         self._calls[call.call_id] = call

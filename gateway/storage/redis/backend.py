@@ -42,7 +42,7 @@ def redis_backend(
         registry=registry,
         outbox=outbox,
         idempotency=RedisIdempotencyStore(
-            database, registry, ttl=config.outbound.idempotency_ttl, new_call_id=new_call_id
+            database, ttl=config.outbound.idempotency_ttl, new_call_id=new_call_id
         ),
         feed=RedisFeed(database),
         leader=RedisLeaderLock(database, interval=config.monitor.interval, clock=clock),

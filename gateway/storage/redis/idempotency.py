@@ -12,16 +12,9 @@ import structlog
 from gateway.aio import BackgroundTasks
 from gateway.calls.call import Call
 from gateway.errors import GatewayError, StorageUnavailable
-from gateway.storage.idempotency import (
-    Create,
-    Outcome,
-    call_or_raise,
-    is_transient,
-    key_reused,
-)
+from gateway.storage.idempotency import Create, Outcome, call_or_raise, keeps_key, key_reused
 from gateway.storage.redis.database import Database
 from gateway.storage.redis.serialization import dump_outcome, load_outcome
-from gateway.storage.registry import CallRegistry
 
 log = structlog.get_logger()
 
@@ -46,20 +39,11 @@ class RedisIdempotencyStore:
     """See IdempotencyStore. Keys expire after `ttl` s.
 
     The call's id is stored before the call is created. If the gateway that creates it dies, the
-    next request with the key gets that call, or creates it under the same id if it was not
-    registered yet: never a second call.
+    next request with the key finishes that call under the same id: never a second call.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        registry: CallRegistry,
-        *,
-        ttl: float,
-        new_call_id: Callable[[], str],
-    ) -> None:
+    def __init__(self, database: Database, *, ttl: float, new_call_id: Callable[[], str]) -> None:
         self._database = database
-        self._registry = registry
         self._ttl_ms = int(ttl * 1000)
         self._new_call_id = new_call_id
         self._tasks = BackgroundTasks()
@@ -77,7 +61,7 @@ class RedisIdempotencyStore:
             if stored_fingerprint != fingerprint:
                 raise key_reused()
             if state == "abandoned":
-                return await self._resume(replace(claim, call_id=call_id), create)
+                return await self._create(replace(claim, call_id=call_id), create)
             if outcome:
                 return call_or_raise(load_outcome(outcome, record))
             await asyncio.sleep(POLL_INTERVAL)
@@ -94,14 +78,6 @@ class RedisIdempotencyStore:
             LEASE_MS,
         )
         return answer
-
-    async def _resume(self, claim: _Claim, create: Create) -> Call:
-        """Finish for a gateway that died: the call is created already if it was registered."""
-        call = await self._registry.get(claim.call_id)
-        if call is None:
-            return await self._create(claim, create)
-        await self._store(claim, call)
-        return call
 
     async def _create(self, claim: _Claim, create: Create) -> Call:
         creation = self._tasks.spawn(
@@ -120,9 +96,13 @@ class RedisIdempotencyStore:
             return outcome
 
     async def _store(self, claim: _Claim, outcome: Outcome) -> None:
-        """If this fails, the key is abandoned, and the next request finds the call by its id."""
-        is_final = isinstance(outcome, Call) or not is_transient(outcome)
-        text = dump_outcome(outcome) if is_final else ""
+        """If this fails, the key is abandoned, and the next request finishes its call.
+
+        So it is where storage did not answer: the call may be stored, and may be dialed.
+        """
+        if isinstance(outcome, StorageUnavailable):
+            return
+        text = dump_outcome(outcome) if keeps_key(outcome) else ""
         try:
             await self._database.run(
                 "store_result", claim.record, claim.lease, claim.owner, claim.call_id, text

@@ -16,11 +16,11 @@ from gateway.calls.call import Call, Direction, Event
 from gateway.calls.change import Change
 from gateway.calls.transitions import transition
 from gateway.config.settings import CallbackSettings, StorageSettings
-from gateway.errors import StorageUnavailable
+from gateway.errors import LimitReached, StorageUnavailable
 from gateway.storage.redis.call_records import CallRecords, Version
 from gateway.storage.redis.database import Database
 from gateway.storage.redis.serialization import dump_call, dump_delivery
-from gateway.storage.registry import Added, CallFilter, Page, Position
+from gateway.storage.registry import NO_LIMITS, ActiveLimits, Added, CallFilter, Page, Position
 
 log = structlog.get_logger()
 
@@ -66,7 +66,7 @@ class RedisRegistry:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._last_token = 0
 
-    async def add(self, call: Call) -> Added:
+    async def add(self, call: Call, limits: ActiveLimits = NO_LIMITS) -> Added:
         token = self._new_token()
         while True:
             is_new, active, stored_id, stored_token, text = await self._database.run(
@@ -80,7 +80,14 @@ class RedisRegistry:
                 token,
                 _or_blank(self._deadline(call)),
                 self._feed_entry(Change(None, call)),
+                _or_blank(limits.total),
+                _or_blank(limits.direction),
             )
+            if not stored_token:
+                same_direction = int(text)
+                raise LimitReached(
+                    limits.reached(call.direction, total=active, same_direction=same_direction)
+                )
             stored = (
                 (stored_token, call)
                 if is_new

@@ -16,7 +16,7 @@ import structlog
 
 from gateway.callbacks.delivery import Delivery
 from gateway.calls.call import Call
-from gateway.errors import ApiError, ErrorCode, LiveKitRefused, RecordUnreadable
+from gateway.errors import ApiError, DialFailed, ErrorCode, LiveKitRefused, RecordUnreadable
 from gateway.storage.idempotency import Outcome
 
 log = structlog.get_logger()
@@ -51,9 +51,10 @@ class _ApiRefusal(msgspec.Struct):
 
 
 class _OutcomeRecord(_Record):
-    """One of the three is set."""
+    """A call, or why the dial of `call_id` has failed: one of the other two is set."""
 
     call: Call | None = None
+    call_id: str = ""
     livekit: _LiveKitRefusal | None = None
     api: _ApiRefusal | None = None
 
@@ -87,15 +88,17 @@ def load_delivery(text: str, key: str) -> Delivery:
 
 
 def dump_outcome(outcome: Outcome) -> str:
+    """Of an outcome that keeps its key."""
     if isinstance(outcome, Call):
         return dump_call(outcome)
-    if isinstance(outcome, LiveKitRefused):
-        refusal = _LiveKitRefusal(outcome.code, outcome.message, outcome.status, outcome.meta)
-        return _dump("livekit", refusal)
-    if isinstance(outcome, ApiError):
-        details = dict(outcome.details) if outcome.details else None
-        return _dump("api", _ApiRefusal(outcome.code, outcome.message, details))
-    raise TypeError(f"{outcome!r} is transient: it is not stored")
+    if not isinstance(outcome, DialFailed):
+        raise TypeError(f"{outcome!r} does not keep its key: it is not stored")
+    cause, call_id = outcome.cause, outcome.call_id
+    if isinstance(cause, LiveKitRefused):
+        refusal = _LiveKitRefusal(cause.code, cause.message, cause.status, cause.meta)
+        return _dump("livekit", refusal, call_id=call_id)
+    details = dict(cause.details) if cause.details else None
+    return _dump("api", _ApiRefusal(cause.code, cause.message, details), call_id=call_id)
 
 
 def load_outcome(text: str, key: str) -> Outcome:
@@ -104,11 +107,12 @@ def load_outcome(text: str, key: str) -> Outcome:
     if record.call:
         return record.call
     if livekit := record.livekit:
-        return LiveKitRefused(
+        refusal = LiveKitRefused(
             livekit.code, livekit.message, status=livekit.status, meta=livekit.meta
         )
+        return DialFailed(refusal, record.call_id)
     if api := record.api:
-        return ApiError(api.code, api.message, api.details)
+        return DialFailed(ApiError(api.code, api.message, api.details), record.call_id)
     raise _unreadable(key, record.format, "it has no outcome")
 
 
@@ -129,8 +133,8 @@ def log_unreadable(error: str) -> None:
     log.error("storage.record_unreadable", error=error)
 
 
-def _dump(name: str, content: object) -> str:
-    return _encode({"format": FORMAT, name: content}).decode()
+def _dump(name: str, content: object, **more: str) -> str:
+    return _encode({"format": FORMAT, name: content, **more}).decode()
 
 
 def _load(decoder: msgspec.json.Decoder[R], text: str, key: str) -> R:

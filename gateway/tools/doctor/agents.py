@@ -60,7 +60,7 @@ async def _unnamed(context: Context) -> Finding:
         "doctor-…"
     )
     return warn(
-        "a worker without agent_name joins rooms of its own accord, also those of outbound calls",
+        "a worker without agent_name joins every room whose creation names no agent",
         step,
     )
 

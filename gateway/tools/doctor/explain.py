@@ -119,6 +119,7 @@ WORDS: Mapping[EventKind, str] = {
     EventKind.PARTICIPANT_LEFT: "somebody else left the room: {0}",
     EventKind.STRAY_LEG_REMOVED: "an unsolicited SIP leg was removed from the room: {0}",
     EventKind.AGENT_JOINED: "the agent joined the room",
+    EventKind.AGENT_AUDIBLE: "the agent's audio is in the room: {0}",
     EventKind.AGENT_READY: "the agent is ready to talk",
     EventKind.AGENT_LEFT: "the agent left the room: {0}",
     EventKind.AGENT_GONE: "the agent's process ended",
