@@ -90,12 +90,12 @@ async def _check_livekit(services: Services) -> None:
     except LiveKitRefused as error:
         if error.status not in {401, 403}:
             raise
-        raise ConfigError(
-            [
-                f"LiveKit at {url} does not accept LIVEKIT_API_KEY and LIVEKIT_API_SECRET: "
-                f"{error.message}"
-            ]
-        ) from error
+        # livekit-api drops the text with which LiveKit refuses a token.
+        problem = (
+            f"LiveKit at {url} does not accept LIVEKIT_API_KEY with LIVEKIT_API_SECRET: set both "
+            "to a key of that project or server; python -m gateway doctor tells which one is wrong"
+        )
+        raise ConfigError([problem]) from error
     except LiveKitUnreachable as error:
         log.warning("livekit.unavailable", url=url, error=str(error))
 

@@ -2,33 +2,75 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import yaml
 from marshmallow import ValidationError, fields
 
 from gateway.calls.destinations import Credentials, FallbackTarget
+from gateway.config.addresses import read_sip_uri
 from gateway.config.settings import KeyPair
 from gateway.security.addresses import Network, read_network
 from gateway.security.api_keys import ApiKey, HashedKey, MalformedApiKey, read_hashed_key, read_key
 from gateway.security.callback_policy import AllowedHost, read_allowed_host
 
+#: How a list in YAML or JSON begins, and a mapping, which is none.
+_IN_YAML = re.compile(r"\s*(?:[\[{]|-\s)")
+
+
+def split_list(text: str) -> list[Any]:
+    """The entries of a list in an environment variable: YAML or JSON, else comma-separated text.
+
+    All scalars are text: a telephone number keeps its +. Raises ValueError; its text repeats
+    nothing, because the list may be one of secrets.
+    """
+    if not _IN_YAML.match(text):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        entries = yaml.BaseLoader(text).get_single_data()
+    except yaml.YAMLError:
+        entries = None
+    if not isinstance(entries, list):
+        raise ValueError(  # noqa: TRY004 - it is the text that is wrong
+            "Must be a list, such as a, b or [a, b]."
+        )
+    return entries
+
+
+class Address(fields.String):
+    """A host or URL in one of the forms that people paste; `read` makes it the form in use."""
+
+    def __init__(self, read: Callable[[str], str]) -> None:
+        super().__init__()
+        self._read = read
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, *args, **kwargs) or ""
+        try:
+            return self._read(text) if text.strip() else ""
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
 
 class _List(fields.Field[tuple[Any, ...]]):
-    """A list in YAML; in an environment variable, comma-separated text."""
+    """A list in YAML; an environment variable may have it as comma-separated text."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         if isinstance(value, str):
-            value = self.split(value)
+            try:
+                value = split_list(value)
+            except ValueError as error:
+                raise ValidationError(str(error)) from None
         if not isinstance(value, list):
             raise ValidationError("Must be a list.")
         return tuple(self.item(entry) for entry in value)
 
-    def split(self, text: str) -> Any:
-        return [part.strip() for part in text.split(",") if part.strip()]
-
     def item(self, entry: Any) -> Any:
-        return str(entry)
+        # YAML reads +15550100 as a number without its +, and 0123 as 83.
+        if not (isinstance(entry, str) and entry.strip()):
+            raise ValidationError("Each entry must be text; quote numbers.")
+        return entry.strip()
 
 
 class _ApiKeys(_List):
@@ -96,13 +138,7 @@ _RECORDING = re.compile(r"https?://[^\s/?#]+([/?#]\S*)?")
 
 
 class _FallbackTargets(_List):
-    """In an environment variable the list is YAML: its entries are mappings."""
-
-    def split(self, text: str) -> Any:
-        try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ValidationError("Must be a list in YAML.") from error
+    """Entries are mappings: in an environment variable the list is YAML or JSON."""
 
     def item(self, entry: Any) -> FallbackTarget:
         kinds = {"sip", "phone", "play", "say"}
@@ -110,8 +146,7 @@ class _FallbackTargets(_List):
             isinstance(entry, dict)
             and len(kinds & entry.keys()) == 1
             and entry.keys() <= kinds | ({"trunk"} if "phone" in entry else set())
-            and all(isinstance(value, str) and value for value in entry.values())
-            and str(entry.get("sip", "sip:")).startswith(("sip:", "sips:"))
+            and all(isinstance(value, str) and value.strip() for value in entry.values())
             and _RECORDING.fullmatch(entry.get("play", "https://host"))
         )
         if not is_valid:
@@ -119,7 +154,11 @@ class _FallbackTargets(_List):
                 "Each entry must be one of {sip: 'sip:…'}, {phone: '+…', trunk: '…'}, "
                 "{play: 'https://…'}, {say: '…'}; quote numbers."
             )
-        return FallbackTarget(**entry)
+        target = FallbackTarget(**{key: value.strip() for key, value in entry.items()})
+        try:
+            return replace(target, sip=read_sip_uri(target.sip)) if target.sip else target
+        except ValueError as error:
+            raise ValidationError(f"sip {error}.") from None
 
 
 #: The field for each type that is used in settings.py.

@@ -10,6 +10,13 @@ from marshmallow import ValidationError, validate
 
 from gateway.calls.callers import parse_caller
 from gateway.calls.destinations import Credentials, DialOptions, FallbackTarget
+from gateway.config.addresses import (
+    read_listen_host,
+    read_livekit_url,
+    read_public_url,
+    read_sip_host,
+    read_web_url,
+)
 from gateway.jambonz.tones import ringing_tone
 from gateway.security.addresses import Network
 from gateway.security.api_keys import ApiKey, HashedKey
@@ -29,13 +36,15 @@ def setting(
     env: str = "",
     secret: bool = False,
     sensitive: bool = False,
+    read: Callable[[str], str] | None = None,
 ) -> Any:
     """A dataclass field with a default and a marshmallow validator `check`.
 
+    `read` makes one form of the texts that people give, or raises ValueError (addresses.py).
     `env` is the setting's own environment variable; a `secret` may be set only there. A `sensitive`
     setting may contain a secret: neither is in a repr.
     """
-    metadata = {"check": check, "env": env, "secret": secret}
+    metadata = {"check": check, "env": env, "secret": secret, "read": read}
     return field(default=default, repr=not (secret or sensitive), metadata=metadata)
 
 
@@ -76,9 +85,10 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    host: str = setting("0.0.0.0")  # noqa: S104 - narrowed to loopback without credentials
+    # Narrowed to loopback without credentials, see Config.listen_host.
+    host: str = setting("0.0.0.0", read=read_listen_host)  # noqa: S104
     port: int = setting(8000, validate.Range(0, 65535), env="PORT")
-    public_url: str = setting("", env="GATEWAY_PUBLIC_URL")
+    public_url: str = setting("", env="GATEWAY_PUBLIC_URL", read=read_public_url)
     drain_delay: float = setting(0.0, validate.Range(0, 300))
     finish_timeout: float = setting(25.0, validate.Range(0, 300))
 
@@ -129,11 +139,11 @@ class SecuritySettings:
 
 @dataclass(frozen=True, slots=True)
 class LiveKitSettings:
-    url: str = setting("", env="LIVEKIT_URL")
+    url: str = setting("", env="LIVEKIT_URL", read=read_livekit_url)
     api_key: str = setting("", env="LIVEKIT_API_KEY", secret=True)
     api_secret: str = setting("", env="LIVEKIT_API_SECRET", secret=True)
     previous_keys: tuple[KeyPair, ...] = setting((), env="LIVEKIT_PREVIOUS_KEYS", secret=True)
-    sip_host: str = setting("", env="LIVEKIT_SIP_HOST")
+    sip_host: str = setting("", env="LIVEKIT_SIP_HOST", read=read_sip_host)
     sip_transport: str = setting("tcp", validate.OneOf(["udp", "tcp", "tls"]))
     timeout: float = setting(2.0, validate.Range(0.1, 8))
     connections: int = setting(100, validate.Range(1, 10_000))
@@ -150,7 +160,8 @@ class LiveKitSettings:
     @property
     def sip_address(self) -> str:
         """The host that INVITEs are sent to; a self-hosted server's SIP service has its host."""
-        return self.sip_host or (urlsplit(self.url).hostname or "")
+        host = urlsplit(self.url).hostname or ""
+        return self.sip_host or (f"[{host}]" if ":" in host else host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +171,7 @@ class AgentSettings:
 
 @dataclass(frozen=True, slots=True)
 class JambonzSettings:
-    rest_url: str = setting("", env="JAMBONZ_REST_API_BASE_URL")
+    rest_url: str = setting("", env="JAMBONZ_REST_API_BASE_URL", read=read_web_url)
     account_sid: str = setting("", env="JAMBONZ_ACCOUNT_SID")
     api_key: str = setting("", env="JAMBONZ_API_KEY", secret=True)
     application: str = setting("")
@@ -171,7 +182,7 @@ class TrunkSettings:
     inbound_addresses: tuple[str, ...] = setting(())
     inbound_username: str = setting("", env="SIP_INBOUND_USERNAME")
     inbound_password: str = setting("", env="SIP_INBOUND_PASSWORD", secret=True)
-    outbound_address: str = setting("")
+    outbound_address: str = setting("", read=read_sip_host)
     outbound_transport: str = setting("auto", validate.OneOf(["auto", "udp", "tcp", "tls"]))
     outbound_numbers: tuple[str, ...] = setting(())
     outbound_username: str = setting("", env="SIP_OUTBOUND_USERNAME")
@@ -228,7 +239,7 @@ class TransferSettings:
 
 @dataclass(frozen=True, slots=True)
 class LegacySettings:
-    sip_host: str = setting("")
+    sip_host: str = setting("", read=read_sip_host)
     sunset: str = setting("2027-06-30", _check_date)
 
 

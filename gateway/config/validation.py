@@ -2,14 +2,12 @@
 
 import base64
 import re
-from urllib.parse import urlsplit
 
 from gateway.config.settings import (
     MAX_DIAL_RINGING,
     Config,
     InboundSettings,
     LiveKitSettings,
-    ServerSettings,
     TrunkSettings,
 )
 from gateway.security.callback_urls import CallbackUrlRejected, host_of, without_query
@@ -30,7 +28,7 @@ def _is_webhook_secret(secret: str) -> bool:
 
 def livekit_problems(livekit: LiveKitSettings) -> list[str]:
     """What is missing for requests to LiveKit."""
-    problems = [
+    return [
         f"{name} is not set: put it into the environment or .env.local"
         for name, value in (
             ("LIVEKIT_URL", livekit.url),
@@ -39,17 +37,6 @@ def livekit_problems(livekit: LiveKitSettings) -> list[str]:
         )
         if not value
     ]
-    if livekit.url and urlsplit(livekit.url).scheme not in {"ws", "wss", "http", "https"}:
-        problems.append(f"LIVEKIT_URL must start with wss:// or ws://, not {livekit.url!r}")
-    return problems
-
-
-def public_url_problems(server: ServerSettings) -> list[str]:
-    """What is wrong with server.public_url, if it is set."""
-    url = server.public_url
-    if not url or urlsplit(url).scheme in {"http", "https"}:
-        return []
-    return [f"GATEWAY_PUBLIC_URL must start with https://, not {url!r}"]
 
 
 def credential_problems(trunks: TrunkSettings) -> list[str]:
@@ -82,8 +69,7 @@ def validate_for_serve(config: Config) -> list[str]:
     problems += ringing_problems(config.inbound)
     if livekit.is_cloud and not livekit.sip_host:
         problems.append(
-            "LIVEKIT_SIP_HOST is not set: it is the SIP URI in the LiveKit Cloud project's "
-            "settings, without 'sip:'"
+            "LIVEKIT_SIP_HOST is not set: it is the SIP URI in the LiveKit Cloud project's settings"
         )
     for url in config.callbacks.urls:
         try:
@@ -94,4 +80,4 @@ def validate_for_serve(config: Config) -> list[str]:
         problems.append("CALLBACK_HEADER must be of the form Name: value")
     if not all(map(_is_webhook_secret, config.callbacks.secrets)):
         problems.append("CALLBACK_SECRET: each must be whsec_ and at least 24 bytes in base64")
-    return problems + public_url_problems(config.server)
+    return problems

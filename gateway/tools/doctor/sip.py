@@ -60,7 +60,7 @@ async def _resolves(context: Context) -> Finding:
     except OSError as error:
         step = (
             "set LIVEKIT_SIP_HOST in .env.local: for LiveKit Cloud the SIP URI in the project's "
-            "settings, without 'sip:'; otherwise the host of livekit-sip"
+            "settings; otherwise the host of livekit-sip"
         )
         return fail(f"the name {name} has no address: {error.strerror}", step)
     return ok(f"{name} is {', '.join(addresses)}" if addresses != [name] else name)

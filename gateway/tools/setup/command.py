@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.config.loader import load_config
+from gateway.config.loader import CLIENT_ENV_FILES, load_config
 from gateway.config.settings import Config
-from gateway.config.validation import livekit_problems, public_url_problems
+from gateway.config.validation import livekit_problems
 from gateway.errors import ConfigError, GatewayError, LiveKitError
 from gateway.livekit.client import LiveKit
 from gateway.livekit.trunks import SipItem, Trunks
@@ -64,7 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
         backup=Path(arguments.backup) if arguments.backup else None,
         restore=Path(arguments.restore) if arguments.restore else None,
     )
-    asyncio.run(set_up(load_config(arguments.config), options, print))
+    config = load_config(arguments.config, env_files=CLIENT_ENV_FILES)
+    asyncio.run(set_up(config, options, print))
     return 0
 
 
@@ -90,8 +91,6 @@ async def set_up(config: Config, options: Options, print_line: Print) -> None:
 def _access_problems(config: Config, options: Options) -> list[str]:
     """Why LiveKit or Jambonz cannot be reached with these settings and options."""
     problems = livekit_problems(config.livekit)
-    if options.jambonz:
-        problems += public_url_problems(config.server)
     if options.jambonz and options.restore:
         problems.append("--restore concerns LiveKit only: omit --jambonz")
     elif options.jambonz and not config.server.public_url:

@@ -40,7 +40,6 @@ MANAGED_FIELDS: Mapping[Kind, tuple[str, ...]] = {
 HEADER_ATTRIBUTES = {"X-Call-Id": "call_id", "X-Account-Code": "account_code"}
 
 _HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})*\.?")
-_HOST_PORT = re.compile(rf"({_HOST.pattern}|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?")
 
 
 def desired_items(config: Config) -> tuple[SipItem, ...]:
@@ -158,18 +157,12 @@ def _inbound_problems(trunks: TrunkSettings) -> list[str]:
 
 
 def _outbound_problems(trunks: TrunkSettings) -> list[str]:
-    problems = []
-    if not _HOST_PORT.fullmatch(trunks.outbound_address):
-        problems.append(
-            f"trunks.outbound_address: {trunks.outbound_address!r} must be of the form "
-            "host[:port]; trunks.outbound_transport sets the transport"
-        )
-    if not trunks.outbound_numbers:
-        problems.append(
-            "trunks.outbound_numbers is empty: LiveKit requires a number for an outbound trunk; "
-            "list the caller IDs for requests that name none"
-        )
-    return problems
+    if trunks.outbound_numbers:
+        return []
+    return [
+        "trunks.outbound_numbers is empty: LiveKit requires a number for an outbound trunk; "
+        "list the caller IDs for requests that name none"
+    ]
 
 
 def _is_host(text: str) -> bool:

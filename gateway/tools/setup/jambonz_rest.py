@@ -200,24 +200,11 @@ def access_problems(settings: JambonzSettings) -> list[str]:
         )
         if not value
     ]
-    if settings.rest_url and not _is_web_address(settings.rest_url):
-        problems.append("JAMBONZ_REST_API_BASE_URL must be of the form https://host/v1")
     if not (settings.api_key.isascii() and settings.api_key.isprintable()):
         problems.append("JAMBONZ_API_KEY has characters that no key has")
     if set(settings.account_sid) & set("/?#% "):
         problems.append("JAMBONZ_ACCOUNT_SID has characters that no sid has")
     return problems
-
-
-def _is_web_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        has_port = parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-    # Credentials in the URL would conflict with the API key: aiohttp refuses to send both.
-    has_host = bool(parts.hostname) and "@" not in parts.netloc
-    return parts.scheme in {"http", "https"} and has_host and has_port
 
 
 def _message(text: str) -> str:

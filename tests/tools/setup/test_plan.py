@@ -259,7 +259,7 @@ OUT = {"inbound_addresses": [SBC], "outbound_address": "h:5060", "outbound_numbe
         ({}, {"inbound_addresses": ["192.0.2.0/255.0.0.0"]}, "/255.0.0.0"),
         ({}, {"inbound_addresses": ["192.0.2.300"]}, "192.0.2.300"),
         ({}, {"inbound_addresses": ["sip:sbc.example.com"]}, "no scheme"),
-        ({}, {**OUT, "outbound_address": "sip:h"}, "host[:port]"),
+        ({}, {**OUT, "outbound_address": "https://h/x"}, "trunks.outbound_address: must be a host"),
         ({}, {**OUT, "outbound_numbers": []}, "outbound_numbers is empty"),
         ({"GATEWAY__INBOUND__STRATEGY": "participant"}, {}, "trunks.outbound_address is not set"),
     ],
