@@ -1,18 +1,32 @@
-"""`python -m agent` runs the worker; options are those of livekit-agents' `start`."""
+"""`python -m agent` runs the worker, by livekit-agents' `start`."""
 
+import argparse
 import sys
 from pathlib import Path
 
-from livekit.agents.__main__ import main
-
-from agent.settings import read_settings
+from agent.settings import VARIABLES, read_settings
 
 WORKER = Path(__file__).with_name("worker.py")
 
-try:
-    read_settings()
-except ValueError as error:
-    sys.exit(f"agent: {error}")
-if any(option.startswith("--log-") for option in sys.argv[1:]):
-    sys.exit("agent: set GATEWAY__LOGGING__FORMAT and GATEWAY__LOGGING__LEVEL, as for the gateway")
-sys.exit(main(["start", str(WORKER), *sys.argv[1:]]))
+
+def main() -> int:
+    """Run the worker until SIGTERM or SIGINT; returns the exit code."""
+    variables = "\n".join(f"  {name:<22}{text}" for name, text in VARIABLES.items())
+    argparse.ArgumentParser(
+        prog="agent",
+        description="Runs the agent worker, which takes the calls of one agent name at LiveKit.",
+        epilog=f"settings, from the environment or .env.local (see .env.example):\n{variables}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+    try:
+        read_settings()
+    except ValueError as error:
+        sys.exit(f"agent: {error}")
+    # It takes a second, which --help and a mistake in the settings need not wait for.
+    from livekit.agents.__main__ import main as start  # noqa: PLC0415
+
+    return start(["start", str(WORKER)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,11 +13,14 @@ from agent.record import Record
 from agent.report import Reporter
 from agent.room import ROOM_ENDED, RoomEnded, join
 from agent.settings import WorkerSettings
+from agent.stalls import Stalls
 
 logger = logging.getLogger("agent.call")
 
 #: How long LiveKit may take to delete a room, in s; its client has no timeout.
 DELETE_TIMEOUT = 5.0
+#: How long the gateway has to accept the report of a failure before the room is deleted, in s.
+REPORT_HEAD_START = 0.5
 
 #: Talks in a room until the call is over and returns why; see `agent.diagnostic.converse`.
 Conversation = Callable[
@@ -33,6 +36,8 @@ async def run_call(ctx: JobContext, settings: WorkerSettings, converse: Conversa
     call = read_context(ctx.job.metadata)
     reporter = Reporter(call.report_url, job_id=ctx.job.id, settings=settings)
     record = Record()
+    stalls = Stalls(record)
+    watching = asyncio.create_task(stalls.watch())
     try:
         await join(ctx)
         reason = await converse(ctx.room, call, record, lambda: reporter.report("agent_ready"))
@@ -40,14 +45,34 @@ async def run_call(ctx: JobContext, settings: WorkerSettings, converse: Conversa
         reason = ROOM_ENDED
     except Exception as error:
         logger.exception("call.failed")
-        reason = f"{type(error).__name__}: {error}"
+        reason = _in_words(error)
+        stalls.check()
         record.errors.append(reason)
-        await reporter.report("agent_failed", reason, record.report())
-        # The gateway ends the call too; without it the caller would be left in silence.
-        await _delete_room(ctx)
+        await _end_failed(ctx, reporter.report("agent_failed", reason, record.report()))
         raise
+    finally:
+        watching.cancel()
+    stalls.check()
     await reporter.report("agent_ended", reason, record.report())
     ctx.shutdown(reason)
+
+
+async def _end_failed(ctx: JobContext, report: Coroutine[Any, Any, None]) -> None:
+    """Delete the room at once: the caller is not left in silence while the gateway is away.
+
+    A gateway that answers gets the report first, and knows why the room ends.
+    """
+    reporting = asyncio.create_task(report)
+    await asyncio.wait({reporting}, timeout=REPORT_HEAD_START)
+    await _delete_room(ctx)
+    await reporting
+
+
+def _in_words(error: Exception) -> str:
+    """The error's type and text; of a group with one error that error's."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
 
 
 async def _delete_room(ctx: JobContext) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import wave
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Self
 
@@ -21,6 +22,8 @@ SAMPLE_RATE = 16_000
 FRAME_MS = 20
 #: Keys that may wait to be spoken; more are dropped.
 MAX_PENDING_KEYS = 16
+#: Frames and clips that may wait for the audio source.
+MAX_PENDING_AUDIO = 10
 
 #: What greeting.wav says.
 GREETING = "Hello. This line works. I repeat what you say."
@@ -55,7 +58,7 @@ async def _talk(room: rtc.Room, call: CallContext, voice: "Voice", record: Recor
     record.said("agent", GREETING)
     await voice.play("greeting.wav")
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_repeat(await audio_of(room, caller), voice))
+        tasks.create_task(_repeat(room, caller, voice))
         tasks.create_task(_speak_keys(keys, voice, record))
 
 
@@ -67,13 +70,14 @@ def inaudible_for(caller: rtc.RemoteParticipant, call: CallContext) -> float:
     return call.audible_after if "sip.callID" in caller.attributes else 0.0
 
 
-async def _repeat(track: rtc.Track, voice: "Voice") -> None:
+async def _repeat(room: rtc.Room, caller: rtc.RemoteParticipant, voice: "Voice") -> None:
+    track = await audio_of(room, caller)
     audio = rtc.AudioStream(
         track, sample_rate=SAMPLE_RATE, num_channels=1, frame_size_ms=FRAME_MS, capacity=50
     )
     try:
         async for event in audio:
-            await voice.say(event.frame)
+            voice.say(event.frame)
     finally:
         await audio.aclose()
 
@@ -93,12 +97,25 @@ def _queue(keys: asyncio.Queue[str], key: str) -> None:
         keys.put_nowait(key)
 
 
+@dataclass(frozen=True, slots=True)
+class _Audio:
+    """`frames` to say; `heard` is set once a clip has been."""
+
+    frames: list[rtc.AudioFrame]
+    heard: asyncio.Event | None = None
+
+
 class Voice:
-    """The agent's audio track: a clip while one plays, else the frames it is given."""
+    """The agent's audio track: clips in their order, and between them the frames it is given.
+
+    One task writes to the audio source: of two writers at once LiveKit fails one
+    ("InvalidState - failed to capture frame").
+    """
 
     def __init__(self, source: rtc.AudioSource) -> None:
         self._source = source
-        self._playing = asyncio.Lock()
+        self._queue: asyncio.Queue[_Audio] = asyncio.Queue(MAX_PENDING_AUDIO)
+        self._clips = 0
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -109,21 +126,43 @@ class Voice:
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         await publish(room, track, options)
         try:
-            yield cls(source)
+            async with cls(source).speaking() as voice:
+                yield voice
         finally:
             await source.aclose()
 
+    @contextlib.asynccontextmanager
+    async def speaking(self) -> AsyncIterator[Self]:
+        """What is played and said is heard while the context is entered."""
+        async with asyncio.TaskGroup() as tasks:
+            writing = tasks.create_task(self._write())
+            yield self
+            writing.cancel()
+
     async def play(self, clip: str) -> None:
         """Play a recording to its end."""
-        async with self._playing:
-            for frame in _frames(clip):
-                await self._source.capture_frame(frame)
-            await self._source.wait_for_playout()
+        heard = asyncio.Event()
+        self._clips += 1
+        try:
+            await self._queue.put(_Audio(_frames(clip), heard))
+            await heard.wait()
+        finally:
+            self._clips -= 1
 
-    async def say(self, frame: rtc.AudioFrame) -> None:
-        """Say `frame`, unless a clip is playing."""
-        if not self._playing.locked():
-            await self._source.capture_frame(frame)
+    def say(self, frame: rtc.AudioFrame) -> None:
+        """Say `frame`, unless a clip is playing or too much waits to be said."""
+        if not self._clips:
+            with contextlib.suppress(asyncio.QueueFull):
+                self._queue.put_nowait(_Audio([frame]))
+
+    async def _write(self) -> None:
+        while True:
+            audio = await self._queue.get()
+            for frame in audio.frames:
+                await self._source.capture_frame(frame)
+            if audio.heard:
+                await self._source.wait_for_playout()
+                audio.heard.set()
 
 
 def _frames(clip: str) -> list[rtc.AudioFrame]:

@@ -7,6 +7,7 @@ passes on from each job's process with the job's id and room. They are redacted 
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,6 +20,14 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from agent.redaction import mask_fields, without_secrets
 
 logger = logging.getLogger("agent.logs")
+
+#: What libraries log in healthy calls: the logger, and how the record's text ends or begins.
+#: livekit-rtc drops handles again that are gone with their room (livekit 1.1.21); the framework's
+#: own health endpoint is not the one to ask (agent/health.py).
+_HARMLESS = (
+    ("livekit", re.compile(r" - Attempted to drop unknown FFI handle\b.*\Z")),
+    ("livekit.agents", re.compile(r"\AHTTP server listening on ")),
+)
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "json", "console"]
@@ -49,6 +58,8 @@ def configure_logs(
     output = stream or sys.stderr
     handler = _Handler(output)
     handler.addFilter(_separate_traceback)
+    if settings.level != "debug":
+        handler.addFilter(lambda record: not _is_harmless(record))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
@@ -113,6 +124,17 @@ def _add_timestamp(_logger: WrappedLogger, _method: str, event: EventDict) -> Ev
     moment = datetime.fromtimestamp(record.created, UTC)
     event["timestamp"] = moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
     return event
+
+
+def _is_harmless(record: logging.LogRecord) -> bool:
+    patterns = [pattern for name, pattern in _HARMLESS if record.name == name]
+    if not patterns:
+        return False
+    try:
+        text = record.getMessage()
+    except (TypeError, ValueError):  # _Handler logs that it cannot be rendered
+        return False
+    return any(pattern.search(text) for pattern in patterns)
 
 
 def _separate_traceback(record: logging.LogRecord) -> bool:

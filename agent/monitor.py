@@ -13,7 +13,7 @@ from livekit.agents.ipc.job_executor import JobExecutor
 from livekit.protocol.agent import Job
 
 from agent.context import read_context
-from agent.report import FAILURES, Reporter
+from agent.report import FAILURES, Reporter, describe
 from agent.settings import WorkerSettings
 from agent.spool import Spool
 
@@ -76,18 +76,25 @@ async def _report(job: Job, settings: WorkerSettings) -> None:
 
 async def _deliver_stored(settings: WorkerSettings) -> None:
     """Deliver what jobs could not, until the gateway accepts or refuses it."""
-    spool = Spool(settings.spool)
     while True:
-        for report in spool.stored():
-            try:
-                await Reporter(report.url, job_id="", settings=settings).post(report.body)
-            except FAILURES as error:
-                if not _is_final(error):
-                    logger.info("report.not_accepted", extra={"error": repr(error)})
-                    continue
-                logger.error("report.refused", extra={"error": repr(error)})
-            report.delete()
+        try:
+            await _deliver_once(settings)
+        except Exception:
+            # Jobs still have to be monitored, and other reports to be delivered.
+            logger.exception("report.delivery_failed")
         await asyncio.sleep(SPOOL_INTERVAL)
+
+
+async def _deliver_once(settings: WorkerSettings) -> None:
+    for report in Spool(settings.spool).stored():
+        try:
+            await Reporter(report.url, job_id="", settings=settings).post(report.body)
+        except FAILURES as error:
+            if not _is_final(error):
+                logger.info("report.not_accepted", extra={"error": describe(error)})
+                continue
+            logger.error("report.refused", extra={"error": describe(error)})
+        report.delete()
 
 
 def _is_final(error: Exception) -> bool:

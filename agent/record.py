@@ -10,11 +10,15 @@ TRANSCRIPT_LIMIT = 2_000
 
 @dataclass
 class Record:
-    """`transcript` entries are `{"at": ms since epoch, "role", "text"}`; `usage` is the models'."""
+    """`transcript` entries are `{"at": ms since epoch, "role", "text"}`; `usage` is the models'.
+
+    `stalls` are the times in which the agent's process stood still: `{"at", "duration_ms"}`.
+    """
 
     transcript: list[dict[str, object]] = field(default_factory=list)
     usage: dict[str, object] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
+    stalls: list[dict[str, int]] = field(default_factory=list)
     _started: float = field(default_factory=time.monotonic)
 
     def said(self, role: Literal["agent", "user"], text: str) -> None:
@@ -29,4 +33,5 @@ class Record:
             "usage": self.usage,
             "duration_ms": round((time.monotonic() - self._started) * 1000),
             "errors": self.errors,
+            "stalls": self.stalls,
         }

@@ -1,5 +1,6 @@
 """Reports of a job to the gateway: POSTed, signed with the LiveKit key, retried."""
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -29,6 +30,13 @@ REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=3)
 ReportEvent = Literal["agent_ready", "agent_ended", "agent_failed", "agent_gone"]
 
 
+def describe(error: BaseException) -> str:
+    """An error in words: its repr may have the request's headers, and with them the token."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"the gateway answered {error.status}"
+    return f"{type(error).__name__}: {error}"
+
+
 class Reporter:
     """Reports to `url`; without one (the gateway did not dispatch the job) it does nothing."""
 
@@ -43,6 +51,8 @@ class Reporter:
     ) -> None:
         """Never raises: a gateway that does not answer ends no conversation and loses no report.
 
+        Takes RETRY_TIMEOUT and REQUEST_TIMEOUT at most.
+
         `report` is what the gateway sends on with `call_analyzed`.
         """
         if not self._url:
@@ -52,8 +62,12 @@ class Reporter:
         try:
             await self._post_with_retries(body)
         except FAILURES as error:
-            logger.warning("report.deferred", extra={"error": repr(error)})
+            logger.warning("report.deferred", extra={"error": describe(error)})
             self._spool.store(self._url, body)
+        except asyncio.CancelledError:
+            # The framework ends the job's process: what it could not report must not be lost.
+            self._spool.store(self._url, body)
+            raise
 
     @stamina.retry(on=FAILURES, attempts=None, timeout=RETRY_TIMEOUT, wait_max=2.0)
     async def _post_with_retries(self, body: bytes) -> None:

@@ -1,23 +1,42 @@
 """The worker's settings. The only module of the agent that reads settings from os.environ."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
 
 from agent.logs import Format, Level, LogSettings
 
+AGENT_NAME = "nehos-outbound-agent"
 #: In the home folder, where no other user can place a report.
 SPOOL = ".cache/jambonz-livekit-gateway/reports"
+_SCHEMES = frozenset({"wss", "ws", "https", "http"})
 #: What the gateway, too, reads as false.
 _FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
 #: How variables are named that hold secrets: those of models and voices, for instance.
 _SECRET_SUFFIXES = ("_KEY", "_KEYS", "_SECRET", "_TOKEN", "_PASSWORD")
 #: A shorter value of such a variable is taken for something else: it may be part of any word.
 _MIN_SECRET = 8
+
+
+#: The variables, as `python -m agent --help` shows them.
+VARIABLES = {
+    "LIVEKIT_URL": "the LiveKit server: wss://… or ws://…",
+    "LIVEKIT_API_KEY": "its key",
+    "LIVEKIT_API_SECRET": "the key's secret",
+    "LIVEKIT_AGENT_NAME": f"the agent's name; {AGENT_NAME} if it is not set",
+    "AGENT_HTTP_HOST": "address of the health endpoint; 127.0.0.1",
+    "AGENT_HTTP_PORT": "its port; 8081",
+    "AGENT_LOAD_THRESHOLD": "share of CPU above which no call is taken, or inf; 0.7",
+    "AGENT_IDLE_PROCESSES": "processes that wait for calls at least; one for each CPU",
+    "AGENT_MAX_IDLE_PROCESSES": "at most, after many calls at once; four for each CPU",
+    "AGENT_SPOOL": f"folder of reports that wait for the gateway; ~/{SPOOL}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +55,8 @@ class WorkerSettings:
     load_threshold: float
     idle_processes: int
     spool: Path
+    max_idle_processes: int = 1
+    url: str = ""
     logging: LogSettings = field(default_factory=LogSettings)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
@@ -47,19 +68,24 @@ def read_settings() -> WorkerSettings:
     ValueError for a value that cannot be used, and for what is missing to reach LiveKit.
     """
     load_dotenv(".env.local")
-    env = os.environ
+    env = {name: value.strip() for name, value in os.environ.items() if value.strip()}
     needed = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
-    missing = [name for name in needed if not env.get(name)]
+    missing = [name for name in needed if name not in env]
     if missing:
         raise ValueError(f"not set in the environment or .env.local: {', '.join(missing)}")
+    cpus = os.cpu_count() or 1
+    idle = int(_number(env, "AGENT_IDLE_PROCESSES", cpus, 1, 1000))
+    most_idle = int(_number(env, "AGENT_MAX_IDLE_PROCESSES", 4 * cpus, 1, 1000))
     return WorkerSettings(
-        agent_name=env.get("LIVEKIT_AGENT_NAME") or "nehos-outbound-agent",
+        agent_name=env.get("LIVEKIT_AGENT_NAME") or AGENT_NAME,
+        url=_livekit_url(env["LIVEKIT_URL"]),
         api_key=env["LIVEKIT_API_KEY"],
         api_secret=env["LIVEKIT_API_SECRET"],
         http_host=env.get("AGENT_HTTP_HOST") or "127.0.0.1",
-        http_port=int(env.get("AGENT_HTTP_PORT") or 8081),
-        load_threshold=float(env.get("AGENT_LOAD_THRESHOLD") or 0.7),
-        idle_processes=int(env.get("AGENT_IDLE_PROCESSES") or os.cpu_count() or 1),
+        http_port=int(_number(env, "AGENT_HTTP_PORT", 8081, 0, 65_535)),
+        load_threshold=_number(env, "AGENT_LOAD_THRESHOLD", 0.7, 0.01, math.inf),
+        idle_processes=idle,
+        max_idle_processes=max(idle, most_idle),
         spool=Path(env.get("AGENT_SPOOL") or Path.home() / SPOOL),
         logging=LogSettings(
             level=_one_of(env, "GATEWAY__LOGGING__LEVEL", get_args(Level), "info"),
@@ -68,6 +94,33 @@ def read_settings() -> WorkerSettings:
         ),
         secrets=_secrets(env),
     )
+
+
+def _livekit_url(text: str) -> str:
+    """As the gateway takes it (gateway/config/addresses.py). Raises ValueError."""
+    try:
+        parts = urlsplit(text)
+        usable = parts.hostname and "@" not in parts.netloc and (parts.port is None or parts.port)
+    except ValueError:
+        usable = False
+    path = parts.path.rstrip("/") if usable else ""
+    if not usable or parts.scheme not in _SCHEMES or path.endswith("/rtc") or parts.query:
+        raise ValueError(
+            "LIVEKIT_URL must be of the form wss://project.livekit.cloud or ws://192.0.2.10:7880"
+        )
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _number(env: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
+    try:
+        number = float(env.get(name, default))
+    except ValueError:
+        number = math.nan
+    is_whole = number.is_integer() or not isinstance(default, int)
+    if not (low <= number <= high and is_whole):
+        kind = "a whole number" if isinstance(default, int) else "a number"
+        raise ValueError(f"{name} must be {kind} from {low:g} to {high:g}")
+    return number
 
 
 def _one_of(env: Mapping[str, str], name: str, allowed: Sequence[str], default: str) -> Any:
@@ -80,6 +133,6 @@ def _one_of(env: Mapping[str, str], name: str, allowed: Sequence[str], default: 
 def _secrets(env: Mapping[str, str]) -> frozenset[str]:
     """The values of all variables that are named like secrets, and of lists the parts."""
     values = (value for name, value in env.items() if name.endswith(_SECRET_SUFFIXES))
-    parts = {part.strip() for value in values for part in (value, *value.split(","))}
+    parts = {part.strip(" []'\"") for value in values for part in (value, *value.split(","))}
     own = {env["LIVEKIT_API_KEY"], env["LIVEKIT_API_SECRET"]}
     return frozenset(own | {part for part in parts if len(part) >= _MIN_SECRET})

@@ -3,16 +3,30 @@
 import asyncio
 import logging
 import math
+import time
+from collections.abc import Mapping
 
 from livekit.agents import AgentServer, JobContext
+from livekit.agents.version import __version__ as sdk_version
 
 from agent.call import run_call
 from agent.diagnostic import converse
+from agent.health import health_endpoint
+from agent.idle import IdleProcesses
 from agent.logs import configure_logs
 from agent.monitor import monitor_jobs
 from agent.settings import WorkerSettings, read_settings
+from agent.systemd import notify_ready
 
 logger = logging.getLogger("agent.worker")
+
+#: How long a process may take to warm up, in s. Only then does the worker register, so that no call
+#: meets a cold one; the framework's own limit of 10 s would end processes on a busy machine.
+WARM_UP_TIMEOUT = 60.0
+#: How long the worker may lack a warm process before it counts as unable to take calls, in s.
+COLD_LIMIT = 30.0
+#: Between two looks at the idle processes, in s.
+CHECK_INTERVAL = 0.5
 
 
 class Worker(AgentServer):
@@ -20,30 +34,93 @@ class Worker(AgentServer):
 
     def __init__(self, settings: WorkerSettings) -> None:
         super().__init__(
-            host=settings.http_host,
-            port=settings.http_port,
+            ws_url=settings.url,
+            api_key=settings.api_key,
+            api_secret=settings.api_secret,
+            # Its own endpoint is healthy before a process is warm; health_endpoint() takes its
+            # place, and this one listens where nobody asks.
+            host="127.0.0.1",
+            port=0,
             load_threshold=settings.load_threshold,
             # LiveKit sends no jobs to a worker that reports load: without a threshold it reports 0.
             load_fnc=_no_load if math.isinf(settings.load_threshold) else None,
             num_idle_processes=settings.idle_processes,
+            initialize_process_timeout=WARM_UP_TIMEOUT,
         )
         self._settings = settings
+        self._idle = IdleProcesses(settings.idle_processes, settings.max_idle_processes)
+        self._is_registered = False
+        self._warm_at = -math.inf
+        self._owned: list[asyncio.Task[None]] = []
         self.on("worker_started", self._on_started)
         self.on("worker_registered", self._on_registered)
 
     async def run(self, *, devmode: bool = False, unregistered: bool = False) -> None:
         """Accept jobs until the worker is closed. Raises RuntimeError: LiveKit never answered."""
+        settings = self._settings
         # Here, because the framework's command line has just installed its own handler.
-        configure_logs(self._settings.logging, self._settings.secrets)
-        await super().run(devmode=devmode, unregistered=unregistered)
+        configure_logs(settings.logging, settings.secrets)
+        host, port = settings.http_host, settings.http_port
+        async with health_endpoint(host, port, self.problem, self._facts):
+            await super().run(devmode=devmode, unregistered=unregistered)
+
+    def problem(self) -> str:
+        """Why the worker can take no call now; "" if it can."""
+        if not self._is_registered or self._connecting or self._connection_failed:
+            return "not registered at LiveKit"
+        if self.draining:
+            return "stopping"
+        if time.monotonic() - self._warm_at > COLD_LIMIT:
+            return "no process is warm"
+        return ""
+
+    def _facts(self) -> Mapping[str, object]:
+        """As the framework's own endpoint has them, and the idle processes."""
+        is_running = hasattr(self, "_proc_pool")
+        return {
+            "agent_name": self._settings.agent_name,
+            "active_jobs": len(self.active_jobs) if is_running else 0,
+            "idle_processes": self._proc_pool._warmed_proc_queue.qsize() if is_running else 0,
+            "sdk_version": sdk_version,
+        }
 
     def _on_started(self) -> None:
-        # The attribute owns the task: asyncio itself keeps only a weak reference.
-        self._monitoring = asyncio.create_task(monitor_jobs(self, self._settings), name="monitor")
-        self._monitoring.add_done_callback(_log_crash)
+        # The attribute owns the tasks: asyncio itself keeps only weak references.
+        self._proc_pool.on("process_job_launched", self._on_launched)
+        for name, work in (
+            ("monitor", monitor_jobs(self, self._settings)),
+            ("idle processes", self._keep_idle()),
+        ):
+            task = asyncio.create_task(work, name=name)
+            task.add_done_callback(_log_crash)
+            self._owned.append(task)
 
     def _on_registered(self, *_: object) -> None:
-        logger.info("worker.ready", extra={"agent_name": self._settings.agent_name})
+        self._is_registered = True
+
+    def _on_launched(self, *_: object) -> None:
+        self._idle.call_came(time.monotonic())
+
+    async def _keep_idle(self) -> None:
+        """Have as many idle processes as IdleProcesses wants; log once calls can come."""
+        pool = self._proc_pool
+        is_ready = False
+        while True:
+            now = time.monotonic()
+            # While the CPU is busy the framework wants none: the worker is full, and well.
+            if not pool._warmed_proc_queue.empty() or pool.target_idle_processes == 0:
+                self._warm_at = now
+            if (wanted := self._idle.wanted(now)) and wanted != pool._default_num_idle_processes:
+                logger.info("worker.idle_processes", extra={"wanted": wanted})
+                # The framework takes its own number as the most that it warms up; it lowers the
+                # target while the CPU is busy.
+                self._num_idle_processes = pool._default_num_idle_processes = wanted
+                pool.set_target_idle_processes(wanted)
+            if not is_ready and not self.problem():
+                is_ready = True
+                logger.info("worker.ready", extra={"agent_name": self._settings.agent_name})
+                notify_ready()
+            await asyncio.sleep(CHECK_INTERVAL)
 
 
 def _log_crash(task: asyncio.Task[None]) -> None:

@@ -155,13 +155,35 @@ def test_what_people_say_is_not_logged(stream: io.StringIO) -> None:
     assert "PIN" not in stream.getvalue()
 
 
+@pytest.mark.field("G6")
+@pytest.mark.parametrize("level", ["info", "debug"])
+def test_lines_that_every_healthy_call_has_are_debug(
+    level: Literal["info", "debug"], stream: io.StringIO
+) -> None:
+    configure_logs(LogSettings(level=level, format="json"), [], stream)
+    lines = (
+        "livekit_ffi::server:165:livekit_ffi::server",
+        "Attempted to drop unknown FFI handle: 7",
+    )
+    logging.getLogger("livekit").warning("%s - %s", *lines)
+    assert ("FFI handle" in stream.getvalue()) is (level == "debug")
+    for name, text in (
+        ("livekit", "livekit_ffi - Attempted to use a handle"),
+        ("agent.call", "x - Attempted to drop unknown FFI handle: 7"),
+        ("livekit", "not only Attempted to drop unknown FFI handle: 7"),
+    ):
+        logging.getLogger(name).warning(text)
+        assert text in stream.getvalue()
+
+
 def test_a_record_that_cannot_be_rendered_is_logged_without_its_arguments(
     stream: io.StringIO, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure_logs(JSON, [], stream)
-    logging.getLogger("aiohttp").error("%d calls", "+15550100")
-    line = json.loads(stream.getvalue())
-    assert (line["event"], line["library"]) == ("log.record_invalid", "aiohttp")
+    for library in ("aiohttp", "livekit"):
+        logging.getLogger(library).error("%d calls", "+15550100")
+        line = json.loads(stream.getvalue().splitlines()[-1])
+        assert (line["event"], line["library"]) == ("log.record_invalid", library)
     assert "15550100" not in stream.getvalue() + capsys.readouterr().err
 
 

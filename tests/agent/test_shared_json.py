@@ -1,11 +1,16 @@
 """Gateway and agent do not import each other: what one writes as JSON, the other reads."""
 
 import asyncio
+import base64
+import hashlib
 import json
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 import stamina
 from aiohttp import web
@@ -75,6 +80,14 @@ class Gateway:
         self.reports.append(AgentReportSchema().load(json.loads(body)))
         return web.Response(status=self._statuses.pop(0))
 
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        """The URL of its reports."""
+        app = web.Application()
+        app.router.add_post("/report", self.on_report)
+        async with TestServer(app) as server:
+            yield str(server.make_url("/report"))
+
 
 def settings_for(spool: Path, key: str = KEY, secret: str = SECRET) -> WorkerSettings:
     return WorkerSettings("agent", key, secret, "", 0, 1.0, 1, spool)
@@ -91,11 +104,9 @@ async def test_the_worker_delivers_what_a_job_could_not(
 ) -> None:
     monkeypatch.setattr(monitor, "SPOOL_INTERVAL", 0.01)
     gateway, spool = Gateway(503, 204), Spool(tmp_path)
-    app = web.Application()
-    app.router.add_post("/report", gateway.on_report)
     content = {"event": "agent_ended", "job_id": "AJ_1", "detail": "", "report": None}
-    async with TestServer(app) as server:
-        spool.store(str(server.make_url("/report")), json.dumps(content).encode())
+    async with gateway.serving() as url:
+        spool.store(url, json.dumps(content).encode())
         settings = settings_for(tmp_path)
         delivering = asyncio.create_task(monitor._deliver_stored(settings))
         async with asyncio.timeout(5):
@@ -106,10 +117,7 @@ async def test_the_worker_delivers_what_a_job_could_not(
 
 
 async def report_to(gateway: Gateway) -> None:
-    app = web.Application()
-    app.router.add_post("/report", gateway.on_report)
-    async with TestServer(app) as server:
-        url = str(server.make_url("/report"))
+    async with gateway.serving() as url:
         reporter = reporter_for(url)
         await reporter.report("agent_failed", "ValueError: no", Record().report())
 
@@ -120,7 +128,7 @@ async def test_the_gateway_accepts_what_the_agent_reports() -> None:
     (report,) = gateway.reports
     assert report.kind is EventKind.AGENT_FAILED
     assert (report.job_id, report.detail) == ("AJ_1", "ValueError: no")
-    assert report.report.keys() == {"transcript", "usage", "duration_ms", "errors"}
+    assert report.report.keys() == {"transcript", "usage", "duration_ms", "errors", "stalls"}
 
 
 async def test_a_report_is_retried_until_the_gateway_accepts_it() -> None:
@@ -143,28 +151,50 @@ async def test_a_report_is_stored_while_the_gateway_does_not_answer(
     assert list(spool.stored()) == []
 
 
+@pytest.mark.field("G1")
 @pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("status", [0, 503])
 async def test_a_report_that_is_not_accepted_leaves_nothing_of_it_in_the_log(
     lost: bool,
+    status: int,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What callers say and the keys they press, which may be a PIN."""
+    """What callers say, the keys they press, which may be a PIN, and the token."""
     if lost:
         (tmp_path / "spool").touch()
     record = Record()
     record.said("user", "my PIN is 1234")
     record.said("user", "[key 5]")
-    reporter = reporter_for("http://127.0.0.1:9/", tmp_path / "spool")
-    with caplog.at_level("DEBUG"), stamina.set_testing(True, attempts=2):
-        await reporter.report("agent_ended", "caller left", record.report())
+    gateway = Gateway(status, status)
+    async with gateway.serving() as url:
+        reporter = reporter_for(url if status else "http://127.0.0.1:9/", tmp_path / "spool")
+        with caplog.at_level("DEBUG"), stamina.set_testing(True, attempts=2):
+            await reporter.report("agent_ended", "caller left", record.report())
+    assert len(gateway.reports) == (2 if status else 0)
     assert ("report.lost" in caplog.text) is lost
     assert "report.deferred" in caplog.text
+    fields = " ".join(str(vars(entry)) for entry in caplog.records)
     written = capsys.readouterr()
-    for text in (caplog.text, written.out, written.err):
-        assert "PIN" not in text
-        assert "[key" not in text
+    for text in (caplog.text, fields, written.out, written.err):
+        for private in ("PIN", "[key", "Bearer", "eyJ"):
+            assert private not in text
+
+
+@pytest.mark.field("G2")
+async def test_a_report_is_stored_when_the_jobs_process_is_ended(tmp_path: Path) -> None:
+    gateway = Gateway(503)
+    async with gateway.serving() as url:
+        reporting = asyncio.create_task(reporter_for(url, tmp_path).report("agent_ended", "gone"))
+        async with asyncio.timeout(10):
+            while not gateway.reports:
+                await asyncio.sleep(0.01)
+        reporting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reporting
+    (report,) = Spool(tmp_path).stored()
+    assert json.loads(report.body)["detail"] == "gone"
 
 
 async def test_nothing_is_reported_without_a_url() -> None:
@@ -179,21 +209,41 @@ def bearer(key: str, secret: str, body: bytes) -> str:
     return f"Bearer {reporter_for('', key=key, secret=secret)._token(body)}"
 
 
+def token(secret: str = SECRET, **claims: object) -> str:
+    """A token whose claims are those of a report, except `claims`."""
+    digest = base64.b64encode(hashlib.sha256(b"{}").digest()).decode()
+    now = int(time.time())
+    standard = {"iss": KEY, "exp": now + 60, "nbf": now, "sha256": digest}
+    return f"Bearer {jwt.encode({**standard, **claims}, secret)}"
+
+
+@pytest.mark.field("H9")
 @pytest.mark.parametrize(
     ("authorization", "why"),
     [
         # Signed when the test runs: a minute later a token is not valid for another reason.
-        (lambda: None, "missing"),
-        (lambda: "Bearer nonsense", "not valid"),
-        (lambda: bearer(KEY, "x" * 32, b"{}"), "not valid"),
-        (lambda: bearer("other", SECRET, b"{}"), "not valid"),
-        (lambda: bearer(KEY, SECRET, b"{ }"), "this body"),
+        (lambda: None, "the Authorization header is missing"),
+        (lambda: "Bearer nonsense", "no token that can be read"),
+        (lambda: bearer(KEY, "x" * 32, b"{}"), "another secret than LIVEKIT_API_SECRET"),
+        (lambda: bearer("other", SECRET, b"{}"), "another key than LIVEKIT_API_KEY"),
+        (lambda: bearer(KEY, SECRET, b"{ }"), "made for another body"),
+        (token, ""),
+        (lambda: token(sha256=""), "no hash of a body"),
+        (lambda: token(exp=int(time.time()) - 4000), "expired: set the clocks"),
+        (lambda: token(nbf=int(time.time()) + 4000), "not valid yet: set the clocks"),
     ],
 )
-def test_a_wrong_token_is_refused(authorization: Callable[[], str | None], why: str) -> None:
-    verify(WebhookVerifier([KeyPair(KEY, SECRET)]), bearer(KEY, SECRET, b"{}"))
-    with pytest.raises(AuthenticationFailed, match=why):
-        verify(WebhookVerifier([KeyPair(KEY, SECRET)]), authorization())
+def test_a_refused_token_is_refused_for_what_is_wrong_with_it(
+    authorization: Callable[[], str | None], why: str
+) -> None:
+    verifier = WebhookVerifier([KeyPair(KEY, SECRET)])
+    header = authorization()
+    if not why:
+        verify(verifier, header)
+        return
+    with pytest.raises(AuthenticationFailed, match=why) as caught:
+        verify(verifier, header)
+    assert (header or "Bearer eyJ").removeprefix("Bearer ") not in str(caught.value)
 
 
 def test_a_previous_key_is_accepted_while_keys_are_rotated() -> None:
@@ -201,5 +251,5 @@ def test_a_previous_key_is_accepted_while_keys_are_rotated() -> None:
     for key, secret in ((KEY, SECRET), ("previous", "y" * 32)):
         verify(verifier, bearer(key, secret, b"{}"))
     for key, secret in ((KEY, "y" * 32), ("previous", SECRET), ("next", "y" * 32)):
-        with pytest.raises(AuthenticationFailed, match="not valid"):
+        with pytest.raises(AuthenticationFailed, match=r"another (secret|key)"):
             verify(verifier, bearer(key, secret, b"{}"))

@@ -1,0 +1,94 @@
+"""The worker's settings: what is read, and what is said about mistakes."""
+
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from agent.settings import VARIABLES, read_settings
+
+LIVEKIT = {
+    "LIVEKIT_URL": "wss://livekit.example.com",
+    "LIVEKIT_API_KEY": "key",
+    "LIVEKIT_API_SECRET": "secret",
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in LIVEKIT.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_the_example_has_every_variable() -> None:
+    shipped = dotenv_values(Path(__file__).parents[2] / ".env.example")
+    assert VARIABLES.keys() <= shipped.keys()
+    assert {name for name in shipped if name.startswith("AGENT_")} <= VARIABLES.keys()
+
+
+@pytest.mark.field("H2")
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        (" wss://livekit.example.com/ ", "wss://livekit.example.com"),
+        ("ws://[2001:db8::1]:7880", "ws://[2001:db8::1]:7880"),
+        ("https://example.com/livekit", "https://example.com/livekit"),
+    ],
+)
+def test_livekits_url_is_taken_as_the_gateway_takes_it(
+    text: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIVEKIT_URL", text)
+    assert read_settings().url == url
+
+
+@pytest.mark.field("H2")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "livekit.example.com",
+        "wss://",
+        "wss://:7880",
+        "wss://livekit.example.com:99999",
+        "wss://livekit.example.com/rtc",
+        "wss://user:hush@livekit.example.com",
+        "wss://livekit.example.com?token=hush",
+        "wss://[::1",
+    ],
+)
+def test_another_url_is_an_error_that_shows_the_form(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIVEKIT_URL", text)
+    with pytest.raises(ValueError, match="LIVEKIT_URL must be of the form wss://") as caught:
+        read_settings()
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AGENT_HTTP_PORT", "http"),
+        ("AGENT_HTTP_PORT", "99999"),
+        ("AGENT_IDLE_PROCESSES", "0"),
+        ("AGENT_IDLE_PROCESSES", "1.5"),
+        ("AGENT_MAX_IDLE_PROCESSES", "many"),
+        ("AGENT_LOAD_THRESHOLD", "70%"),
+        ("AGENT_LOAD_THRESHOLD", "nan"),
+    ],
+)
+def test_a_number_that_cannot_be_used_is_named(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=f"{name} must be a .*number from "):
+        read_settings()
+
+
+def test_there_are_never_fewer_at_most_than_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_IDLE_PROCESSES", "9")
+    monkeypatch.setenv("AGENT_MAX_IDLE_PROCESSES", "3")
+    assert read_settings().max_idle_processes == 9

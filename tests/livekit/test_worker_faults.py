@@ -1,0 +1,141 @@
+"""A real worker whose gateway refuses its reports, or whose job's process is stopped."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from agent.diagnostic import GREETING
+from gateway.livekit.rooms import RoomRequest
+from gateway.tools.doctor.check import Status
+from gateway.tools.doctor.explain import explain
+from gateway.tools.simulate.caller import Caller, tone
+from tests.livekit.conftest import RealServers, real_servers
+from tests.livekit.test_whole_path import caller_in, events, get_call, jambonz_for, livekit_of
+
+LIMIT = 30.0
+#: An encoded JSON object begins so, and with it a token.
+TOKEN = re.compile(r"eyJ[\w-]{8}")
+
+
+@pytest.fixture(scope="module")
+def real(livekit_binary: Path) -> Iterator[RealServers]:
+    logging = {"GATEWAY__LOGGING__FORMAT": "json", "GATEWAY__LOGGING__LEVEL": "debug"}
+    with real_servers(**logging) as servers:
+        yield servers
+
+
+@asynccontextmanager
+async def failing_gateway() -> AsyncIterator[str]:
+    """The URL of reports that are answered with 503."""
+
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=503)
+
+    app = web.Application()
+    app.router.add_post("/report", refuse)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/report"))
+
+
+@pytest.mark.field("G1", "G6")
+async def test_reports_that_fail_leave_nothing_private_in_what_the_worker_writes(
+    real: RealServers,
+) -> None:
+    """Neither the transcript, nor the keys pressed, nor the token; and no warning of a library."""
+    room = "call-with-failing-reports"
+    async with failing_gateway() as url, livekit_of(real) as livekit:
+        metadata = json.dumps({"gateway": {"call_id": room, "report_url": url}})
+        agent = real.config.agent.name
+        await livekit.create_room(RoomRequest(room, "{}", 30, agent, metadata))
+        async with caller_in(real, room) as caller:
+            await heard(caller)
+            await caller.press("5#")
+            await asyncio.to_thread(real.worker.wait_for, "key.pressed", limit=LIMIT)
+        await asyncio.to_thread(real.worker.wait_for, "report.deferred", limit=LIMIT)
+        await asyncio.to_thread(real.worker.wait_for, "report.not_accepted", limit=LIMIT)
+        written = [line for line in real.worker.lines if room in line or "report." in line]
+    text = "\n".join(real.worker.lines)
+    assert any("report.deferred" in line for line in written)
+    assert GREETING not in text
+    assert "[key" not in text
+    assert "Bearer" not in text
+    assert not TOKEN.search(text)
+    warnings = {
+        line["event"]
+        for line in map(json.loads, written)
+        if line["level"] == "warning" and line["logger"].startswith("livekit")
+    }
+    assert warnings == set()
+
+
+@pytest.mark.field("H10")
+async def test_a_call_whose_agent_was_stopped_for_a_while_is_not_ok(
+    real: RealServers, http: aiohttp.ClientSession
+) -> None:
+    jambonz = jambonz_for(real, http)
+    (dial,) = await jambonz.call_arrives()
+    call_id = dial["headers"]["X-Call-Id"]
+    async with caller_in(real, call_id) as caller:
+        await heard(caller)
+        await jambonz.status("in-progress")
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            for process in job_processes(real):
+                os.kill(process.pid, number)
+            if number is signal.SIGSTOP:
+                await asyncio.sleep(3)
+        await stalled(real, call_id)
+    await jambonz.status("completed")
+    call: Any = await get_call(real, http, call_id, lambda c: "agent_ended" in events(c))
+    explanation = explain({"deliveries": [], **call}, now=call["end_timestamp"])
+    assert explanation.status is Status.WARN, call["report"]
+    assert "the agent's process stood still for " in explanation.cause
+
+
+async def heard(caller: Caller) -> None:
+    """Wait until the agent speaks."""
+    async with asyncio.timeout(LIMIT):
+        await caller.agent_audio()
+        await caller.agent_heard()
+
+
+def job_processes(real: RealServers) -> list[psutil.Process]:
+    """All that are in a room."""
+    children = psutil.Process(real.worker.pid).children(recursive=True)
+    return [child for child in children if child.net_connections("udp")]
+
+
+async def stalled(real: RealServers, call_id: str) -> None:
+    """Wait until the call's job has noticed that it stood still."""
+    async with asyncio.timeout(LIMIT):
+        while not any("agent.stalled" in line and call_id in line for line in real.worker.lines):
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.field("J7")
+async def test_keys_that_are_pressed_while_the_caller_talks(
+    real: RealServers, http: aiohttp.ClientSession
+) -> None:
+    jambonz = jambonz_for(real, http)
+    (dial,) = await jambonz.call_arrives()
+    call_id = dial["headers"]["X-Call-Id"]
+    async with caller_in(real, call_id) as caller:
+        await caller.speak(tone())
+        await heard(caller)
+        await jambonz.status("in-progress")
+        await caller.press("0123456789*#0123456789*#")
+    await jambonz.status("completed")
+    call = await get_call(real, http, call_id, lambda c: "agent_left" in events(c))
+    assert call["disconnection_reason"] == "user_hangup"
+    assert "agent_failed" not in events(call)
