@@ -34,7 +34,10 @@ class Signature:
         # All pairs are compared, so that the time taken does not depend on which one matches.
         matches = [hmac.compare_digest(a, b) for a in expected for b in self.digests]
         if not any(matches):
-            raise SignatureError("the signature matches none of the configured secrets")
+            raise SignatureError(
+                "the signature was made with another secret than JAMBONZ_WEBHOOK_SECRET, which "
+                "must be the account's webhook secret, or for another body: no proxy may change it"
+            )
 
 
 def read(header: str | None, *, now: float, tolerance: float) -> Signature:
@@ -43,11 +46,17 @@ def read(header: str | None, *, now: float, tolerance: float) -> Signature:
     `now` in unix seconds; the header's time may differ by `tolerance` s. Raises SignatureError.
     """
     if not header:
-        raise SignatureError("the Jambonz-Signature header is missing")
-    timestamp, digests = _parse(header)
-    if abs(now - int(timestamp)) > tolerance:
         raise SignatureError(
-            f"the signature is more than {tolerance:g} s from this machine's clock"
+            "the Jambonz-Signature header is missing: Jambonz sends it once the account has a "
+            "webhook secret, and a proxy must pass it on"
+        )
+    timestamp, digests = _parse(header)
+    age = now - int(timestamp)
+    if abs(age) > tolerance:
+        side = "behind" if age > 0 else "ahead of"
+        raise SignatureError(
+            f"the signature's time is {abs(age):.0f} s {side} this machine's clock "
+            f"(security.signature_tolerance is {tolerance:g} s): set both clocks by NTP"
         )
     return Signature(timestamp, digests)
 

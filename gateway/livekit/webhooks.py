@@ -69,14 +69,20 @@ class WebhookVerifier:
     def signed_hash(self, authorization: str | None) -> bytes:
         """The SHA-256 of the body that the token was made for. Raises AuthenticationFailed."""
         if not authorization:
-            raise AuthenticationFailed("the Authorization header is missing")
+            raise AuthenticationFailed(
+                "the Authorization header is missing: LiveKit and the worker send a token in it, "
+                "and a proxy must pass it on"
+            )
         try:
             claims = self._claims(authorization.removeprefix("Bearer "))
-            return base64.b64decode(claims.sha256 or "")
+            signed_hash = base64.b64decode(claims.sha256 or "")
         except (jwt.InvalidTokenError, binascii.Error) as error:
-            raise AuthenticationFailed(f"the token is not valid: {error}") from error
+            raise AuthenticationFailed(_why_invalid(error)) from error
         except _ODD_CLAIMS as error:
             raise AuthenticationFailed("the token's claims are not those of LiveKit") from error
+        if not signed_hash:
+            raise AuthenticationFailed("the token has no hash of a body: it is not a webhook's")
+        return signed_hash
 
     def _claims(self, token: str) -> Claims:
         """Raises the first key's InvalidTokenError if no key accepts the token."""
@@ -93,7 +99,29 @@ class WebhookVerifier:
 def check_body(signed_hash: bytes, body: bytes) -> None:
     """Raises AuthenticationFailed."""
     if not hmac.compare_digest(signed_hash, hashlib.sha256(body).digest()):
-        raise AuthenticationFailed("the token was not made for this body")
+        raise AuthenticationFailed(
+            "the token was made for another body: no proxy may change it on its way"
+        )
+
+
+def _why_invalid(error: Exception) -> str:
+    """What is wrong with a token, without any part of it."""
+    match error:
+        case jwt.ExpiredSignatureError() | jwt.ImmatureSignatureError():
+            # Tokens are valid for minutes, and made for each request.
+            which = "expired" if isinstance(error, jwt.ExpiredSignatureError) else "not valid yet"
+            return f"the token is {which}: set the clocks of its sender and of this machine by NTP"
+        case jwt.InvalidSignatureError():
+            return (
+                "the token is signed with another secret than LIVEKIT_API_SECRET, which must be "
+                "the same here and at its sender"
+            )
+        case jwt.InvalidIssuerError():
+            return (
+                "the token is made with another key than LIVEKIT_API_KEY, which must be the same "
+                "here and at its sender"
+            )
+    return "the Authorization header has no token that can be read"
 
 
 def read_webhook(body: bytes, received_at: int) -> RoomEvent:

@@ -292,7 +292,7 @@ SIGNED_PATHS = [
     ("secret", "age", "message"),
     [
         (None, 0, "missing"),
-        ("wh_secret_other", 0, "none of the configured"),
+        ("wh_secret_other", 0, "another secret"),
         ("wh_secret_for_tests", 400, "clock"),
     ],
 )

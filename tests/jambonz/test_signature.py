@@ -43,6 +43,7 @@ def test_the_tolerance_is_inclusive(now: int) -> None:
     check(sign(BODY, SECRET, at=AT), now=now)
 
 
+@pytest.mark.field("H9")
 @pytest.mark.parametrize(
     ("header", "now", "message"),
     [
@@ -55,11 +56,11 @@ def test_the_tolerance_is_inclusive(now: int) -> None:
         (f"t=-1,v1={NODE_SIGNATURE}", AT, "unix seconds"),
         (f"t=٣,v1={NODE_SIGNATURE}", AT, "unix seconds"),
         (f"t={'9' * 5000},v1={NODE_SIGNATURE}", AT, "unix seconds"),
-        (f"t={AT},v1={NODE_SIGNATURE}", AT + 301, "clock"),
-        (f"t={AT},v1={NODE_SIGNATURE}", AT - 301, "clock"),
-        (f"t={AT},v1={'0' * 64}", AT, "none of the configured"),
+        (f"t={AT},v1={NODE_SIGNATURE}", AT + 301, "301 s behind this machine's clock"),
+        (f"t={AT},v1={NODE_SIGNATURE}", AT - 301, "301 s ahead of this machine's clock"),
+        (f"t={AT},v1={'0' * 64}", AT, "another secret"),
         (f"t={AT},v1=ü", AT, "form"),
-        (f"t={AT + 1},v1={NODE_SIGNATURE}", AT, "none of the configured"),
+        (f"t={AT + 1},v1={NODE_SIGNATURE}", AT, "another secret"),
     ],
 )
 def test_an_invalid_header_is_rejected(header: str | None, now: int, message: str) -> None:
@@ -93,5 +94,5 @@ def test_a_change_of_any_byte_is_rejected(body: bytes, place: int, change: int) 
         (header, body, secret.decode()),
         (later, body, SECRET),
     ):
-        with pytest.raises(SignatureError, match="none of the configured"):
+        with pytest.raises(SignatureError, match="another secret"):
             verify(a_header, a_body, [a_secret], now=AT, tolerance=300)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.calls.call import EventKind
-from gateway.tools.doctor.causes import Cause, Facts, cause_of
+from gateway.tools.doctor.causes import Facts, cause_of
 from gateway.tools.doctor.check import Status
+from gateway.tools.doctor.silence import with_silence
 from gateway.tools.terminal import wrapped
 
 _LABEL = 8
@@ -54,7 +55,7 @@ class Explanation:
 def explain(call: Mapping[str, Any], *, now: int) -> Explanation:
     """`call` is the response of `GET /livekit-api/calls/{call_id}`; `now` in ms since epoch."""
     facts = Facts.of(call, now)
-    cause: Cause = cause_of(facts)
+    cause = with_silence(cause_of(facts), call)
     return Explanation(
         call_id=str(call["call_id"]),
         status=cause.status,

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from urllib.parse import quote
 
-from gateway.config.loader import DEV_ENV, ENV_FILE, environment, load_config, own_keys
+from gateway.config.loader import CLIENT_ENV_FILES, environment, load_config, own_keys
 from gateway.config.settings import Config
 from gateway.config.validation import validate_for_serve
 from gateway.errors import ConfigError
@@ -29,15 +29,13 @@ from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.explain import Explanation, explain, not_found
 from gateway.tools.doctor.web import HttpClient, RequestFailed
 
-#: With DEV_ENV the doctor checks what `dev` runs in another terminal.
-ENV_FILES = (ENV_FILE, DEV_ENV)
 _REPEAT = "run doctor again; if it fails again, see the logs of the gateway and of LiveKit"
 
 
 def run(arguments: argparse.Namespace) -> int:
     """The command; returns 0 if all is ok, 1 for warnings, 2 for failures."""
     try:
-        config = load_config(arguments.config, env_files=ENV_FILES)
+        config = load_config(arguments.config, env_files=CLIENT_ENV_FILES)
     except ConfigError as error:
         return _finish([gateway.unusable(error.problems)], in_json=arguments.json)
     url = arguments.url or config.own_url
@@ -50,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _check(config: Config, url: str, *, in_json: bool) -> int:
     finished = []
-    async with Context.opened(config, environment(ENV_FILES), url) as context:
+    async with Context.opened(config, environment(CLIENT_ENV_FILES), url) as context:
         async for result in results(all_checks(context)):
             finished.append(result)
             if not in_json:
@@ -100,7 +98,7 @@ def _finish(results: Sequence[Result], *, in_json: bool, printed: bool = False) 
 
 
 async def _explain(config: Config, url: str, call_id: str, *, in_json: bool) -> int:
-    async with HttpClient.opened(own_keys(config, environment(ENV_FILES)), url) as http:
+    async with HttpClient.opened(own_keys(config, environment(CLIENT_ENV_FILES)), url) as http:
         try:
             call = await http.gateway(f"/livekit-api/calls/{quote(call_id, safe='')}")
         except RequestFailed as error:

@@ -300,6 +300,46 @@ def test_an_unknown_reason_is_shown_by_its_name() -> None:
     assert cause_of(Facts.of(call, START)).text == "it ended with voicemail_reached"
 
 
+@pytest.mark.field("H10")
+@pytest.mark.parametrize(
+    ("stalls", "status", "text"),
+    [
+        ([], OK, ""),
+        ([{"at": START, "duration_ms": 1200}, {"at": START, "duration_ms": 8040}], WARN, "8.0 s"),
+        ([5, {"duration_ms": "long"}, None], OK, ""),
+        ("often", OK, ""),
+    ],
+)
+def test_a_call_in_which_the_agents_process_stood_still_is_not_ok(
+    stalls: object, status: Status, text: str
+) -> None:
+    call = answered_call("agent_ready", "agent_ended")
+    explanation = explain({**call, "report": {"stalls": stalls}}, now=START)
+    assert explanation.status is status
+    assert ("stood still" in explanation.cause) is bool(text)
+    assert text in explanation.cause
+
+
+@pytest.mark.field("H10")
+def test_a_call_whose_agent_did_not_report_its_end_is_not_ok() -> None:
+    assert explain(answered_call("agent_ready"), now=START).status is OK
+    explanation = explain(answered_call("agent_ready", "report_missed"), now=START)
+    assert explanation.status is WARN
+    assert "the agent sent no report" in explanation.cause
+    # Another agent may never report.
+    assert explain(answered_call("report_missed"), now=START).status is OK
+
+
+def answered_call(*events: str) -> dict[str, Any]:
+    return {
+        **details(Call("call-1", Direction.INBOUND, "nehos", START)),
+        "call_status": "ended",
+        "disconnection_reason": "user_hangup",
+        "end_timestamp": START + 14_000,
+        "timeline": [{"at": START, "event": event} for event in events],
+    }
+
+
 def test_callbacks_that_wait_are_explanation_of() -> None:
     delivery = {
         "event": "call_ended",
