@@ -22,5 +22,7 @@ ENV PATH=/opt/gateway/bin:$PATH \
 USER gateway
 WORKDIR /home/gateway
 EXPOSE 8000 8081
+# Healthy once calls can come: the gateway is ready, or a process of the worker is warm.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s CMD ["python", "-m", "gateway.tools.healthy"]
 ENTRYPOINT ["python", "-m"]
 CMD ["gateway", "serve"]

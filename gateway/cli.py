@@ -1,12 +1,15 @@
 """The command line: serve, dev, setup, doctor, simulate, key. Each imports its code when run."""
 
 import argparse
+import math
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import TypeAlias
 
 from gateway import __version__
+from gateway.config.addresses import read_web_url
 from gateway.config.loader import load_config
 from gateway.config.secret_values import secret_values
 from gateway.errors import ConfigError, GatewayError
@@ -77,7 +80,9 @@ def _add_simulate_inbound(kinds: Commands) -> None:
         "--wav", metavar="FILE", help="what the caller says, 16 bit mono (default: a tone)"
     )
     inbound.add_argument("--record", metavar="FILE", help="write what the caller hears to FILE")
-    inbound.add_argument("--dtmf", metavar="KEYS", default="", help="keys to press, such as 12#")
+    inbound.add_argument(
+        "--dtmf", metavar="KEYS", type=_keys, default="", help="keys to press, such as 12#"
+    )
     inbound.set_defaults(run=_simulate_inbound)
 
 
@@ -105,14 +110,43 @@ def _add_number(kind: argparse.ArgumentParser, option: str, default: str, text: 
 
 
 def _add_url_and_hold(kind: argparse.ArgumentParser) -> None:
-    kind.add_argument("--url", help="the gateway's address (default: the configured one)")
+    _add_url(kind)
     kind.add_argument(
         "--hold",
         metavar="SECONDS",
-        type=float,
+        type=_seconds,
         default=4.0,
         help="how long to talk (default: 4)",
     )
+
+
+def _add_url(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--url", type=_url, help="the gateway's address (default: the configured one)"
+    )
+
+
+def _url(text: str) -> str:
+    try:
+        return read_web_url(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _keys(text: str) -> str:
+    if not re.fullmatch(r"[0-9*#A-Da-d]{0,64}", text):
+        raise argparse.ArgumentTypeError("keys are 0 to 9, *, # and A to D, at most 64")
+    return text.upper()
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError("must be a number of seconds, 0 to 86400")
+    return seconds
 
 
 def _add_key(commands: Commands) -> None:
@@ -122,7 +156,9 @@ def _add_key(commands: Commands) -> None:
         description="Prints a new secret, which is not stored, and the hashed entry to configure.",
     )
     key.add_argument("name", metavar="NAME", help="the client, such as n8n; logs show it")
-    key.add_argument("role", metavar="ROLE", choices=[*Role], help="read or dispatch")
+    key.add_argument(
+        "role", metavar="ROLE", choices=[role.value for role in Role], help="read or dispatch"
+    )
     key.set_defaults(run=_key)
 
 
@@ -158,7 +194,7 @@ def _add_doctor(commands: Commands) -> None:
         "Exit code: 0 for ok, 1 for warnings, 2 for failures.",
     )
     doctor.add_argument("--call", metavar="CALL_ID", help="only explain this call")
-    doctor.add_argument("--url", help="the gateway's address (default: the configured one)")
+    _add_url(doctor)
     doctor.add_argument("--json", action="store_true", help="print JSON")
     doctor.set_defaults(run=_doctor)
 

@@ -1,16 +1,20 @@
 """`dev` and `simulate`, the commands of `make run` and `make demo`: output, end, errors."""
 
+import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
+from agent.settings import VARIABLES
+from gateway.security.api_keys import digest_of
 from gateway.tools.dev.processes import python
 from tests.ports import default_ports, free_port
 
@@ -37,35 +41,52 @@ def gateway(*words: str, env: dict[str, str], cwd: Path) -> subprocess.Completed
     )
 
 
-@pytest.fixture
-def dev(
-    env: dict[str, str], tmp_path: Path, livekit_binary: Path
-) -> Iterator[subprocess.Popen[str]]:
-    """`gateway dev` in an empty folder, once it has printed its summary."""
+@contextmanager
+def running_dev(
+    env: dict[str, str], folder: Path
+) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """`gateway dev` in `folder`, once it has printed its summary, and the summary."""
     command = python("-m", "gateway", "dev")
+    summary = []
     with ExitStack() as starting:
         starting.enter_context(default_ports())
         with subprocess.Popen(
-            command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+            command, env=env, cwd=folder, stdout=subprocess.PIPE, text=True
         ) as process:
             try:
                 assert process.stdout
-                assert any("Ctrl-C stops everything" in line for line in process.stdout)
+                for line in process.stdout:
+                    summary.append(line)
+                    if "Ctrl-C stops everything" in line:
+                        break
+                assert "Ctrl-C" in summary[-1]
                 starting.close()
-                yield process
+                yield process, summary
             finally:
                 # Killed by SIGKILL it could not stop the other processes.
                 process.send_signal(signal.SIGINT)
                 process.wait(LIMIT)
 
 
+@pytest.fixture
+def dev(
+    env: dict[str, str], tmp_path: Path, livekit_binary: Path
+) -> Iterator[subprocess.Popen[str]]:
+    """`gateway dev` in an empty folder."""
+    with running_dev(env, tmp_path) as (process, _):
+        yield process
+
+
+@pytest.mark.field("H4")
 def test_dev_and_a_simulated_call_leave_nothing_behind(
     dev: subprocess.Popen[str], env: dict[str, str], tmp_path: Path
 ) -> None:
     processes = psutil.Process(dev.pid).children(recursive=True)
     assert len(processes) >= 3
 
-    demo = gateway("simulate", "inbound", "--hold", "1", env=env, cwd=tmp_path)
+    # Another terminal does not know the port.
+    elsewhere = {name: value for name, value in env.items() if name != "PORT"}
+    demo = gateway("simulate", "inbound", "--hold", "1", env=elsewhere, cwd=tmp_path)
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert "agent heard" in demo.stdout
     assert "call shown as ended" in demo.stdout
@@ -75,6 +96,42 @@ def test_dev_and_a_simulated_call_leave_nothing_behind(
     _, alive = psutil.wait_procs(processes, timeout=5)
     assert alive == []
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.field("H4")
+def test_a_second_dev_in_the_folder_leaves_the_first_alone(
+    dev: subprocess.Popen[str], env: dict[str, str], tmp_path: Path
+) -> None:
+    shared = tmp_path / ".run" / "dev.env"
+    before = shared.read_text()
+    assert f"PORT={env['PORT']}\n" in before
+    result = gateway("dev", env={**env, "PORT": str(free_port())}, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "runs in this folder already" in result.stderr
+    assert shared.read_text() == before
+
+
+@pytest.mark.field("H7")
+def test_with_api_keys_what_dev_suggests_works(
+    env: dict[str, str], tmp_path: Path, livekit_binary: Path
+) -> None:
+    """Also where only their hashes are configured."""
+    env |= {"GATEWAY_API_KEYS": f"ops:read:sha256={digest_of('x').hex()}"}
+    elsewhere = {k: v for k, v in env.items() if k not in {"PORT", "GATEWAY_API_KEYS"}}
+    with running_dev(env, tmp_path) as (_, summary):
+        demo = gateway("simulate", "inbound", "--hold", "1", env=elsewhere, cwd=tmp_path)
+        assert demo.returncode == 0, demo.stdout + demo.stderr
+        (command,) = [line.strip() for line in summary if "curl" in line]
+        listing = subprocess.run(
+            ["sh", "-c", command.removesuffix("list the calls").replace("curl", "curl -fsS")],
+            env=elsewhere,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=True,
+        )
+        assert json.loads(listing.stdout)["calls"] == []
 
 
 def test_the_end_of_one_process_stops_the_others(dev: subprocess.Popen[str]) -> None:
@@ -106,15 +163,19 @@ def fake_livekit_url() -> str:
     return f"ws://127.0.0.1:{free_port()}"
 
 
+@pytest.mark.field("H3")
 def test_a_wrong_key(dev: subprocess.Popen[str], env: dict[str, str], tmp_path: Path) -> None:
     lines = (tmp_path / ".run" / "dev.env").read_text().splitlines()
-    shared = {name: value.strip("'") for name, value in (line.split("=", 1) for line in lines)}
+    shared = {name: shlex.split(value)[0] for name, value in (line.split("=", 1) for line in lines)}
     env |= shared | {"LIVEKIT_API_SECRET": "another-secret-of-more-than-32-bytes"}
     env["PORT"] = str(free_port())
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
     for command in ("serve", "dev"):
-        result = gateway(command, env=env, cwd=tmp_path)
+        result = gateway(command, env=env, cwd=elsewhere)
         assert result.returncode == 1
-        assert "does not accept LIVEKIT_API_KEY and LIVEKIT_API_SECRET" in result.stderr
+        line = result.stderr.strip().splitlines()[-1]
+        assert "does not accept LIVEKIT_API_KEY with LIVEKIT_API_SECRET: set both" in line
         assert "Traceback" not in result.stderr
 
 
@@ -158,6 +219,21 @@ def test_a_simulated_call_names_the_failed_step(
     assert result.returncode == 1
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.field("H7")
+def test_the_workers_help_needs_no_settings(env: dict[str, str], tmp_path: Path) -> None:
+    result = subprocess.run(
+        python("-m", "agent", "--help"),
+        env=env,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=True,
+    )
+    for name in VARIABLES:
+        assert name in result.stdout
 
 
 def test_the_worker_names_missing_variables(env: dict[str, str], tmp_path: Path) -> None:

@@ -183,10 +183,24 @@ def wav_frames(path: Path) -> Iterator[bytes]:
     return (samples[start : start + size] for start in range(0, len(samples), size))
 
 
+def check_writable(path: Path) -> None:
+    """Raises CallerError if no file can be written to `path`; leaves what is there as it is."""
+    is_new = not path.exists()
+    try:
+        path.open("ab").close()
+        if is_new:
+            path.unlink()
+    except OSError as error:
+        raise CallerError(f"cannot write {path}: {error.strerror}") from error
+
+
 def write_wav(path: Path, samples: "array.array[int]") -> None:
-    """16-bit mono samples at SAMPLE_RATE as a WAV file."""
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(samples.tobytes())
+    """16-bit mono samples at SAMPLE_RATE as a WAV file. Raises CallerError."""
+    try:
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(SAMPLE_RATE)
+            file.writeframes(samples.tobytes())
+    except OSError as error:
+        raise CallerError(f"cannot write {path}: {error.strerror}") from error

@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 
+from gateway.calls.call import TERMINAL_STATUSES, CallStatus
 from gateway.errors import GatewayError
 from gateway.security.api_keys import OwnKeys, Role
 
@@ -16,6 +17,10 @@ POLL_INTERVAL = 0.05
 
 class UnexpectedResponse(GatewayError):
     """The gateway answered with an error; the text quotes it."""
+
+
+class CallFailed(GatewayError):
+    """The call ended without a conversation; the text says how."""
 
 
 class GatewayApi:
@@ -46,6 +51,13 @@ class GatewayApi:
             if call["call_status"] in statuses:
                 return call
             await asyncio.sleep(POLL_INTERVAL)
+
+    async def ended_call(self, call_id: str) -> dict[str, Any]:
+        """The call's JSON object after its end. Raises CallFailed unless it was answered."""
+        call = await self.wait_for_status(call_id, *TERMINAL_STATUSES)
+        if call["call_status"] != CallStatus.ENDED:
+            raise CallFailed(f"as {call['call_status']}: {outcome(call)}")
+        return call
 
     async def _request(
         self, method: str, path: str, role: Role, body: Mapping[str, object] | None = None

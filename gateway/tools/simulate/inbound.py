@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 
-from gateway.config.loader import DEV_ENV, ENV_FILE, environment, load_config, own_keys
+from gateway.config.loader import CLIENT_ENV_FILES, environment, load_config, own_keys
 from gateway.config.settings import Config
 from gateway.errors import GatewayError
 from gateway.security.api_keys import OwnKeys
@@ -46,9 +46,8 @@ class Script:
 
 def run(arguments: argparse.Namespace) -> int:
     """The command; returns 0. Raises GatewayError, which names the step that failed."""
-    env_files = (ENV_FILE, DEV_ENV)
-    config = load_config(arguments.config, env_files=env_files)
-    keys = own_keys(config, environment(env_files))
+    config = load_config(arguments.config, env_files=CLIENT_ENV_FILES)
+    keys = own_keys(config, environment(CLIENT_ENV_FILES))
     caller.check_livekit(config)
     script = Script(
         from_number=arguments.from_number,
@@ -58,14 +57,15 @@ def run(arguments: argparse.Namespace) -> int:
         wav=Path(arguments.wav) if arguments.wav else None,
         record=Path(arguments.record) if arguments.record else None,
     )
-    url = (arguments.url or config.own_url).rstrip("/")
-    asyncio.run(play(config, keys, url, script, Steps(print)))
+    asyncio.run(play(config, keys, arguments.url or config.own_url, script, Steps(print)))
     return 0
 
 
 async def play(config: Config, keys: OwnKeys, url: str, script: Script, steps: Steps) -> None:
-    """Play `script` against the gateway at `url`. Raises StepFailed."""
+    """Play `script` against the gateway at `url`. Raises StepFailed, CallerError."""
     voice = script.voice()
+    if script.record:
+        caller.check_writable(script.record)
     timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         api = GatewayApi(session, url, keys)
@@ -87,8 +87,7 @@ async def play(config: Config, keys: OwnKeys, url: str, script: Script, steps: S
             await _abandon(jambonz)
             raise
         await steps.run("hung up", _hang_up(jambonz, str(dial["actionHook"])))
-        shown = api.wait_for_status(call_id, "ended")
-        await steps.run("call shown as ended", shown, describe=outcome)
+        await steps.run("call shown as ended", api.ended_call(call_id), describe=outcome)
 
 
 def _jambonz(session: aiohttp.ClientSession, url: str, config: Config, script: Script) -> Jambonz:

@@ -6,6 +6,7 @@ real telephone, and the call is only observed.
 
 import argparse
 import asyncio
+import re
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -13,15 +14,21 @@ from typing import Any
 import aiohttp
 
 from gateway.calls.call import TERMINAL_STATUSES
-from gateway.config.loader import DEV_ENV, ENV_FILE, environment, load_config, own_keys
+from gateway.config.loader import CLIENT_ENV_FILES, environment, load_config, own_keys
 from gateway.config.settings import Config
 from gateway.security.api_keys import OwnKeys
 from gateway.tools.simulate import caller
-from gateway.tools.simulate.gateway_api import GatewayApi, outcome
+from gateway.tools.simulate.gateway_api import GatewayApi, UnexpectedResponse, outcome
 from gateway.tools.simulate.steps import Steps
 
 #: How long one request may take, in s: a dispatch waits for the agent and for early failures.
 REQUEST_TIMEOUT = 150
+#: How the gateway says that LiveKit has no SIP, or no trunk to dial through.
+_NO_SIP = re.compile(r"\btrunk\b|sip not connected")
+_WITHOUT_SIP = (
+    "without a trunk the callee can be simulated: set GATEWAY__OUTBOUND__DIALED_BY=agent for the "
+    "gateway (or `make run`) and for this command"
+)
 
 
 @dataclass(frozen=True)
@@ -46,13 +53,11 @@ class DispatchRequest:
 
 def run(arguments: argparse.Namespace) -> int:
     """The command; returns 0. Raises GatewayError, which names the step that failed."""
-    env_files = (ENV_FILE, DEV_ENV)
-    config = load_config(arguments.config, env_files=env_files)
-    keys = own_keys(config, environment(env_files))
+    config = load_config(arguments.config, env_files=CLIENT_ENV_FILES)
+    keys = own_keys(config, environment(CLIENT_ENV_FILES))
     caller.check_livekit(config)
     request = DispatchRequest(destination=arguments.to_number, hold=arguments.hold)
-    url = (arguments.url or config.own_url).rstrip("/")
-    asyncio.run(play(config, keys, url, request, Steps(print)))
+    asyncio.run(play(config, keys, arguments.url or config.own_url, request, Steps(print)))
     return 0
 
 
@@ -63,7 +68,7 @@ async def play(
     timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         api = GatewayApi(session, url, keys)
-        dispatch = api.dispatch(request.body())
+        dispatch = _dispatch(config, api, request)
         ids = await steps.run("dispatch answered", dispatch, timeout=60, describe=_ids)
         call_id: str = ids["call_id"]
         if config.outbound.dialed_by == "agent":
@@ -71,11 +76,18 @@ async def play(
         else:
             await _follow(config, api, call_id, request, steps)
         await steps.run(
-            "call shown as ended",
-            api.wait_for_status(call_id, *TERMINAL_STATUSES),
-            timeout=10,
-            describe=outcome,
+            "call shown as ended", api.ended_call(call_id), timeout=10, describe=outcome
         )
+
+
+async def _dispatch(config: Config, api: GatewayApi, request: DispatchRequest) -> dict[str, Any]:
+    """Raises UnexpectedResponse, with the way out if there is no SIP."""
+    try:
+        return await api.dispatch(request.body())
+    except UnexpectedResponse as error:
+        if config.outbound.dialed_by == "gateway" and _NO_SIP.search(str(error)):
+            raise UnexpectedResponse(f"{error}; {_WITHOUT_SIP}") from error
+        raise
 
 
 async def _answer_as_callee(

@@ -13,6 +13,8 @@ from gateway.tools.terminal import Print
 
 T = TypeVar("T")
 
+NOT_RUNNING = "start the gateway (`make run`), or give its address with --url"
+
 
 class StepFailed(GatewayError):
     """A step failed or took too long; the text begins with its name."""
@@ -42,6 +44,8 @@ class Steps:
             result = await asyncio.wait_for(step, timeout)
         except TimeoutError as error:
             raise StepFailed(f"{name}: not within {timeout:g} s") from error
+        except aiohttp.ClientConnectorError as error:
+            raise StepFailed(f"{name}: {error}; {NOT_RUNNING}") from error
         except (GatewayError, aiohttp.ClientError) as error:
             raise StepFailed(f"{name}: {error}") from error
         self.done[name] = time.monotonic() - self._began
