@@ -73,7 +73,7 @@ def measure_neighbours() -> Iterator[Result]:
 
 def measure_calls() -> Iterator[Result]:
     yield from asyncio.run(first_audio.measure())
-    yield from asyncio.run(dispatch_time.measure_accepted())
+    yield from asyncio.run(dispatch_time.measure_audible())
 
 
 def measure_refused() -> Iterator[Result]:
@@ -86,8 +86,11 @@ async def _refused() -> list[Result]:
         fake.callees["61491570156"] = Callee(sip=(403, "Forbidden auth ID"))
         env = environment(fake.url, KEY, FAKE_SECRET) | {"SIP_OUTBOUND_TRUNK_ID": "ST_1"}
 
+        webhooks = dispatch_time.AgentWebhooks(fake)
+
         def measure() -> list[Result]:
             with serving(GATEWAY, env) as gateway:
+                webhooks.url = gateway.url
                 return asyncio.run(dispatch_time.measure_refused(gateway))
 
         return await asyncio.to_thread(measure)

@@ -25,11 +25,15 @@ _PCMU = 0
 
 
 class Telephone(asyncio.DatagramProtocol):
-    """G.711 µ-law over RTP. The other side's packets are its clock."""
+    """G.711 µ-law over RTP. The other side's packets are its clock.
+
+    `heard_at`: when it heard something first, by the event loop's clock.
+    """
 
     def __init__(self) -> None:
         self.received = array.array("h")
         self.hears_sound = asyncio.Event()
+        self.heard_at: float | None = None
         self.port = 0
         self._sent_packets = 0
         self._sent_samples = 0
@@ -56,7 +60,8 @@ class Telephone(asyncio.DatagramProtocol):
         payload = data[_HEADER.size :]
         samples = [_from_mu_law(byte) for byte in payload]
         self.received.extend(samples)
-        if max(samples, default=0) > LOUD:
+        if max(samples, default=0) > LOUD and self.heard_at is None:
+            self.heard_at = asyncio.get_running_loop().time()
             self.hears_sound.set()
         self._transport.sendto(self._next_packet(len(payload)), addr)
 
