@@ -11,7 +11,7 @@ from livekit.agents import JobContext
 from agent.context import CallContext, read_context
 from agent.record import Record
 from agent.report import Reporter
-from agent.room import ROOM_ENDED, RoomEnded, join
+from agent.room import ROOM_ENDED, RoomEnded, answered_caller, has_company, join
 from agent.settings import WorkerSettings
 from agent.stalls import Stalls
 
@@ -37,9 +37,10 @@ async def run_call(ctx: JobContext, settings: WorkerSettings, converse: Conversa
     reporter = Reporter(call.report_url, job_id=ctx.job.id, settings=settings)
     record = Record()
     stalls = Stalls(record)
-    watching = asyncio.create_task(stalls.watch())
+    tasks = [asyncio.create_task(stalls.watch())]
     try:
         await join(ctx)
+        tasks.append(asyncio.create_task(_report_answer(ctx.room, call, reporter)))
         reason = await converse(ctx.room, call, record, lambda: reporter.report("agent_ready"))
     except RoomEnded:
         reason = ROOM_ENDED
@@ -48,23 +49,34 @@ async def run_call(ctx: JobContext, settings: WorkerSettings, converse: Conversa
         reason = _in_words(error)
         stalls.check()
         record.errors.append(reason)
-        await _end_failed(ctx, reporter.report("agent_failed", reason, record.report()))
+        await _end_failed(ctx, call, reporter.report("agent_failed", reason, record.report()))
         raise
     finally:
-        watching.cancel()
+        for task in tasks:
+            task.cancel()
     stalls.check()
     await reporter.report("agent_ended", reason, record.report())
     ctx.shutdown(reason)
 
 
-async def _end_failed(ctx: JobContext, report: Coroutine[Any, Any, None]) -> None:
+async def _report_answer(room: rtc.Room, call: CallContext, reporter: Reporter) -> None:
+    """Report that the caller's leg is answered: the hook that says so may be lost."""
+    await answered_caller(room, call)
+    await reporter.report("answered")
+
+
+async def _end_failed(
+    ctx: JobContext, call: CallContext, report: Coroutine[Any, Any, None]
+) -> None:
     """Delete the room at once: the caller is not left in silence while the gateway is away.
 
-    A gateway that answers gets the report first, and knows why the room ends.
+    A gateway that answers gets the report first, and knows why the room ends. A caller who talks to
+    somebody else, too, is not cut off.
     """
     reporting = asyncio.create_task(report)
     await asyncio.wait({reporting}, timeout=REPORT_HEAD_START)
-    await _delete_room(ctx)
+    if not has_company(ctx.room, call):
+        await _delete_room(ctx)
     await reporting
 
 

@@ -15,6 +15,8 @@ class CallContext:
 
     `audible_after`: how long after their SIP leg was answered the caller hears the agent, in s.
 
+    `caller_identity`: the participant that the gateway dials, "" if the caller dials in.
+
     A job that another program dispatched has no `gateway` key: its `report_url` is "", and the
     agent reports nothing.
     """
@@ -25,6 +27,7 @@ class CallContext:
     to_number: str = ""
     report_url: str = ""
     max_call_duration: int = 0
+    caller_identity: str = ""
     audible_after: float = 0.0
     session_options: Mapping[str, Any] = field(default_factory=dict)
     record_call: bool = False

@@ -44,7 +44,7 @@ async def converse(
     async with Voice.published_in(room) as voice, asyncio.TaskGroup() as tasks:
         tasks.create_task(on_ready())
         talking = tasks.create_task(_talk(room, call, voice, record))
-        reason = await departure(room)
+        reason = await departure(room, call)
         talking.cancel()
     return reason
 
@@ -52,7 +52,7 @@ async def converse(
 async def _talk(room: rtc.Room, call: CallContext, voice: "Voice", record: Record) -> None:
     keys: asyncio.Queue[str] = asyncio.Queue(MAX_PENDING_KEYS)
     room.on("sip_dtmf_received", lambda press: _queue(keys, press.digit))
-    caller = await answered_caller(room)
+    caller = await answered_caller(room, call)
     logger.info("caller.answered")
     await asyncio.sleep(inaudible_for(caller, call))
     record.said("agent", GREETING)

@@ -27,7 +27,7 @@ FAILURES = (aiohttp.ClientError, TimeoutError)
 RETRY_TIMEOUT = 12.0
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=3)
 
-ReportEvent = Literal["agent_ready", "agent_ended", "agent_failed", "agent_gone"]
+ReportEvent = Literal["agent_ready", "answered", "agent_ended", "agent_failed", "agent_gone"]
 
 
 def describe(error: BaseException) -> str:

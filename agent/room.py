@@ -8,6 +8,8 @@ from livekit import rtc
 from livekit.agents import AutoSubscribe, JobContext
 from livekit.rtc.room import EventTypes
 
+from agent.context import CallContext
+
 T = TypeVar("T")
 
 #: How long joining a room and publishing in it may take, in s: usually 0.3 together.
@@ -19,9 +21,23 @@ _NO_ROOM = "requested room does not exist"
 CALLER_LEFT = "caller left"
 ROOM_ENDED = "room ended"
 
-_NOT_CALLERS = {
+#: How long a caller whose connection broke may take to come back, in s.
+RETURN_TIMEOUT = 2.0
+
+_NO_PEOPLE = {
     rtc.ParticipantKind.PARTICIPANT_KIND_AGENT,
     rtc.ParticipantKind.PARTICIPANT_KIND_EGRESS,
+    rtc.ParticipantKind.PARTICIPANT_KIND_INGRESS,
+    rtc.ParticipantKind.PARTICIPANT_KIND_BRIDGE,
+}
+#: Why a participant leaves who does not come back.
+_FOR_GOOD = {
+    rtc.DisconnectReason.CLIENT_INITIATED,
+    rtc.DisconnectReason.PARTICIPANT_REMOVED,
+    rtc.DisconnectReason.ROOM_DELETED,
+    rtc.DisconnectReason.ROOM_CLOSED,
+    rtc.DisconnectReason.USER_REJECTED,
+    rtc.DisconnectReason.USER_UNAVAILABLE,
 }
 
 
@@ -77,13 +93,34 @@ async def until(room: rtc.Room, events: Sequence[EventTypes], find: Callable[[],
             room.off(event, check)
 
 
-async def answered_caller(room: rtc.Room) -> rtc.RemoteParticipant:
+async def answered_caller(room: rtc.Room, call: CallContext) -> rtc.RemoteParticipant:
     """The caller, once they can hear the agent: a SIP leg joins the room while it still rings."""
-    return await until(
-        room,
-        ("participant_connected", "participant_attributes_changed"),
-        lambda: next((caller for caller in _callers(room) if _is_answered(caller)), None),
-    )
+
+    def answered() -> rtc.RemoteParticipant | None:
+        caller = caller_in(room, call)
+        return caller if caller and _is_answered(caller) else None
+
+    return await until(room, ("participant_connected", "participant_attributes_changed"), answered)
+
+
+def caller_in(room: rtc.Room, call: CallContext) -> rtc.RemoteParticipant | None:
+    """The call's caller, or the callee of an outbound call; others may be in the room, too.
+
+    That is whom the gateway has dialed, else the telephone that came by a dispatch rule, else the
+    first person in the room.
+    """
+    people = [it for it in room.remote_participants.values() if it.kind not in _NO_PEOPLE]
+    if call.caller_identity:
+        return next((it for it in people if it.identity == call.caller_identity), None)
+    by_rule = (it for it in people if it.attributes.get("sip.ruleID"))
+    return next(by_rule, people[0] if people else None)
+
+
+def has_company(room: rtc.Room, call: CallContext) -> bool:
+    """Whether the caller and another person are in the room."""
+    caller = caller_in(room, call)
+    people = [it for it in room.remote_participants.values() if it.kind not in _NO_PEOPLE]
+    return caller is not None and len(people) > 1
 
 
 async def audio_of(room: rtc.Room, caller: rtc.RemoteParticipant) -> rtc.Track:
@@ -96,27 +133,56 @@ async def audio_of(room: rtc.Room, caller: rtc.RemoteParticipant) -> rtc.Track:
     return await until(room, ("track_subscribed",), subscribed)
 
 
-async def departure(room: rtc.Room) -> str:
-    """CALLER_LEFT once a caller has joined and left, ROOM_ENDED if the room ended before."""
+async def departure(room: rtc.Room, call: CallContext) -> str:
+    """CALLER_LEFT once the caller has joined and left, ROOM_ENDED if the room ended before.
 
-    def ended() -> str | None:
-        return None if room.isconnected() else ROOM_ENDED
+    Others may leave, and a caller whose connection broke may be back soon.
+    """
+    caller = await _present(room, lambda: caller_in(room, call))
+    while caller:
+        await _absent(room, caller)
+        if not room.isconnected():
+            break
+        if caller.disconnect_reason in _FOR_GOOD:
+            return CALLER_LEFT
+        caller = await _returned(room, caller.identity)
+        if caller is None and room.isconnected():
+            return CALLER_LEFT
+    return ROOM_ENDED
 
-    def joined() -> str | None:
-        return "joined" if _callers(room) else ended()
 
-    def left() -> str | None:
-        return ended() or (None if _callers(room) else CALLER_LEFT)
+async def _present(
+    room: rtc.Room, find: Callable[[], rtc.RemoteParticipant | None]
+) -> rtc.RemoteParticipant | None:
+    """Whom `find` returns, once it does; None if the room ends before."""
 
-    outcome = await until(room, ("participant_connected", "disconnected"), joined)
-    if outcome == ROOM_ENDED:
-        return outcome
-    return await until(room, ("participant_disconnected", "disconnected"), left)
+    def found() -> list[rtc.RemoteParticipant] | None:
+        participant = find()
+        if participant is None and room.isconnected():
+            return None
+        return [participant] if participant else []
+
+    outcome = await until(room, ("participant_connected", "disconnected"), found)
+    return next(iter(outcome), None)
 
 
-def _callers(room: rtc.Room) -> list[rtc.RemoteParticipant]:
-    participants = room.remote_participants.values()
-    return [each for each in participants if each.kind not in _NOT_CALLERS]
+async def _absent(room: rtc.Room, participant: rtc.RemoteParticipant) -> None:
+    """Wait until the participant has left, or the room has ended."""
+
+    def gone() -> bool | None:
+        is_there = participant.identity in room.remote_participants and room.isconnected()
+        return None if is_there else True
+
+    await until(room, ("participant_disconnected", "disconnected"), gone)
+
+
+async def _returned(room: rtc.Room, identity: str) -> rtc.RemoteParticipant | None:
+    """The participant, if one of that identity joins within RETURN_TIMEOUT."""
+    try:
+        async with asyncio.timeout(RETURN_TIMEOUT):
+            return await _present(room, lambda: room.remote_participants.get(identity))
+    except TimeoutError:
+        return None
 
 
 def _is_answered(participant: rtc.RemoteParticipant) -> bool:

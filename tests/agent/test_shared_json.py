@@ -24,6 +24,7 @@ from agent.settings import WorkerSettings
 from agent.spool import Spool
 from gateway.api.schemas.report import AgentReportSchema
 from gateway.calls.call import Call, Direction, EventKind
+from gateway.calls.participants import Leg
 from gateway.config.settings import KeyPair
 from gateway.livekit.metadata import job_metadata
 from gateway.livekit.webhooks import AuthenticationFailed, WebhookVerifier, check_body
@@ -42,6 +43,7 @@ def test_the_agent_reads_what_the_gateway_writes() -> None:
         caller_name="Zoë",
         account_code="em-tech-01",
         max_call_duration=60,
+        caller=Leg("sip_+15550199"),
         metadata={"ticket_id": "INC-1234", "destination": "+15550199"},
     )
     extras = {"session_options": {"voice": "a"}, "audible_after": 1.5}
@@ -53,6 +55,7 @@ def test_the_agent_reads_what_the_gateway_writes() -> None:
         to_number="+15550199",
         report_url="https://gw.example.com/livekit-api/calls/call-1/report",
         max_call_duration=60,
+        caller_identity="sip_+15550199",
         audible_after=1.5,
         metadata={
             "ticket_id": "INC-1234",
@@ -114,6 +117,16 @@ async def test_the_worker_delivers_what_a_job_could_not(
                 await asyncio.sleep(0.01)
         delivering.cancel()
     assert len(gateway.reports) == 2
+
+
+@pytest.mark.field("C4")
+async def test_the_gateway_accepts_the_report_of_an_answer() -> None:
+    gateway = Gateway(204)
+    app = web.Application()
+    app.router.add_post("/report", gateway.on_report)
+    async with TestServer(app) as server:
+        await reporter_for(str(server.make_url("/report"))).report("answered")
+    assert gateway.reports[0].kind is EventKind.ANSWERED
 
 
 async def report_to(gateway: Gateway) -> None:

@@ -26,7 +26,7 @@ async def fail(
     on_ready: Callable[[], Coroutine[Any, Any, None]],
 ) -> str:
     await on_ready()
-    caller = await answered_caller(room)
+    caller = await answered_caller(room, call)
     if caller.identity == "sip_crash":
         os.kill(os.getpid(), signal.SIGKILL)
     raise RuntimeError("no more words")

@@ -13,6 +13,7 @@ from gateway.calls.call import EventKind
 #: What an agent may report; `agent/report.py` has the same list.
 REPORTS = (
     EventKind.AGENT_READY,
+    EventKind.ANSWERED,
     EventKind.AGENT_ENDED,
     EventKind.AGENT_FAILED,
     EventKind.AGENT_GONE,
