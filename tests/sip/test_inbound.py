@@ -1,14 +1,16 @@
 """Calls from Jambonz by real INVITEs to a real livekit-sip; SIPp is Jambonz's SIP side."""
 
+import asyncio
 import uuid
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from gateway.livekit.client import LiveKit
 from gateway.tools.simulate.jambonz import Jambonz
 from tests.conftest import WEBHOOK_SECRET
-from tests.sip.conftest import ended_call, wait_until_deleted, wait_until_empty
+from tests.sip.conftest import call_when, ended_call, wait_until_deleted, wait_until_empty
 from tests.sip.servers import Telephony
 from tests.sip.telephone import Telephone
 
@@ -71,3 +73,71 @@ async def test_a_caller_for_whom_no_agent_comes_is_sent_to_the_fallback(
     assert dial["target"] == [{"type": "sip", "sipUri": "sip:desk@pbx.example.com"}]
     (refusal,) = await jambonz.dial_ends(dial["actionHook"], "trying", "busy", 486)
     assert (refusal["verb"], refusal["status"]) == ("sip:decline", 486)
+
+
+@pytest.mark.field("A7")
+async def test_a_stranger_who_dials_a_live_calls_room_is_put_out(
+    telephony: Telephony, room_gateway: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    (dial,) = await jambonz_for(telephony, room_gateway).call_arrives()
+    call_id = dial["headers"]["X-Call-Id"]
+    async with (
+        Telephone.at(telephony.carrier_address) as phone,
+        Telephone.at(telephony.carrier_address) as strangers_phone,
+        telephony.caller(
+            "call", tmp_path / "caller", user=call_id, audio_port=str(phone.port)
+        ) as caller,
+    ):
+        await caller.message("SIP/2.0 200 ")
+        await phone.greeted()
+        variables = {"user": call_id, "audio_port": str(strangers_phone.port)}
+        async with telephony.caller(
+            "call_of_a_stranger", tmp_path / "stranger", **variables
+        ) as stranger:
+            await stranger.finished()
+        await phone.echoed()
+        removed = "stray_leg_removed"
+        call = await call_when(
+            room_gateway,
+            call_id,
+            lambda call: removed in [entry["event"] for entry in call["timeline"]],
+        )
+        assert (call["call_status"], call["caller"]["identity"]) == ("ongoing", "sip_+15550100")
+        assert "sip_+15550106" in [it["identity"] for it in call["participants"]]
+        caller.send_info()
+        await caller.finished()
+    call = await ended_call(room_gateway, call_id)
+    assert (call["call_status"], call["disconnection_reason"]) == ("ended", "user_hangup")
+
+
+@pytest.mark.field("A4")
+async def test_the_same_caller_by_another_leg_goes_on(
+    telephony: Telephony, room_gateway: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    (dial,) = await jambonz_for(telephony, room_gateway).call_arrives()
+    call_id = dial["headers"]["X-Call-Id"]
+    async with (
+        Telephone.at(telephony.carrier_address) as phone,
+        Telephone.at(telephony.carrier_address) as second_phone,
+        telephony.caller(
+            "call", tmp_path / "first", user=call_id, audio_port=str(phone.port)
+        ) as first,
+    ):
+        await first.message("SIP/2.0 200 ")
+        await phone.greeted()
+        call = await call_when(room_gateway, call_id, lambda call: call["caller"])
+        variables = {"user": call_id, "audio_port": str(second_phone.port)}
+        async with telephony.caller("call", tmp_path / "second", **variables) as second:
+            await second.message("SIP/2.0 200 ")
+            await first.message("BYE ")
+            earlier = call["caller"]["sip_call_id"]
+            call = await call_when(
+                room_gateway, call_id, lambda call: call["caller"]["sip_call_id"] != earlier
+            )
+            await asyncio.sleep(3)  # an end by the first leg's departure would come 2 s after it
+            call = await call_when(room_gateway, call_id, lambda call: call["call_status"])
+            assert call["call_status"] == "ongoing", call["timeline"]
+            second.send_info()
+            await second.finished()
+    call = await ended_call(room_gateway, call_id)
+    assert (call["call_status"], call["disconnection_reason"]) == ("ended", "user_hangup")

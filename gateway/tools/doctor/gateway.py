@@ -193,12 +193,15 @@ async def _legacy_route(context: Context) -> Finding:
 
 async def _stray_rooms(context: Context) -> Finding:
     try:
-        rooms = (await context.http.gateway(DIAGNOSTICS)).get("stray_rooms", {})
+        diagnostics = await context.http.gateway(DIAGNOSTICS)
     except RequestFailed as error:
         return warn(str(error), next_without_diagnostics(error))
-    if not rooms.get("count"):
+    places = {"to rooms of their own": "stray_rooms", "into rooms of calls": "stray_legs"}
+    counters = {place: diagnostics.get(name, {}) for place, name in places.items()}
+    counts = [f"{place} {_count(it)}" for place, it in counters.items() if it.get("count")]
+    if not counts:
         return ok("no unsolicited calls to LiveKit since the gateway started")
-    message = f"unsolicited calls to LiveKit, ended by the gateway: {_count(rooms)}"
+    message = f"unsolicited calls to LiveKit, ended by the gateway: {'; '.join(counts)}"
     steps = [
         "restrict trunks.inbound_addresses to the addresses of Jambonz's SBCs, then "
         "python -m gateway setup --apply"

@@ -147,7 +147,10 @@ async def test_unsolicited_calls(
     client.app[SERVICES].counters.stray_room(Clock()())
     finding = await run_check(config, "stray_rooms", url=url_of(client))
     assert finding.status is Status.WARN
-    assert "unsolicited calls to LiveKit, ended by the gateway: 1" in finding.message
+    assert (
+        "unsolicited calls to LiveKit, ended by the gateway: to rooms of their own 1"
+        in finding.message
+    )
     assert "trunks.inbound_addresses" in finding.next
     assert ("auto_create: false" in finding.next) is not config.livekit.is_cloud
 
