@@ -2,7 +2,14 @@
 
 from dataclasses import replace
 
-from gateway.calls.call import Call, Event, EventKind, Transfer, TransferKind
+from gateway.calls.call import (
+    Call,
+    DisconnectionReason,
+    Event,
+    EventKind,
+    Transfer,
+    TransferKind,
+)
 from gateway.calls.participants import Leg, Participant, ParticipantKind, joined, left
 
 _JOINED = frozenset(
@@ -33,7 +40,8 @@ def attributed(call: Call, event: Event) -> Event:
     if event.kind is EventKind.CALLER_LEFT:
         is_targets = call.transfer and call.transfer.is_open
         if is_targets and call.transfer and call.transfer.identity == leg.identity:
-            return replace(event, kind=EventKind.TRANSFER_ENDED, reason=None)
+            failed = replace(call.transfer, reason=event.reason)
+            return replace(event, kind=EventKind.TRANSFER_ENDED, reason=None, transfer=failed)
         return replace(event, kind=EventKind.PARTICIPANT_LEFT, reason=None)
     if event.kind is not EventKind.CALLER_JOINED:
         return event
@@ -75,3 +83,12 @@ def with_caller(call: Call, event: Event) -> Call:
 def has_company(call: Call) -> bool:
     """Whether somebody else whom the caller can talk to is in the room, as far as is known."""
     return any(it.kind.is_person and not it.left_at for it in call.participants)
+
+
+def alone_reason(call: Call) -> DisconnectionReason:
+    """Why a call ends whose caller is alone, since somebody they were handed over to has left."""
+    transfer = call.transfer
+    is_warm = transfer is not None and transfer.kind is TransferKind.WARM
+    if is_warm and transfer and transfer.sip:
+        return DisconnectionReason.CALL_TRANSFER
+    return DisconnectionReason.AGENT_HANGUP

@@ -114,7 +114,7 @@ class Transfer:
     `sip` is the target's final response (200: it succeeded), None until it is known. `number`
     counts the call's transfers from 1. `refer_sid` is the call_sid of the Jambonz leg whose REFER
     requested the transfer, "" if the request came over HTTP. `identity` is the participant of a
-    warm transfer's target.
+    warm transfer's target. `reason`: why the target did not answer.
     """
 
     target: str
@@ -125,6 +125,7 @@ class Transfer:
     sip: SipOutcome | None = None
     kind: TransferKind = TransferKind.COLD
     identity: str = ""
+    reason: DisconnectionReason | None = None
 
     @property
     def is_open(self) -> bool:

@@ -3,7 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from gateway.calls.attribution import attributed, has_company, others_after, with_caller
+from gateway.calls.attribution import (
+    alone_reason,
+    attributed,
+    has_company,
+    others_after,
+    with_caller,
+)
 from gateway.calls.call import (
     TEXT_LIMIT,
     TIMELINE_HEAD,
@@ -18,6 +24,7 @@ from gateway.calls.call import (
     TimelineEntry,
     TransferKind,
 )
+from gateway.calls.reasons import reason_of_status
 
 
 def transition(call: Call, event: Event) -> Call:
@@ -180,15 +187,6 @@ def _on_participant_left(call: Call, event: Event) -> Call:
     return _on_agent_left(call, replace(event, reason=alone_reason(call)))
 
 
-def alone_reason(call: Call) -> DisconnectionReason:
-    """Why a call ends whose caller is alone, since somebody they were handed over to has left."""
-    transfer = call.transfer
-    is_warm = transfer is not None and transfer.kind is TransferKind.WARM
-    if is_warm and transfer and transfer.sip:
-        return DisconnectionReason.CALL_TRANSFER
-    return DisconnectionReason.AGENT_HANGUP
-
-
 def _on_max_duration(call: Call, event: Event) -> Call:
     if call.call_status is CallStatus.ONGOING:
         return _end(call, event, CallStatus.ENDED, DisconnectionReason.MAX_DURATION_REACHED)
@@ -236,9 +234,17 @@ def _on_transfer_ended(call: Call, event: Event) -> Call:
 def _close_transfer(call: Call, event: Event) -> Call:
     if not (call.transfer and call.transfer.is_open):
         return call
-    outcome = event.sip if event.kind is EventKind.TRANSFER_ENDED else None
-    return replace(call, transfer=replace(call.transfer, ended_at=event.at, sip=outcome))
+    if event.kind is not EventKind.TRANSFER_ENDED:
+        return replace(call, transfer=replace(call.transfer, ended_at=event.at))
+    reason = event.transfer.reason if event.transfer else None
+    if event.sip and event.sip.status >= _LOWEST_FAILURE:
+        reason = reason_of_status(event.sip.status, has_rung=True)
+    ended = replace(call.transfer, ended_at=event.at, sip=event.sip, reason=reason)
+    return replace(call, transfer=ended)
 
+
+#: The lowest SIP status of a leg that was not answered (RFC 3261 §21).
+_LOWEST_FAILURE = 300
 
 #: What tells when and why the caller's leg has ended.
 _TELLS_END = frozenset({EventKind.HUNG_UP, EventKind.CALLER_LEFT})

@@ -41,6 +41,7 @@ def _transfer(transfer: Transfer | None) -> dict[str, Any] | None:
         "started_at": transfer.started_at,
         "ended_at": transfer.ended_at,
         "sip": _sip(transfer.sip),
+        "reason": transfer.reason,
     }
 
 

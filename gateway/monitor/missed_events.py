@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from gateway.calls.attribution import alone_reason
 from gateway.calls.call import Call, CallStatus, Direction, DisconnectionReason, Event, EventKind
 from gateway.calls.participants import ParticipantKind
-from gateway.calls.transitions import alone_reason
 from gateway.livekit.rooms import RoomParticipant, RoomParticipants
 
 #: For so long after a call began or was answered, LiveKit may not show its room or all of its

@@ -7,7 +7,7 @@ import pytest
 from livekit.protocol.models import DisconnectReason, ParticipantInfo
 from livekit.protocol.sip import TransferSIPParticipantRequest
 
-from gateway.calls.call import EventKind, SipOutcome, TransferKind
+from gateway.calls.call import DisconnectionReason, EventKind, SipOutcome, TransferKind
 from gateway.calls.participants import Leg, ParticipantKind
 from gateway.livekit.sip import SipParticipants
 from tests.monitor.harness import (
@@ -97,6 +97,7 @@ async def test_a_colleague_who_declines_is_a_failed_warm_transfer(harness: Harne
     call = await harness.call()
     assert call.transfer
     assert (call.transfer.is_open, call.transfer.sip) == (False, None)
+    assert call.transfer.reason is DisconnectionReason.USER_DECLINED
     assert await harness.state() == ("ongoing", None)
     assert "transfer_ended" in await harness.events()
 

@@ -62,6 +62,7 @@ FULL_CALL = Call(
         SipOutcome(486, "Busy Here"),
         TransferKind.WARM,
         "sip_+15550102",
+        DisconnectionReason.DIAL_BUSY,
     ),
     metadata={"order": {"id": 7, "big": 10**30, "tags": ["a", None, 1.5]}, "note": "\u0000\u2028"},
     jambonz={"call_sid": "sid-1"},

@@ -61,6 +61,12 @@ class TransferOutcomeSchema(_Response):
     started_at = _moment()
     ended_at = _moment(allow_none=True)
     sip = fields.Nested(SipOutcomeSchema, allow_none=True)
+    reason = fields.Enum(
+        DisconnectionReason,
+        by_value=True,
+        allow_none=True,
+        metadata={"description": "why the target did not answer"},
+    )
 
 
 class CallSummarySchema(_Response):
