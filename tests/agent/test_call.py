@@ -12,6 +12,7 @@ import pytest
 from agent import call
 from agent.spool import Spool
 from tests.agent.test_shared_json import Gateway, settings_for
+from tests.fakes.agent_room import Room
 
 
 class Job:
@@ -22,7 +23,7 @@ class Job:
         self.job = SimpleNamespace(
             id="AJ_1", agent_name="agent", room=SimpleNamespace(name="call-1"), metadata=metadata
         )
-        self.room = None
+        self.room = Room()
         self.deleted = asyncio.Event()
         self._answers = livekit_answers
 

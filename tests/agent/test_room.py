@@ -1,9 +1,7 @@
 """Who the agent's caller is, and when they have left; the room is a double without a connection."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from livekit import rtc
@@ -11,43 +9,12 @@ from livekit import rtc
 from agent import room as module
 from agent.context import CallContext
 from agent.room import CALLER_LEFT, ROOM_ENDED, answered_caller, caller_in, departure, has_company
+from tests.fakes.agent_room import SIP, Person, Room
 
-SIP = rtc.ParticipantKind.PARTICIPANT_KIND_SIP
 AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 STANDARD = rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD
 BY_RULE = {"sip.ruleID": "SDR_1", "sip.callStatus": "active"}
 INBOUND = CallContext(direction="inbound")
-
-
-@dataclass
-class Person:
-    identity: str
-    kind: Any = SIP
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    disconnect_reason: Any = None
-
-
-class Room(rtc.EventEmitter[Any]):
-    def __init__(self, *people: Person) -> None:
-        super().__init__()
-        self.remote_participants = {it.identity: it for it in people}
-        self.is_connected = True
-
-    def isconnected(self) -> bool:
-        return self.is_connected
-
-    def joins(self, person: Person) -> None:
-        self.remote_participants[person.identity] = person
-        self.emit("participant_connected", person)
-
-    def leaves(self, identity: str, why: Any = rtc.DisconnectReason.CLIENT_INITIATED) -> None:
-        person = self.remote_participants.pop(identity)
-        person.disconnect_reason = why
-        self.emit("participant_disconnected", person)
-
-    def end(self) -> None:
-        self.is_connected = False
-        self.emit("disconnected", None)
 
 
 def leaving(room: Room, call: CallContext = INBOUND) -> "asyncio.Task[str]":
