@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
-from marshmallow import ValidationError, validate
+from marshmallow import validate
 
 from gateway.calls.callers import parse_caller
 from gateway.calls.destinations import Credentials, DialOptions, FallbackTarget
@@ -17,6 +16,7 @@ from gateway.config.addresses import (
     read_sip_host,
     read_web_url,
 )
+from gateway.config.checks import check_date, check_ringing_tone
 from gateway.jambonz.tones import ringing_tone
 from gateway.security.addresses import Network
 from gateway.security.api_keys import ApiKey, HashedKey
@@ -46,29 +46,6 @@ def setting(
     """
     metadata = {"check": check, "env": env, "secret": secret, "read": read}
     return field(default=default, repr=not (secret or sensitive), metadata=metadata)
-
-
-def _check_date(text: str) -> None:
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        raise ValidationError("Must be a date such as 2027-06-30.") from None
-
-
-def _check_ringing_tone(text: str) -> None:
-    try:
-        ringing_tone(text)
-    except ValueError as error:
-        raise ValidationError(f"It {error}.") from None
-
-
-def _check_caller(text: str) -> None:
-    try:
-        is_caller = not text or parse_caller(text) == text
-    except ValueError:
-        is_caller = False
-    if not is_caller:
-        raise ValidationError("Must be a number such as +61491570156, or an id such as support.")
 
 
 #: livekit-server ends a dial that is not answered after so long, in s (pkg/service/sip.go).
@@ -203,7 +180,7 @@ class InboundSettings:
     max_call_duration: int = setting(3600, validate.Range(10, 86_400))
     registered_timeout: float = setting(60.0, validate.Range(1, 3600))
     fallback: tuple[FallbackTarget, ...] = setting(())
-    ringing_tone: str = setting("au", _check_ringing_tone)
+    ringing_tone: str = setting("au", check_ringing_tone)
     wait_music: str = setting("tone_stream://%(1000,2000,425)", validate.Length(1, 2000))
 
     @property
@@ -221,7 +198,7 @@ class OutboundSettings:
     dialed_by: str = setting("gateway", validate.OneOf(["gateway", "agent"]))
     agent_timeout: float = setting(10.0, validate.Range(0.1, 60))
     early_failure_window: float = setting(2.0, validate.Range(0, 30))
-    default_caller: str = setting("", _check_caller)
+    default_caller: str = setting("", read=parse_caller)
     allowed: tuple[str, ...] = setting(())
     denied: tuple[str, ...] = setting(())
     ringing_timeout: int = setting(30, validate.Range(1, MAX_DIAL_RINGING))
@@ -240,7 +217,7 @@ class TransferSettings:
 @dataclass(frozen=True, slots=True)
 class LegacySettings:
     sip_host: str = setting("", read=read_sip_host)
-    sunset: str = setting("2027-06-30", _check_date)
+    sunset: str = setting("2027-06-30", check_date)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,24 @@
 from collections.abc import Mapping
 
 from gateway.calls.destinations import Destination, parse_destination
-from gateway.config.settings import OutboundSettings, TransferSettings
+from gateway.config.settings import Config, OutboundSettings, TransferSettings
 from gateway.errors import ApiError, ErrorCode
 from gateway.livekit.metadata import MAX_METADATA
 from gateway.security.destinations import DestinationDenied, check_not_denied, is_allowed
 
 
-def check_destination(
+def check_targets(
+    destination: Destination, metadata: Mapping[str, object], config: Config, *, from_number: str
+) -> None:
+    """Raise ApiError unless `destination` and the metadata's `transfer_target` may be called.
+
+    `from_number` is the caller, "" for a number of the trunk.
+    """
+    _check_destination(destination, config.outbound, from_number=from_number)
+    _check_transfer_target(metadata, config.transfer, config.outbound)
+
+
+def _check_destination(
     destination: Destination, outbound: OutboundSettings, *, from_number: str
 ) -> None:
     """Raise ApiError unless `destination` may be called, and has a caller to be called by."""
@@ -30,7 +41,7 @@ def check_destination(
         raise _invalid({"caller_number": [text]})
 
 
-def check_transfer_target(
+def _check_transfer_target(
     metadata: Mapping[str, object], transfer: TransferSettings, outbound: OutboundSettings
 ) -> None:
     """Raise ApiError if the call could not be transferred to its own transfer_target."""

@@ -24,6 +24,7 @@ from gateway.errors import (
     LimitReached,
     LiveKitError,
     LiveKitRefused,
+    in_plain_words,
 )
 from gateway.lifecycle.agent_wait import AgentWait
 from gateway.lifecycle.dialing import Dialer
@@ -33,11 +34,7 @@ from gateway.livekit.metadata import job_metadata, room_metadata
 from gateway.livekit.rooms import RoomRequest
 from gateway.livekit.sip import SipParticipantRequest
 from gateway.livekit.trunks import OutboundTrunk
-from gateway.outbound.checks import (
-    check_destination,
-    check_metadata_size,
-    check_transfer_target,
-)
+from gateway.outbound.checks import check_metadata_size, check_targets
 from gateway.security.callback_urls import CallbackUrlRejected
 from gateway.storage.registry import ActiveLimits
 
@@ -124,10 +121,8 @@ class OutboundCalls:
 
     async def _check(self, request: OutboundCallRequest) -> str:
         """Validate `request`; returns the trunk to dial through, "" if none is needed."""
-        settings = self._config.outbound
-        from_number = self._from_number(request)
-        check_destination(request.destination, settings, from_number=from_number)
-        check_transfer_target(request.metadata, self._config.transfer, settings)
+        caller = self._from_number(request)
+        check_targets(request.destination, request.metadata, self._config, from_number=caller)
         if request.callback_url:
             try:
                 await self._check_callback_url(request.callback_url)
@@ -290,7 +285,8 @@ class OutboundCalls:
 def _before_dial(error: LiveKitError) -> LiveKitError | ApiError:
     """The error of a call that nobody was called for: what may pass is worth a repetition."""
     if error.may_pass:
-        return ApiError(ErrorCode.LIVEKIT_UNREACHABLE, str(error), retry_after=RETRY_AFTER)
+        message = in_plain_words(str(error))
+        return ApiError(ErrorCode.LIVEKIT_UNREACHABLE, message, retry_after=RETRY_AFTER)
     return error
 
 

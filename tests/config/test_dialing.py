@@ -29,14 +29,22 @@ def test_with_the_participant_strategy_livekit_dials(
 
 
 @pytest.mark.field("B14")
-@pytest.mark.parametrize("caller", ["", "+61491570110", "61491570110", "support-desk"])
-def test_the_default_caller_is_a_user_part(caller: str) -> None:
+@pytest.mark.parametrize(
+    ("caller", "user"),
+    [
+        ("", ""),
+        ("+61491570110", "+61491570110"),
+        ("+61 491 570 110", "+61491570110"),
+        ("support-desk", "support-desk"),
+    ],
+)
+def test_the_default_caller_is_a_user_part(caller: str, user: str) -> None:
     config = build_config({"outbound": {"default_caller": caller}}, {})
-    assert config.outbound.default_caller == caller
+    assert config.outbound.default_caller == user
 
 
 @pytest.mark.field("B14")
-@pytest.mark.parametrize("caller", ["Support desk", "a@example.com", "+61 491 570 110"])
+@pytest.mark.parametrize("caller", ["Support desk", "a@example.com", "undefined"])
 def test_any_other_default_caller_is_a_mistake(caller: str) -> None:
-    with pytest.raises(ConfigError, match=r"outbound.default_caller: Must be a number"):
+    with pytest.raises(ConfigError, match=r"outbound\.default_caller: "):
         build_config({"outbound": {"default_caller": caller}}, {})
