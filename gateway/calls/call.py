@@ -6,6 +6,10 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from gateway.calls.open_enum import OpenEnum
+from gateway.calls.outcomes import SipOutcome as SipOutcome  # noqa: PLC0414
+from gateway.calls.outcomes import Transfer as Transfer  # noqa: PLC0414
+from gateway.calls.outcomes import TransferKind as TransferKind  # noqa: PLC0414
+from gateway.calls.outcomes import TransferRequest as TransferRequest  # noqa: PLC0414
 from gateway.calls.participants import Leg, Participant
 from gateway.calls.reasons import DisconnectionReason as DisconnectionReason  # noqa: PLC0414
 
@@ -83,6 +87,8 @@ class EventKind(OpenEnum):
     ROOM_FINISHED = "room_finished"
     EXPIRED = "expired"
     MAX_DURATION_REACHED = "max_duration_reached"
+    TRANSFER_REQUESTED = "transfer_requested"
+    TRANSFER_REFUSED = "transfer_refused"
     TRANSFER_STARTED = "transfer_started"
     TRANSFER_ENDED = "transfer_ended"
     RESTORED = "restored"
@@ -90,47 +96,6 @@ class EventKind(OpenEnum):
 
 
 _DIALED = frozenset({EventKind.DIALING, EventKind.RESTORED})
-
-
-@dataclass(frozen=True, slots=True)
-class SipOutcome:
-    """A final SIP response (RFC 3261 §21): `status` such as 486, and its reason phrase."""
-
-    status: int
-    reason: str = ""
-
-
-class TransferKind(OpenEnum):
-    """COLD: the caller leaves the agent for the target. WARM: the target joins them in the room."""
-
-    COLD = "cold"
-    WARM = "warm"
-
-
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """The transfer of a call to `target`; timestamps in ms since epoch.
-
-    `sip` is the target's final response (200: it succeeded), None until it is known. `number`
-    counts the call's transfers from 1. `refer_sid` is the call_sid of the Jambonz leg whose REFER
-    requested the transfer, "" if the request came over HTTP. `identity` is the participant of a
-    warm transfer's target. `reason`: why the target did not answer.
-    """
-
-    target: str
-    started_at: int
-    number: int = 1
-    refer_sid: str = ""
-    ended_at: int | None = None
-    sip: SipOutcome | None = None
-    kind: TransferKind = TransferKind.COLD
-    identity: str = ""
-    reason: DisconnectionReason | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether its outcome is not known yet."""
-        return self.ended_at is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +141,7 @@ class Event:
     ids: Mapping[str, str] | None = None
     report: Mapping[str, object] | None = None
     transfer: Transfer | None = None
+    transfer_request: TransferRequest | None = None
     detail: str = ""
     id: str = ""
     answered_at: int | None = None
@@ -196,10 +162,11 @@ class Call:
 
     Timestamps are ms since epoch, timeouts and durations s. `metadata` is what the agent receives.
     `jambonz` has Jambonz's ids of the call (`call_sid`, `account_sid`, …), `livekit` LiveKit's (see
-    `Event.ids`). `agent_came`: an agent has been in the room; `agent_audible`: its audio is in the
-    room; `agent_absence`: it has left, and no other one has joined. `report_settled`: the call has
-    ended, and its report has arrived or is not waited for any more.
-
+    `Event.ids`). `asserted_identity` is whom the carrier vouches for, `diversion` who diverted the
+    call. `caller_answered`: Jambonz had answered the caller before. `agent_came`: an agent has been
+    in the room; `agent_audible`: its audio is in the room; `agent_absence`: it has left, and no
+    other one has joined. `report_settled`: the call has ended, and its report has arrived or is not
+    waited for any more.
     `caller` is the call's own leg, None until it is known; `participants` is everybody else who is
     or was in the room. `caller_absence`: the caller has left, but the call has not ended by it yet.
     `handed_over`: the agent has left the caller with somebody else. `end_presumed`: nobody has told
@@ -213,7 +180,10 @@ class Call:
     from_number: str = ""
     to_number: str = ""
     caller_name: str = ""
+    asserted_identity: str = ""
+    diversion: str = ""
     account_code: str = ""
+    caller_answered: bool = False
     ringing_timeout: int = 30
     max_call_duration: int = 3600
     call_status: CallStatus = CallStatus.REGISTERED
@@ -222,6 +192,7 @@ class Call:
     disconnection_reason: DisconnectionReason | None = None
     sip: SipOutcome | None = None
     transfer: Transfer | None = None
+    transfer_request: TransferRequest | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
     jambonz: Mapping[str, str] = field(default_factory=dict)
     livekit: Mapping[str, str] = field(default_factory=dict)
@@ -249,6 +220,11 @@ class Call:
         return any(entry.event is EventKind.AGENT_READY for entry in self.timeline)
 
     @property
+    def is_from_jambonz(self) -> bool:
+        """Whether Jambonz has the telephone's leg: inbound, or made by Jambonz's REST API."""
+        return self.direction is Direction.INBOUND or "call_sid" in self.jambonz
+
+    @property
     def is_enqueued(self) -> bool:
         """Whether the caller waits or waited in a Jambonz queue for LiveKit's leg."""
         return any(entry.event is EventKind.ENQUEUED for entry in self.timeline)
@@ -258,7 +234,7 @@ class Call:
         """Whether the dialed leg rang. LiveKit rings a caller whom it lets into the room."""
         proofs = {EventKind.RINGING}
         # A leg that LiveKit dials, also to an enqueued caller, is in the room before it rings.
-        if self.direction is Direction.INBOUND and not self.is_enqueued:
+        if self.is_from_jambonz and not self.is_enqueued:
             proofs.add(EventKind.CALLER_JOINED)
         return any(entry.event in proofs for entry in self.timeline)
 
@@ -274,8 +250,7 @@ class Call:
         Whoever asked for the call got an error, and may ask again.
         """
         return (
-            self.direction is Direction.OUTBOUND
-            and not (self.is_active or self.is_dialed)
+            not (self.is_from_jambonz or self.is_active or self.is_dialed)
             and self.disconnection_reason is not DisconnectionReason.MANUAL_STOPPED
         )
 
@@ -294,7 +269,7 @@ class Call:
     @property
     def has_dialed_leg(self) -> bool:
         """Whether LiveKit dials the call's own leg; else that comes by a dispatch rule."""
-        return self.direction is Direction.OUTBOUND or self.is_enqueued
+        return not self.is_from_jambonz or self.is_enqueued
 
     @property
     def duration_ms(self) -> int | None:

@@ -25,6 +25,7 @@ from gateway.calls.call import (
     TransferKind,
 )
 from gateway.calls.reasons import reason_of_status
+from gateway.calls.transfer_requests import on_refused, on_requested
 
 
 def transition(call: Call, event: Event) -> Call:
@@ -217,7 +218,7 @@ def _on_transfer_started(call: Call, event: Event) -> Call:
     if call.is_transferring or event.transfer is None:
         return call
     if event.transfer.kind is TransferKind.COLD:
-        call = _on_answered(call, event)
+        call = replace(_on_answered(call, event), transfer_request=None)
     number = call.transfer.number + 1 if call.transfer else 1
     return replace(call, transfer=replace(event.transfer, number=number))
 
@@ -290,6 +291,8 @@ _TRANSITIONS: Mapping[EventKind, Callable[[Call, Event], Call]] = {
     EventKind.ROOM_FINISHED: _on_room_finished,
     EventKind.EXPIRED: _on_expired,
     EventKind.MAX_DURATION_REACHED: _on_max_duration,
+    EventKind.TRANSFER_REQUESTED: on_requested,
+    EventKind.TRANSFER_REFUSED: on_refused,
     EventKind.TRANSFER_STARTED: _on_transfer_started,
     EventKind.TRANSFER_ENDED: _on_transfer_ended,
 }

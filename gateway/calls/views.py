@@ -68,6 +68,8 @@ def details(call: Call) -> Mapping[str, Any]:
     return {
         **with_report(call),
         "caller_name": call.caller_name,
+        "asserted_identity": call.asserted_identity,
+        "diversion": call.diversion,
         "jambonz": call.jambonz,
         "livekit": call.livekit,
         "caller": _leg(call.caller),

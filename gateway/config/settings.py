@@ -16,7 +16,7 @@ from gateway.config.addresses import (
     read_sip_host,
     read_web_url,
 )
-from gateway.config.checks import check_date, check_ringing_tone
+from gateway.config.checks import check_date, check_ringing_tone, check_trusted_headers
 from gateway.jambonz.tones import ringing_tone
 from gateway.security.addresses import Network
 from gateway.security.api_keys import ApiKey, HashedKey
@@ -179,6 +179,7 @@ class InboundSettings:
     ringing_timeout: int = setting(30, validate.Range(1, 600))
     max_call_duration: int = setting(3600, validate.Range(10, 86_400))
     registered_timeout: float = setting(60.0, validate.Range(1, 3600))
+    trusted_headers: tuple[str, ...] = setting((), check_trusted_headers)
     fallback: tuple[FallbackTarget, ...] = setting(())
     ringing_tone: str = setting("au", check_ringing_tone)
     wait_music: str = setting("tone_stream://%(1000,2000,425)", validate.Length(1, 2000))

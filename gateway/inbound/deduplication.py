@@ -13,7 +13,9 @@ from gateway.config.settings import Config
 from gateway.errors import StorageUnavailable
 from gateway.inbound.strategy import Strategy
 from gateway.jambonz.hooks import CallHook
+from gateway.jambonz.identity import asserted_identity, diversion
 from gateway.lifecycle.lifecycle import Lifecycle
+from gateway.storage.registry import CallRegistry
 from gateway.transfers.fallback import BUSY, UNAVAILABLE
 
 
@@ -24,12 +26,14 @@ class CallsByHook:
         self,
         config: Config,
         *,
+        registry: CallRegistry,
         lifecycle: Lifecycle,
         strategy: Strategy,
         new_call_id: Callable[[], str],
         clock: Callable[[], int],
     ) -> None:
         self._config = config
+        self._registry = registry
         self._lifecycle = lifecycle
         self._strategy = strategy
         self._new_call_id = new_call_id
@@ -45,6 +49,10 @@ class CallsByHook:
         self._in_progress[hook.call_sid] = outcome
         try:
             call = await self._register_and_prepare(hook)
+        except Exception as error:
+            outcome.set_exception(error)
+            outcome.exception()  # asyncio warns of one that nobody has looked at
+            raise
         except BaseException:
             outcome.cancel()
             raise
@@ -56,7 +64,7 @@ class CallsByHook:
     async def _register_and_prepare(self, hook: CallHook) -> Call:
         new = self._new_call(hook)
         try:
-            added = await self._lifecycle.register(new)
+            added = await self._lifecycle.register(new, replaces=await self._finished_call(hook))
         except StorageUnavailable:
             # The call may be stored although the response was lost; its caller gets the fallback.
             self._lifecycle.defer(new.call_id, partial(_sent_to_fallback, at=self._clock()))
@@ -70,24 +78,43 @@ class CallsByHook:
             event = await self._strategy.prepare(call)
         return await self._lifecycle.apply(call.call_id, event) or call
 
+    async def _finished_call(self, hook: CallHook) -> str:
+        """The id of the ended call that an answered caller has had before, "" if there is none.
+
+        A `redirect` or Jambonz's REST API brings a caller back. Such a hook for a call that goes on
+        may be a late repetition, which must not end it.
+        """
+        if not hook.caller_answered:
+            return ""
+        call = await self._registry.find_by_call_sid(hook.call_sid)
+        return "" if call is None or call.is_active else call.call_id
+
     def _new_call(self, hook: CallHook) -> Call:
         now = self._clock()
-        account_code = hook.setting("ACCOUNT_CODE")
+        trusted = self._config.inbound.trusted_headers
+        account_code = hook.setting("ACCOUNT_CODE", trusted)
+        diverted = diversion(hook.headers)
         metadata = {
             "destination": hook.to_number,
             "account_code": account_code,
             "caller_number": hook.from_number,
             "caller_name": hook.caller_name,
+            "asserted_identity": asserted_identity(hook.headers),
+            "diversion": diverted.party,
+            "diversion_reason": diverted.reason,
         }
         return Call(
             call_id=self._new_call_id(),
-            direction=Direction.INBOUND,
-            agent_name=hook.setting("AGENT_NAME") or self._config.agent.name,
+            direction=Direction.OUTBOUND if hook.is_outbound else Direction.INBOUND,
+            agent_name=hook.setting("AGENT_NAME", trusted) or self._config.agent.name,
             start_timestamp=now,
             from_number=hook.from_number,
             to_number=hook.to_number,
             caller_name=hook.caller_name,
+            asserted_identity=metadata["asserted_identity"],
+            diversion=diverted.party,
             account_code=account_code,
+            caller_answered=hook.caller_answered,
             ringing_timeout=self._config.inbound.ringing_timeout,
             max_call_duration=self._config.inbound.max_call_duration,
             metadata={key: value for key, value in metadata.items() if value},

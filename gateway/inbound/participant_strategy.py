@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import structlog
 
-from gateway.calls.call import Call, Event, EventKind
+from gateway.calls.call import Call, Direction, Event, EventKind
 from gateway.calls.callers import plain_name, plain_user
 from gateway.calls.participants import Leg, Participant, ParticipantKind
 from gateway.config.settings import DURATION_MARGIN, Config
 from gateway.errors import LiveKitError
 from gateway.inbound.room_strategy import RoomStrategy, call_headers
-from gateway.jambonz import verbs
+from gateway.jambonz import leg_token, verbs
 from gateway.jambonz.urls import QUEUE_ACTION, QUEUE_WAIT, hook_url
 from gateway.jambonz.verbs import Verbs
 from gateway.lifecycle.agent_wait import AgentWait
@@ -92,7 +92,8 @@ class ParticipantStrategy:
             await self._dialer.dial(call, self._dial_request(call, trunk_id))
 
     def _dial_request(self, call: Call, trunk_id: str) -> SipParticipantRequest:
-        caller = plain_user(call.from_number)
+        is_outbound = call.direction is Direction.OUTBOUND  # Jambonz has called the person there
+        caller = plain_user(call.to_number if is_outbound else call.from_number)
         return SipParticipantRequest(
             room=call.call_id,
             to=call.call_id,
@@ -100,10 +101,13 @@ class ParticipantStrategy:
             trunk_id=trunk_id,
             from_number=caller,
             display_name=plain_name(call.caller_name),
-            headers=call_headers(call),
+            headers={**call_headers(call), leg_token.HEADER: self._token(call)},
             ringing_timeout=call.ringing_timeout,
             max_call_duration=call.max_call_duration + DURATION_MARGIN,
         )
+
+    def _token(self, call: Call) -> str:
+        return leg_token.leg_token(call.call_id, self._config.livekit.api_secret)
 
     async def _failed(self, call: Call, detail: str) -> None:
         log.error("call.livekit_failed", call_id=call.call_id, error=detail)

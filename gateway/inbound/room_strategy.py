@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import structlog
 
-from gateway.calls.call import Call, Event, EventKind
-from gateway.calls.callers import MAX_HEADER_VALUE, cut
+from gateway.calls.call import Call, Direction, Event, EventKind
+from gateway.calls.callers import MAX_HEADER_VALUE, cut, plain_user
 from gateway.config.settings import Config
 from gateway.errors import LiveKitError
 from gateway.jambonz import verbs
@@ -68,11 +68,13 @@ class RoomStrategy:
         livekit = self._config.livekit
         dial = verbs.dial_room(
             f"sip:{call.call_id}@{livekit.sip_address};transport={livekit.sip_transport}",
-            action_hook=self._fallback.action_hook(0),
+            action_hook=self._fallback.action_hook(0, call),
             refer_hook=hook_url(self._config.server.public_url, REFER_HOOK),
             headers=call_headers(call),
             options=self._config.inbound.dial_options,
             credentials=self._config.trunks.inbound_credentials,
+            # Of a call that Jambonz made, the A leg's caller is our own number.
+            caller_id=plain_user(call.to_number) if call.direction is Direction.OUTBOUND else "",
         )
         return [dial]
 

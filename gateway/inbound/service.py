@@ -6,7 +6,15 @@ from functools import partial
 
 import structlog
 
-from gateway.calls.call import Call, DisconnectionReason, Event, EventKind
+from gateway.calls.call import (
+    Call,
+    CallStatus,
+    DisconnectionReason,
+    Event,
+    EventKind,
+    SipOutcome,
+)
+from gateway.calls.timeline import talking_since
 from gateway.config.settings import Config
 from gateway.errors import RecordUnreadable, StorageUnavailable
 from gateway.inbound.deduplication import CallsByHook
@@ -21,10 +29,11 @@ from gateway.jambonz.hooks import (
     queue_event,
     status_event,
 )
+from gateway.jambonz.leg_token import is_own_leg
 from gateway.jambonz.verbs import Verbs
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.storage.registry import CallRegistry
-from gateway.transfers.fallback import NO_AGENT, UNAVAILABLE, Fallback
+from gateway.transfers.fallback import NO_AGENT, Fallback, refuse
 from gateway.transfers.service import Transfers
 
 log = structlog.get_logger()
@@ -33,6 +42,10 @@ log = structlog.get_logger()
 CALL_PREFIX = "call-"
 #: How long LiveKit's leg waits for the enqueued caller to be in the queue, in s.
 DEQUEUE_TIMEOUT = 20
+#: Responses to legs that are not bridged with an enqueued caller.
+CALLER_GONE = SipOutcome(480, "Caller Gone")
+FORBIDDEN = SipOutcome(403, "Forbidden")
+_AGENT_ERROR = DisconnectionReason.AGENT_ERROR
 
 
 class InboundCalls:
@@ -58,7 +71,12 @@ class InboundCalls:
         self._transfers = transfers
         self._clock = clock
         self._calls = CallsByHook(
-            config, lifecycle=lifecycle, strategy=strategy, new_call_id=new_call_id, clock=clock
+            config,
+            registry=registry,
+            lifecycle=lifecycle,
+            strategy=strategy,
+            new_call_id=new_call_id,
+            clock=clock,
         )
 
     async def on_call(self, hook: CallHook) -> Verbs:
@@ -66,33 +84,38 @@ class InboundCalls:
         try:
             enqueued = await self._enqueued_call(hook)
             if enqueued:
-                return _dequeue(enqueued)
+                return self._dequeue(enqueued, hook)
             call = await self._calls.get_or_create(hook)
         except (StorageUnavailable, RecordUnreadable) as error:
             log.error("call.not_registered", call_sid=hook.call_sid, error=str(error))
-            return await self._fallback.route_to_fallback(None, 0, UNAVAILABLE)
+            return await self._fallback.route_to_fallback(
+                None, 0, None, answered=hook.caller_answered
+            )
         if call.is_active:
             return self._strategy.connect(call)
-        return await self._fallback.route_to_fallback(call, 0, call.sip)
+        return await self._fallback.route_to_fallback(
+            call, 0, call.sip, answered=hook.caller_answered
+        )
 
-    async def on_dial_action(self, hook: DialHook, *, fallback: int) -> Verbs:
-        """Answer a dial's action hook; if the dial failed, with the fallback target `fallback`."""
+    async def on_dial_action(self, hook: DialHook, *, fallback: int, call_id: str = "") -> Verbs:
+        """Answer a dial's action hook; if the dial failed, with the fallback target `fallback`.
+
+        So it is if the agent failed in an answered call: `fallback` is 0 for its dial only.
+        """
         at = self._clock()
         call = await self._lifecycle.apply_to(
             hook.call_sid,
-            self._registry.find_by_call_sid,
+            partial(self._call_of_dial, call_id),
             lambda call: self._dial_event(call, hook, at),
         )
-        if call and call.is_transferring:
+        if hook.caller_gone or (call and call.is_transferring):
             return []
-        if hook.answered or hook.caller_gone:
+        is_agents = fallback == 0
+        if hook.answered and not (is_agents and _agent_failed(call)):
             return []
-        outcome = hook.dial_sip
-        if fallback == 0 and _has_lost_agent(call):
-            outcome = NO_AGENT
-        return await self._fallback.route_to_fallback(
-            call, fallback, outcome, answered=hook.caller_answered
-        )
+        outcome = NO_AGENT if is_agents and _agent_lost(call) else hook.dial_sip
+        answered = hook.caller_answered or hook.answered
+        return await self._fallback.route_to_fallback(call, fallback, outcome, answered=answered)
 
     async def on_queue_wait(self, call_id: str) -> Verbs:
         """Answer an enqueued caller's wait hook: music or, once no agent will come, `leave`."""
@@ -113,9 +136,9 @@ class InboundCalls:
             return self._transfers.dial(call)
         if hook.caller_gone:
             return []
-        if hook.result == "bridged":
+        if hook.result == "bridged" and not _agent_failed(call):
             return verbs.hangup()
-        return await self._fallback.route_to_fallback(call, 0, UNAVAILABLE, answered=True)
+        return await self._fallback.route_to_fallback(call, 0, None, answered=True)
 
     async def on_status(self, hook: StatusHook) -> None:
         """Record a call status hook."""
@@ -135,6 +158,12 @@ class InboundCalls:
             return call
         return None
 
+    async def _call_of_dial(self, call_id: str, call_sid: str) -> Call | None:
+        # Without storage the gateway does not know the call, and its hook's URL names none.
+        if call_id:
+            return await self._registry.get(call_id)
+        return await self._registry.find_by_call_sid(call_sid)
+
     async def _call_of_status(self, hook: StatusHook, call_sid: str) -> Call | None:
         call = await self._registry.find_by_call_sid(call_sid)
         if call is None and hook.to_number.startswith(CALL_PREFIX):
@@ -144,6 +173,8 @@ class InboundCalls:
         return call
 
     def _queue_event(self, call: Call, hook: QueueHook, at: int) -> Event:
+        if hook.result == "bridged" and not hook.caller_gone and (failed := _failure(call)):
+            return replace(failed, at=at)
         event = queue_event(hook, at)
         if call.is_transferring and not hook.caller_gone:
             # The caller leaves the queue for the transfer's target.
@@ -155,7 +186,12 @@ class InboundCalls:
         if call.is_transferring and not hook.caller_gone:
             # The dial ends because of the transfer, whose outcome another hook reports.
             return Event(EventKind.LEG_STATUS, event.at, detail=event.detail)
-        return event
+        if not hook.answered:
+            return event
+        if not hook.caller_gone and (failed := _failure(call)):
+            return replace(failed, at=at)
+        # Without status hooks nobody has told when the call was answered.
+        return replace(event, answered_at=talking_since(call) or at)
 
     def _status_event(self, call: Call, hook: StatusHook, at: int) -> Event:
         if hook.a_leg_sid != call.jambonz.get("call_sid"):
@@ -164,23 +200,41 @@ class InboundCalls:
         event = status_event(hook, at, has_rung=call.has_rung)
         if event.kind is EventKind.ANSWERED and self._transfers.is_target_leg(call, hook):
             return self._transfers.completed_event(event.at)
-        if event.kind is EventKind.ANSWERED and call.is_enqueued:
-            # Jambonz answers a caller in order to enqueue them, before the agent has joined.
+        if not (call.caller_answered or call.is_enqueued):
+            return event
+        if event.kind is EventKind.ANSWERED and (call.is_enqueued or not hook.is_b_leg):
+            # Jambonz has answered the caller before, as in order to enqueue them.
             return Event(EventKind.LEG_STATUS, event.at, detail=event.detail)
-        return replace(event, answered_at=None) if call.is_enqueued else event
+        return replace(event, answered_at=None)
+
+    def _dequeue(self, enqueued: Call, hook: CallHook) -> Verbs:
+        """Bridge LiveKit's leg, and no other, with the caller who is enqueued for it."""
+        secrets = (pair.secret for pair in self._config.livekit.accepted_keys)
+        if not is_own_leg(hook.headers, enqueued.call_id, secrets):
+            log.warning("call.foreign_leg", call_id=enqueued.call_id, call_sid=hook.call_sid)
+            return refuse(FORBIDDEN, answered=hook.caller_answered)
+        if enqueued.is_active:
+            return verbs.dequeue(enqueued.call_id, timeout=DEQUEUE_TIMEOUT)
+        return refuse(CALLER_GONE, answered=hook.caller_answered)
 
 
 #: A call that ends for these reasons loses its room while Jambonz still dials into it.
 _AGENT_LOST = frozenset({DisconnectionReason.NO_AGENT, DisconnectionReason.AGENT_ERROR})
 
 
-def _has_lost_agent(call: Call | None) -> bool:
+def _agent_lost(call: Call | None) -> bool:
     """Whether LiveKit answers 486 only because the room was deleted, and no callee is busy."""
     return call is not None and call.disconnection_reason in _AGENT_LOST
 
 
-def _dequeue(enqueued: Call) -> Verbs:
-    """Bridge LiveKit's leg with the caller who is enqueued for it."""
-    if enqueued.is_active:
-        return verbs.dequeue(enqueued.call_id, timeout=DEQUEUE_TIMEOUT)
-    return verbs.sip_decline(480, "Caller Gone")
+def _agent_failed(call: Call | None) -> bool:
+    """Whether the caller, who may still be there, has lost their agent through no choice of it."""
+    return call is not None and (call.call_status is CallStatus.ERROR or bool(_failure(call)))
+
+
+def _failure(call: Call) -> Event | None:
+    """The failure of an agent who has left an active call, with the time at which they left."""
+    absence = call.agent_absence
+    if not call.is_active or absence is None or absence.reason is not _AGENT_ERROR:
+        return None
+    return Event(EventKind.AGENT_FAILED, absence.at, reason=absence.reason, detail=absence.detail)

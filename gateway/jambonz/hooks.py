@@ -3,19 +3,22 @@
 The A leg of a call is the caller's; a B leg is dialed by Jambonz, to LiveKit or to another target.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
-from gateway.calls.call import Event, EventKind, SipOutcome
+from gateway.calls.call import TEXT_LIMIT, Event, EventKind, SipOutcome
 from gateway.calls.reasons import DisconnectionReason, reason_of_status
+from gateway.jambonz.identity import header
 
 #: `call_status` of an A leg that has ended.
 _A_LEG_ENDED = frozenset({"completed", "no-answer"})
+#: `call_status` of an A leg that was answered.
+_A_LEG_ANSWERED = "in-progress"
 
 
 @dataclass(frozen=True, slots=True)
 class CallHook:
-    """The call hook: an inbound call arrives.
+    """The call hook: a call arrives, or Jambonz's REST API has made one (`is_outbound`).
 
     `ids` are Jambonz's ids of the call. `env_vars` are the application's settings in the Jambonz
     portal, `headers` those of the caller's INVITE.
@@ -25,20 +28,28 @@ class CallHook:
     from_number: str
     to_number: str
     caller_name: str
+    call_status: str = ""
+    is_outbound: bool = False
     ids: Mapping[str, str] = field(default_factory=dict)
     env_vars: Mapping[str, object] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def setting(self, name: str) -> str:
-        """The value from the portal (`ACCOUNT_CODE`), else from a SIP header (`X-Account-Code`).
+    @property
+    def caller_answered(self) -> bool:
+        """Whether Jambonz has answered the caller already, as before a `redirect`."""
+        return self.call_status == _A_LEG_ANSWERED
 
-        Header names are case-insensitive (RFC 3261 §7.3.1). "" if neither is given.
+    def setting(self, name: str, trusted_headers: Container[str] = ()) -> str:
+        """The value from the portal (`ACCOUNT_CODE`), "" if it is not given there.
+
+        Then the caller's own SIP header (`X-Account-Code`) counts, if it is one of
+        `trusted_headers`.
         """
         value = str(self.env_vars.get(name) or "").strip()
-        if value:
+        own_header = f"X-{name.replace('_', '-').title()}"
+        if value or own_header not in trusted_headers:
             return value
-        header = f"x-{name.replace('_', '-')}".lower()
-        return next((v.strip() for k, v in self.headers.items() if k.lower() == header), "")
+        return header(self.headers, own_header).strip()[:TEXT_LIMIT]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,13 @@ class StatusHook:
     def a_leg_sid(self) -> str:
         """The A leg's `call_sid`, which the call is registered with."""
         return self.parent_call_sid or self.call_sid
+
+    @property
+    def summary(self) -> str:
+        """The leg and its status, for the timeline; with the cause of a leg that failed."""
+        text = f"{'B' if self.is_b_leg else 'A'} leg {self.call_status}"
+        refused = self.sip is not None and self.sip.status >= 300
+        return f"{text}{_in_words(self.sip)}" if refused else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +133,8 @@ class DialHook:
 
     @property
     def answered(self) -> bool:
-        return self.dial_call_status == "completed"
+        """Whether the B leg was answered, also if its last status came too late (`in-progress`)."""
+        return self.dial_call_status in {"completed", "in-progress"}
 
     @property
     def caller_gone(self) -> bool:
@@ -133,7 +152,7 @@ class DialHook:
     @property
     def caller_answered(self) -> bool:
         """Whether the A leg was answered already: then `sip:decline` has no effect."""
-        return self.call_status == "in-progress"
+        return self.call_status == _A_LEG_ANSWERED
 
 
 def status_event(hook: StatusHook, at: int, *, has_rung: bool = False) -> Event:
@@ -141,7 +160,7 @@ def status_event(hook: StatusHook, at: int, *, has_rung: bool = False) -> Event:
 
     `has_rung`: the leg to LiveKit has rung, see `Call.has_rung`.
     """
-    detail = f"{'B' if hook.is_b_leg else 'A'} leg {hook.call_status}"
+    detail = hook.summary
     match hook.is_b_leg, hook.call_status:
         case True, "ringing" | "early-media":
             return Event(EventKind.RINGING, at, detail=detail)
@@ -158,11 +177,13 @@ def status_event(hook: StatusHook, at: int, *, has_rung: bool = False) -> Event:
                 answered_at=at - hook.duration * 1000,
             )
         case False, "no-answer":
-            return Event(EventKind.HUNG_UP, at, sip=hook.sip, detail=detail)
+            reason = _hangup_reason(hook.terminated_by)
+            return Event(EventKind.HUNG_UP, at, reason=reason, sip=hook.sip, detail=detail)
         case False, "failed" | "busy":
             reason = _failure_reason(hook.sip, has_rung=has_rung)
             return Event(EventKind.DIAL_FAILED, at, reason=reason, sip=hook.sip, detail=detail)
     # A failed B leg does not end the call: the dial's action hook may route to a fallback.
+    # `queued`, `trying`: nothing rings yet.
     return Event(EventKind.LEG_STATUS, at, detail=detail)
 
 
@@ -180,15 +201,14 @@ def queue_event(hook: QueueHook, at: int) -> Event:
 
 def dial_event(hook: DialHook, at: int, *, has_rung: bool = False) -> Event:
     """The event that the action hook of a `dial` means; see `status_event()`."""
-    detail = f"dial {hook.dial_call_status or 'ended without a status'}"
-    if hook.dial_sip:
-        detail += f", SIP {hook.dial_sip.status} {hook.dial_sip.reason}".rstrip()
+    detail = f"dial {hook.dial_call_status or 'ended without a status'}{_in_words(hook.dial_sip)}"
     if hook.answered:
         # If the caller hung up first, the A leg has ended before the dial.
-        reason = _hangup_reason("caller" if hook.caller_gone else "jambonz")
+        reason = _hangup_reason(hook.terminated_by if hook.caller_gone else "jambonz")
         return Event(EventKind.HUNG_UP, at, reason=reason, detail=detail, answered_at=at)
     if hook.caller_gone:
-        return Event(EventKind.HUNG_UP, at, sip=hook.final_sip, detail=detail)
+        reason = _hangup_reason(hook.terminated_by)
+        return Event(EventKind.HUNG_UP, at, reason=reason, sip=hook.final_sip, detail=detail)
     reason = _failure_reason(hook.dial_sip, has_rung=has_rung)
     return Event(EventKind.DIAL_FAILED, at, reason=reason, sip=hook.final_sip, detail=detail)
 
@@ -200,6 +220,10 @@ def _failure_reason(sip: SipOutcome | None, *, has_rung: bool) -> DisconnectionR
     if sip.status < 200:
         return DisconnectionReason.DIAL_NO_ANSWER
     return reason_of_status(sip.status, has_rung=has_rung)
+
+
+def _in_words(sip: SipOutcome | None) -> str:
+    return f", SIP {sip.status} {sip.reason}".rstrip() if sip else ""
 
 
 def _hangup_reason(terminated_by: str) -> DisconnectionReason:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-#: Has Jambonz repeat a hook three times on connection errors and 5xx. It reads this in absolute
-#: URLs only (jambonz-feature-server 0.9.8).
-RETRY = "#rc=3&rp=ct,5xx"
+#: Has Jambonz repeat a hook five times on connection errors and 5xx: the last time 13.5 s later, by
+#: when a gateway has restarted. It reads this in absolute URLs only (jambonz-feature-server 0.9.8).
+RETRY = "#rc=5&rp=ct,5xx"
 
 CALL_HOOK = "/livekit-api"
 CALL_STATUS_HOOK = "/livekit-api/call-status"

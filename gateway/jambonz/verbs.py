@@ -21,17 +21,23 @@ def dial_room(
     headers: Mapping[str, str],
     options: DialOptions,
     credentials: Credentials | None = None,
+    caller_id: str = "",
 ) -> Verb:
     """Dial the LiveKit room at `sip_uri`.
 
     Jambonz posts to `action_hook` when the dial has ended, and to `refer_hook` when LiveKit sends a
-    REFER. LiveKit challenges the INVITE for `credentials` if its trunk has a password.
+    REFER. LiveKit challenges the INVITE for `credentials` if its trunk has a password. Without
+    `caller_id` it is called from the A leg's caller.
     """
     target: dict[str, object] = {"type": "sip", "sipUri": sip_uri}
     if credentials:
         target["auth"] = {"username": credentials.username, "password": credentials.password}
-    dial = _dial(target, action_hook, options)
-    return {**dial, "referHook": refer_hook, "headers": dict(headers)}
+    dial = {
+        **_dial(target, action_hook, options),
+        "referHook": refer_hook,
+        "headers": dict(headers),
+    }
+    return {**dial, "callerId": caller_id} if caller_id else dial
 
 
 def dial_uri(sip_uri: str, *, options: DialOptions) -> Verbs:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from enum import StrEnum
 
-from gateway.calls.call import Call, CallStatus, Direction
+from gateway.calls.call import Call, CallStatus
 from gateway.config.settings import Config
 
 #: How long a call may go on without its agent, in ms: both sides may hang up at the same time, and
@@ -73,7 +73,7 @@ class Deadlines:
         # A call that rings is given its ringing time in addition.
         ringing = _ms(call.ringing_timeout) if call.call_status is CallStatus.RINGING else 0
         yield call.start_timestamp + self._registered_timeout + ringing + 1, Due.EXPIRED
-        if call.direction is Direction.INBOUND and not call.agent_came:
+        if call.is_from_jambonz and not call.agent_came:
             yield call.start_timestamp + self._agent_timeout + 1, Due.NO_AGENT
 
 

@@ -47,12 +47,14 @@ class Lifecycle:
         self._deferred = deferred
         self._watched: dict[str, set[asyncio.Event]] = {}
 
-    async def register(self, call: Call, limits: ActiveLimits = NO_LIMITS) -> Added:
+    async def register(
+        self, call: Call, limits: ActiveLimits = NO_LIMITS, *, replaces: str = ""
+    ) -> Added:
         """Store `call`; if one with its Jambonz `call_sid` is stored already, that one is returned.
 
-        Raises LimitReached, StorageUnavailable.
+        Unless that is the call `replaces`. Raises LimitReached, StorageUnavailable.
         """
-        added = await self._registry.add(call, limits)
+        added = await self._registry.add(call, limits, replaces=replaces)
         if added.is_new:
             log.info(
                 "call.registered",

@@ -15,6 +15,9 @@ class Counters:
     webhooks: int = 0
     last_webhook_at: int | None = None
     rooms: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_ROOMS))
+    call_hooks: int = 0
+    status_hooks: int = 0
+    last_status_hook_at: int | None = None
     legacy_calls: int = 0
     last_legacy_call_at: int | None = None
     stray_rooms: int = 0
@@ -28,6 +31,15 @@ class Counters:
         self.last_webhook_at = at
         if room and room not in self.rooms:
             self.rooms.append(room)
+
+    def call_hook(self) -> None:
+        """Count a call hook of Jambonz's."""
+        self.call_hooks += 1
+
+    def status_hook(self, at: int) -> None:
+        """Count a call status hook of Jambonz's."""
+        self.status_hooks += 1
+        self.last_status_hook_at = at
 
     def legacy_call(self, at: int) -> None:
         """Count a call to the legacy endpoint."""
@@ -52,6 +64,8 @@ class Counters:
                 "last_received_at": self.last_webhook_at,
                 "rooms": list(self.rooms),
             },
+            "call_hooks": self.call_hooks,
+            "status_hooks": {"count": self.status_hooks, "last_at": self.last_status_hook_at},
             "legacy_calls": {"count": self.legacy_calls, "last_at": self.last_legacy_call_at},
             "stray_rooms": {
                 "count": self.stray_rooms,

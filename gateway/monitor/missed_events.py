@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from gateway.calls.attribution import alone_reason
-from gateway.calls.call import Call, CallStatus, Direction, DisconnectionReason, Event, EventKind
+from gateway.calls.call import Call, CallStatus, DisconnectionReason, Event, EventKind
 from gateway.calls.participants import ParticipantKind
 from gateway.livekit.rooms import RoomParticipant, RoomParticipants
 
@@ -74,6 +74,6 @@ def answered_event(call: Call, leg: RoomParticipant, now: int) -> Event:
     Inbound legs are answered soon after they join. Dialed legs ring in the room first, so their
     time of joining counts as the answer only if the call was restored and no better is known.
     """
-    joined_when_answered = call.direction is Direction.INBOUND or call.needs_recovery
+    joined_when_answered = call.is_from_jambonz or call.needs_recovery
     at = min(leg.joined_at or now, now) if joined_when_answered else now
     return Event(EventKind.ANSWERED, at, detail=SEEN_IN_ROOM, participant=leg.participant)

@@ -100,9 +100,12 @@ class CallRegistry(Protocol):
     those that return several log that and leave the call out.
     """
 
-    async def add(self, call: Call, limits: ActiveLimits = NO_LIMITS) -> Added:
+    async def add(
+        self, call: Call, limits: ActiveLimits = NO_LIMITS, *, replaces: str = ""
+    ) -> Added:
         """Store `call`, unless a call with its `call_id` or Jambonz `call_sid` is stored.
 
+        The call with the id `replaces` does not count: its `call_sid` then leads to `call`.
         Raises LimitReached, in the same step, if as many calls are active as `limits` allows.
         """
 

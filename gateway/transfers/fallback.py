@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from gateway.calls.call import Call, Event, EventKind, SipOutcome
+from gateway.calls.call import Call, DisconnectionReason, Event, EventKind, SipOutcome
 from gateway.config.settings import Config
 from gateway.jambonz import verbs
 from gateway.jambonz.urls import DIAL_ACTION, hook_url
@@ -13,6 +13,8 @@ from gateway.lifecycle.lifecycle import Lifecycle
 UNAVAILABLE = SipOutcome(503, "Service Unavailable")
 BUSY = SipOutcome(486, "Busy Here")
 NO_AGENT = SipOutcome(480, "Temporarily Unavailable")
+#: For callers on whom an API client hangs up: unlike 480 it invites no other attempt.
+DECLINED = SipOutcome(603, "Decline")
 #: Final statuses that challenge Jambonz: they refuse nobody.
 _CHALLENGES = frozenset({401, 407})
 
@@ -35,8 +37,11 @@ class Fallback:
         """The verbs that connect the caller with target `index`; without one, decline or hang up.
 
         `outcome` is how the dial before it failed, see `refusal()`. A caller who was `answered`
-        already cannot be declined, only hung up.
+        already cannot be declined, only hung up. One on whom an API client has hung up gets no
+        target.
         """
+        if call and call.disconnection_reason is DisconnectionReason.MANUAL_STOPPED:
+            return refuse(DECLINED, answered=answered)
         refused = refusal(outcome)
         targets = self._config.inbound.fallback
         target = targets[index] if index < len(targets) else None
@@ -47,17 +52,27 @@ class Fallback:
         if target:
             return verbs.fallback(
                 target,
-                action_hook=self.action_hook(index + 1),
+                action_hook=self.action_hook(index + 1, call),
                 options=self._config.inbound.dial_options,
             )
-        if answered:
-            return verbs.hangup()
-        return verbs.sip_decline(refused.status, refused.reason or "Call Failed")
+        return refuse(refused, answered=answered)
 
-    def action_hook(self, index: int) -> str:
-        """The URL of a dial's action hook; if the dial failed, target `index` is tried."""
-        public_url = self._config.server.public_url
-        return hook_url(public_url, DIAL_ACTION, fallback=index)
+    def action_hook(self, index: int, call: Call | None) -> str:
+        """The URL of a dial's action hook; if the dial failed, target `index` is tried.
+
+        It names the call: Jambonz's `call_sid` leads to the caller's last one, not to every one.
+        """
+        query: dict[str, object] = {"fallback": index}
+        if call:
+            query["call_id"] = call.call_id
+        return hook_url(self._config.server.public_url, DIAL_ACTION, **query)
+
+
+def refuse(outcome: SipOutcome, *, answered: bool) -> Verbs:
+    """Decline the caller with `outcome`; one who was `answered` already can only be hung up."""
+    if answered:
+        return verbs.hangup()
+    return verbs.sip_decline(outcome.status, outcome.reason or "Call Failed")
 
 
 def refusal(outcome: SipOutcome | None) -> SipOutcome:

@@ -26,8 +26,8 @@ class Refers:
             call = await self._transfers.start(
                 call, destination, refer_sid=hook.call_sid, detail="REFER"
             )
-        if not call.is_transferring:
-            raise _not_found()  # it has ended meanwhile
+            if not _is_repeated(call, hook, destination):
+                raise _not_found()  # it has ended meanwhile
         return self._transfers.dial(call)
 
     def _destination(self, call: Call, hook: ReferHook) -> Destination:

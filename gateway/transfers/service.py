@@ -1,27 +1,34 @@
 """Transfers of calls: requested over HTTP or by REFER (refer.py), checked, carried out."""
 
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.calls.call import (
     Call,
-    Direction,
     DisconnectionReason,
     Event,
     EventKind,
     SipOutcome,
     Transfer,
+    TransferRequest,
 )
 from gateway.calls.destinations import Destination, FallbackTarget, parse_destination
 from gateway.calls.transitions import transition
 from gateway.config.settings import Config
-from gateway.errors import ApiError, ErrorCode, LiveKitError, LiveKitRefused
+from gateway.errors import (
+    ApiError,
+    ErrorCode,
+    LiveKitError,
+    LiveKitRefused,
+    StorageUnavailable,
+)
 from gateway.jambonz import verbs
 from gateway.jambonz.hooks import DialHook, StatusHook
 from gateway.jambonz.urls import TRANSFER_ACTION, hook_url
 from gateway.jambonz.verbs import Verbs
 from gateway.lifecycle.lifecycle import Lifecycle
-from gateway.livekit.sip import SipParticipants
+from gateway.livekit.sip import DIAL_MARGIN, SipParticipants
 from gateway.security.destinations import DestinationDenied, check_not_denied, is_allowed
 from gateway.storage.registry import CallRegistry
 from gateway.transfers.fallback import Fallback
@@ -60,9 +67,10 @@ class Transfers:
             raise ApiError(ErrorCode.INVALID, "cannot use: target", details)
         destination = self.allowed_destination(call, target)
         _check_transferable(call)
-        if call.direction is Direction.INBOUND and not call.is_enqueued:
-            # Jambonz posts this REFER to the refer hook: refer.py starts the transfer.
-            await self._refer(call, destination)
+        detail = f"to {destination.number_or_uri}, requested by {by}"
+        await self._claim(call, detail)
+        if call.is_from_jambonz and not call.is_enqueued:
+            await self._transfer_by_jambonz(call, destination)
         else:
             started = await self.start(call, destination, detail=f"requested by {by}")
             _check_started(started)
@@ -162,10 +170,36 @@ class Transfers:
         # While storage is unavailable: the call as it will be once the event is applied.
         return await self._lifecycle.apply(call.call_id, event) or transition(call, event)
 
+    async def _claim(self, call: Call, detail: str) -> None:
+        """Make this the call's only request for a transfer, also among several gateways.
+
+        It holds until the transfer starts or is refused, but not for longer than a REFER takes.
+        """
+        now = self._clock()
+        lasts_ms = (self._config.transfer.ringing_timeout + 2 * DIAL_MARGIN) * 1000
+        request = TransferRequest(secrets.token_hex(8), now + lasts_ms)
+        event = Event(EventKind.TRANSFER_REQUESTED, now, transfer_request=request, detail=detail)
+        claimed = await self._lifecycle.apply(call.call_id, event)
+        if claimed is None:
+            raise StorageUnavailable("storage is unavailable: the transfer was not requested")
+        if claimed.transfer_request != request:
+            _check_transferable(claimed)
+            raise already_transferring()
+
     async def _refer(self, call: Call, destination: Destination) -> None:
         uri = destination.number_or_uri
         uri = uri if destination.hostname else f"tel:{uri}"
         await self._sip.transfer(call, uri, ringing_timeout=self._config.transfer.ringing_timeout)
+
+    async def _transfer_by_jambonz(self, call: Call, destination: Destination) -> None:
+        """Have LiveKit send a REFER, which Jambonz posts to the refer hook: see refer.py."""
+        try:
+            await self._refer(call, destination)
+        except LiveKitError as error:
+            detail = error.reason if isinstance(error, LiveKitRefused) else str(error)
+            event = Event(EventKind.TRANSFER_REFUSED, self._clock(), detail=detail)
+            await self._lifecycle.apply(call.call_id, event)
+            raise
 
     async def _transfer_by_livekit(self, call: Call, destination: Destination) -> None:
         """Have LiveKit send a REFER to the trunk, whose response is the transfer's outcome.

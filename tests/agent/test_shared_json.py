@@ -44,7 +44,13 @@ def test_the_agent_reads_what_the_gateway_writes() -> None:
         account_code="em-tech-01",
         max_call_duration=60,
         caller=Leg("sip_+15550199"),
-        metadata={"ticket_id": "INC-1234", "destination": "+15550199"},
+        metadata={
+            "ticket_id": "INC-1234",
+            "destination": "+15550199",
+            "asserted_identity": "+15550101",
+            "diversion": "+15550102",
+            "diversion_reason": "no-answer",
+        },
     )
     extras = {"session_options": {"voice": "a"}, "audible_after": 1.5}
     text = job_metadata(call, own_url="https://gw.example.com", extras=extras)
@@ -60,6 +66,9 @@ def test_the_agent_reads_what_the_gateway_writes() -> None:
         metadata={
             "ticket_id": "INC-1234",
             "destination": "+15550199",
+            "asserted_identity": "+15550101",
+            "diversion": "+15550102",
+            "diversion_reason": "no-answer",
         },
         session_options={"voice": "a"},
     )

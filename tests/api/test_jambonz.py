@@ -85,11 +85,7 @@ async def test_a_hook_repeated_at_the_same_moment_gets_the_same_call(
 async def test_the_application_sets_agent_and_account_code(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
-    payload = {
-        "call_sid": "1",
-        "env_vars": {"AGENT_NAME": "sales"},
-        "sip": {"headers": {"x-account-code": "em-01"}},
-    }
+    payload = {"call_sid": "1", "env_vars": {"AGENT_NAME": "sales", "ACCOUNT_CODE": "em-01"}}
     verbs = await post_call_hook(gateway, payload)
     assert verbs[0]["headers"]["X-Account-Code"] == "em-01"
     (room,) = fake_livekit.requested(CreateRoomRequest)
@@ -261,8 +257,9 @@ async def test_with_a_public_url_the_action_hook_is_absolute_and_is_repeated(
 ) -> None:
     gateway = await start_gateway({"GATEWAY_PUBLIC_URL": "https://gw.example.com/"})
     (dial,) = await jambonz_for(gateway).call_arrives()
-    url = "https://gw.example.com/livekit-api/dial-action?fallback=0#rc=3&rp=ct,5xx"
-    assert dial["actionHook"] == url
+    call_id = dial["headers"]["X-Call-Id"]
+    path = f"/livekit-api/dial-action?fallback=0&call_id={call_id}"
+    assert dial["actionHook"] == f"https://gw.example.com{path}#rc=5&rp=ct,5xx"
 
 
 async def test_the_portal_gets_the_settings_of_an_application_unsigned(gateway: Client) -> None:

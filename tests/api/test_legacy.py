@@ -49,7 +49,7 @@ async def test_legacy_calls_are_counted_and_the_log_says_how_to_move(
         await legacy_call(gateway, application_sid="app-1")
     last = [line for line in lines if line["event"] == "legacy.call"][-1]
     assert (last["calls"], last["application_sid"]) == (2, "app-1")
-    assert "https://gw.example.com/livekit-api#rc=3" in last["how_to_move"]
+    assert "https://gw.example.com/livekit-api#rc=5" in last["how_to_move"]
     headers = {"X-API-Key": READ_KEY}
     async with gateway.get("/livekit-api/diagnostics", headers=headers) as response:
         assert (await response.json())["legacy_calls"]["count"] == 2

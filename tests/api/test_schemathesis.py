@@ -79,9 +79,9 @@ class Running:
                 part.update({name: known[name] for name in given})
 
     def _ongoing_call(self, call_sid: str) -> str:
-        leg = {"call_sid": call_sid, "call_status": "in-progress"}
+        leg = {"call_sid": call_sid, "call_status": "trying"}
         (dial,) = self._post("/livekit-api", leg).json()
-        self._post("/livekit-api/call-status", leg)
+        self._post("/livekit-api/call-status", {**leg, "call_status": "in-progress"})
         call_id: str = dial["headers"]["X-Call-Id"]
         return call_id
 

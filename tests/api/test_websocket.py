@@ -56,7 +56,7 @@ async def test_a_call_from_its_hook_to_its_end(gateway: Client) -> None:
         assert_valid_verbs([dial])
         call_id = dial["headers"]["X-Call-Id"]
         # Jambonz sends relative hooks over the socket, and would post absolute ones.
-        assert dial["actionHook"] == "/livekit-api/dial-action?fallback=0"
+        assert dial["actionHook"] == f"/livekit-api/dial-action?fallback=0&call_id={call_id}"
         assert dial["referHook"] == "/livekit-api/refer"
         await jambonz.status("trying", 100)
         await jambonz.far_status("ringing", 180)
@@ -78,7 +78,7 @@ async def test_a_failed_dial_goes_to_the_fallback(gateway: Client) -> None:
         (dial,) = await jambonz.call_arrives()
         (fallback,) = await jambonz.dial_ends(dial["actionHook"], "trying", "busy", 486)
         assert fallback["target"] == [{"type": "sip", "sipUri": "sip:desk@pbx.example.com"}]
-        assert fallback["actionHook"] == "/livekit-api/dial-action?fallback=1"
+        assert fallback["actionHook"].startswith("/livekit-api/dial-action?fallback=1&call_id=")
         (decline,) = await jambonz.dial_ends(fallback["actionHook"], "trying", "busy", 486)
         assert (decline["verb"], decline["status"]) == ("sip:decline", 486)
 

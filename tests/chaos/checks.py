@@ -14,7 +14,7 @@ from tests.chaos.simulated_call import SimulatedCall
 #: The events of a call in their order.
 EVENTS = re.compile(r"(call_started )?(transfer_started transfer_ended )*call_ended call_analyzed ")
 #: SIP statuses with which callers are rejected: docs/architecture.md, "When something fails".
-REJECTIONS = {"480", "486", "503"}
+REJECTIONS = {"480", "486", "503", "603"}
 #: How much larger a process may be at the end of the second half than at its beginning.
 GROWTH = 1.25
 #: Responses to a dispatch: done, refused by the callee or by LiveKit, or to be repeated.

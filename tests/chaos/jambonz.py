@@ -23,11 +23,11 @@ from tests.conftest import WEBHOOK_SECRET
 #: The gateways' public URL; each request to it reaches any of them.
 PUBLIC_URL = "http://gateways.example.com"
 SIP_HOST = "sip.example.com"
-#: How often a hook is to be repeated, as its URL says: `…#rc=3&rp=ct,5xx`.
+#: How often a hook is to be repeated, as its URL says: `…#rc=5&rp=ct,5xx`.
 _RETRIES = re.compile(r"#rc=(\d)&rp=ct,5xx$")
 #: The call hook, and what follows its path in Jambonz's portal.
 CALL_HOOK = "/livekit-api"
-CALL_HOOK_RETRIES = "#rc=3&rp=ct,5xx"
+CALL_HOOK_RETRIES = "#rc=5&rp=ct,5xx"
 _ROOM_URI = re.compile(rf"sip:(?P<room>[^@;]+)@{re.escape(SIP_HOST)};transport=tcp")
 
 #: The share of calls to a fallback target that are answered.

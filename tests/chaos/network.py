@@ -20,7 +20,7 @@ DELAY = (0.2, 3.0)
 #: How long a reordered request waits for another one to overtake it, in s.
 OVERTAKING_TIMEOUT = 1.0
 #: The pauses of jambonz-feature-server between its attempts, in s.
-HOOK_PAUSES = (0.5, 1.0, 2.0)
+HOOK_PAUSES = (0.5, 1.0, 2.0, 4.0, 6.0)
 #: How often LiveKit sends a webhook at most (livekit/protocol, webhook notifier).
 WEBHOOK_ATTEMPTS = 3
 #: How long a report is repeated, in s. The agent's spool repeats it for an hour.

@@ -8,6 +8,7 @@ import yaml
 from dotenv import dotenv_values
 
 from gateway.calls.destinations import Credentials, FallbackTarget
+from gateway.config.checks import SETTING_HEADERS
 from gateway.config.loader import build_config, load_config
 from gateway.config.settings import Config, KeyPair
 from gateway.config.validation import validate_for_serve
@@ -241,6 +242,8 @@ def _entries_of(key: str) -> tuple[str, str]:
             return HASHED, HASHED
         case "webhook_auth" | "previous_keys":
             return "one:two", "three:four"
+        case "trusted_headers":
+            return SETTING_HEADERS
         case _:
             return "192.0.2.1", "198.51.100.1"
 

@@ -10,10 +10,11 @@ from livekit.protocol.room import CreateRoomRequest, RoomParticipantIdentity
 from livekit.protocol.sip import CreateSIPParticipantRequest, SIPOutboundTrunkInfo
 
 from gateway.calls.callers import plain_name
+from gateway.jambonz import leg_token
 from gateway.livekit.trunks import mark
 from gateway.tools.simulate.jambonz import Jambonz
 from tests.conftest import DISPATCH_KEY, Client, GatewayStarter, get_call, jambonz_for
-from tests.fakes.livekit import Callee, FakeLiveKit, TwirpError
+from tests.fakes.livekit import SECRET, Callee, FakeLiveKit, TwirpError
 from tests.jambonz.schemas import assert_valid_verbs
 
 AGENT = ParticipantInfo.Kind.AGENT
@@ -74,6 +75,13 @@ async def bridged(gateway: Client, fake_livekit: FakeLiveKit) -> EnqueuedCaller:
     return caller
 
 
+def livekits_leg(gateway: Client, call_id: str) -> Jambonz:
+    """The leg to the enqueued caller, with the header that the gateway had LiveKit send."""
+    leg = jambonz_for(gateway, to_number=call_id)
+    leg.headers = {leg_token.HEADER: leg_token.leg_token(call_id, SECRET)}
+    return leg
+
+
 async def test_livekit_dials_and_jambonz_bridges_both_legs(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
@@ -93,8 +101,9 @@ async def test_livekit_dials_and_jambonz_bridges_both_legs(
     (leg,) = fake_livekit.requested(CreateSIPParticipantRequest)
     assert (leg.sip_call_to, leg.room_name) == (caller.call_id, caller.call_id)
     assert (leg.sip_trunk_id, leg.sip_number) == ("ST_ours", "+15550100")
-    assert leg.headers == {"X-Call-Id": caller.call_id}
-    verbs = await jambonz_for(gateway, to_number=caller.call_id).call_arrives()
+    jambonzs_hook = jambonz_for(gateway, to_number=caller.call_id)
+    jambonzs_hook.headers = {name.lower(): value for name, value in leg.headers.items()}
+    verbs = await jambonzs_hook.call_arrives()
     assert_valid_verbs(verbs)
     assert [verb["verb"] for verb in verbs] == ["dequeue", "hangup"]
     assert verbs[0]["name"] == caller.call_id
@@ -174,7 +183,7 @@ async def test_livekits_leg_is_declined_if_the_caller_has_hung_up(
 ) -> None:
     caller = await bridged(gateway, fake_livekit)
     await caller.queue_action("completed", "hangup")
-    verbs = await jambonz_for(gateway, to_number=caller.call_id).call_arrives()
+    verbs = await livekits_leg(gateway, caller.call_id).call_arrives()
     assert_valid_verbs(verbs)
     assert (verbs[0]["verb"], verbs[0]["status"]) == ("sip:decline", 480)
 
@@ -183,7 +192,7 @@ async def test_livekits_leg_is_in_the_timeline_and_is_not_another_call(
     gateway: Client, fake_livekit: FakeLiveKit
 ) -> None:
     caller = await bridged(gateway, fake_livekit)
-    leg = jambonz_for(gateway, to_number=caller.call_id)
+    leg = livekits_leg(gateway, caller.call_id)
     await leg.call_arrives()
     await leg.status("completed", call_termination_by="jambonz")
     call = await caller.call()

@@ -6,6 +6,7 @@ are reserved ones. `websocket.json` has only the hooks that came by HTTP.
 """
 
 import json
+import random
 import re
 import time
 from collections.abc import Sequence
@@ -13,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.jambonz import leg_token, urls
 from gateway.jambonz.signature import sign
 from tests.conftest import DISPATCH_KEY, WEBHOOK_SECRET, Client
+from tests.fakes.livekit import SECRET
 from tests.jambonz.schemas import HOOK_SCHEMAS
 
 LIVE = Path(__file__).with_name("live")
@@ -24,8 +27,9 @@ _CALL_ID = re.compile(r"call-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True)
 class LiveRequest:
-    """One POST of a live call, and the recorded answer: its status and its JSON."""
+    """One POST of a live call, `at_s` of its capture, and the recorded answer: status and JSON."""
 
+    at_s: float
     uri: str
     body: Any
     recorded_status: int
@@ -47,10 +51,25 @@ def live_requests(name: str) -> Sequence[LiveRequest]:
     requests = []
     for entry in json.loads((LIVE / f"{name}.json").read_text()):
         method, uri = entry["request"].split()
-        answer = entry["answer"]
+        at_s, body, answer = entry["at_s"], entry["body"], entry["answer"]
         if method == "POST":
-            requests.append(LiveRequest(uri, entry["body"], answer["status"], answer["body"]))
+            requests.append(LiveRequest(at_s, uri, body, answer["status"], answer["body"]))
     return requests
+
+
+def with_late_status_hooks(
+    requests: Sequence[LiveRequest], rng: random.Random, *, lateness: float
+) -> Sequence[LiveRequest]:
+    """Each status hook comes up to `lateness` s late, so also after ones that were posted later.
+
+    Jambonz posts them by themselves, and waits with the other hooks of a call for their answers.
+    """
+
+    def arrives(request: LiveRequest) -> float:
+        late = request.hook == urls.CALL_STATUS_HOOK
+        return request.at_s + (rng.uniform(0, lateness) if late else 0)
+
+    return sorted(requests, key=arrives)
 
 
 def verb_names(answer: Any) -> Sequence[str]:
@@ -71,7 +90,8 @@ class Replay:
     async def post(self, request: LiveRequest) -> tuple[int, Any]:
         """Post `request`; returns the status and the JSON of the answer, None if it has none."""
         uri = self._with_assigned_id(request.uri)
-        data = self._with_assigned_id(json.dumps(request.body)).encode()
+        body = json.loads(self._with_assigned_id(json.dumps(request.body)))
+        data = json.dumps(_with_token(body) if request.hook == urls.CALL_HOOK else body).encode()
         headers = {"Content-Type": "application/json"}
         if request.hook:
             headers["Jambonz-Signature"] = sign(data, WEBHOOK_SECRET, at=int(time.time()))
@@ -84,6 +104,16 @@ class Replay:
 
     def _with_assigned_id(self, text: str) -> str:
         return text.replace(self._recorded_id, self.call_id or self._recorded_id)
+
+
+def _with_token(body: Any) -> Any:
+    """A call hook; about LiveKit's leg it has the header that LiveKit sends now."""
+    call_id = body["to"]
+    if not _CALL_ID.fullmatch(call_id):
+        return body
+    token = {leg_token.HEADER: leg_token.leg_token(call_id, SECRET)}
+    headers = {**body["sip"]["headers"], **token}
+    return {**body, "sip": {**body["sip"], "headers": headers}}
 
 
 def _first_call_id(text: str) -> str:

@@ -71,3 +71,17 @@ def _without_unknown_properties(schema: Any) -> Any:
     if strict.get("type") == "object" and "properties" in strict:
         strict.setdefault("additionalProperties", False)
     return strict
+
+
+def hook_schema(path: str) -> Mapping[str, Any]:
+    """The schema of the hook at `path` with the properties of the schemas that it extends."""
+    return _merged(_registry().contents(_BASE + HOOK_SCHEMAS[path]))
+
+
+def _merged(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    bases = [
+        _registry().contents(_BASE + "callbacks/" + base["$ref"])
+        for base in schema.get("allOf", [])
+    ]
+    properties = [_merged(base)["properties"] for base in bases] + [schema["properties"]]
+    return {**schema, "properties": {k: v for each in properties for k, v in each.items()}}

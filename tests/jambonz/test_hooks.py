@@ -1,5 +1,7 @@
 """The events of a call that Jambonz's hooks mean."""
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.calls.call import DisconnectionReason, EventKind, SipOutcome
@@ -33,7 +35,11 @@ def status(
         (status("completed", by="caller"), (EventKind.HUNG_UP, DisconnectionReason.USER_HANGUP)),
         (status("completed", by="jambonz"), (EventKind.HUNG_UP, DisconnectionReason.AGENT_HANGUP)),
         (status("completed", b_leg=True), (EventKind.LEG_STATUS, None)),
-        (status("no-answer", sip=487), (EventKind.HUNG_UP, None)),
+        (status("no-answer", sip=487), (EventKind.HUNG_UP, DisconnectionReason.USER_HANGUP)),
+        (status("no-answer", by="jambonz"), (EventKind.HUNG_UP, DisconnectionReason.AGENT_HANGUP)),
+        (status("queued"), (EventKind.LEG_STATUS, None)),
+        (status("queued", b_leg=True), (EventKind.LEG_STATUS, None)),
+        (status("early-media"), (EventKind.LEG_STATUS, None)),
         (
             status("failed", sip=503),
             (EventKind.DIAL_FAILED, DisconnectionReason.TELEPHONY_PROVIDER_UNAVAILABLE),
@@ -52,7 +58,8 @@ def test_status_hooks(event: object, expected: object) -> None:
     [
         ("completed", 200, "in-progress", EventKind.HUNG_UP, DisconnectionReason.AGENT_HANGUP),
         ("completed", 200, "completed", EventKind.HUNG_UP, DisconnectionReason.USER_HANGUP),
-        ("no-answer", 487, "no-answer", EventKind.HUNG_UP, None),
+        ("no-answer", 487, "no-answer", EventKind.HUNG_UP, DisconnectionReason.USER_HANGUP),
+        ("in-progress", 200, "in-progress", EventKind.HUNG_UP, DisconnectionReason.AGENT_HANGUP),
         ("failed", 486, "early-media", EventKind.DIAL_FAILED, DisconnectionReason.DIAL_BUSY),
         (
             *("failed", 503, "trying"),
@@ -95,13 +102,28 @@ def test_a_status_that_is_not_final_is_not_the_calls(stale: int) -> None:
     assert event.sip is None
 
 
-def test_a_setting_comes_from_the_portal_or_from_a_header_of_any_case() -> None:
+def test_jambonz_says_who_ended_an_answered_call() -> None:
+    hook = DialHook("sid", "completed", "completed", SipOutcome(200), terminated_by="jambonz")
+    assert dial_event(hook, 1).reason is DisconnectionReason.AGENT_HANGUP
+    by_caller = replace(hook, terminated_by="caller")
+    assert dial_event(by_caller, 1).reason is DisconnectionReason.USER_HANGUP
+
+
+def test_the_cause_of_a_leg_that_failed_is_in_the_timeline() -> None:
+    sip = SipOutcome(486, "Busy Here (Q.850 cause 17)")
+    event = status_event(StatusHook("sid", "busy", parent_call_sid="parent", sip=sip), 1)
+    assert event.detail == "B leg busy, SIP 486 Busy Here (Q.850 cause 17)"
+
+
+@pytest.mark.field("C9")
+def test_a_setting_comes_from_the_portal_or_from_a_trusted_header_of_any_case() -> None:
     hook = CallHook(
         "sid", "", "", "", env_vars={"AGENT_NAME": "sales"}, headers={"x-ACCOUNT-code": "em-01"}
     )
     assert hook.setting("AGENT_NAME") == "sales"
-    assert hook.setting("ACCOUNT_CODE") == "em-01"
-    assert hook.setting("OTHER") == ""
+    assert hook.setting("ACCOUNT_CODE") == ""
+    assert hook.setting("ACCOUNT_CODE", ["X-Account-Code"]) == "em-01"
+    assert hook.setting("AGENT_NAME", ["X-Agent-Name"]) == "sales"
 
 
 @pytest.mark.field("C7")
@@ -113,4 +135,4 @@ def test_a_setting_has_no_blanks_around_it(value: str, expected: str) -> None:
     hook = CallHook(
         "sid", "", "", "", env_vars={"AGENT_NAME": value}, headers={"X-Agent-Name": " support "}
     )
-    assert hook.setting("AGENT_NAME") == expected
+    assert hook.setting("AGENT_NAME", ["X-Agent-Name"]) == expected

@@ -21,7 +21,7 @@ from tests.jambonz.schemas import assert_valid_verbs
 
 FOLDER = Path(__file__).parent
 OPTIONS = DialOptions(30, 3605, "tone_stream://%(400,200,383,417);%(400,2000,383,417);loops=-1")
-HOOK = "https://gateway.example.com/livekit-api/dial-action?fallback=0#rc=3&rp=ct,5xx"
+HOOK = "https://gateway.example.com/livekit-api/dial-action?fallback=0#rc=5&rp=ct,5xx"
 DIAL_TARGETS = {
     "sip": FallbackTarget(sip="sip:desk@pbx.example.com"),
     "phone": FallbackTarget(phone="+15550100"),

@@ -426,8 +426,8 @@ async def test_a_call_whose_registration_was_not_confirmed_gets_the_fallback(
     registry = harness.services.storage.registry
     add = registry.add
 
-    async def add_without_response(call: Call, limits: ActiveLimits) -> NoReturn:
-        await add(call, limits)
+    async def add_without_response(call: Call, limits: ActiveLimits, *, replaces: str) -> NoReturn:
+        await add(call, limits, replaces=replaces)
         raise StorageUnavailable("no answer in time")
 
     monkeypatch.setattr(registry, "add", add_without_response)

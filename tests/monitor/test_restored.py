@@ -7,6 +7,7 @@ import pytest
 
 from gateway.calls.call import CallStatus, EventKind
 from gateway.jambonz.hooks import CallHook, StatusHook
+from gateway.jambonz.leg_token import HEADER, leg_token
 from gateway.livekit.metadata import room_metadata
 from tests.monitor.harness import (
     CALLBACK,
@@ -87,7 +88,9 @@ async def test_an_enqueued_caller_is_still_enqueued_after_a_restart(harness: Har
     harness.add_room_of(INBOUND, enqueues=True)
     harness.restart(after=1)
     await harness.reconcile(after=0)
-    verbs = await harness.services.inbound.on_call(CallHook("sid-2", "+15550100", ROOM, ""))
+    token = leg_token(ROOM, harness.config.livekit.api_secret)
+    hook = CallHook("sid-2", "+15550100", ROOM, "", headers={HEADER: token})
+    verbs = await harness.services.inbound.on_call(hook)
     assert "dequeue" in [verb["verb"] for verb in verbs], "it is LiveKit's leg, not a new caller"
 
 

@@ -14,6 +14,7 @@ from gateway.calls.call import (
     SipOutcome,
     TimelineEntry,
     Transfer,
+    TransferRequest,
 )
 from gateway.calls.transitions import transition
 from gateway.errors import LimitReached
@@ -281,6 +282,22 @@ async def test_a_call_sid_can_be_used_again_once_its_call_has_expired(
     assert await registry.apply("call-0001", Event(EventKind.ANSWERED, START)) is None
 
 
+@pytest.mark.field("C2")
+async def test_a_later_call_takes_over_a_call_sid(registry: CallRegistry) -> None:
+    await registry.add(call(1))
+    await end(registry, 1)
+    second = call(2, jambonz={"call_sid": "sid-1"})
+    assert (await registry.add(second, replaces="call-0001")).is_new
+    assert await registry.find_by_call_sid("sid-1") == second
+    # Only the call that is named is replaced, so a repeated hook gets the second one.
+    third = call(3, jambonz={"call_sid": "sid-1"})
+    again = await registry.add(third, replaces="call-0001")
+    assert (again.is_new, again.call) == (False, second)
+    await registry.prune(START + 10**6)
+    assert await registry.get("call-0001") is None
+    assert await registry.find_by_call_sid("sid-1") == second
+
+
 async def test_concurrent_changes_are_all_stored(opener: StorageOpener) -> None:
     """By two gateways, where the storage is shared."""
     async with opener.opened() as one, opener.opened() as other:
@@ -299,6 +316,26 @@ async def test_concurrent_changes_are_all_stored(opener: StorageOpener) -> None:
         assert {detail: details[detail] for detail in map(str, range(30))} == dict.fromkeys(
             map(str, range(30)), 1
         )
+
+
+@pytest.mark.field("C12")
+async def test_of_concurrent_requests_for_a_transfer_one_holds(opener: StorageOpener) -> None:
+    async with opener.opened() as one, opener.opened() as other:
+        registries = (one.registry, other.registry if opener.redis_url else one.registry)
+        await registries[0].add(call(1))
+        requests = [TransferRequest(str(number), START + 40_000) for number in range(10)]
+        changes = await asyncio.gather(
+            *(
+                registries[number % 2].apply(
+                    "call-0001",
+                    Event(EventKind.TRANSFER_REQUESTED, START + number, transfer_request=request),
+                )
+                for number, request in enumerate(requests)
+            )
+        )
+        claims = {change.after.transfer_request for change in changes if change}
+        assert len(claims) == 1
+        assert claims < set(requests)
 
 
 async def test_concurrent_additions_of_a_call_sid_create_one_call(opener: StorageOpener) -> None:

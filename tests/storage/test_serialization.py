@@ -20,6 +20,7 @@ from gateway.calls.call import (
     TimelineEntry,
     Transfer,
     TransferKind,
+    TransferRequest,
 )
 from gateway.calls.participants import Leg, Participant, ParticipantKind
 from gateway.calls.views import summary
@@ -45,6 +46,9 @@ FULL_CALL = Call(
     from_number="+15550100",
     to_number="+15550101",
     caller_name="Bob Ü",
+    asserted_identity="+15550103",
+    diversion="+15550104",
+    caller_answered=True,
     account_code="em-01",
     ringing_timeout=20,
     max_call_duration=600,
@@ -64,6 +68,7 @@ FULL_CALL = Call(
         "sip_+15550102",
         DisconnectionReason.DIAL_BUSY,
     ),
+    transfer_request=TransferRequest("request-1", START + 3),
     metadata={"order": {"id": 7, "big": 10**30, "tags": ["a", None, 1.5]}, "note": "\u0000\u2028"},
     jambonz={"call_sid": "sid-1"},
     livekit={"room_sid": "RM_1"},

@@ -9,7 +9,7 @@ from gateway.api.schemas.hooks import (
     CallHookSchema,
     CallIdQuerySchema,
     DialHookSchema,
-    FallbackQuerySchema,
+    DialQuerySchema,
     QueueHookSchema,
     ReferHookSchema,
     StatusHookSchema,
@@ -49,6 +49,7 @@ APPLICATION_SETTINGS = {
 )
 async def call_hook(request: Request) -> web.Response:
     hook: CallHook = request.body
+    request.services.counters.call_hook()
     return web.json_response(await request.services.inbound.on_call(hook))
 
 
@@ -69,13 +70,13 @@ async def application_settings(request: Request) -> web.Response:
     "Action hook of a `dial`: `[]`, or verbs for the fallback",
     authentication=JAMBONZ,
     body=DialHookSchema(),
-    query=FallbackQuerySchema(),
+    query=DialQuerySchema(),
     answers={200: VERBS},
 )
 async def dial_action(request: Request) -> web.Response:
     hook: DialHook = request.body
-    fallback: int = request.query["fallback"]
-    return web.json_response(await request.services.inbound.on_dial_action(hook, fallback=fallback))
+    answer = await request.services.inbound.on_dial_action(hook, **request.query)
+    return web.json_response(answer)
 
 
 @Endpoint(
@@ -88,6 +89,7 @@ async def dial_action(request: Request) -> web.Response:
 )
 async def call_status(request: Request) -> web.Response:
     hook: StatusHook = request.body
+    request.services.counters.status_hook(request.services.clock())
     await request.services.inbound.on_status(hook)
     return web.Response(status=204)
 

@@ -11,12 +11,14 @@ from gateway.api.endpoints import Endpoint, Request
 from gateway.api.limits import Workload
 from gateway.api.schemas.hooks import CallHookSchema
 from gateway.api.schemas.responses import VerbSchema
+from gateway.calls.call import SipOutcome
 from gateway.calls.callers import plain_user
 from gateway.config.settings import Config
 from gateway.jambonz import verbs
 from gateway.jambonz.hooks import CallHook
 from gateway.jambonz.urls import CALL_HOOK, hook_url
 from gateway.jambonz.verbs import Verbs
+from gateway.transfers.fallback import refuse
 
 log = structlog.get_logger()
 
@@ -50,15 +52,15 @@ async def legacy_call(request: Request) -> web.Response:
         calls=counters.legacy_calls,
         how_to_move=f"make {successor} the calling webhook (POST), see docs/migration.md",
     )
-    answer = _dial(hook.to_number, config)
+    answer = _dial(hook, config)
     return web.json_response(answer, headers=_deprecation_headers(config))
 
 
-def _dial(number: str, config: Config) -> Verbs:
+def _dial(hook: CallHook, config: Config) -> Verbs:
     """The called number at LiveKit's static trunk, as the old middleware dialed it."""
-    user = plain_user(number)
+    user = plain_user(hook.to_number)
     if not user:
-        return verbs.sip_decline(484, "Address Incomplete")
+        return refuse(SipOutcome(484, "Address Incomplete"), answered=hook.caller_answered)
     host = config.legacy.sip_host or config.livekit.sip_address
     uri = f"sip:{user}@{host};transport={config.livekit.sip_transport}"
     return verbs.dial_uri(uri, options=config.inbound.dial_options)

@@ -9,9 +9,9 @@ from gateway.calls.call import TEXT_LIMIT
 from gateway.calls.callers import CONTROL
 
 
-def _plain(text: str) -> str:
-    """`text` without control characters and outer white space, cut to TEXT_LIMIT."""
-    return CONTROL.sub("", text)[:TEXT_LIMIT].strip()
+def _plain(text: str, limit: int = TEXT_LIMIT) -> str:
+    """`text` without control characters and outer white space, cut to `limit` characters."""
+    return CONTROL.sub("", text)[:limit].strip()
 
 
 class Text(fields.Field[str]):
@@ -25,23 +25,30 @@ class Text(fields.Field[str]):
 
 
 class TextMap(fields.Field[Mapping[str, str]]):
-    """An object of short values, such as headers; values that are not text or numbers are dropped.
+    """An object of short values; values that are not text or numbers are dropped.
 
     Anything else is an empty object, which never rejects the hook.
     """
+
+    limit = TEXT_LIMIT
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Mapping[str, str]:
         if not isinstance(value, dict):
             return {}
         return {
-            key: _plain(str(entry))
+            key: _plain(str(entry), self.limit)
             for key, entry in value.items()
             if isinstance(entry, str | int | float) and not isinstance(entry, bool)
         }
 
 
 class SipHeaders(TextMap):
-    """The `headers` of the call hook's `sip` object; the rest of the INVITE is ignored."""
+    """The `headers` of the call hook's `sip` object; the rest of the INVITE is ignored.
+
+    History-Info has a URI for each hop, so a header may be longer than other texts.
+    """
+
+    limit = 2_000
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Mapping[str, str]:
         headers = value.get("headers") if isinstance(value, dict) else None

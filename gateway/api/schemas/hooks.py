@@ -9,6 +9,7 @@ from marshmallow import EXCLUDE, Schema, fields, post_load, validate
 
 from gateway.api.schemas.fields import Seconds, SipHeaders, SipStatus, Text, TextMap, text
 from gateway.calls.call import SipOutcome
+from gateway.calls.sip_headers import reason_with_cause
 from gateway.jambonz.hooks import CallHook, DialHook, QueueHook, ReferHook, StatusHook
 
 _CALL_SID = validate.Length(min=1, max=128)
@@ -20,7 +21,7 @@ class _JambonzSchema(Schema):
 
 
 class CallHookSchema(_JambonzSchema):
-    """The call hook of jambonz-feature-server 0.9.8."""
+    """The call hook of jambonz-feature-server 0.9.8 and 11, and that of a `redirect`."""
 
     call_sid = fields.String(required=True, validate=_CALL_SID)
     from_number = Text(data_key="from", load_default="", allow_none=True)
@@ -29,7 +30,10 @@ class CallHookSchema(_JambonzSchema):
     account_sid = text()
     application_sid = text()
     call_id = text()
+    api_base_url = text()
     originating_sip_trunk_name = text()
+    call_status = text()
+    direction = text()
     headers = SipHeaders(data_key="sip", load_default=dict, allow_none=True)
     env_vars = TextMap(load_default=dict, allow_none=True)
 
@@ -40,12 +44,15 @@ class CallHookSchema(_JambonzSchema):
             "application_sid": data["application_sid"],
             "sip_call_id": data["call_id"],
             "sip_trunk_name": data["originating_sip_trunk_name"],
+            "api_base_url": data["api_base_url"],
         }
         return CallHook(
             call_sid=data["call_sid"],
             from_number=data["from_number"] or "",
             to_number=data["to_number"] or "",
             caller_name=data["caller_name"] or "",
+            call_status=data["call_status"] or "",
+            is_outbound=data["direction"] == "outbound",
             ids={key: value for key, value in ids.items() if value},
             env_vars=data["env_vars"] or {},
             headers=data["headers"] or {},
@@ -58,6 +65,7 @@ class _LegSchema(_JambonzSchema):
     call_sid = fields.String(required=True, validate=_CALL_SID)
     call_status = fields.String(required=True, validate=validate.Length(1, 40))
     call_termination_by = text()
+    sip_reason_header = text()
 
 
 class StatusHookSchema(_LegSchema):
@@ -74,7 +82,7 @@ class StatusHookSchema(_LegSchema):
             call_status=data["call_status"],
             parent_call_sid=data["parent_call_sid"] or "",
             to_number=data["to_number"] or "",
-            sip=_outcome(data["sip_status"], data["sip_reason"]),
+            sip=_outcome(data["sip_status"], data["sip_reason"], data["sip_reason_header"]),
             terminated_by=data["call_termination_by"] or "",
             duration=data["duration"] or 0,
         )
@@ -90,7 +98,7 @@ class DialHookSchema(_LegSchema):
             call_sid=data["call_sid"],
             call_status=data["call_status"],
             dial_call_status=data["dial_call_status"] or "",
-            dial_sip=_outcome(data["dial_sip_status"], ""),
+            dial_sip=_outcome(data["dial_sip_status"], "", data["sip_reason_header"]),
             terminated_by=data["call_termination_by"] or "",
         )
 
@@ -135,11 +143,13 @@ class CallIdQuerySchema(_JambonzSchema):
     call_id = fields.String(required=True, validate=validate.Length(1, 128))
 
 
-class FallbackQuerySchema(_JambonzSchema):
-    """The query of a dial's action hook: the index of the fallback target to try next."""
+class DialQuerySchema(_JambonzSchema):
+    """The query of a dial's action hook: the call, and the fallback target to try next (index)."""
 
     fallback = fields.Integer(load_default=0, validate=validate.Range(0, 100))
+    call_id = fields.String(load_default="", validate=validate.Length(0, 128))
 
 
-def _outcome(status: int | None, reason: str | None) -> SipOutcome | None:
-    return SipOutcome(status, reason or "") if status else None
+def _outcome(status: int | None, phrase: str | None, reason: str | None) -> SipOutcome | None:
+    """`reason` is the Reason header (RFC 3326), which Jambonz 11 hands on."""
+    return SipOutcome(status, reason_with_cause(phrase or "", reason or "")) if status else None

@@ -124,6 +124,8 @@ class CallWithReportSchema(CallSummarySchema):
 
 class CallSchema(CallWithReportSchema):
     caller_name = fields.String()
+    asserted_identity = fields.String()
+    diversion = fields.String()
     jambonz = fields.Dict(keys=fields.String(), values=fields.String())
     livekit = fields.Dict(keys=fields.String(), values=fields.String())
     caller = fields.Nested(
@@ -184,6 +186,8 @@ class DiagnosticsSchema(_Response):
     version = fields.String()
     strategy = fields.String()
     livekit_webhooks = fields.Nested(WebhookCountersSchema)
+    call_hooks = fields.Integer()
+    status_hooks = fields.Nested(CounterSchema)
     legacy_calls = fields.Nested(CounterSchema)
     stray_rooms = fields.Nested(CounterSchema)
     stray_legs = fields.Nested(CounterSchema)

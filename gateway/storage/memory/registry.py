@@ -44,9 +44,11 @@ class MemoryRegistry:
         self._active_by_direction: Counter[Direction] = Counter()
         self._event_ids: OrderedDict[str, None] = OrderedDict()
 
-    async def add(self, call: Call, limits: ActiveLimits = NO_LIMITS) -> Added:
+    async def add(
+        self, call: Call, limits: ActiveLimits = NO_LIMITS, *, replaces: str = ""
+    ) -> Added:
         stored = self._calls.get(call.call_id) or self._with_call_sid(call.jambonz.get("call_sid"))
-        if stored:
+        if stored and stored.call_id != replaces:
             return Added(stored, is_new=False, active=len(self._active))
         same_direction = self._active_by_direction[call.direction]
         if limit := limits.reached(
@@ -120,7 +122,9 @@ class MemoryRegistry:
             call = self._calls.pop(self._ended.popleft())
             _remove(self._all, _position(call))
             self._reschedule(call, None)
-            self._by_call_sid.pop(call.jambonz.get("call_sid", ""), None)
+            call_sid = call.jambonz.get("call_sid", "")
+            if self._by_call_sid.get(call_sid) == call.call_id:  # else a later call has it
+                del self._by_call_sid[call_sid]
             dropped.append(call.call_id)
         return dropped
 

@@ -66,7 +66,9 @@ class RedisRegistry:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._last_token = 0
 
-    async def add(self, call: Call, limits: ActiveLimits = NO_LIMITS) -> Added:
+    async def add(
+        self, call: Call, limits: ActiveLimits = NO_LIMITS, *, replaces: str = ""
+    ) -> Added:
         token = self._new_token()
         while True:
             is_new, active, stored_id, stored_token, text = await self._database.run(
@@ -82,6 +84,7 @@ class RedisRegistry:
                 self._feed_entry(Change(None, call)),
                 _or_blank(limits.total),
                 _or_blank(limits.direction),
+                replaces,
             )
             if not stored_token:
                 same_direction = int(text)

@@ -47,10 +47,12 @@ class Cause:
 class Facts:
     """The facts about a call from which its cause follows.
 
-    `lasted`: the time from the call's start to its end or to now, in s. `events`: each event of the
-    timeline with its last detail. `was_dialed`: Jambonz reported a leg to LiveKit.
+    `is_inbound`: Jambonz brought the call. `lasted`: the time from the call's start to its end or
+    to now, in s. `events`: each event of the timeline with its last detail. `was_dialed`: Jambonz
+    reported a leg to LiveKit.
     """
 
+    direction: str
     is_inbound: bool
     call_status: str
     reason: str
@@ -67,7 +69,8 @@ class Facts:
         sip = call.get("sip")
         end = call["end_timestamp"] or now
         return cls(
-            is_inbound=call["direction"] == Direction.INBOUND,
+            direction=call["direction"],
+            is_inbound=call["direction"] == Direction.INBOUND or "call_sid" in call["jambonz"],
             call_status=call["call_status"],
             reason=call["disconnection_reason"] or "",
             sip_status=sip["status"] if sip else None,
@@ -78,10 +81,6 @@ class Facts:
             was_dialed=any(_is_of_b_leg(entry) for entry in call["timeline"]),
             transfer=call.get("transfer"),
         )
-
-    @property
-    def direction(self) -> str:
-        return "inbound" if self.is_inbound else "outbound"
 
     @property
     def is_active(self) -> bool:

@@ -132,6 +132,8 @@ WORDS: Mapping[EventKind, str] = {
     EventKind.ROOM_FINISHED: "LiveKit has closed the room: {0}",
     EventKind.EXPIRED: "expired: {0}",
     EventKind.MAX_DURATION_REACHED: "the call reached its maximum duration",
+    EventKind.TRANSFER_REQUESTED: "a transfer was requested {0}",
+    EventKind.TRANSFER_REFUSED: "the transfer was refused: {0}",
     EventKind.TRANSFER_STARTED: "transfer {0}",
     EventKind.TRANSFER_ENDED: "the transfer ended: {0}",
     EventKind.RESTORED: "restored: {0}",

@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 
 from gateway import __version__
 from gateway.config.settings import Config
+from gateway.jambonz.urls import CALL_STATUS_HOOK
 from gateway.tools.doctor.check import Check, Finding, Result, combined, fail, ok, warn
 from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.web import RequestFailed, Response, read_object
 
 DIAGNOSTICS = "/livekit-api/diagnostics"
+SET_HOOKS = "python -m gateway setup --jambonz --apply"
 _LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
 
 #: How to set a variable without which endpoints are unauthenticated.
@@ -37,6 +39,7 @@ def checks(context: Context) -> list[Check]:
         Check("gateway", "gateway", partial(_gateway, context)),
         Check("public_url", "public URL", partial(_public_url, context)),
         Check("legacy_route", "legacy route", partial(_legacy_route, context), needs=("gateway",)),
+        Check("status_hooks", "status hooks", partial(_status_hooks, context), needs=("gateway",)),
         Check("stray_rooms", "stray rooms", partial(_stray_rooms, context), needs=("gateway",)),
     ]
 
@@ -186,7 +189,28 @@ async def _legacy_route(context: Context) -> Finding:
     message = f"calls over /livekit-simple since the gateway started: {_count(calls)}"
     step = (
         "change the call hook of these applications to /livekit-api: Jambonz portal, "
-        "Applications; or python -m gateway setup --jambonz --apply"
+        f"Applications; or {SET_HOOKS}"
+    )
+    return warn(message, step)
+
+
+async def _status_hooks(context: Context) -> Finding:
+    try:
+        diagnostics = await context.http.gateway(DIAGNOSTICS)
+    except RequestFailed as error:
+        return warn(str(error), next_without_diagnostics(error))
+    calls, hooks = diagnostics.get("call_hooks", 0), diagnostics.get("status_hooks", {})
+    if hooks.get("count"):
+        return ok(f"Jambonz posts call status hooks: {_count(hooks)}")
+    if not calls:
+        return ok("no calls from Jambonz since the gateway started")
+    message = (
+        f"call hooks came ({calls}), but no call status hook: the gateway learns late, and from "
+        "LiveKit only, that a call is answered and that its caller has hung up"
+    )
+    step = (
+        f"set the application's call status webhook to POST {context.config.own_url}"
+        f"{CALL_STATUS_HOOK}: Jambonz portal, Applications; or {SET_HOOKS}"
     )
     return warn(message, step)
 

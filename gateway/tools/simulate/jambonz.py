@@ -24,8 +24,8 @@ class Jambonz:
     """One call at Jambonz: the A leg comes from the caller, the B leg leads to LiveKit.
 
     `url` is the gateway's. `secret` signs the hooks; "" for none. `env_vars` and `credentials`
-    (basic authentication) are those of the Jambonz application. Each method raises HookRefused if
-    the gateway does not answer as Jambonz expects.
+    (basic authentication) are those of the Jambonz application, `headers` those of the INVITE. Each
+    method raises HookRefused if the gateway does not answer as Jambonz expects.
     """
 
     session: aiohttp.ClientSession
@@ -36,14 +36,23 @@ class Jambonz:
     call_sid: str = field(default_factory=lambda: str(uuid.uuid4()))
     far_sid: str = field(default_factory=lambda: str(uuid.uuid4()))
     env_vars: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    direction: str = "inbound"
     credentials: Credentials | None = None
 
     async def call_arrives(self) -> list[dict[str, Any]]:
         """Post the call hook; returns the verbs, at least one."""
         headers = {"from": f"<sip:{self.from_number}@sbc.example>", "X-Account-Sid": "acc"}
-        sip = {"headers": headers, "method": "INVITE", "version": "2.0"}
+        sip = {"headers": {**headers, **self.headers}, "method": "INVITE", "version": "2.0"}
         details = {"sip": sip, "caller_name": "Simulated", "env_vars": self.env_vars}
-        verbs = await self._post_for_verbs("/livekit-api", {**self._leg("trying", 100), **details})
+        return await self._call_hook({**self._leg("trying", 100), **details})
+
+    async def redirects(self) -> list[dict[str, Any]]:
+        """Post the call hook for a caller who was answered before, as a `redirect` does."""
+        return await self._call_hook(self._leg("in-progress", 200))
+
+    async def _call_hook(self, payload: Mapping[str, object]) -> list[dict[str, Any]]:
+        verbs = await self._post_for_verbs("/livekit-api", payload)
         if not verbs or "verb" not in verbs[0]:
             raise HookRefused(f"the call hook needs at least one verb: {verbs}")
         return verbs
@@ -106,7 +115,7 @@ class Jambonz:
     def _leg(self, call_status: str, sip_status: int) -> Mapping[str, object]:
         return {
             "call_sid": self.call_sid,
-            "direction": "inbound",
+            "direction": self.direction,
             "from": self.from_number,
             "to": self.to_number,
             "call_id": f"{self.call_sid}@sbc.example",

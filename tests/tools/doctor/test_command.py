@@ -12,7 +12,7 @@ from tests.ports import free_port
 from tests.tools.doctor.conftest import Stack, run_gateway
 
 HOOKS = {
-    "call_hook": "/livekit-api#rc=3&rp=ct,5xx",
+    "call_hook": "/livekit-api#rc=5&rp=ct,5xx",
     "call_status_hook": "/livekit-api/call-status",
 }
 

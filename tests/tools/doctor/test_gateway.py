@@ -14,7 +14,7 @@ from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.gateway import ago, configuration, public_answers
 from gateway.tools.doctor.web import Response
 from tests.api.test_legacy import legacy_call
-from tests.conftest import READ_KEY, Client, ConfigMaker, GatewayStarter
+from tests.conftest import READ_KEY, Client, ConfigMaker, GatewayStarter, jambonz_for
 from tests.fakes.livekit import FakeLiveKit, TwirpError
 from tests.ports import free_port
 from tests.tools.doctor.conftest import Stack, run_check
@@ -153,6 +153,20 @@ async def test_unsolicited_calls(
     )
     assert "trunks.inbound_addresses" in finding.next
     assert ("auto_create: false" in finding.next) is not config.livekit.is_cloud
+
+
+@pytest.mark.field("C3")
+async def test_calls_without_status_hooks(gateway: Client, make_config: ConfigMaker) -> None:
+    url = url_of(gateway)
+    assert (await run_check(make_config(), "status_hooks", url=url)).status is Status.OK
+    jambonz = jambonz_for(gateway)
+    await jambonz.call_arrives()
+    finding = await run_check(make_config(), "status_hooks", url=url)
+    assert finding.status is Status.WARN
+    assert "no call status hook" in finding.message
+    assert "/livekit-api/call-status" in finding.next
+    await jambonz.status("trying", 100)
+    assert (await run_check(make_config(), "status_hooks", url=url)).status is Status.OK
 
 
 async def test_a_public_url_that_leads_here(stack: Stack) -> None:

@@ -24,7 +24,7 @@ from tests.fakes.jambonz_socket import ENV
 from tests.tools.doctor.conftest import run_check
 
 URL = "https://gw.example.com"
-CALL_HOOK = f"{URL}/livekit-api#rc=3&rp=ct,5xx"
+CALL_HOOK = f"{URL}/livekit-api#rc=5&rp=ct,5xx"
 STATUS_HOOK = f"{URL}/livekit-api/call-status"
 
 

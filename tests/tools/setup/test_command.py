@@ -367,13 +367,13 @@ async def test_jambonz_hooks_are_planned_then_set(config_for: ConfigMaker, trunk
         output = await setup(config_for(env), jambonz=True)
         assert "https://old.example.com/livekit-simple?…" in output
         assert "k=1" not in output
-        assert " https://gw.example.com/livekit-api#rc=3&rp=ct,5xx" in output
+        assert " https://gw.example.com/livekit-api#rc=5&rp=ct,5xx" in output
         assert "setup --jambonz --apply" in output
         assert {method for method, *_ in jambonz.requests} == {"GET"}
 
         output = await setup(config_for(env), jambonz=True, apply=True)
         (content,) = jambonz.applications
-        assert content["call_hook"]["url"] == "https://gw.example.com/livekit-api#rc=3&rp=ct,5xx"
+        assert content["call_hook"]["url"] == "https://gw.example.com/livekit-api#rc=5&rp=ct,5xx"
         assert (
             content["call_status_hook"]["url"] == "https://gw.example.com/livekit-api/call-status"
         )

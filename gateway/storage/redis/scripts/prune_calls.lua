@@ -10,7 +10,8 @@ end
 for _, call_id in ipairs(dropped) do
   local call = prefix .. 'call:' .. call_id
   local call_sid = redis.call('HGET', call, 'sid')
-  if call_sid and call_sid ~= '' then redis.call('DEL', prefix .. 'sid:' .. call_sid) end
+  local sid_key = prefix .. 'sid:' .. (call_sid or '')
+  if redis.call('GET', sid_key) == call_id then redis.call('DEL', sid_key) end  -- else a later call has it
   redis.call('DEL', call)
   redis.call('ZREM', prefix .. 'all', call_id)
   redis.call('ZREM', prefix .. 'due', call_id)

@@ -1,16 +1,17 @@
 -- Store a new call. KEYS: its hash {json, version: token of the last change, recent: tokens of the last few,
 -- created: token of its registration, sid: Jambonz call_sid}. ARGV: prefix, call id, call_sid ("" for none),
 -- direction, start (ms since epoch), JSON, token, deadline ("" for never), feed entry, how many calls may
--- be active in all and in this direction ("" for any number).
+-- be active in all and in this direction ("" for any number), id of the call whose call_sid this call takes
+-- over ("").
 -- Returns {1 if the call is new, number of active calls, call id, token, JSON} of the stored call, or, if as
 -- many are active as may be, {0, number of active calls, '', '', number in this direction}.
 local prefix, call_id, call_sid, direction, start, json, token, deadline, feed_entry, max_total,
-  max_direction = unpack(ARGV)
+  max_direction, replaces = unpack(ARGV)
 local stored = redis.call('HMGET', KEYS[1], 'version', 'json', 'created')
 local stored_id = call_id
 if not stored[1] and call_sid ~= '' then
   local other = redis.call('GET', prefix .. 'sid:' .. call_sid)
-  if other then
+  if other and other ~= replaces then
     stored = redis.call('HMGET', prefix .. 'call:' .. other, 'version', 'json', 'created')
     stored_id = other
   end
