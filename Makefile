@@ -58,7 +58,7 @@ $(VALIDATOR): tests/jambonz/package.json tests/jambonz/package-lock.json
 	@if command -v npm >/dev/null; then \
 	  cd tests/jambonz && npm ci --silent --no-audit --no-fund --ignore-scripts; fi
 
-test-sip: install-dev  ## calls on real SIP, where livekit-sip, redis-server and sipp are on PATH
+test-sip: install-dev  ## calls on real SIP, where livekit-sip, redis-server, sipp, baresip are on PATH
 	@$(BIN)/python -m pytest tests/sip
 
 test-n8n: install-dev  ## the shipped workflows in a real n8n; the first time installs it (minutes, 2 GB)

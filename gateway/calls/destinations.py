@@ -68,11 +68,13 @@ class DialOptions:
     """How long the callee may ring, and how long the call may last (both in s).
 
     `ringing_tone` is what the caller hears meanwhile: a tone or a recording's URL, "" for silence.
+    `srtp_encryption` is how the callee's media is encrypted: `none`, or `sdes` (RFC 4568).
     """
 
     ringing_timeout: int
     max_duration: int
     ringing_tone: str = ""
+    srtp_encryption: str = "none"
 
 
 def parse_destination(text: str) -> Destination:

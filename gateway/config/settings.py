@@ -1,7 +1,7 @@
 """Every setting: its type, its default and its bounds. Pure; loader.py reads the values."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -122,6 +122,7 @@ class LiveKitSettings:
     previous_keys: tuple[KeyPair, ...] = setting((), env="LIVEKIT_PREVIOUS_KEYS", secret=True)
     sip_host: str = setting("", env="LIVEKIT_SIP_HOST", read=read_sip_host)
     sip_transport: str = setting("tcp", validate.OneOf(["udp", "tcp", "tls"]))
+    sip_media_encryption: str = setting("none", validate.OneOf(["none", "sdes"]))
     timeout: float = setting(2.0, validate.Range(0.1, 8))
     connections: int = setting(100, validate.Range(1, 10_000))
 
@@ -268,6 +269,11 @@ class Config:
     callbacks: CallbackSettings = field(default_factory=CallbackSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
+
+    @property
+    def livekit_dial(self) -> DialOptions:
+        """How Jambonz dials LiveKit."""
+        return replace(self.inbound.dial_options, srtp_encryption=self.livekit.sip_media_encryption)
 
     @property
     def own_url(self) -> str:

@@ -39,6 +39,16 @@ def livekit_problems(livekit: LiveKitSettings) -> list[str]:
     ]
 
 
+def encryption_problems(livekit: LiveKitSettings) -> list[str]:
+    """Encrypted media without encrypted signalling: SDES sends its keys in the INVITE."""
+    if livekit.sip_media_encryption == "none" or livekit.sip_transport == "tls":
+        return []
+    return [
+        f"livekit.sip_media_encryption {livekit.sip_media_encryption} needs livekit.sip_transport "
+        f"tls, not {livekit.sip_transport}: its keys are in the INVITE"
+    ]
+
+
 def credential_problems(trunks: TrunkSettings) -> list[str]:
     """SIP user names without a password, and passwords without a user name."""
     pairs = {
@@ -65,8 +75,12 @@ def ringing_problems(inbound: InboundSettings) -> list[str]:
 def validate_for_serve(config: Config) -> list[str]:
     """Everything that keeps `serve` from starting; empty if nothing does."""
     livekit = config.livekit
-    problems = livekit_problems(livekit) + credential_problems(config.trunks)
-    problems += ringing_problems(config.inbound)
+    problems = [
+        *livekit_problems(livekit),
+        *encryption_problems(livekit),
+        *credential_problems(config.trunks),
+        *ringing_problems(config.inbound),
+    ]
     if livekit.is_cloud and not livekit.sip_host:
         problems.append(
             "LIVEKIT_SIP_HOST is not set: it is the SIP URI in the LiveKit Cloud project's settings"

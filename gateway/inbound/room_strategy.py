@@ -71,7 +71,7 @@ class RoomStrategy:
             action_hook=self._fallback.action_hook(0, call),
             refer_hook=hook_url(self._config.server.public_url, REFER_HOOK),
             headers=call_headers(call),
-            options=self._config.inbound.dial_options,
+            options=self._config.livekit_dial,
             credentials=self._config.trunks.inbound_credentials,
             # Of a call that Jambonz made, the A leg's caller is our own number.
             caller_id=plain_user(call.to_number) if call.direction is Direction.OUTBOUND else "",

@@ -106,12 +106,15 @@ def _target(target: FallbackTarget) -> Mapping[str, str]:
 
 
 def _dial(target: Mapping[str, object], action_hook: str, options: DialOptions) -> Verb:
+    encryption = options.srtp_encryption
     return {
         "verb": "dial",
         **({"actionHook": action_hook} if action_hook else {}),
         # Without it Jambonz answers the caller before the callee has answered.
         "answerOnBridge": True,
         **({"dialMusic": options.ringing_tone} if options.ringing_tone else {}),
+        # Jambonz before 0.9.8 rejects it.
+        **({"srtpEncryption": encryption} if encryption != "none" else {}),
         "timeout": options.ringing_timeout,
         "timeLimit": options.max_duration,
         "target": [target],

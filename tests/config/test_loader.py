@@ -328,3 +328,18 @@ def test_without_full_authentication_only_loopback_is_served(
 def test_an_unknown_ringing_tone_is_refused_with_the_possible_ones() -> None:
     message = problems_of({"inbound": {"ringing_tone": "mars"}})
     assert message.startswith("inbound.ringing_tone: It must be a country (at, au, ")
+
+
+def test_encrypted_media_needs_encrypted_signalling() -> None:
+    sdes = {"sip_media_encryption": "sdes"}
+    config = build_config({"livekit": sdes}, LIVEKIT)
+    assert validate_for_serve(config) == [
+        "livekit.sip_media_encryption sdes needs livekit.sip_transport tls, not tcp: its keys are "
+        "in the INVITE"
+    ]
+    assert not validate_for_serve(
+        build_config({"livekit": {**sdes, "sip_transport": "tls"}}, LIVEKIT)
+    )
+    assert "Must be one of: none, sdes." in problems_of(
+        {"livekit": {"sip_media_encryption": "dtls"}}
+    )

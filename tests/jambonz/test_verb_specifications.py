@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,15 @@ FALLBACK_TARGETS = {
 }
 
 
-def dial_room(hook: str = HOOK, credentials: Credentials | None = None) -> Verbs:
+def dial_room(
+    hook: str = HOOK, credentials: Credentials | None = None, options: DialOptions = OPTIONS
+) -> Verbs:
     dial = verbs.dial_room(
         "sip:call-1@sip.example.com;transport=tcp",
         action_hook=hook,
         refer_hook=hook,
         headers={"X-Call-Id": "call-1", "X-Account-Code": "em-tech-01"},
-        options=OPTIONS,
+        options=options,
         credentials=credentials,
     )
     return [dial]
@@ -51,6 +54,9 @@ ANSWERS: Mapping[tuple[str, str], Verbs] = {
     ("dial_room", ""): dial_room(),
     ("dial_room", "relative hooks"): dial_room("/livekit-api/dial-action?fallback=0"),
     ("dial_room", "credentials"): dial_room(credentials=Credentials("jambonz", "password")),
+    ("dial_room", "encrypted"): dial_room(
+        options=replace(OPTIONS, srtp_encryption="sdes"),
+    ),
     ("dial_uri", ""): verbs.dial_uri("sip:15550100@sip.example.com", options=OPTIONS),
     **{
         ("transfer_to", name): verbs.transfer_to(target, action_hook=HOOK, options=OPTIONS)

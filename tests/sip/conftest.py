@@ -19,7 +19,7 @@ from tests.livekit.conftest import wait_for_call
 from tests.sip.network import NoNetwork, network
 from tests.sip.servers import Telephony, running_telephony
 
-NEEDED = ("livekit-sip", "redis-server", "sipp", "ip")
+NEEDED = ("livekit-sip", "redis-server", "sipp", "ip", "openssl")
 #: How long any step of a test may take, in s.
 LIMIT = 20.0
 

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from gateway.config.settings import LOOPBACK
@@ -11,6 +12,7 @@ from tests.sip.network import Network
 
 KEY = "devkey"
 SIP_PORT = 5060
+SIPS_PORT = 5061
 TRUNK_NUMBER = "+15550100"
 #: Where the gateway with the strategy `room` sends callers for whom no agent comes.
 FALLBACK = '[{phone: "+15550107", trunk: my-carrier}, {sip: "sip:desk@pbx.example.com"}]'
@@ -54,14 +56,18 @@ def livekit_settings(
     }
 
 
-def sip_settings(url: str, *, redis: str, secret: str) -> Mapping[str, Any]:
-    """livekit-sip's, for the LiveKit at `url`."""
+def sip_settings(url: str, *, redis: str, secret: str, certificate: Path) -> Mapping[str, Any]:
+    """livekit-sip's, for the LiveKit at `url`; `certificate` is a file with the key as well."""
     return {
         "api_key": KEY,
         "api_secret": secret,
         "ws_url": url,
         "redis": {"address": redis},
         "sip_port": SIP_PORT,
+        "tls": {
+            "port": SIPS_PORT,
+            "certs": [{"cert_file": str(certificate), "key_file": str(certificate)}],
+        },
         "rtp_port": "10000-10100",
         "use_external_ip": False,
         # By default it refuses calls while the machine is busy.

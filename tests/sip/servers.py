@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from gateway.config.settings import LOOPBACK
 from gateway.livekit.client import LiveKit
@@ -104,7 +105,9 @@ def running_telephony(
             auto_create=single_gateway,
         )
         url = _start_livekit(start, livekit_binary, network, settings)
-        livekit_sip = _start_sip(start, network, sip_settings(url, redis=redis, secret=secret))
+        folder = Path(stops.enter_context(TemporaryDirectory()))
+        sip = sip_settings(url, redis=redis, secret=secret, certificate=_certificate(folder))
+        livekit_sip = _start_sip(start, network, sip)
         env = gateway_env(url, secret=secret, network=network, carrier_port=carrier_port)
         _set_up(base_env | env)
         if not single_gateway:
@@ -120,6 +123,21 @@ def running_telephony(
                 carrier_port=carrier_port,
                 env=base_env | env | room_env,
             )
+
+
+def _certificate(folder: Path) -> Path:
+    """A file with a key and its certificate, for SIP by TLS."""
+    file = folder / "livekit-sip.pem"
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    names = ["-subj", "/CN=livekit-sip", "-days", "2"]
+    subprocess.run(
+        ["openssl", "req", "-x509", *key, *names, "-keyout", str(file), "-out", str(folder / "c")],
+        check=True,
+        capture_output=True,
+        timeout=30,
+    )
+    file.write_text(file.read_text() + (folder / "c").read_text())
+    return file
 
 
 def _url(port: int, path: str = "") -> str:

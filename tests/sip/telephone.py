@@ -67,11 +67,16 @@ class Telephone(asyncio.DatagramProtocol):
 
     def _next_packet(self, samples: int) -> bytes:
         header = _HEADER.pack(0x80, _PCMU, self._sent_packets & 0xFFFF, self._sent_samples, 0x7E1E)
-        angle = 2 * math.pi * TONE_HZ / RATE
-        positions = range(self._sent_samples, self._sent_samples + samples)
+        payload = self._tone(samples)
         self._sent_packets += 1
         self._sent_samples += samples
-        return header + bytes(_to_mu_law(int(8000 * math.sin(angle * at))) for at in positions)
+        return header + payload
+
+    def _tone(self, samples: int) -> bytes:
+        """The next samples to send."""
+        angle = 2 * math.pi * TONE_HZ / RATE
+        positions = range(self._sent_samples, self._sent_samples + samples)
+        return bytes(_to_mu_law(int(8000 * math.sin(angle * at))) for at in positions)
 
     async def greeted(self) -> None:
         """Wait until the agent says something."""

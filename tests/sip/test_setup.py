@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -58,12 +59,12 @@ async def delete_inbound(trunks: Trunks) -> None:
             await trunks.delete(item)
 
 
-async def run_gateway(telephony: Telephony, *arguments: str) -> tuple[int, str]:
-    """Exit code and output of `python -m gateway …`."""
+async def run_gateway(telephony: Telephony, *arguments: str, **env: str) -> tuple[int, str]:
+    """Exit code and output of `python -m gateway …`, with `env` besides the servers'."""
     process = await asyncio.create_subprocess_exec(
         *python("-m", "gateway", *arguments),
         cwd=EMPTY_FOLDER,
-        env=telephony.env,
+        env={**telephony.env, **env},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -72,10 +73,37 @@ async def run_gateway(telephony: Telephony, *arguments: str) -> tuple[int, str]:
     return process.returncode or 0, output.decode()
 
 
-async def run_doctor(telephony: Telephony) -> tuple[int, dict[str, Any]]:
+async def run_doctor(telephony: Telephony, **env: str) -> tuple[int, dict[str, Any]]:
     """Exit code of `doctor`, and its checks by id."""
-    status, output = await run_gateway(telephony, "doctor", "--json")
+    status, output = await run_gateway(telephony, "doctor", "--json", **env)
     return status, {check["id"]: check for check in json.loads(output)["checks"]}
+
+
+@pytest.mark.field("J5")
+async def test_a_trunk_with_a_password_takes_jambonzs_credentials(
+    telephony: Telephony, room_gateway: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    password = secrets.token_urlsafe()
+    credentials = {"SIP_INBOUND_USERNAME": "jambonz", "SIP_INBOUND_PASSWORD": password}
+    status, output = await run_gateway(telephony, "setup", "--apply", **credentials)
+    assert status == 0, output
+    try:
+        (dial,) = await jambonz_for(telephony, room_gateway).call_arrives()
+        variables = {"user": dial["headers"]["X-Call-Id"], "username": "jambonz"}
+        async with Telephone.at(telephony.carrier_address) as phone:
+            variables |= {"audio_port": str(phone.port), "password": password}
+            async with telephony.caller("call_digest", tmp_path, **variables) as caller:
+                await caller.message("SIP/2.0 407 ")
+                await caller.message("SIP/2.0 200 ")
+                await phone.greeted()
+                caller.send_info()
+                await caller.finished()
+        # One call for LiveKit: the same Call-ID, and the next CSeq.
+        assert caller.messages.count("CSeq: 2 INVITE") >= 2
+        await ended_call(room_gateway, variables["user"])
+    finally:
+        status, output = await run_gateway(telephony, "setup", "--apply")
+        assert status == 0, output
 
 
 async def test_setup_replaces_old_items_and_restores_them(

@@ -63,7 +63,7 @@ def _dial(hook: CallHook, config: Config) -> Verbs:
         return refuse(SipOutcome(484, "Address Incomplete"), answered=hook.caller_answered)
     host = config.legacy.sip_host or config.livekit.sip_address
     uri = f"sip:{user}@{host};transport={config.livekit.sip_transport}"
-    return verbs.dial_uri(uri, options=config.inbound.dial_options)
+    return verbs.dial_uri(uri, options=config.livekit_dial)
 
 
 def _deprecation_headers(config: Config) -> dict[str, str]:

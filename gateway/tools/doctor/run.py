@@ -11,7 +11,17 @@ from gateway.config.loader import CLIENT_ENV_FILES, environment, load_config, ow
 from gateway.config.settings import Config
 from gateway.config.validation import validate_for_serve
 from gateway.errors import ConfigError
-from gateway.tools.doctor import agents, gateway, jambonz, livekit, routes, sip, storage, webhooks
+from gateway.tools.doctor import (
+    agents,
+    encryption,
+    gateway,
+    jambonz,
+    livekit,
+    routes,
+    sip,
+    storage,
+    webhooks,
+)
 from gateway.tools.doctor.check import (
     Check,
     Finding,
@@ -58,7 +68,17 @@ async def _check(config: Config, url: str, *, in_json: bool) -> int:
 
 def all_checks(context: Context) -> list[Check]:
     """Every check, each after those that it needs."""
-    modules = (gateway, storage, livekit, sip, routes, agents, webhooks, jambonz)
+    modules = (
+        gateway,
+        storage,
+        livekit,
+        sip,
+        routes,
+        encryption,
+        agents,
+        webhooks,
+        jambonz,
+    )
     return [check for module in modules for check in module.checks(context)]
 
 

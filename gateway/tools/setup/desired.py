@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gateway.config.settings import Config, TrunkSettings
-from gateway.config.validation import credential_problems
+from gateway.config.settings import Config, LiveKitSettings, TrunkSettings
+from gateway.config.validation import credential_problems, encryption_problems
 from gateway.errors import ConfigError
 from gateway.livekit.trunks import MARK, Kind, SipItem, mark
 from gateway.tools.setup.routing import network
@@ -24,6 +24,7 @@ MANAGED_FIELDS: Mapping[Kind, tuple[str, ...]] = {
         "auth_password",
         "include_headers",
         "headers_to_attributes",
+        "media",
     ),
     Kind.OUTBOUND_TRUNK: (
         "address",
@@ -32,6 +33,7 @@ MANAGED_FIELDS: Mapping[Kind, tuple[str, ...]] = {
         "auth_username",
         "auth_password",
         "include_headers",
+        "media",
     ),
     Kind.DISPATCH_RULE: ("rule", "trunk_ids", "numbers", "inbound_numbers"),
 }
@@ -46,9 +48,10 @@ def desired_items(config: Config) -> tuple[SipItem, ...]:
     """The items that LiveKit should have, with id NEW. Raises ConfigError, a line per problem."""
     trunks = config.trunks
     is_room = config.inbound.strategy == "room"
-    problems = credential_problems(trunks) + (_inbound_problems(trunks) if is_room else [])
+    problems = credential_problems(trunks) + encryption_problems(config.livekit)
+    problems += _inbound_problems(trunks) if is_room else []
     if trunks.outbound_address:
-        problems += _outbound_problems(trunks)
+        problems += _outbound_problems(config)
     elif not is_room and not config.outbound.trunk_id:
         problems.append(
             "trunks.outbound_address is not set: with inbound.strategy participant LiveKit calls "
@@ -56,8 +59,9 @@ def desired_items(config: Config) -> tuple[SipItem, ...]:
         )
     if problems:
         raise ConfigError(problems)
-    items = [_inbound_trunk(trunks), _rule()] if is_room else []
-    return (*items, *([_outbound_trunk(trunks)] if trunks.outbound_address else []))
+    media = _media(config.livekit)
+    items = [_inbound_trunk(trunks, media), _rule()] if is_room else []
+    return (*items, *([_outbound_trunk(trunks, media)] if trunks.outbound_address else []))
 
 
 def advice(config: Config, items: Iterable[SipItem]) -> list[str]:
@@ -98,7 +102,14 @@ def _outbound_advice(config: Config, outbound: Sequence[SipItem]) -> list[str]:
     ]
 
 
-def _inbound_trunk(trunks: TrunkSettings) -> SipItem:
+def _media(livekit: LiveKitSettings) -> Mapping[str, str]:
+    """A trunk's `media`: encrypted, and refused if it is not; or as LiveKit has it by default."""
+    if livekit.sip_media_encryption == "none":
+        return {}
+    return {"encryption": "SIP_MEDIA_ENCRYPT_REQUIRE"}
+
+
+def _inbound_trunk(trunks: TrunkSettings, media: Mapping[str, str]) -> SipItem:
     fields = {
         "name": MARK,
         "metadata": mark(),
@@ -107,6 +118,7 @@ def _inbound_trunk(trunks: TrunkSettings) -> SipItem:
         "auth_password": trunks.inbound_password,
         "include_headers": "SIP_X_HEADERS",
         "headers_to_attributes": HEADER_ATTRIBUTES,
+        "media": media,
     }
     return SipItem(Kind.INBOUND_TRUNK, NEW, _without_empty(fields))
 
@@ -122,8 +134,10 @@ def _rule() -> SipItem:
     return SipItem(Kind.DISPATCH_RULE, NEW, fields)
 
 
-def _outbound_trunk(trunks: TrunkSettings) -> SipItem:
+def _outbound_trunk(trunks: TrunkSettings, media: Mapping[str, str]) -> SipItem:
     transport = trunks.outbound_transport
+    if media and transport == "auto":
+        transport = "tls"
     fields = {
         "name": MARK,
         "metadata": mark(),
@@ -133,6 +147,7 @@ def _outbound_trunk(trunks: TrunkSettings) -> SipItem:
         "auth_username": trunks.outbound_username,
         "auth_password": trunks.outbound_password,
         "include_headers": "SIP_X_HEADERS",
+        "media": media,
     }
     return SipItem(Kind.OUTBOUND_TRUNK, NEW, _without_empty(fields))
 
@@ -156,13 +171,20 @@ def _inbound_problems(trunks: TrunkSettings) -> list[str]:
     ]
 
 
-def _outbound_problems(trunks: TrunkSettings) -> list[str]:
-    if trunks.outbound_numbers:
-        return []
-    return [
-        "trunks.outbound_numbers is empty: LiveKit requires a number for an outbound trunk; "
-        "list the caller IDs for requests that name none"
-    ]
+def _outbound_problems(config: Config) -> list[str]:
+    trunks, problems = config.trunks, []
+    encryption = config.livekit.sip_media_encryption
+    if encryption != "none" and trunks.outbound_transport not in {"auto", "tls"}:
+        problems.append(
+            f"trunks.outbound_transport must be tls or auto with livekit.sip_media_encryption "
+            f"{encryption}, whose keys are in the INVITE"
+        )
+    if not trunks.outbound_numbers:
+        problems.append(
+            "trunks.outbound_numbers is empty: LiveKit requires a number for an outbound trunk; "
+            "list the caller IDs for requests that name none"
+        )
+    return problems
 
 
 def _is_host(text: str) -> bool:

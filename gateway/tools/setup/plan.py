@@ -144,7 +144,9 @@ def _not_desired(item: SipItem) -> Step:
 def _update(item: SipItem, desired: SipItem) -> Step:
     fields = _merged(item, desired)
     differing = [
-        name for name in MANAGED_FIELDS[item.kind] if item.fields.get(name) != fields.get(name)
+        name
+        for name in MANAGED_FIELDS[item.kind]
+        if (item.fields.get(name) or None) != fields.get(name)
     ]
     if not differing:
         return Step(Action.UNCHANGED, item, "managed, as desired")
@@ -159,6 +161,11 @@ def _merged(item: SipItem, desired: SipItem) -> dict[str, Any]:
         value = desired.fields.get(name)
         if isinstance(value, Mapping) and name == "headers_to_attributes":
             value = {**fields.get(name, {}), **value}
+        elif name == "media":
+            # Codecs that users chose stay. LiveKit repeats the encryption in a deprecated field.
+            others = {k: v for k, v in fields.get(name, {}).items() if k != "encryption"}
+            value = {**others, **(value or {})}
+            fields.pop("media_encryption", None)
         if value:
             fields[name] = value
         else:

@@ -326,3 +326,58 @@ def test_probes_cover_hosts_and_overlapping_networks() -> None:
     assert Invite("+15550100", CALLED_USER, "203.0.113.1", "sbc.example.com") in invites
     assert not [invite for invite in invites if invite.source_ip == "10.0.0.1"]
     assert Invite("+1777", CALLED_USER, "10.0.0.1") in probe_invites([], items)
+
+
+SDES = {"sip_transport": "tls", "sip_media_encryption": "sdes"}
+ENCRYPTED = {"encryption": "SIP_MEDIA_ENCRYPT_REQUIRE"}
+
+
+def test_with_sdes_both_trunks_require_encrypted_media() -> None:
+    inbound_trunk, _, outbound_trunk = desired_items(configured(livekit=SDES, trunks=OUT))
+    assert (inbound_trunk.fields["media"], outbound_trunk.fields["media"]) == (ENCRYPTED, ENCRYPTED)
+    assert outbound_trunk.fields["transport"] == "SIP_TRANSPORT_TLS"
+    for item in desired_items(configured(trunks=OUT)):
+        assert "media" not in item.fields
+
+
+@pytest.mark.parametrize(
+    ("livekit", "before", "after"),
+    [
+        (SDES, {"codecs": [{"name": "PCMA"}]}, {"codecs": [{"name": "PCMA"}], **ENCRYPTED}),
+        ({}, {"codecs": [{"name": "PCMA"}], **ENCRYPTED}, {"codecs": [{"name": "PCMA"}]}),
+        ({}, ENCRYPTED, None),
+    ],
+)
+def test_setup_changes_the_encryption_and_no_other_setting_of_media(
+    livekit: dict[str, str], before: dict[str, Any], after: dict[str, Any] | None
+) -> None:
+    (desired, *_) = desired_items(configured())
+    # LiveKit shows the encryption in a deprecated field, too.
+    legacy = {"media_encryption": before["encryption"]} if "encryption" in before else {}
+    old = trunk("ST_1", **{**desired.fields, "media": before, **legacy})
+    (step,) = (s for s in plan_setup(configured(livekit=livekit), [old], prune=False).steps[:1])
+    assert step.action is Action.UPDATE
+    assert step.item.fields.get("media") == after
+    assert "media_encryption" not in step.item.fields
+
+
+def test_a_trunk_whose_media_is_left_to_livekit_is_unchanged() -> None:
+    (desired, *_) = desired_items(configured())
+    (step,) = plan_setup(
+        configured(), [trunk("ST_1", **{**desired.fields, "media": {}})], prune=False
+    ).steps[:1]
+    assert step.action is Action.UNCHANGED
+
+
+@pytest.mark.parametrize(
+    ("livekit", "trunks", "text"),
+    [
+        ({"sip_media_encryption": "sdes"}, OUT, "needs livekit.sip_transport tls, not tcp"),
+        (SDES, {**OUT, "outbound_transport": "udp"}, "trunks.outbound_transport must be tls"),
+    ],
+)
+def test_keys_are_never_sent_in_the_clear(
+    livekit: dict[str, str], trunks: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(ConfigError, match=text):
+        desired_items(configured(livekit=livekit, trunks=trunks))
