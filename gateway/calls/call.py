@@ -58,7 +58,6 @@ class EventKind(OpenEnum):
     REGISTERED = "registered"
     ROOM_CREATED = "room_created"
     LIVEKIT_FAILED = "livekit_failed"
-    DISPATCHED = "dispatched"
     NO_AGENT = "no_agent"
     ENQUEUED = "enqueued"
     DIALING = "dialing"

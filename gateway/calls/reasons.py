@@ -68,7 +68,7 @@ class DisconnectionReason(OpenEnum):
         "registered_call_timeout",
         "nobody answered within `inbound.registered_timeout`, and nothing else ended the call",
     )
-    NO_AGENT = "no_agent", "no worker took the job, or no agent joined in time"
+    NO_AGENT = "no_agent", "no agent joined in time (inbound), or could be heard in time (outbound)"
     AGENT_ERROR = "agent_error", "the agent raised an exception, or its process or connection died"
     CONNECTION_LOST = (
         "connection_lost",

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 
 from gateway.calls.call import (
     Call,
@@ -13,7 +12,6 @@ from gateway.calls.call import (
     TimelineEntry,
 )
 from gateway.calls.callers import plain_user
-from gateway.calls.destinations import Destination
 from gateway.calls.participants import Leg
 from gateway.config.settings import DURATION_MARGIN, Config
 from gateway.errors import (
@@ -35,6 +33,7 @@ from gateway.livekit.rooms import RoomRequest
 from gateway.livekit.sip import SipParticipantRequest
 from gateway.livekit.trunks import OutboundTrunk
 from gateway.outbound.checks import check_metadata_size, check_targets
+from gateway.outbound.request import OutboundCallRequest
 from gateway.security.callback_urls import CallbackUrlRejected
 from gateway.storage.registry import ActiveLimits
 
@@ -44,30 +43,6 @@ NO_TRUNK = (
     "there is no outbound trunk: create one with `python -m gateway setup`, or set "
     "SIP_OUTBOUND_TRUNK_ID"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class OutboundCallRequest:
-    """A call to make. `metadata` is for the agent; durations and timeouts in s.
-
-    `wait` is what `dispatch()` waits for before it returns: "none" for nothing, "early" for a dial
-    that fails within outbound.early_failure_window, "answer" for the answer or the failure.
-    """
-
-    destination: Destination
-    metadata: Mapping[str, object]
-    account_code: str
-    agent_name: str = ""
-    caller_id: str = ""
-    caller_number: str = ""
-    caller_name: str = ""
-    session_options: Mapping[str, object] = field(default_factory=dict)
-    max_call_duration: int | None = None
-    ringing_timeout: int | None = None
-    record_call: bool = False
-    wait: str = "early"
-    callback_url: str = ""
-    callback_events: tuple[str, ...] = ()
 
 
 class OutboundCalls:
@@ -215,7 +190,7 @@ class OutboundCalls:
             await self._apply(call, EventKind.LIVEKIT_FAILED, detail=str(error))
             raise _before_dial(error) from error
         ids = {"room_sid": room_sid, **({"dispatch_id": dispatch.id} if dispatch else {})}
-        await self._apply(call, EventKind.DISPATCHED, ids=ids)
+        await self._apply(call, EventKind.ROOM_CREATED, ids=ids)
 
     async def _wait_for_agent(self, call: Call) -> Call:
         """The call once its agent can be heard, or has ended; without an agent it is ended."""

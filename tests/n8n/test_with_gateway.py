@@ -185,7 +185,7 @@ async def test_the_outcome_of_a_dispatch_without_a_worker(
     execution = await user.execute(await user.set_up(DISPATCH_AND_WAIT, gateway_url(gateway)))
     output = execution.output("Outcome")
     assert output["outcome"] == "not dispatched"
-    assert "no worker accepted the job" in output["message"]
+    assert "no agent could be heard" in output["message"]
 
 
 async def test_every_callback_of_a_call_reaches_its_node(

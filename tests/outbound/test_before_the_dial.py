@@ -7,7 +7,7 @@ import pytest
 from livekit.protocol.sip import CreateSIPParticipantRequest, SIPOutboundTrunkInfo
 
 from gateway.livekit.trunks import mark
-from tests.api.test_dispatch import GUIDE, HEADERS, dispatch, until
+from tests.api.test_dispatch import GUIDE, HEADERS, dispatch
 from tests.conftest import Client, GatewayStarter, list_calls
 from tests.fakes.livekit import Callee, Drop, Failure, FakeLiveKit, TwirpError
 from tests.fakes.receiver import Receiver
@@ -120,40 +120,4 @@ async def test_a_key_whose_request_was_wrong_takes_the_corrected_one(
     assert status == 200
     status, again = await dispatch(gateway, **KEY)
     assert (status, again["call_id"]) == (200, answer["call_id"])
-    assert len(fake_livekit.requested(CreateSIPParticipantRequest)) == 1
-
-
-@pytest.mark.field("B16")
-@pytest.mark.parametrize(
-    "failure",
-    [
-        TwirpError(408, "deadline_exceeded", "too slow"),
-        TwirpError(408, "canceled", "canceled"),
-        TwirpError(412, "failed_precondition", "no"),
-        TwirpError(500, "internal", "no"),
-        TwirpError(503, "unavailable", "no response from servers"),
-        Drop(),
-    ],
-)
-async def test_a_dial_that_livekit_fails_while_the_leg_lives_is_followed(
-    gateway: Client, fake_livekit: FakeLiveKit, failure: Failure
-) -> None:
-    fake_livekit.callees["61402012298"] = Callee(failure=failure, is_connected=True)
-    status, answer = await dispatch(gateway, wait="answer", **KEY)
-    assert status == 200, answer
-    call = await until(gateway, answer["call_id"], "ongoing")
-    assert call["call_id"] in fake_livekit.rooms
-    assert (await dispatch(gateway, wait="answer", **KEY))[0] == 200
-    assert len(fake_livekit.requested(CreateSIPParticipantRequest)) == 1
-
-
-@pytest.mark.field("B16")
-async def test_a_dial_that_livekit_fails_without_a_leg_has_failed_within_the_window(
-    gateway: Client, fake_livekit: FakeLiveKit
-) -> None:
-    error = TwirpError(503, "unavailable", "no response from servers")
-    fake_livekit.callees["61402012298"] = Callee(failure=error)
-    for _ in range(2):
-        status, answer = await dispatch(gateway, **KEY)
-        assert (status, answer["message"]) == (502, "no response from servers")
     assert len(fake_livekit.requested(CreateSIPParticipantRequest)) == 1

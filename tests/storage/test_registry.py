@@ -214,7 +214,7 @@ async def test_all_fields_of_a_call_are_stored(registry: CallRegistry) -> None:
     await registry.add(original)
     transfer = Transfer("+15550101", START + 3, refer_sid="sid-2")
     events = (
-        Event(EventKind.DISPATCHED, START + 1, ids={"room_sid": "RM_1", "job_id": "AJ_1"}),
+        Event(EventKind.ROOM_CREATED, START + 1, ids={"room_sid": "RM_1", "job_id": "AJ_1"}),
         Event(EventKind.ANSWERED, START + 2),
         Event(EventKind.AGENT_LEFT, START + 2, reason=DisconnectionReason.AGENT_ERROR),
         Event(EventKind.TRANSFER_STARTED, START + 3, transfer=transfer),

@@ -18,7 +18,7 @@ from gateway.callbacks.events import CallbackEvent
 from gateway.calls.callers import parse_caller
 from gateway.config.settings import MAX_DIAL_RINGING
 from gateway.livekit.metadata import GATEWAY_KEY
-from gateway.outbound.service import OutboundCallRequest
+from gateway.outbound.request import OutboundCallRequest
 
 #: The fields that the agent gets in its job metadata, beside the request's own `metadata`.
 AGENT_FIELDS = (

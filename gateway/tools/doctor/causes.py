@@ -27,8 +27,8 @@ _STATUS_OF_REASON: Mapping[str, int] = {
     DisconnectionReason.TELEPHONY_PROVIDER_UNAVAILABLE: 503,
 }
 
-#: An agent has taken the job once one of these happened.
-_AGENT_EVENTS = frozenset({EventKind.AGENT_JOINED, EventKind.AGENT_READY, EventKind.DISPATCHED})
+#: An agent was in the room if one of these happened.
+_AGENT_EVENTS = frozenset({EventKind.AGENT_JOINED, EventKind.AGENT_AUDIBLE, EventKind.AGENT_READY})
 
 _DOCTOR = "python -m gateway doctor"
 _WORKER_LOG = 'look for "job received" and for errors in the worker\'s log'
@@ -88,10 +88,7 @@ class Facts:
 
     @property
     def had_agent(self) -> bool:
-        return bool(
-            self.events.keys()
-            & {EventKind.AGENT_JOINED, EventKind.AGENT_READY, EventKind.DISPATCHED}
-        )
+        return bool(self.events.keys() & _AGENT_EVENTS)
 
     @property
     def had_leg(self) -> bool:

@@ -103,7 +103,6 @@ WORDS: Mapping[EventKind, str] = {
     EventKind.REGISTERED: "the call is registered",
     EventKind.ROOM_CREATED: "LiveKit created the room and is choosing a worker",
     EventKind.LIVEKIT_FAILED: "LiveKit failed: {0}",
-    EventKind.DISPATCHED: "a worker took the job",
     EventKind.NO_AGENT: "no agent joined: {0}",
     EventKind.ENQUEUED: "the caller waits in a Jambonz queue for LiveKit's INVITE",
     EventKind.DIALING: "LiveKit dials {0}",
