@@ -3,10 +3,8 @@
 livekit-api repeats any request to a host of LiveKit Cloud; the fake LiveKit has such a name here.
 """
 
-import socket
 from collections.abc import AsyncIterator
 
-import aiohttp
 import pytest
 from livekit.api import _failover
 from livekit.protocol.models import ParticipantInfo
@@ -20,6 +18,7 @@ from gateway.livekit.client import LiveKit
 from gateway.livekit.rooms import RoomRequest
 from gateway.livekit.sip import SipParticipantRequest, SipParticipants
 from tests.fakes.livekit import KEY, SECRET, Drop, Failure, FakeLiveKit, Hang, TwirpError
+from tests.fakes.name_server import NameServer
 
 CLOUD_HOST = "example-project.livekit.cloud"
 FAILURES = [TwirpError(500, "internal", "no"), TwirpError(503, "unavailable", "no"), Drop(), Hang()]
@@ -29,31 +28,11 @@ ROOM = RoomRequest(
 CALL = Call("outbound-1", Direction.OUTBOUND, "anna", 0, caller=Leg("sip_1"))
 
 
-class Loopback(aiohttp.abc.AbstractResolver):
-    """Every name is this machine's."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[aiohttp.abc.ResolveResult]:
-        return [
-            {
-                "hostname": host,
-                "host": "127.0.0.1",
-                "port": port,
-                "family": socket.AF_INET,
-                "proto": 0,
-                "flags": socket.AI_NUMERICHOST,
-            }
-        ]
-
-    async def close(self) -> None: ...
-
-
 @pytest.fixture
 async def cloud(
-    fake_livekit: FakeLiveKit, monkeypatch: pytest.MonkeyPatch
+    fake_livekit: FakeLiveKit, name_server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[LiveKit]:
-    monkeypatch.setattr(aiohttp.connector, "DefaultResolver", lambda **_: Loopback())
+    name_server.addresses[CLOUD_HOST] = ["127.0.0.1"]
     # livekit-api does not repeat requests with a shorter timeout: these tests need not be long.
     monkeypatch.setattr(_failover, "MIN_FAILOVER_TIMEOUT", 0)
     # Later than livekit-api's own timeout of a dial, which is 2 s.
