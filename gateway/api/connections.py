@@ -9,7 +9,7 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.typedefs import Handler, Middleware
 
 from gateway.api.errors import error_response
-from gateway.api.limits import Limits
+from gateway.api.limits import SHORT_BODY, Limits
 from gateway.api.services import SERVICES
 from gateway.config.settings import LimitSettings
 from gateway.errors import ApiError, ErrorCode
@@ -112,6 +112,21 @@ class Connection(web.RequestHandler):
             if self._header_bytes > self._connections.settings.max_header_bytes:
                 self._connections.limits.exceeded(ErrorCode.HEADERS_TOO_LARGE)
                 self.force_close()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """The rest of a long body is not even read for a client that has proven nothing.
+
+        The connection stays for LINGERING_TIME, so that the client can read the response.
+        """
+        length = request.content_length
+        is_long = length is None or length > SHORT_BODY
+        if is_long and not request.content.is_eof() and self in self._connections.unproven:
+            resp.force_close()
+            if self.transport:
+                self.transport.pause_reading()
+        return await super().finish_response(request, resp, start_time)
 
     def prove(self) -> None:
         """A client has authenticated: the connection is not closed for a new one any more."""

@@ -22,8 +22,9 @@ LIMIT = 20.0
 class Gateway:
     """One that listens; `connect()` opens a connection to it."""
 
-    def __init__(self, app: web.Application, port: int) -> None:
+    def __init__(self, app: web.Application, port: int, connections: Connections) -> None:
         self.app = app
+        self.connections = connections
         self._port = port
         self._writers: list[asyncio.StreamWriter] = []
 
@@ -47,7 +48,7 @@ async def listening(app: web.Application, settings: Any) -> AsyncIterator[Gatewa
     assert runner.server
     factory = Connections(runner.server, settings, app[SERVICES].limits)
     server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
-    gateway = Gateway(app, server.sockets[0].getsockname()[1])
+    gateway = Gateway(app, server.sockets[0].getsockname()[1], factory)
     try:
         yield gateway
     finally:

@@ -67,6 +67,19 @@ async def test_who_proves_nothing_is_refused_with_the_body_unread(
     assert await answer(reader) == b"HTTP/1.1 401 Unauthorized"
 
 
+@pytest.mark.parametrize(("length", "is_read"), [(1_000_000, False), (1_000, True)])
+async def test_the_rest_of_a_long_body_is_not_read(
+    start: Starter, length: int, is_read: bool
+) -> None:
+    gateway = await start()
+    reader, writer = await gateway.connect()
+    writer.write(head("/dispatch", "X-API-Key: nonsense", length=length))
+    assert await answer(reader) == b"HTTP/1.1 401 Unauthorized"
+    (connection,) = gateway.connections.open
+    assert isinstance(connection.transport, asyncio.Transport)
+    assert connection.transport.is_reading() == is_read
+
+
 async def test_a_body_that_is_announced_as_too_large_is_not_waited_for(start: Starter) -> None:
     gateway = await start(max_body_bytes=2000)
     reader, writer = await gateway.connect()
