@@ -200,6 +200,7 @@ async def test_a_listener_that_does_not_read_does_not_delay_the_stop(
     gateway: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "CHECK_INTERVAL", 0.1)
+    monkeypatch.setattr(events, "READ_TIMEOUT", 60.0)
     async with one_that_does_not_read(gateway, monkeypatch):
         assert gateway.app
         await gateway.app.shutdown()
