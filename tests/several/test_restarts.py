@@ -4,12 +4,16 @@ The simulated Jambonz does not repeat hooks itself: nginx' repetition has to do.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import aiohttp
 import pytest
 
+from gateway.jambonz.urls import RETRY
+from gateway.tools.simulate.jambonz import HookRefused
 from tests.several.calls import whole_call
 from tests.several.group import LIMIT, Gateway, Group
 
@@ -95,6 +99,33 @@ async def test_a_rolling_restart_loses_no_call(group: Group, restart: Restart) -
     event_ids = [body["event_id"] for body in group.receiver.bodies]
     assert len(event_ids) == len(set(event_ids))
     assert {status for status, _ in traffic.dispatches} == {200}
+
+
+#: The pauses of jambonz-feature-server 0.9.8 between its attempts at a hook, in s.
+HOOK_PAUSES = (0.5, 1.0, 2.0, 4.0, 6.0)
+
+
+@pytest.mark.field("J8")
+async def test_a_hook_is_repeated_for_longer_than_its_gateway_restarts(group: Group) -> None:
+    """Without nginx and a second gateway."""
+    gateway = group.gateways[0]
+    repetitions = re.search(r"#rc=(\d)", RETRY)
+    assert repetitions
+    assert int(repetitions[1]) == len(HOOK_PAUSES)
+    assert await gateway.terminate() == 0
+    starting = asyncio.create_task(gateway.start())
+    jambonz = group.jambonz_at(gateway, "restarted")
+    failures = 0
+    for pause in HOOK_PAUSES:
+        try:
+            (dial,) = await jambonz.call_arrives()
+            break
+        except (aiohttp.ClientError, HookRefused):
+            failures += 1
+            await asyncio.sleep(pause)
+    await starting
+    assert failures, "the first attempt meets no gateway"
+    assert dial["verb"] == "dial"
 
 
 async def test_a_killed_gateway_loses_no_call(group: Group) -> None:

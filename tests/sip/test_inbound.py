@@ -10,7 +10,14 @@ import pytest
 from gateway.livekit.client import LiveKit
 from gateway.tools.simulate.jambonz import Jambonz
 from tests.conftest import WEBHOOK_SECRET
-from tests.sip.conftest import call_when, ended_call, wait_until_deleted, wait_until_empty
+from tests.livekit.test_worker_faults import job_processes
+from tests.sip.conftest import (
+    call_when,
+    ended_call,
+    hang_up,
+    wait_until_deleted,
+    wait_until_empty,
+)
 from tests.sip.servers import Telephony
 from tests.sip.telephone import Telephone
 
@@ -71,8 +78,46 @@ async def test_a_caller_for_whom_no_agent_comes_is_sent_to_the_fallback(
     assert dial["target"] == [{"type": "phone", "number": "+15550107", "trunk": "my-carrier"}]
     (dial,) = await jambonz.dial_ends(dial["actionHook"], "trying", "failed", 480)
     assert dial["target"] == [{"type": "sip", "sipUri": "sip:desk@pbx.example.com"}]
+    (refusal,) = await jambonz.dial_ends(dial["actionHook"], "trying", "no-answer", 487)
+    assert (refusal["verb"], refusal["status"]) == ("sip:decline", 480)
+
+
+@pytest.mark.field("C6")
+async def test_a_ringing_caller_on_whom_a_client_hangs_up_is_declined(
+    telephony: Telephony, room_gateway: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    jambonz = jambonz_for(telephony, room_gateway, AGENT_NAME="without-a-worker")
+    (dial,) = await jambonz.call_arrives()
+    call_id = dial["headers"]["X-Call-Id"]
+    async with telephony.caller("call_rejected", tmp_path, user=call_id) as caller:
+        await caller.message("SIP/2.0 180 ")
+        await hang_up(room_gateway, call_id)
+        await caller.finished()
     (refusal,) = await jambonz.dial_ends(dial["actionHook"], "trying", "busy", 486)
-    assert (refusal["verb"], refusal["status"]) == ("sip:decline", 486)
+    assert (refusal["verb"], refusal["status"]) == ("sip:decline", 603)
+
+
+@pytest.mark.field("J2")
+async def test_a_caller_whose_agent_dies_in_the_call_is_sent_to_the_fallback(
+    telephony: Telephony, room_gateway: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    jambonz = jambonz_for(telephony, room_gateway)
+    (dial,) = await jambonz.call_arrives()
+    call_id = dial["headers"]["X-Call-Id"]
+    async with Telephone.at(telephony.carrier_address) as phone:
+        variables = {"user": call_id, "audio_port": str(phone.port)}
+        async with telephony.caller("call_of_a_stranger", tmp_path, **variables) as caller:
+            await caller.message("SIP/2.0 200 ")
+            await phone.greeted()
+            await jambonz.far_status("in-progress")
+            await jambonz.status("in-progress")
+            for process in job_processes(telephony.real):
+                process.kill()
+            await caller.finished()
+    (dial,) = await jambonz.dial_ends(dial["actionHook"], "in-progress", "completed", 200)
+    assert dial["target"] == [{"type": "phone", "number": "+15550107", "trunk": "my-carrier"}]
+    call = await ended_call(room_gateway, call_id)
+    assert (call["call_status"], call["disconnection_reason"]) == ("error", "agent_error")
 
 
 @pytest.mark.field("A7")

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from gateway.jambonz.leg_token import HEADER
 from gateway.livekit.client import LiveKit
 from gateway.tools.simulate.jambonz import Jambonz
 from tests.conftest import WEBHOOK_SECRET
@@ -66,7 +67,10 @@ async def dequeued_call(
         await livekit_leg.message("INVITE ")
         (music,) = await jambonz.waits(enqueue["waitHook"])
         assert music["verb"] == "play"
+        await assert_a_stranger_is_declined(telephony, gateway, call_id)
         livekit_hooks = jambonz_for(telephony, gateway, called_user(livekit_leg))
+        # Jambonz's SBC hands on headers of the INVITE.
+        livekit_hooks.headers = {HEADER: livekit_leg.invite_header(HEADER)}
         dequeue, _ = await livekit_hooks.call_arrives()
         assert (dequeue["verb"], dequeue["name"]) == ("dequeue", call_id)
         call = await call_when(gateway, call_id, lambda call: call["call_status"] == "ringing")
@@ -78,11 +82,20 @@ async def dequeued_call(
         yield DequeuedCall(call_id, enqueue, jambonz, livekit_leg, phone)
 
 
+async def assert_a_stranger_is_declined(
+    telephony: Telephony, gateway: aiohttp.ClientSession, call_id: str
+) -> None:
+    """Somebody calls Jambonz with the id of an enqueued caller's call as their destination."""
+    (verb,) = await jambonz_for(telephony, gateway, call_id).call_arrives()
+    assert (verb["verb"], verb["status"]) == ("sip:decline", 403)
+
+
 def called_user(callee: Sipp) -> str:
     """The user of the INVITE's request URI."""
     return callee.request_uri.removeprefix("sip:").partition("@")[0]
 
 
+@pytest.mark.field("C13")
 async def test_an_enqueued_caller_talks_and_hangs_up(
     telephony: Telephony,
     participant_gateway: aiohttp.ClientSession,
@@ -132,8 +145,10 @@ async def test_an_enqueued_caller_who_hangs_up_stops_the_ringing(
         await livekit_leg.message("INVITE ")
         hook = enqueue["actionHook"]
         assert await jambonz.queue_ends(hook, "completed", "hangup") == []
-        (verb,) = await jambonz_for(telephony, participant_gateway, call_id).call_arrives()
-        assert verb["verb"] == "sip:decline", "the queue has no caller left to dequeue"
+        hooks = jambonz_for(telephony, participant_gateway, call_id)
+        hooks.headers = {HEADER: livekit_leg.invite_header(HEADER)}
+        (verb,) = await hooks.call_arrives()
+        assert verb["status"] == 480, "the queue has no caller left to dequeue"
         await livekit_leg.finished()
     call = await ended_call(participant_gateway, call_id)
     assert (call["call_status"], call["disconnection_reason"]) == ("not_connected", "user_hangup")

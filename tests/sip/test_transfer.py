@@ -1,6 +1,7 @@
 """Transfers by REFERs of a real livekit-sip; SIPp is Jambonz's SIP side."""
 
 import asyncio
+import re
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -134,6 +135,23 @@ async def test_a_caller_is_transferred_on_request(
     assert call["transfer"]["sip"] == {"status": 200, "reason": "OK"}
     await wait_until_empty(livekit, call_id)
     assert await jambonz.dial_ends(dial["actionHook"], "in-progress", "completed", 200) == []
+
+
+@pytest.mark.field("C12")
+async def test_of_five_requests_at_once_one_sends_a_refer(
+    telephony: Telephony, room_gateway: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    async with inbound_talk(telephony, room_gateway, tmp_path, refer_response="403 No") as talk:
+        requests = asyncio.gather(
+            *(transfer(room_gateway, talk.call_id, target=TARGET) for _ in range(5))
+        )
+        await talk.caller.message("REFER ")
+        talk.caller.send_info()
+        statuses = sorted(status for status, _ in await requests)
+        assert statuses == [409, 409, 409, 409, 502]
+        talk.caller.send_info()
+        await talk.caller.finished()
+        assert len(re.findall(r"^REFER ", talk.caller.messages, re.MULTILINE)) == 1
 
 
 async def test_an_agent_may_transfer_only_to_allowed_targets(
