@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 from livekit.protocol.models import ParticipantInfo
-from livekit.protocol.room import CreateRoomRequest, RoomParticipantIdentity
+from livekit.protocol.room import (
+    CreateRoomRequest,
+    ListParticipantsRequest,
+    RoomParticipantIdentity,
+)
 from livekit.protocol.sip import CreateSIPParticipantRequest, SIPOutboundTrunkInfo
 
 from gateway.calls.callers import plain_name
@@ -14,7 +18,7 @@ from gateway.jambonz import leg_token
 from gateway.livekit.trunks import mark
 from gateway.tools.simulate.jambonz import Jambonz
 from tests.conftest import DISPATCH_KEY, Client, GatewayStarter, get_call, jambonz_for
-from tests.fakes.livekit import SECRET, Callee, FakeLiveKit, TwirpError
+from tests.fakes.livekit import AGENT_AUDIO, SECRET, Callee, FakeLiveKit, TwirpError
 from tests.jambonz.schemas import assert_valid_verbs
 
 AGENT = ParticipantInfo.Kind.AGENT
@@ -157,6 +161,20 @@ async def test_without_an_agent_the_caller_goes_to_the_fallback(
     assert await caller.wait_hook() == [{"verb": "leave"}]
     assert (await caller.queue_action("in-progress", "leave"))[0]["verb"] == "dial"
     assert not fake_livekit.requested(CreateSIPParticipantRequest)
+
+
+@pytest.mark.field("B1")
+async def test_a_caller_is_bridged_once_the_agent_can_be_heard(
+    gateway: Client, fake_livekit: FakeLiveKit
+) -> None:
+    caller = await enqueued(gateway)
+    fake_livekit.add_participant(caller.call_id, AGENT, "agent-AJ_1", tracks=[])
+    async with asyncio.timeout(10):
+        while len(fake_livekit.requested(ListParticipantsRequest)) < 2:
+            await asyncio.sleep(0.01)
+    assert not fake_livekit.requested(CreateSIPParticipantRequest)
+    fake_livekit.participants[caller.call_id][0].tracks.append(AGENT_AUDIO)
+    await caller.until("ongoing")
 
 
 async def test_without_a_trunk_the_caller_goes_to_the_fallback(

@@ -2,8 +2,13 @@
 
 import asyncio
 
+import pytest
+from livekit.protocol.models import ParticipantInfo
+from livekit.protocol.room import ListParticipantsRequest
 from livekit.protocol.sip import CreateSIPParticipantRequest
 
+from tests.fakes.livekit import AGENT_AUDIO
+from tests.fakes.webhooks import authorization, webhook
 from tests.several.calls import hang_up, start_call, whole_call
 from tests.several.group import DISPATCH, READ, Group
 
@@ -98,3 +103,27 @@ async def test_the_event_stream_has_the_events_of_both_gateways(group: Group) ->
                 call_id = dial["headers"]["X-Call-Id"].encode()
                 while call_id not in await stream.content.readline():
                     pass
+
+
+@pytest.mark.field("B1", "B21")
+async def test_a_gateway_learns_of_its_agent_from_a_webhook_that_the_other_one_gets(
+    group: Group,
+) -> None:
+    """The fake LiveKit's agents are silent: only the webhook says that this one can be heard."""
+    first, second = group.gateways
+    group.livekit.agents_are_silent = True
+    dispatching = asyncio.create_task(group.dispatch(LEAST, at=f"http://{first.address}"))
+    async with asyncio.timeout(20):
+        while not group.livekit.rooms:
+            await asyncio.sleep(0.01)
+    (room,) = group.livekit.rooms
+    agent = ParticipantInfo(identity="agent-AJ_1")
+    body = webhook("EV_1", "track_published", room, agent, AGENT_AUDIO)
+    headers = {"Authorization": authorization(body), "Content-Type": "application/webhook+json"}
+    url = f"http://{second.address}/livekit/webhook"
+    async with group.http.post(url, data=body, headers=headers) as response:
+        assert response.status == 204
+    status, answer = await dispatching
+    assert (status, answer["job_id"]) == (200, "AJ_1")
+    assert len(group.livekit.requested(CreateSIPParticipantRequest)) == 1
+    assert len(group.livekit.requested(ListParticipantsRequest)) <= 2
