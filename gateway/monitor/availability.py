@@ -13,10 +13,24 @@ class Availability:
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
         self._failed_at: int | None = None
+        self._has_missed = False
 
     def failed(self) -> None:
-        """LiveKit has not answered a request, or with an error of its own."""
+        """LiveKit has not answered a request and its repetitions, or with an error of its own."""
         self._failed_at = self._clock()
+
+    def missed(self) -> None:
+        """The same of a request that is not repeated: one is no outage, two without an answer are.
+
+        If one were, a LiveKit that often fails would keep calls alive for ever.
+        """
+        if self._has_missed:
+            self.failed()
+        self._has_missed = True
+
+    def answered(self) -> None:
+        """LiveKit has answered a request that is not repeated."""
+        self._has_missed = False
 
     @property
     def is_settled(self) -> bool:

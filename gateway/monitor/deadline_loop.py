@@ -69,6 +69,7 @@ class DeadlineLoop:
         self._reconcile_interval = round(config.monitor.reconcile_interval * 1000)
         self._reconcile_at: float = clock.uptime() + self._reconcile_interval
         self._reported_lag = 0
+        self._answered_checks = 0
 
     async def run(self) -> None:
         """Check deadlines and reconcile in two loops: a slow LiveKit delays no deadline."""
@@ -91,7 +92,8 @@ class DeadlineLoop:
         """Replay deferred writes, end overdue calls, delete rooms that are due."""
         try:
             await self._deferred.replay()
-            if await self._leader.acquire():
+            # With writes that wait, whatever is overdue would be queued again with each tick.
+            if not self._deferred and await self._leader.acquire():
                 await self._watch_clock()
                 now = self._clock()
                 await self._end_overdue(now)
@@ -129,9 +131,10 @@ class DeadlineLoop:
         except (LiveKitError, StorageUnavailable) as error:
             log.warning("monitor.reconcile_failed", error=str(error))
             if isinstance(error, LiveKitError):
-                self._availability.failed()
+                self._availability.missed()
             self._reconcile_at = -math.inf
         else:
+            self._availability.answered()
             self._reconcile_at = self._clock.uptime() + self._reconcile_interval
 
     async def _end_overdue(self, now: int) -> None:
@@ -145,14 +148,16 @@ class DeadlineLoop:
             due = self._deadlines.due(call, now)
             if due in _EVENTS_WITHOUT_CHECK:
                 await self._lifecycle.apply(call.call_id, _EVENTS_WITHOUT_CHECK[due](now))
-            elif due:
+            elif due and not self._may_be_wrong(call):
                 to_check.append((call, due))
+        answered_before = self._answered_checks
         try:
             await for_each(
                 to_check, lambda item: self._check_and_apply(*item), limit=MAX_CONCURRENT_CHECKS
             )
         except LiveKitError as error:
-            self._availability.failed()
+            if self._answered_checks == answered_before:
+                self._availability.failed()
             log.warning("monitor.livekit_unavailable", error=str(error), calls=len(to_check))
 
     async def _check_and_apply(self, call: Call, due: Due) -> None:
@@ -164,6 +169,7 @@ class DeadlineLoop:
                 raise
             log.warning("monitor.check_failed", call_id=call.call_id, due=due, error=str(error))
             return
+        self._answered_checks += 1
         event = due_event(call, due, participants, config=self._config, now=self._clock())
         if event and not (self._may_be_wrong(call) and not transition(call, event).is_active):
             await self._lifecycle.apply(call.call_id, event)

@@ -66,6 +66,7 @@ class TcpProxy:
                 if silence.done():
                     for pipe in pipes:
                         pipe.cancel()
+                    await asyncio.wait(pipes)
                     while await reader.read(CHUNK):
                         pass  # what arrives is lost
             finally:

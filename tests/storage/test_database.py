@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -10,6 +11,7 @@ from gateway.errors import StorageUnavailable
 from gateway.storage.redis.connect import connected
 from gateway.storage.redis.database import Database
 from tests.fakes.livekit import FakeLiveKit
+from tests.fakes.tcp_proxy import TcpProxy
 from tests.livekit.server import redis_server
 from tests.storage.conftest import StorageOpener, call
 from tests.storage.redis_servers import redis_cli, wait_for
@@ -63,6 +65,19 @@ async def test_something_else_than_redis_is_unavailable(fake_livekit: FakeLiveKi
     async with connected(url, connect_timeout=1.0) as client:
         with pytest.raises(StorageUnavailable):
             await Database(client, "gateway", timeout=1.0).probe()
+
+
+@pytest.mark.field("D2")
+async def test_commands_outlive_connections_that_have_gone_silent(redis_url: str) -> None:
+    port = urlsplit(redis_url).port or 0
+    async with TcpProxy.serving(port) as proxy:
+        url = f"redis://127.0.0.1:{proxy.port}"
+        async with connected(url, connect_timeout=1.0) as client:
+            database = Database(client, "gateway", timeout=4.0)
+            await asyncio.gather(*(database.execute("PING") for _ in range(20)))
+            for _ in range(3):
+                proxy.silence()
+                await asyncio.gather(*(database.execute("PING") for _ in range(40)))
 
 
 @pytest.mark.server

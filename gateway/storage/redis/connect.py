@@ -55,6 +55,15 @@ async def connected(url: str, *, connect_timeout: float) -> AsyncIterator[Client
         yield client
 
 
+async def drop_idle_connections(client: Client) -> None:
+    """Close those that no command uses, so that the next command makes a new one."""
+    if isinstance(client, Redis):
+        await client.connection_pool.disconnect(inuse_connections=False)
+        return
+    for node in client.get_nodes():
+        await node.disconnect_free_connections()
+
+
 def url_problem(url: str) -> str:
     """What the URL must be, if it cannot be used; "" if it can."""
     try:

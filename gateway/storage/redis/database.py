@@ -3,7 +3,7 @@
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from hashlib import sha1
@@ -24,7 +24,12 @@ from redis.exceptions import (
 
 from gateway.config.settings import StorageSettings
 from gateway.errors import StorageRefused, StorageUnavailable
-from gateway.storage.redis.connect import MAX_CONNECTIONS, Client, connected
+from gateway.storage.redis.connect import (
+    MAX_CONNECTIONS,
+    Client,
+    connected,
+    drop_idle_connections,
+)
 
 #: Error replies about the state of Redis; any other one is about the command, and so a defect.
 _STATES = re.compile(
@@ -33,6 +38,8 @@ _STATES = re.compile(
 _REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
 #: What redis-py raises on purpose, and the operating system.
 _FAILURES = (RedisError, RedisClusterException, OSError, TimeoutError)
+#: The share of the timeout that the first attempt has.
+FIRST_SHARE = 0.5
 #: How long the key that `probe()` writes is stored, in ms.
 PROBE_TTL_MS = 60_000
 
@@ -69,7 +76,7 @@ class Database:
         """Execute one Redis command."""
         try:
             async with asyncio.timeout(self._timeout), self._slots:
-                return await self._client.execute_command(*command)
+                return await self._attempt_twice(command)
         except Exception as error:
             if _is_defect(error):
                 raise
@@ -78,6 +85,20 @@ class Database:
             refused = isinstance(error, _REFUSALS)
             kind = StorageRefused if refused else StorageUnavailable
             raise kind(f"Redis: {_message(error)}") from error
+
+    async def _attempt_twice(self, command: Sequence[str | float]) -> Any:
+        """Idle connections may have gone silent: after half the time the command gets a new one.
+
+        All commands may be executed twice, since redis-py repeats them, too.
+        """
+        try:
+            async with asyncio.timeout(FIRST_SHARE * self._timeout) as limit:
+                return await self._client.execute_command(*command)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        await drop_idle_connections(self._client)
+        return await self._client.execute_command(*command)
 
     async def probe(self) -> None:
         """Write, as calls do: a Redis that is full, or a replica, answers reads only."""

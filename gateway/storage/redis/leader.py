@@ -12,6 +12,8 @@ log = structlog.get_logger()
 
 #: How long the lock outlives its last renewal, beyond the renewal interval, in ms.
 GRACE_MS = 3_000
+#: How long the leader's time outlives it, in ms: a gateway that is restarted goes on with it.
+CLOCK_MS = 3_600_000
 
 
 class RedisLeaderLock:
@@ -30,7 +32,7 @@ class RedisLeaderLock:
     async def acquire(self) -> bool:
         owner = self._database.gateway_id
         is_leader, time = await self._database.run(
-            "acquire_leader", self._key, owner, self._lock_ms, self._clock()
+            "acquire_leader", self._key, owner, self._lock_ms, self._clock(), CLOCK_MS
         )
         self._follow(int(time))
         return bool(is_leader)
@@ -40,8 +42,7 @@ class RedisLeaderLock:
             await self._database.run("release_lock", self._key, self._database.gateway_id)
 
     def _follow(self, leader_time: int) -> None:
-        """Set the clock to the leader's time, which it told within the last `_lock_ms`."""
         ahead = self._clock() - leader_time
-        if not -TOLERANCE_MS < ahead < self._lock_ms + TOLERANCE_MS:
+        if abs(ahead) > TOLERANCE_MS:
             log.warning("clock.set_to_leaders", ms=-ahead)
             self._clock.advance(-ahead)

@@ -35,8 +35,8 @@ LEASE_MS = 10_000
 RENEW_INTERVAL = 3.0
 #: How long a consumer without entries may be idle before it is removed, in ms.
 CONSUMER_IDLE_MS = 60_000
-#: How long a read waits for new entries, in ms; shorter than `storage.timeout` can be.
-READ_BLOCK_MS = 400
+#: How long a read waits for new entries, in ms; shorter than half of `storage.timeout` can be.
+READ_BLOCK_MS = 200
 #: Pause before the next attempt while Redis does not answer, in s.
 RETRY_INTERVAL = 0.5
 #: Entries that are read, renewed or claimed at a time.
