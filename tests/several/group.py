@@ -16,6 +16,7 @@ from gateway.tools.dev.processes import Process, python
 from gateway.tools.dev.stack import wait_until_up
 from gateway.tools.simulate.jambonz import Jambonz
 from tests.conftest import CALLBACK_SECRET, DISPATCH_KEY, READ_KEY, WEBHOOK_SECRET
+from tests.fakes import jambonz_socket
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit
 from tests.fakes.receiver import Receiver
 from tests.fakes.webhooks import authorization
@@ -175,6 +176,7 @@ def environment(url: str, redis: str, livekit: FakeLiveKit, receiver: Receiver) 
         "LIVEKIT_API_SECRET": SECRET,
         "LIVEKIT_SIP_HOST": "sip.example.com",
         "JAMBONZ_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        **jambonz_socket.ENV,
         "GATEWAY_API_KEYS": f"ops:read:{READ_KEY},n8n:dispatch:{DISPATCH_KEY}",
         "GATEWAY_PUBLIC_URL": url,
         "SIP_OUTBOUND_TRUNK_ID": "ST_1",

@@ -10,6 +10,7 @@ import pytest
 
 from tests.sip.conftest import LIMIT, ended_call
 from tests.sip.joined_legs import (
+    DEQUEUED_AFTER,
     JOINED_AFTER,
     JoinedLegs,
     greeting,
@@ -19,6 +20,8 @@ from tests.sip.joined_legs import (
 from tests.sip.servers import Telephony
 from tests.sip.telephone import LOUD, RATE
 from tests.sip.test_inbound import jambonz_for
+from tests.sip.test_participant import enqueued
+from tests.sip.test_participant import jambonz_for as queued
 
 #: A caller takes a longer silence for a dead line, in s: the pause in the tones of E.180.
 LONGEST_PAUSE = 5.0
@@ -49,16 +52,40 @@ async def test_a_caller_hears_ringing_and_then_the_whole_greeting(
             # Then Jambonz takes FreeSWITCH out of the path.
             moved.join(legs.received)
             caller.send_info()
-            said = greeting()
-            async with asyncio.timeout(LIMIT):
-                # Codecs take some of the loudness.
-                while loud_seconds(legs.received) < 0.8 * loud_seconds(said):
-                    await asyncio.sleep(0.1)
-            assert lost_beginning(legs.received, said) == 0
+            await assert_greeted(legs)
             caller.send_info()
             await caller.finished()
     call = await ended_call(room_gateway, call_id)
     assert (call["call_status"], call["disconnection_reason"]) == ("ended", "user_hangup")
+
+
+@pytest.mark.field("J3")
+async def test_a_queued_caller_hears_the_whole_greeting(
+    telephony: Telephony, participant_gateway: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    async with (
+        JoinedLegs.at(telephony.carrier_address) as legs,
+        telephony.callee("answer_on_info", tmp_path, audio_port=str(legs.port)) as livekit_leg,
+    ):
+        await enqueued(queued(telephony, participant_gateway))
+        await livekit_leg.message("INVITE ")
+        livekit_leg.send_info()
+        await livekit_leg.message("ACK ")
+        await asyncio.sleep(DEQUEUED_AFTER)
+        legs.join()
+        await assert_greeted(legs)
+        livekit_leg.send_info()
+        await livekit_leg.finished()
+
+
+async def assert_greeted(legs: JoinedLegs) -> None:
+    """The greeting is heard from its first syllable."""
+    said = greeting()
+    async with asyncio.timeout(LIMIT):
+        # Codecs take some of the loudness.
+        while loud_seconds(legs.received) < 0.8 * loud_seconds(said):
+            await asyncio.sleep(0.1)
+    assert lost_beginning(legs.received, said) == 0
 
 
 def assert_rings(heard: "array.array[int]") -> None:
