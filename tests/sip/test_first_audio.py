@@ -50,3 +50,36 @@ async def test_of_many_callees_at_once_each_hears_an_agent_or_is_not_rung(
         for status, content in responses:
             if status == 200:
                 await hang_up(room_gateway, content["call_id"])
+
+
+@pytest.mark.field("B1")
+async def test_without_an_agent_nobody_is_rung(
+    telephony: Telephony, room_gateway: aiohttp.ClientSession
+) -> None:
+    async with Switchboard.at(telephony.carrier_address, telephony.carrier_port) as callees:
+        status, error = await dispatch(room_gateway, agent_name="nobody")
+        assert (status, error["error"]) == (503, "no_agent")
+        assert not callees.lines
+
+
+@pytest.mark.field("B3")
+async def test_a_call_that_is_hung_up_while_its_agent_starts_rings_nobody(
+    telephony: Telephony, room_gateway: aiohttp.ClientSession
+) -> None:
+    async with Switchboard.at(telephony.carrier_address, telephony.carrier_port) as callees:
+        dispatching = asyncio.create_task(dispatch(room_gateway))
+        await hang_up(room_gateway, await active_call(room_gateway))
+        status, response = await dispatching
+        assert (status, response["call_status"]) == (200, "not_connected")
+        await ended_call(room_gateway, response["call_id"])
+        assert not callees.lines
+
+
+async def active_call(gateway: aiohttp.ClientSession) -> str:
+    """The id of the only active call, once there is one."""
+    async with asyncio.timeout(10):
+        while True:
+            async with gateway.get("/livekit-api/calls") as response:
+                if calls := (await response.json())["calls"]:
+                    (call,) = calls
+                    return str(call["call_id"])
