@@ -1,6 +1,7 @@
 """What callers hear while it rings: a country's tone, a URL, or nothing."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,11 @@ def test_a_countrys_tone_is_repeated_until_somebody_answers(country: str) -> Non
 )
 def test_a_setting_is_what_jambonz_plays(setting: str, played: str) -> None:
     assert ringing_tone(setting) == played
+
+
+def test_the_docs_list_the_countries() -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert f" {', '.join(COUNTRIES)};" in " ".join(docs.split())
 
 
 @pytest.mark.parametrize("setting", ["", "xx", "australia", "/srv/a.wav", "ftp://example.com/a"])
