@@ -12,7 +12,7 @@ from gateway.api.client_address import address_of
 from gateway.api.connections import Connection
 from gateway.api.errors import error_response
 from gateway.api.limits import Workload
-from gateway.api.parsing import load, load_json, load_query, read_body
+from gateway.api.parsing import check_expectation, load, load_json, load_query, read_body
 from gateway.api.services import SERVICES, Services
 from gateway.errors import ErrorCode
 
@@ -83,9 +83,9 @@ class Endpoint:
 
     @property
     def route(self) -> web.RouteDef:
-        if self.method == "GET":
-            return web.get(self.path, self.handle)  # answers HEAD as well
-        return web.route(self.method, self.path, self.handle)
+        if self.method == "GET":  # answers HEAD as well
+            return web.get(self.path, self.handle, expect_handler=check_expectation)
+        return web.route(self.method, self.path, self.handle, expect_handler=check_expectation)
 
     @property
     def errors(self) -> tuple[ErrorCode, ...]:

@@ -15,6 +15,13 @@ from gateway.errors import ApiError, ErrorCode
 
 #: How deep JSON may be nested: well within what Python can encode again.
 MAX_DEPTH = 64
+CONTINUE = "100-continue"
+
+
+async def check_expectation(request: web.Request) -> None:
+    """Refuse an Expect header that asks for something else than `read_body()` has (RFC 9110)."""
+    if request.headers["Expect"].lower() != CONTINUE:
+        raise web.HTTPExpectationFailed
 
 
 async def read_body(request: web.Request, *, is_proven: bool = True) -> bytes:
@@ -27,6 +34,10 @@ async def read_body(request: web.Request, *, is_proven: bool = True) -> bytes:
     limit = services.config.limits.read_timeout
     if (request.content_length or 0) > services.config.limits.max_body_bytes:
         raise web.HTTPRequestEntityTooLarge(services.config.limits.max_body_bytes, 0)
+    if request.headers.get("Expect", "").lower() == CONTINUE:
+        # The client has not sent its body yet: it waits to see whether it may.
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
     try:
         if request.content.is_eof():  # most bodies come with their headers: no timer is needed
             return await request.read()

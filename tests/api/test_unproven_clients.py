@@ -80,6 +80,20 @@ async def test_the_rest_of_a_long_body_is_not_read(
     assert connection.transport.is_reading() == is_read
 
 
+async def test_a_client_that_asks_before_it_sends_its_body_is_told(start: Starter) -> None:
+    gateway = await start()
+    reader, writer = await gateway.connect()
+    writer.write(head("/livekit-api", "Expect: 100-continue", length=1_000_000))
+    assert await answer(reader) == b"HTTP/1.1 401 Unauthorized"
+    body = json.dumps({"call_sid": "1", "from": "+15550100", "to": "+15550199"}).encode()
+    signature = f"Jambonz-Signature: {sign(body, WEBHOOK_SECRET, at=int(time.time()))}"
+    reader, writer = await gateway.connect()
+    writer.write(head("/livekit-api", signature, "Expect: 100-continue", length=len(body)))
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(body)
+    assert await answer(reader) == b"HTTP/1.1 200 OK"
+
+
 async def test_a_body_that_is_announced_as_too_large_is_not_waited_for(start: Starter) -> None:
     gateway = await start(max_body_bytes=2000)
     reader, writer = await gateway.connect()
