@@ -60,6 +60,13 @@ class Message:
         return _PATHS.get(self.type, "")
 
     @property
+    def body(self) -> Mapping[str, Any]:
+        """The body of that hook. A repeated call hook does not bring an answered caller back."""
+        if self.type == "session:reconnect":
+            return {name: value for name, value in self.data.items() if name != "call_status"}
+        return self.data
+
+    @property
     def query(self) -> Mapping[str, str]:
         return dict(parse_qsl(urlsplit(self.hook).query)) if self.type in _WITH_HOOK else {}
 

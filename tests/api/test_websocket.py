@@ -112,6 +112,15 @@ async def test_a_lost_socket_is_continued_by_another(
     assert call["disconnection_reason"] == "user_hangup"
 
 
+async def test_a_reconnected_socket_of_an_ended_call_begins_no_other(gateway: Client) -> None:
+    async with SocketJambonz.opened(gateway) as jambonz:
+        await jambonz.call_arrives()
+        await jambonz.status("completed", call_termination_by="caller", duration=1)
+        msgid = await jambonz.send("session:reconnect", jambonz._leg("in-progress", 200))
+        await jambonz.acknowledged(msgid)
+    assert len((await list_calls(gateway, "?include=ended"))["calls"]) == 1
+
+
 async def test_messages_that_are_no_hooks_are_acknowledged_if_jambonz_waits(
     gateway: Client,
 ) -> None:

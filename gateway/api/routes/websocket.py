@@ -143,7 +143,7 @@ class CallSocket:
             if message.path not in HOOKS:
                 raise ApiError(ErrorCode.NOT_FOUND, f"no hook has the path {message.path}")
             endpoint = HOOKS[message.path]
-            return await endpoint.handle_message(http, message.data, message.query)
+            return await endpoint.handle_message(http, message.body, message.query)
 
         response = await errors_to_responses(self._http, handle)
         if response.status >= 300:

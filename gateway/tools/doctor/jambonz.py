@@ -156,10 +156,11 @@ def _hook(name: str, hook: Hook | None, desired: str) -> Finding:
         return fail(f"{name} leads to {_shown(hook.url)}{legacy}", _APPLY)
     if hook.method != "POST":
         return fail(f"{name} is sent by {hook.method}, which omits the details of the call", _APPLY)
-    if hook.url != desired:
-        return warn(
-            f"{name} leads to the gateway, but Jambonz does not repeat it when it fails", _APPLY
-        )
+    fragment, wanted = (url.partition("#")[2] for url in (hook.url, desired))
+    if wanted and fragment != wanted:
+        problem = f"repeats it as #{fragment} says" if fragment else "does not repeat it"
+        message = f"{name} leads to the gateway, but when it fails Jambonz {problem}"
+        return warn(f"{message}: with #{wanted} it outlasts a restart of the gateway", _APPLY)
     return ok(name)
 
 

@@ -83,6 +83,10 @@ async def test_an_account_that_cannot_be_read(
         ),
         (webhook(CALL_HOOK, method="GET"), Status.FAIL, "sent by GET"),
         (webhook(f"{URL}/livekit-api"), Status.WARN, "does not repeat it"),
+        (
+            webhook(f"{URL}/livekit-api#rc=3&rp=ct,5xx"),
+            *(Status.WARN, "as #rc=3&rp=ct,5xx says: with #rc=5&rp=ct,5xx it outlasts a restart"),
+        ),
     ],
 )
 async def test_a_wrong_hook(
