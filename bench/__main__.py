@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import uvloop
 
 from bench import (
+    at_once,
     dispatch_time,
     first_audio,
     hook_cost,
@@ -76,6 +77,10 @@ def measure_calls() -> Iterator[Result]:
     yield from asyncio.run(dispatch_time.measure_audible())
 
 
+def measure_at_once() -> Iterator[Result]:
+    yield from asyncio.run(at_once.measure())
+
+
 def measure_refused() -> Iterator[Result]:
     yield from asyncio.run(_refused())
 
@@ -115,6 +120,7 @@ MEASUREMENTS: Mapping[str, Callable[[], Iterator[Result]]] = {
     "many": measure_many,
     "neighbours": measure_neighbours,
     "calls": measure_calls,
+    "at_once": measure_at_once,
     "refused": measure_refused,
 }
 
