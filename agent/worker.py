@@ -100,22 +100,24 @@ class Worker(AgentServer):
 
     def _on_launched(self, *_: object) -> None:
         self._idle.call_came(time.monotonic())
+        self._set_idle()
+
+    def _set_idle(self) -> None:
+        """The framework takes its own number as the most; it lowers the target under load."""
+        wanted, pool = self._idle.wanted(time.monotonic()), self._proc_pool
+        if wanted != pool._default_num_idle_processes:
+            self._num_idle_processes = pool._default_num_idle_processes = wanted
+            pool.set_target_idle_processes(wanted)
 
     async def _keep_idle(self) -> None:
         """Have as many idle processes as IdleProcesses wants; log once calls can come."""
         pool = self._proc_pool
         is_ready = False
         while True:
-            now = time.monotonic()
             # While the CPU is busy the framework wants none: the worker is full, and well.
             if not pool._warmed_proc_queue.empty() or pool.target_idle_processes == 0:
-                self._warm_at = now
-            if (wanted := self._idle.wanted(now)) and wanted != pool._default_num_idle_processes:
-                logger.info("worker.idle_processes", extra={"wanted": wanted})
-                # The framework takes its own number as the most that it warms up; it lowers the
-                # target while the CPU is busy.
-                self._num_idle_processes = pool._default_num_idle_processes = wanted
-                pool.set_target_idle_processes(wanted)
+                self._warm_at = time.monotonic()
+            self._set_idle()
             if not is_ready and not self.problem():
                 is_ready = True
                 logger.info("worker.ready", extra={"agent_name": self._settings.agent_name})

@@ -25,7 +25,11 @@ def test_calls_that_come_one_after_the_other_need_no_more() -> None:
 
 
 def test_the_calls_that_just_came_have_the_cpu_for_themselves() -> None:
-    assert after(8).wanted(CALM / 2) is None
+    assert after(8).wanted(CALM / 2) == 1
+
+
+def test_while_calls_keep_coming_there_are_as_many_as_come_in_a_second() -> None:
+    assert after(100, apart=0.25, maximum=64).wanted(CALM / 2) == 4
 
 
 def test_a_burst_is_forgotten_after_a_while() -> None:

@@ -44,13 +44,14 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 class Idle:
-    """IdleProcesses that wants no change; `looks` counts how often it was asked."""
+    """IdleProcesses that wants what there is; `looks` counts how often it was asked."""
 
     def __init__(self) -> None:
         self.looks = 0
 
-    def wanted(self, now: float) -> None:
+    def wanted(self, now: float) -> int:
         self.looks += 1
+        return 2
 
 
 async def test_it_is_ready_when_it_is_registered_and_a_process_is_warm(
