@@ -13,6 +13,11 @@ from gateway.tools.doctor.check import Check, Finding, Result, combined, fail, o
 from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.web import RequestFailed, Response, read_object
 
+#: The error of a gateway without credentials, which answers to loopback names only.
+NOT_THIS_HOST = "host_not_allowed"
+SET_CREDENTIALS = (
+    "set JAMBONZ_WEBHOOK_SECRET and GATEWAY_API_KEYS where the gateway runs, then restart it"
+)
 DIAGNOSTICS = "/livekit-api/diagnostics"
 SET_HOOKS = "python -m gateway setup --jambonz --apply"
 _LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -87,6 +92,8 @@ async def _gateway(context: Context) -> Finding:
     except RequestFailed as error:
         return fail(str(error), next_without_gateway(context.http.url))
     content = read_object(response.body)
+    if content and content.get("error") == NOT_THIS_HOST:
+        return fail(f"runs at {context.http.url}, but: {content.get('message')}", SET_CREDENTIALS)
     if content is None or "checks" not in content:
         step = "stop that program, or give the gateway's address with --url"
         return fail(f"another program answers at {context.http.url}, not the gateway", step)
@@ -122,6 +129,8 @@ def next_without_gateway(url: str) -> str:
 
 
 def next_without_diagnostics(error: RequestFailed) -> str:
+    if error.code == NOT_THIS_HOST:
+        return SET_CREDENTIALS
     if error.code == "address_not_allowed":
         return "run doctor from one of security.api_addresses, or add this machine's address"
     if error.status in {401, 403}:
@@ -154,6 +163,9 @@ async def _public_url(context: Context) -> Finding:
 def public_answers(config: Config, health: Response, hook: Response) -> Finding:
     """Judges the responses of the public URL to `/healthz` and to an unsigned call hook."""
     url = config.server.public_url.rstrip("/")
+    refusal = read_object(health.body) or {}
+    if refusal.get("error") == NOT_THIS_HOST:
+        return fail(f"{url}/healthz answers: {refusal.get('message')}", SET_CREDENTIALS)
     if health.status != 200 or (read_object(health.body) or {}).get("status") != "ok":
         step = "correct GATEWAY_PUBLIC_URL, or the proxy there: it must forward to the gateway"
         return fail(f"{url}/healthz answers {health.status}, not as the gateway does", step)

@@ -72,6 +72,25 @@ async def test_another_program_in_place_of_the_gateway(make_config: ConfigMaker)
     assert "another program answers" in finding.message
 
 
+@pytest.mark.field("F7")
+async def test_a_gateway_without_credentials_at_another_name(make_config: ConfigMaker) -> None:
+    refusal = {"error": "host_not_allowed", "message": "Host 'gateway.example.com' is …"}
+
+    async def refuse(_: web.Request) -> web.Response:
+        return web.json_response(refusal, status=403)
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", refuse)
+    async with TestServer(app) as server:
+        url = str(server.make_url("")).rstrip("/")
+        config = make_config(server={"public_url": url})
+        for name in ("gateway", "public_url"):
+            finding = await run_check(config, name, url=url)
+            assert finding.status is Status.FAIL
+            assert "Host 'gateway.example.com'" in finding.message
+            assert "GATEWAY_API_KEYS" in finding.next
+
+
 async def test_a_gateway_that_is_not_ready(
     gateway: Client, fake_livekit: FakeLiveKit, make_config: ConfigMaker
 ) -> None:
