@@ -173,13 +173,14 @@ class InboundCalls:
         return call
 
     def _queue_event(self, call: Call, hook: QueueHook, at: int) -> Event:
-        if hook.result == "bridged" and not hook.caller_gone and (failed := _failure(call)):
-            return replace(failed, at=at)
         event = queue_event(hook, at)
-        if call.is_transferring and not hook.caller_gone:
+        if hook.caller_gone:
+            return event
+        if call.is_transferring:
             # The caller leaves the queue for the transfer's target.
             return Event(EventKind.LEG_STATUS, at, detail=event.detail)
-        return event
+        failed = _failure(call) if hook.result == "bridged" else None
+        return replace(failed, at=at) if failed else event
 
     def _dial_event(self, call: Call, hook: DialHook, at: int) -> Event:
         event = dial_event(hook, at, has_rung=call.has_rung)
