@@ -43,7 +43,9 @@ async def test_what_may_pass_is_a_503_that_frees_the_key(
     assert (status, retry_after, error["error"]) == (503, "5", "livekit_unreachable")
     fake_livekit.failures.clear()
     fake_livekit.outbound_trunks.append(OUR_TRUNK)
-    status, _, answer = await dispatch_with_header(gateway)
+    async with asyncio.timeout(20):  # a loaded machine may take longer than livekit.timeout
+        while status == 503:
+            status, _, answer = await dispatch_with_header(gateway)
     assert status == 200, answer
     assert len(fake_livekit.requested(CreateSIPParticipantRequest)) == 1
 

@@ -7,10 +7,12 @@ from livekit.protocol.sip import CreateSIPParticipantRequest
 
 from gateway.livekit import sip
 from tests.api.test_dispatch import dispatch, until
-from tests.conftest import Client
+from tests.conftest import GatewayStarter
 from tests.fakes.livekit import GARBAGE, Callee, Drop, Failure, FakeLiveKit, Hang, TwirpError
 
 KEY: dict[str, Any] = {"idempotency_key": "one"}
+#: A loaded machine may pause for seconds.
+PATIENT = {"timeout": 8}
 
 
 @pytest.mark.field("B4", "B16")
@@ -28,11 +30,12 @@ KEY: dict[str, Any] = {"idempotency_key": "one"}
     ],
 )
 async def test_a_dial_that_livekit_fails_while_the_leg_lives_is_followed(
-    gateway: Client,
+    start_gateway: GatewayStarter,
     fake_livekit: FakeLiveKit,
     failure: Failure,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    gateway = await start_gateway(livekit=PATIENT)
     monkeypatch.setattr(sip, "DIAL_MARGIN", 1)
     fake_livekit.callees["61402012298"] = Callee(failure=failure, is_connected=True)
     status, answer = await dispatch(gateway, wait="answer", ringing_timeout=1, **KEY)
@@ -46,8 +49,9 @@ async def test_a_dial_that_livekit_fails_while_the_leg_lives_is_followed(
 
 @pytest.mark.field("B16")
 async def test_a_dial_that_livekit_fails_without_a_leg_has_failed_within_the_window(
-    gateway: Client, fake_livekit: FakeLiveKit
+    start_gateway: GatewayStarter, fake_livekit: FakeLiveKit
 ) -> None:
+    gateway = await start_gateway(livekit=PATIENT)
     error = TwirpError(503, "unavailable", "no response from servers")
     fake_livekit.callees["61402012298"] = Callee(failure=error)
     for _ in range(2):
