@@ -67,8 +67,10 @@ class Spool:
                 unfinished.unlink(missing_ok=True)
 
     def stored(self) -> Iterator[StoredReport]:
-        """All of them. What is no report is set aside; everything too old is deleted."""
-        self._clean_up()
+        """All of them. What is no report is set aside; everything too old is deleted afterwards.
+
+        So each is tried at least once, also if the machine's clock was set forward.
+        """
         for file in sorted(self._folder.glob("*.json")):
             try:
                 yield _read(file)
@@ -78,6 +80,7 @@ class Spool:
                 logger.error("report.unreadable", extra={"file": file.name, "error": str(error)})
                 with contextlib.suppress(OSError):
                     file.rename(file.with_suffix(SET_ASIDE))
+        self._clean_up()
 
     def _sizes(self) -> list[int]:
         """Of all reports; the worker may be delivering, deleting or setting them aside."""

@@ -173,9 +173,12 @@ class Reconciler:
         """Store the lost call of a room that this gateway created; returns whether it has one.
 
         A call that began after `registry.since()` is not lost: it was stored, ended and expired.
+        One that begins later than now was stored before the clock was set back.
         """
         call = restore_call(metadata, room=room, own_url=self._own_url)
-        if call is None or call.start_timestamp >= await self._registry.since():
+        if call is None:
+            return False
+        if await self._registry.since() <= call.start_timestamp <= self._clock():
             return False
         added = await self._lifecycle.register(call)
         if added.is_new:

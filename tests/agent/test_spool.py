@@ -54,6 +54,16 @@ def test_they_are_deleted_in_the_end(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.field("D5")
+def test_a_report_is_tried_once_more_though_it_seems_too_old(tmp_path: Path) -> None:
+    """As all do once the machine's clock was set forward."""
+    box = Spool(tmp_path)
+    box.store("https://gateway.example.com", BODY)
+    age(tmp_path, spool.MAX_AGE + 1)
+    assert [report.body for report in box.stored()] == [BODY]
+    assert list(box.stored()) == []
+
+
 async def test_the_worker_delivers_reports_beside_odd_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,17 @@ async def test_the_room_of_a_call_that_has_just_ended_is_deleted_all_the_same(
 
 
 @pytest.mark.field("D5")
+async def test_a_gateway_that_starts_after_the_clock_was_set_back_restores_its_calls(
+    harness: Harness,
+) -> None:
+    await harness.register_with_room()
+    harness.add_leg()
+    harness.restart(after=-600)
+    await harness.services.deadline_loop.reconcile()
+    assert await harness.is_stored()
+
+
+@pytest.mark.field("D5")
 async def test_a_suspended_machine_is_no_step_of_a_second(harness: Harness) -> None:
     """Clocks of machines differ by less, and are corrected by less, all the time."""
     harness.step = 1_000
