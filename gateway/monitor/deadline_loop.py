@@ -92,8 +92,7 @@ class DeadlineLoop:
         """Replay deferred writes, end overdue calls, delete rooms that are due."""
         try:
             await self._deferred.replay()
-            # With writes that wait, whatever is overdue would be queued again with each tick.
-            if not self._deferred and await self._leader.acquire():
+            if await self._leader.acquire():
                 await self._watch_clock()
                 now = self._clock()
                 await self._end_overdue(now)
@@ -145,6 +144,8 @@ class DeadlineLoop:
         """
         to_check: list[tuple[Call, Due]] = []
         for call in await self._registry.due(now):
+            if call.call_id in self._deferred:
+                continue  # what waits to be written may have changed it
             due = self._deadlines.due(call, now)
             if due in _EVENTS_WITHOUT_CHECK:
                 await self._lifecycle.apply(call.call_id, _EVENTS_WITHOUT_CHECK[due](now))

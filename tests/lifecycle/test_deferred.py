@@ -89,10 +89,35 @@ async def test_calls_are_replayed_concurrently_each_in_its_order() -> None:
         while len(done) < 2:
             await asyncio.sleep(0)
         await deferred.write("call-2", write("2c"))
-        assert done == ["2a", "2b"]
+        assert done == ["2a", "2b", "2c"]  # it has nothing to wait for
         go_on.set()
         await replaying
-    assert done == ["2a", "2b", "1a", "1b", "2c"]
+    assert done == ["2a", "2b", "2c", "1a", "1b"]
+    assert not deferred
+
+
+async def test_only_writes_of_queued_keys_wait_once_storage_answers() -> None:
+    storage, deferred = Storage(), DeferredWrites()
+    await deferred.write("call-1", storage.write(1))
+    await deferred.write("call-2", storage.write(2))
+    assert len(deferred) == 2
+    assert "call-1" in deferred
+    storage.available, waits = True, asyncio.Event()
+
+    async def wait() -> None:
+        await waits.wait()
+
+    deferred.defer("call-3", wait)
+    replaying = asyncio.create_task(deferred.replay())
+    async with asyncio.timeout(5):
+        while len(storage.done) < 2:
+            await asyncio.sleep(0)
+        await deferred.write("call-4", storage.write(4))
+        await deferred.write("call-3", storage.write(3))
+        assert storage.done == [1, 2, 4]
+        waits.set()
+        await replaying
+    assert storage.done == [1, 2, 4, 3]
     assert not deferred
 
 
