@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from gateway.calls.absences import AgentAbsence, CallerAbsence
 from gateway.calls.open_enum import OpenEnum
 from gateway.calls.outcomes import SipOutcome as SipOutcome  # noqa: PLC0414
 from gateway.calls.outcomes import Transfer as Transfer  # noqa: PLC0414
@@ -95,29 +96,6 @@ class EventKind(OpenEnum):
 
 
 _DIALED = frozenset({EventKind.DIALING, EventKind.RESTORED})
-
-
-@dataclass(frozen=True, slots=True)
-class AgentAbsence:
-    """The agent left the call `at` (ms since epoch): its job's id, why it left, and details."""
-
-    at: int
-    job_id: str = ""
-    reason: DisconnectionReason | None = None
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CallerAbsence:
-    """The caller's leg left the room `at` (ms since epoch), why, and details.
-
-    `may_return`: LiveKit may have listed it again meanwhile.
-    """
-
-    at: int
-    reason: DisconnectionReason
-    detail: str = ""
-    may_return: bool = False
 
 
 @dataclass(frozen=True, slots=True)

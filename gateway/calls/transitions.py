@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from gateway.calls.absences import AgentAbsence, CallerAbsence
 from gateway.calls.attribution import (
     alone_reason,
     attributed,
@@ -14,9 +15,7 @@ from gateway.calls.call import (
     TEXT_LIMIT,
     TIMELINE_HEAD,
     TIMELINE_LIMIT,
-    AgentAbsence,
     Call,
-    CallerAbsence,
     CallStatus,
     DisconnectionReason,
     Event,

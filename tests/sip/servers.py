@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -42,11 +43,15 @@ class Telephony:
     """The running servers. `real` has the gateway with the strategy `room`.
 
     The trunks' carrier, for calls in both directions, is at `carrier_address` and `carrier_port`.
-    With `env` a command uses the same LiveKit and the gateway of `real`.
+    With `env` a command uses the same LiveKit and the gateway of `real`. `redis` is the address of
+    LiveKit's, `start_livekit` starts it again after `livekit_server.kill()`.
     """
 
     real: RealServers
     participant_url: str
+    redis: str
+    livekit_server: Process
+    start_livekit: Callable[[], Process]
     livekit_sip: Process
     sip_host: str
     carrier_address: str
@@ -104,7 +109,8 @@ def running_telephony(
             webhook_urls=webhook_urls,
             auto_create=single_gateway,
         )
-        url = _start_livekit(start, livekit_binary, network, settings)
+        start_livekit = partial(_start_livekit, start, livekit_binary, network, settings)
+        livekit_server, url = start_livekit(), f"ws://{network.host_address}:{settings['port']}"
         folder = Path(stops.enter_context(TemporaryDirectory()))
         sip = sip_settings(url, redis=redis, secret=secret, certificate=_certificate(folder))
         livekit_sip = _start_sip(start, network, sip)
@@ -117,6 +123,9 @@ def running_telephony(
             yield Telephony(
                 real=real,
                 participant_url=_url(participant_port),
+                redis=redis,
+                livekit_server=livekit_server,
+                start_livekit=start_livekit,
                 livekit_sip=livekit_sip,
                 sip_host=network.address,
                 carrier_address=network.host_address,
@@ -154,12 +163,10 @@ def _start_redis(start: Callable[..., Process], network: Network) -> str:
 
 def _start_livekit(
     start: Callable[..., Process], binary: Path, network: Network, settings: Mapping[str, object]
-) -> str:
-    """Returns its URL."""
+) -> Process:
     livekit = start("livekit", [str(binary)], LIVEKIT_CONFIG=json.dumps(settings))
-    address = f"{network.host_address}:{settings['port']}"
-    wait_until_up(livekit, f"http://{address}")
-    return f"ws://{address}"
+    wait_until_up(livekit, f"http://{network.host_address}:{settings['port']}")
+    return livekit
 
 
 def _start_sip(

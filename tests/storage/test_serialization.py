@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from gateway.callbacks.delivery import Delivery, DeliveryStatus
+from gateway.calls.absences import AgentAbsence, CallerAbsence
 from gateway.calls.call import (
-    AgentAbsence,
     Call,
-    CallerAbsence,
     CallStatus,
     Direction,
     DisconnectionReason,
