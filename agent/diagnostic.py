@@ -58,7 +58,7 @@ async def _talk(room: rtc.Room, call: CallContext, voice: "Voice", record: Recor
     record.said("agent", GREETING)
     await voice.play("greeting.wav")
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_repeat(room, caller, voice))
+        tasks.create_task(_repeat(room, caller.identity, voice))
         tasks.create_task(_speak_keys(keys, voice, record))
 
 
@@ -70,8 +70,15 @@ def inaudible_for(caller: rtc.RemoteParticipant, call: CallContext) -> float:
     return call.audible_after if "sip.callID" in caller.attributes else 0.0
 
 
-async def _repeat(room: rtc.Room, caller: rtc.RemoteParticipant, voice: "Voice") -> None:
-    track = await audio_of(room, caller)
+async def _repeat(room: rtc.Room, identity: str, voice: "Voice") -> None:
+    """For as long as it runs; a caller who comes back has another track."""
+    track: rtc.Track | None = None
+    while True:
+        track = await audio_of(room, identity, besides=track)
+        await _repeat_track(track, voice)
+
+
+async def _repeat_track(track: rtc.Track, voice: "Voice") -> None:
     audio = rtc.AudioStream(
         track, sample_rate=SAMPLE_RATE, num_channels=1, frame_size_ms=FRAME_MS, capacity=50
     )

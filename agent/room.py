@@ -21,8 +21,9 @@ _NO_ROOM = "requested room does not exist"
 CALLER_LEFT = "caller left"
 ROOM_ENDED = "room ended"
 
-#: How long a caller whose connection broke may take to come back, in s.
-RETURN_TIMEOUT = 2.0
+#: How long a caller whose connection broke may take to come back, in s: 4 after a restart of
+#: livekit-server 1.13.5. The gateway deletes the room of one who does not.
+RETURN_TIMEOUT = 10.0
 
 _NO_PEOPLE = {
     rtc.ParticipantKind.PARTICIPANT_KIND_AGENT,
@@ -123,12 +124,15 @@ def has_company(room: rtc.Room, call: CallContext) -> bool:
     return caller is not None and len(people) > 1
 
 
-async def audio_of(room: rtc.Room, caller: rtc.RemoteParticipant) -> rtc.Track:
-    """The caller's audio track, once it is subscribed."""
+async def audio_of(room: rtc.Room, identity: str, *, besides: rtc.Track | None = None) -> rtc.Track:
+    """A participant's audio track, once it is subscribed; not `besides`, which has ended."""
 
     def subscribed() -> rtc.Track | None:
-        tracks = (publication.track for publication in caller.track_publications.values())
-        return next((t for t in tracks if t and t.kind == rtc.TrackKind.KIND_AUDIO), None)
+        participant = room.remote_participants.get(identity)
+        publications = participant.track_publications.values() if participant else ()
+        tracks = (publication.track for publication in publications)
+        audio = (t for t in tracks if t and t.kind == rtc.TrackKind.KIND_AUDIO)
+        return next((t for t in audio if t is not besides), None)
 
     return await until(room, ("track_subscribed",), subscribed)
 

@@ -6,6 +6,7 @@ from gateway.calls.call import Call, DisconnectionReason, Event, EventKind, SipO
 from gateway.config.settings import Config
 from gateway.lifecycle.deadlines import Due
 from gateway.livekit.rooms import RoomParticipants
+from gateway.monitor.availability import SETTLING_MS
 from gateway.monitor.missed_events import NOT_IN_ROOM, SEEN_IN_ROOM, answered_event
 
 _OK = SipOutcome(200, "OK")
@@ -47,12 +48,15 @@ def _caller_absent(call: Call, participants: RoomParticipants, now: int) -> Even
     return Event(EventKind.HUNG_UP, absence.at, reason=absence.reason, detail=absence.detail)
 
 
-def _agent_absent(call: Call, participants: RoomParticipants, now: int) -> Event:
+def _agent_absent(call: Call, participants: RoomParticipants, now: int) -> Event | None:
     """The agent left, and the caller did not: end the call, unless somebody talks to them."""
     absence = call.agent_absence
     assert absence  # noqa: S101 - else it would not be due
     if participants.has_agent(besides_job=absence.job_id):
         return Event(EventKind.AGENT_JOINED, now, detail="another agent is in the room")
+    leg = participants.caller_leg(call)
+    if leg and call.answer_timestamp and leg.joined_at > now - SETTLING_MS > call.answer_timestamp:
+        return None  # they have just come back, as after a restart of LiveKit: so may an agent
     if company := participants.company(call):
         names = ", ".join(it.identity for it in company)
         return Event(EventKind.AGENT_HANDED_OVER, now, detail=names)

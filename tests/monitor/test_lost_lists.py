@@ -137,3 +137,19 @@ async def test_an_agent_that_a_restart_of_livekit_took_away_is_missed(harness: H
     assert await harness.state() == ("ongoing", None)
     await harness.pass_time(2)
     assert await harness.state() == ("error", "agent_error")
+
+
+@pytest.mark.field("D4")
+async def test_a_restart_of_livekit_that_no_request_met(harness: Harness) -> None:
+    await talk(harness)
+    harness.now += 60_000
+    await harness.leaves(f"agent-{ROOM}", is_webhook_lost=True)
+    gone = Event(EventKind.AGENT_GONE, harness.now, ids={"job_id": ROOM})
+    await harness.services.lifecycle.apply(ROOM, gone)
+    harness.now += 2_000
+    await harness.leaves(CALLER, is_webhook_lost=True)
+    await harness.joins(CALLER, SIP, BY_RULE)
+    await harness.pass_time(0.1)
+    assert await harness.state() == ("ongoing", None), "the caller has just come back"
+    await harness.pass_time(10)
+    assert await harness.state() == ("error", "agent_error")
