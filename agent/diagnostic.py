@@ -72,10 +72,12 @@ def inaudible_for(caller: rtc.RemoteParticipant, call: CallContext) -> float:
 
 async def _repeat(room: rtc.Room, identity: str, voice: "Voice") -> None:
     """For as long as it runs; a caller who comes back has another track."""
-    track: rtc.Track | None = None
+    track = await audio_of(room, identity)
     while True:
-        track = await audio_of(room, identity, besides=track)
-        await _repeat_track(track, voice)
+        async with asyncio.TaskGroup() as tasks:
+            repeating = tasks.create_task(_repeat_track(track, voice))
+            track = await audio_of(room, identity, besides=track)
+            repeating.cancel()
 
 
 async def _repeat_track(track: rtc.Track, voice: "Voice") -> None:

@@ -125,7 +125,7 @@ def has_company(room: rtc.Room, call: CallContext) -> bool:
 
 
 async def audio_of(room: rtc.Room, identity: str, *, besides: rtc.Track | None = None) -> rtc.Track:
-    """A participant's audio track, once it is subscribed; not `besides`, which has ended."""
+    """A participant's audio track, once it is subscribed; not `besides`, which it has no more."""
 
     def subscribed() -> rtc.Track | None:
         participant = room.remote_participants.get(identity)

@@ -179,6 +179,7 @@ async def test_the_same_caller_by_another_leg_goes_on(
             call = await call_when(
                 room_gateway, call_id, lambda call: call["caller"]["sip_call_id"] != earlier
             )
+            await second_phone.echoed()
             await asyncio.sleep(3)  # an end by the first leg's departure would come 2 s after it
             call = await call_when(room_gateway, call_id, lambda call: call["call_status"])
             assert call["call_status"] == "ongoing", call["timeline"]
