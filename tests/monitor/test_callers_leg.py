@@ -1,38 +1,33 @@
-"""A call knows its caller's leg: what others in its room do ends nothing, and who talks goes on."""
+"""A call knows its caller's leg: only that one ends it, and it may come back."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from livekit.protocol.models import DisconnectReason, ParticipantInfo
+from livekit.protocol.models import DisconnectReason
 from livekit.protocol.sip import TransferSIPParticipantRequest
 
-from gateway.calls.call import DisconnectionReason, EventKind, SipOutcome, TransferKind
+from gateway.calls.call import EventKind
 from gateway.calls.participants import Leg, ParticipantKind
 from gateway.livekit.sip import SipParticipants
 from tests.monitor.harness import (
     AGENT,
     INBOUND,
-    OUR_RULE,
     OUTBOUND,
     ROOM,
     SIP,
     START,
-    THEIR_RULE,
-    UNAVAILABLE,
     Harness,
 )
+from tests.monitor.people import (
+    AGENT_1,
+    BY_OUR_RULE,
+    CALLER,
+    COLLEAGUE,
+    bring_in_colleague,
+    talk,
+)
 
-CALLER = "sip_+15550100"
-COLLEAGUE = "sip_+61491570156"
-STRANGER = "sip_+15550666"
-AGENT_1, AGENT_2 = "agent-AJ_1", "agent-AJ_2"
-BY_OUR_RULE = {"sip.callID": "SCL_1", "sip.ruleID": OUR_RULE, "sip.callStatus": "active"}
-DIALED = {
-    "sip.callID": "SCL_2",
-    "sip.phoneNumber": "+61491570156",
-    "sip.callStatus": "dialing",
-}
 LOST = (
     DisconnectReason.CONNECTION_TIMEOUT,
     DisconnectReason.MEDIA_FAILURE,
@@ -41,23 +36,6 @@ LOST = (
     DisconnectReason.STATE_MISMATCH,
     DisconnectReason.DUPLICATE_IDENTITY,
 )
-
-
-async def talk(harness: Harness) -> None:
-    """The caller and the agent talk."""
-    await harness.register_with_room()
-    await harness.joins(AGENT_1, AGENT)
-    await harness.joins(CALLER, SIP, BY_OUR_RULE)
-    await harness.reconcile(after=0)
-    assert await harness.state() == ("ongoing", None)
-    await harness.pass_time(20)
-
-
-async def bring_in_colleague(harness: Harness, status: str = "active") -> None:
-    """The agent dials a colleague into the room, who answers."""
-    await harness.joins(COLLEAGUE, SIP, DIALED)
-    harness.fake.participants[ROOM][-1].attributes["sip.callStatus"] = status
-    await harness.pass_time(1)
 
 
 @pytest.mark.field("A1", "A6")
@@ -79,101 +57,6 @@ async def test_a_colleague_who_hangs_up_leaves_the_caller_with_the_agent(harness
     assert (colleague.joined_at, colleague.left_at) == (START + 20_000, START + 21_000)
     await harness.leaves(CALLER)
     assert await harness.state() == ("ended", "user_hangup")
-
-
-@pytest.mark.field("A1")
-async def test_a_colleague_who_declines_is_a_failed_warm_transfer(harness: Harness) -> None:
-    await talk(harness)
-    await bring_in_colleague(harness, "ringing")
-    transfer = (await harness.call()).transfer
-    assert transfer
-    assert (transfer.kind, transfer.target, transfer.is_open) == (
-        TransferKind.WARM,
-        "+61491570156",
-        True,
-    )
-    await harness.leaves(COLLEAGUE, DisconnectReason.USER_REJECTED)
-    await harness.pass_time(10)
-    call = await harness.call()
-    assert call.transfer
-    assert (call.transfer.is_open, call.transfer.sip) == (False, None)
-    assert call.transfer.reason is DisconnectionReason.USER_DECLINED
-    assert await harness.state() == ("ongoing", None)
-    assert "transfer_ended" in await harness.events()
-
-
-@pytest.mark.field("A2")
-@pytest.mark.parametrize("first", [CALLER, COLLEAGUE])
-async def test_the_agent_leaves_the_two_who_then_talk(harness: Harness, first: str) -> None:
-    await talk(harness)
-    await bring_in_colleague(harness)
-    transfer = (await harness.call()).transfer
-    assert transfer
-    assert transfer.sip == SipOutcome(200, "OK")
-    await harness.leaves(AGENT_1)
-    await harness.pass_time(2)
-    for _ in range(5):
-        await harness.reconcile()
-        await harness.pass_time(10)
-    assert await harness.state() == ("ongoing", None)
-    assert "agent_handed_over" in await harness.events()
-    await harness.leaves(first)
-    await harness.pass_time(2)
-    reason = "user_hangup" if first == CALLER else "call_transfer"
-    assert await harness.state() == ("ended", reason)
-    await harness.pass_time(5)
-    assert ROOM not in harness.fake.rooms
-
-
-@pytest.mark.field("A2", "A5")
-async def test_a_caller_alone_is_noticed_though_all_webhooks_were_lost(harness: Harness) -> None:
-    await talk(harness)
-    await harness.joins("ann", ParticipantInfo.Kind.STANDARD, is_webhook_lost=True)
-    await harness.leaves(AGENT_1, is_webhook_lost=True)
-    await harness.reconcile()
-    await harness.pass_time(2)
-    await harness.reconcile()
-    assert await harness.state() == ("ongoing", None)
-    await harness.leaves("ann", is_webhook_lost=True)
-    await harness.reconcile()
-    await harness.pass_time(2)
-    assert await harness.state() == ("ended", "agent_hangup")
-
-
-@pytest.mark.field("A2")
-async def test_an_agent_that_is_replaced_does_not_end_the_call(harness: Harness) -> None:
-    await talk(harness)
-    await harness.joins(AGENT_2, AGENT)
-    await harness.leaves(AGENT_1)
-    await harness.pass_time(2)
-    await harness.reconcile()
-    assert await harness.state() == ("ongoing", None)
-    await harness.leaves(AGENT_2)
-    await harness.pass_time(2)
-    assert await harness.state() == ("ended", "agent_hangup")
-
-
-@pytest.mark.field("A2")
-@pytest.mark.parametrize("kind", ParticipantInfo.Kind.values())
-async def test_only_people_keep_a_caller_company(harness: Harness, kind: Any) -> None:
-    await talk(harness)
-    attributes = DIALED | {"sip.callStatus": "active"} if kind == SIP else None
-    await harness.joins("else", kind, attributes)
-    await harness.leaves(AGENT_1)
-    await harness.pass_time(2)
-    people = {SIP, ParticipantInfo.Kind.STANDARD, ParticipantInfo.Kind.CONNECTOR}
-    goes_on = kind in people or kind == AGENT
-    assert (await harness.call()).is_active is goes_on
-
-
-@pytest.mark.field("A2")
-async def test_an_agent_that_fails_does_not_cut_off_two_who_talk(harness: Harness) -> None:
-    await talk(harness)
-    await bring_in_colleague(harness)
-    await harness.apply(EventKind.AGENT_FAILED)
-    await harness.leaves(AGENT_1, DisconnectReason.CONNECTION_TIMEOUT)
-    await harness.pass_time(2)
-    assert await harness.state() == ("ongoing", None)
 
 
 @pytest.mark.field("A3")
@@ -234,78 +117,6 @@ async def test_a_lost_webhook_of_the_caller_with_another_leg_in_the_room(harness
     await harness.reconcile()
     await harness.pass_time(2)
     assert await harness.state() == ("ended", "user_hangup")
-
-
-@pytest.mark.field("A7")
-@pytest.mark.parametrize("is_webhook_lost", [False, True])
-async def test_a_stranger_who_came_by_our_rule_is_removed(
-    harness: Harness, is_webhook_lost: bool
-) -> None:
-    await talk(harness)
-    await harness.joins(STRANGER, SIP, BY_OUR_RULE | {"sip.callID": "SCL_8"})
-    if is_webhook_lost:
-        await harness.reconcile()
-    assert harness.removed() == [STRANGER]
-    assert harness.services.counters.stray_legs == 1
-    assert "stray_leg_removed" in await harness.events()
-    await harness.pass_time(10)
-    assert await harness.state() == ("ongoing", None)
-    assert (await harness.call()).livekit["sip_call_id"] == "SCL_1"
-
-
-@pytest.mark.field("A7")
-async def test_a_stranger_whose_webhook_is_first_is_not_taken_for_the_caller(
-    harness: Harness,
-) -> None:
-    await harness.register_with_room()
-    await harness.joins(CALLER, SIP, BY_OUR_RULE, is_webhook_lost=True)
-    harness.now += 10
-    await harness.joins(STRANGER, SIP, BY_OUR_RULE | {"sip.callID": "SCL_8"})
-    await harness.reconcile()
-    assert harness.removed() == [STRANGER]
-    assert (await harness.call()).caller == Leg(CALLER, "SCL_1")
-
-
-@pytest.mark.field("A7")
-async def test_a_leg_that_comes_after_the_first_is_gone_is_the_callers(harness: Harness) -> None:
-    await talk(harness)
-    await harness.leaves(CALLER, is_webhook_lost=True)
-    await harness.joins(STRANGER, SIP, BY_OUR_RULE | {"sip.callID": "SCL_8"})
-    await harness.pass_time(10)
-    assert harness.removed() == []
-    assert await harness.state() == ("ongoing", None)
-    assert (await harness.call()).caller == Leg(STRANGER, "SCL_8")
-
-
-@pytest.mark.field("A7")
-async def test_nobody_comes_by_our_rule_to_a_call_that_is_dialed(harness: Harness) -> None:
-    await harness.register_with_room(OUTBOUND)
-    await harness.joins(STRANGER, SIP, BY_OUR_RULE, room=OUTBOUND.call_id)
-    assert harness.removed() == [STRANGER]
-    assert (await harness.call(OUTBOUND.call_id)).caller is None
-
-
-@pytest.mark.field("A7")
-async def test_a_leg_of_another_applications_rule_stays(harness: Harness) -> None:
-    await talk(harness)
-    await harness.joins("sip_supervisor", SIP, BY_OUR_RULE | {"sip.ruleID": THEIR_RULE})
-    await harness.reconcile()
-    assert harness.removed() == []
-    assert (await harness.call()).transfer is None, "nobody dialed them"
-
-
-@pytest.mark.field("A7")
-async def test_a_stranger_whom_livekit_does_not_remove_now_is_removed_later(
-    harness: Harness,
-) -> None:
-    await talk(harness)
-    harness.fake.failures.extend([None, None, *[UNAVAILABLE] * 50])
-    await harness.joins(STRANGER, SIP, BY_OUR_RULE | {"sip.callID": "SCL_8"})
-    harness.fake.failures.clear()
-    assert harness.services.counters.stray_legs == 0
-    await harness.reconcile()
-    assert harness.services.counters.stray_legs == 1
-    assert STRANGER not in {it.identity for it in harness.fake.participants[ROOM]}
 
 
 @pytest.mark.field("C4")
