@@ -161,7 +161,7 @@ async def test_what_happens_meanwhile_is_made_up_for(
         await jambonz.far_status("in-progress")
         assert await jambonz.dial_ends(dial["actionHook"], "completed", "completed", 200) == []
         await jambonz.status("completed", call_termination_by="caller")
-        left = webhook("participant_left", call_id, SIP)
+        left = webhook("participant_left", call_id, SIP, attributes={"sip.ruleID": "SDR_1"})
         assert await send(gateway, "/livekit/webhook", left) == 204
     assert receiver.events == []
     redis.comes_back()
@@ -203,7 +203,7 @@ async def test_a_dial_that_failed_is_handed_on(redis: Redis, gateway: Client) ->
     async with asyncio.timeout(20):
         while (call := await shown_or_none(gateway, dial)) is None or call["end_timestamp"] is None:
             await asyncio.sleep(0.05)
-    assert call["disconnection_reason"] == "dial_failed"
+    assert call["disconnection_reason"] == "telephony_provider_unavailable"
 
 
 async def shown_or_none(gateway: Client, dial: dict[str, Any]) -> Any:
