@@ -5,6 +5,7 @@ import asyncio
 import itertools
 import math
 import struct
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
@@ -22,6 +23,10 @@ ECHO_LIMIT = 15.0
 
 _HEADER = struct.Struct("!BBHII")
 _PCMU = 0
+#: Keys by RFC 4733: the payload type in the scenarios, their codes, and the packets of one.
+_EVENT = 101
+_EVENTS = "0123456789*#ABCD"
+_EVENT_PACKETS = 8
 
 
 class Telephone(asyncio.DatagramProtocol):
@@ -37,6 +42,8 @@ class Telephone(asyncio.DatagramProtocol):
         self.port = 0
         self._sent_packets = 0
         self._sent_samples = 0
+        self._events: deque[bytes] = deque()
+        self._pressed_at = 0
 
     @classmethod
     @asynccontextmanager
@@ -64,6 +71,30 @@ class Telephone(asyncio.DatagramProtocol):
             self.heard_at = asyncio.get_running_loop().time()
             self.hears_sound.set()
         self._transport.sendto(self._next_packet(len(payload)), addr)
+        if self._events:
+            self._transport.sendto(self._packet(self._events.popleft()), addr)
+
+    def press(self, keys: str) -> None:
+        """Press `keys` one after the other, while the tone goes on."""
+        for key in keys:
+            for number in range(1, _EVENT_PACKETS + 1):
+                is_end = number > _EVENT_PACKETS - 3  # which is sent three times
+                duration = min(number, _EVENT_PACKETS - 2) * RATE // 50
+                end_and_volume = (0x80 if is_end else 0) | 10
+                self._events.append(
+                    struct.pack("!BBH", _EVENTS.index(key), end_and_volume, duration)
+                )
+
+    def _packet(self, event: bytes) -> bytes:
+        """A packet of a key: all of one key have the time at which it was pressed."""
+        left = len(self._events) % _EVENT_PACKETS
+        if left == _EVENT_PACKETS - 1:
+            self._pressed_at = self._sent_samples
+        marker = 0x80 if left == _EVENT_PACKETS - 1 else 0
+        number = self._sent_packets & 0xFFFF
+        self._sent_packets += 1
+        header = _HEADER.pack(0x80, marker | _EVENT, number, self._pressed_at, 0x7E1E)
+        return header + event
 
     def _next_packet(self, samples: int) -> bytes:
         header = _HEADER.pack(0x80, _PCMU, self._sent_packets & 0xFFFF, self._sent_samples, 0x7E1E)

@@ -122,6 +122,41 @@ async def test_a_caller_whose_agent_dies_in_the_call_is_sent_to_the_fallback(
     assert (call["call_status"], call["disconnection_reason"]) == ("error", "agent_error")
 
 
+def _pressed(telephony: Telephony, call_id: str) -> int:
+    """How many keys of the call reached the agent."""
+    lines = telephony.real.worker.lines
+    return sum("key.pressed" in line and call_id in line for line in lines)
+
+
+@pytest.mark.field("J7")
+async def test_keys_that_are_pressed_while_the_caller_talks(
+    telephony: Telephony, room_gateway: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    keys = "0123456789*#"
+    jambonz = jambonz_for(telephony, room_gateway)
+    (dial,) = await jambonz.call_arrives()
+    call_id = dial["headers"]["X-Call-Id"]
+    async with Telephone.at(telephony.carrier_address) as phone:
+        variables = {"user": call_id, "audio_port": str(phone.port)}
+        async with telephony.caller("call", tmp_path, **variables) as caller:
+            await caller.message("SIP/2.0 200 ")
+            await phone.greeted()
+            await jambonz.status("in-progress")
+            await phone.echoed()
+            phone.press(keys)
+            async with asyncio.timeout(60):
+                while _pressed(telephony, call_id) < len(keys):
+                    await asyncio.sleep(0.1)
+            await phone.echoed()
+            caller.send_info()
+            await caller.finished()
+    call = await call_when(room_gateway, call_id, lambda call: call["report"] is not None)
+    assert call["disconnection_reason"] == "user_hangup"
+    assert call["report"]["errors"] == []
+    said = [entry["text"] for entry in call["report"]["transcript"] if entry["role"] == "user"]
+    assert said == [f"[key {key}]" for key in keys]
+
+
 @pytest.mark.field("A7")
 async def test_a_stranger_who_dials_a_live_calls_room_is_put_out(
     telephony: Telephony, room_gateway: aiohttp.ClientSession, tmp_path: Path

@@ -102,7 +102,7 @@ def _dev_env() -> Iterator[Callable[[Mapping[str, str]], None]]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            problem = f"`make run` runs in this folder already ({DEV_ENV}): stop it, or use another"
+            problem = f"`make run` runs in this folder already ({DEV_ENV}): stop it first"
             raise ConfigError([problem]) from None
 
         def write(variables: Mapping[str, str]) -> None:
