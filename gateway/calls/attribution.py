@@ -2,15 +2,9 @@
 
 from dataclasses import replace
 
-from gateway.calls.call import (
-    Call,
-    DisconnectionReason,
-    Event,
-    EventKind,
-    Transfer,
-    TransferKind,
-)
+from gateway.calls.call import Call, Event, EventKind, Transfer, TransferKind
 from gateway.calls.participants import Leg, Participant, ParticipantKind, joined, left
+from gateway.calls.reasons import DisconnectionReason
 
 _JOINED = frozenset(
     {EventKind.PARTICIPANT_JOINED, EventKind.AGENT_JOINED, EventKind.TRANSFER_STARTED}

@@ -12,7 +12,7 @@ from gateway.calls.outcomes import Transfer as Transfer  # noqa: PLC0414
 from gateway.calls.outcomes import TransferKind as TransferKind  # noqa: PLC0414
 from gateway.calls.outcomes import TransferRequest as TransferRequest  # noqa: PLC0414
 from gateway.calls.participants import Leg, Participant
-from gateway.calls.reasons import DisconnectionReason as DisconnectionReason  # noqa: PLC0414
+from gateway.calls.reasons import DisconnectionReason
 
 #: A timeline has at most TIMELINE_LIMIT entries: beyond, the oldest after the first TIMELINE_HEAD
 #: are dropped, so that it always shows how the call began and how it ended.

@@ -17,13 +17,12 @@ from gateway.calls.call import (
     TIMELINE_LIMIT,
     Call,
     CallStatus,
-    DisconnectionReason,
     Event,
     EventKind,
     TimelineEntry,
     TransferKind,
 )
-from gateway.calls.reasons import reason_of_status
+from gateway.calls.reasons import DisconnectionReason, reason_of_status
 from gateway.calls.transfer_requests import on_refused, on_requested
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from gateway.calls.call import Call, DisconnectionReason, Event, EventKind
+from gateway.calls.call import Call, Event, EventKind
 from gateway.calls.change import Change
+from gateway.calls.reasons import DisconnectionReason
 from gateway.errors import StorageUnavailable
 from gateway.lifecycle.deferred import DeferredWrites
 from gateway.lifecycle.room_cleanup import RoomCleanup

@@ -14,8 +14,9 @@ from livekit import api
 from livekit.api.access_token import Claims
 from livekit.protocol.webhook import WebhookEvent
 
-from gateway.calls.call import DisconnectionReason, Event, EventKind
+from gateway.calls.call import Event, EventKind
 from gateway.calls.participants import ParticipantKind
+from gateway.calls.reasons import DisconnectionReason
 from gateway.config.settings import KeyPair
 from gateway.livekit.participants import (
     Departure,

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from gateway.aio import for_each
-from gateway.calls.call import Call, DisconnectionReason, Event, EventKind
+from gateway.calls.call import Call, Event, EventKind
+from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.transitions import transition
 from gateway.clock import TOLERANCE_MS, Clock
 from gateway.config.settings import Config

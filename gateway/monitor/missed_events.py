@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from gateway.calls.attribution import alone_reason
-from gateway.calls.call import Call, CallStatus, DisconnectionReason, Event, EventKind
+from gateway.calls.call import Call, CallStatus, Event, EventKind
 from gateway.calls.participants import ParticipantKind
+from gateway.calls.reasons import DisconnectionReason
 from gateway.livekit.rooms import RoomParticipant, RoomParticipants
 
 #: For so long after a call began or was answered, LiveKit may not show its room or all of its

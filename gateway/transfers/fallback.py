@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from gateway.calls.call import Call, DisconnectionReason, Event, EventKind, SipOutcome
+from gateway.calls.call import Call, Event, EventKind, SipOutcome
+from gateway.calls.reasons import DisconnectionReason
 from gateway.config.settings import Config
 from gateway.jambonz import verbs
 from gateway.jambonz.urls import DIAL_ACTION, hook_url

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.calls.call import Call, Direction, DisconnectionReason, EventKind, TimelineEntry
-from gateway.calls.reasons import no_final_response, reason_of_status
+from gateway.calls.call import Call, Direction, EventKind, TimelineEntry
+from gateway.calls.reasons import DisconnectionReason, no_final_response, reason_of_status
 
 #: The statuses for each reason; all others of 300 to 699 are `dial_failed`.
 STATUSES = {

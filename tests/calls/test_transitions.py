@@ -10,12 +10,12 @@ from gateway.calls.call import (
     Call,
     CallStatus,
     Direction,
-    DisconnectionReason,
     Event,
     EventKind,
     SipOutcome,
     Transfer,
 )
+from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.transitions import transition
 
 START = 1_700_000_000_000

@@ -5,7 +5,8 @@ from livekit.protocol.models import ParticipantInfo
 from livekit.protocol.room import CreateRoomRequest
 
 from gateway.api.services import SERVICES
-from gateway.calls.call import DisconnectionReason, Event, EventKind
+from gateway.calls.call import Event, EventKind
+from gateway.calls.reasons import DisconnectionReason
 from gateway.jambonz import leg_token
 from tests.conftest import DISPATCH_KEY, Client, GatewayStarter, jambonz_for
 from tests.fakes.livekit import SECRET, FakeLiveKit

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from gateway.api.services import SERVICES
-from gateway.calls.call import DisconnectionReason, Event, EventKind
+from gateway.calls.call import Event, EventKind
+from gateway.calls.reasons import DisconnectionReason
 from gateway.tools.simulate.jambonz import Jambonz
 from tests.conftest import DISPATCH_KEY, Client, GatewayStarter, get_call, jambonz_for
 from tests.jambonz.schemas import assert_valid_verbs

@@ -16,7 +16,8 @@ from gateway.api.schemas.hooks import (
     StatusHookSchema,
     WaitHookSchema,
 )
-from gateway.calls.call import DisconnectionReason, EventKind
+from gateway.calls.call import EventKind
+from gateway.calls.reasons import DisconnectionReason
 from gateway.jambonz import urls
 from gateway.jambonz.hooks import (
     CallHook,

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from livekit.protocol.room import DeleteRoomRequest
 
-from gateway.calls.call import DisconnectionReason, Event, EventKind
+from gateway.calls.call import Event, EventKind
+from gateway.calls.reasons import DisconnectionReason
 from tests.monitor.harness import AGENT, INBOUND, ROOM, SIP, START, UNAVAILABLE, Harness
 
 SECOND = "call-2"

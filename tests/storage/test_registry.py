@@ -8,7 +8,6 @@ import pytest
 from gateway.calls.call import (
     CallStatus,
     Direction,
-    DisconnectionReason,
     Event,
     EventKind,
     SipOutcome,
@@ -16,6 +15,7 @@ from gateway.calls.call import (
     Transfer,
     TransferRequest,
 )
+from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.transitions import transition
 from gateway.errors import LimitReached
 from gateway.storage.backend import StorageBackend

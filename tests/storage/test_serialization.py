@@ -13,7 +13,6 @@ from gateway.calls.call import (
     Call,
     CallStatus,
     Direction,
-    DisconnectionReason,
     EventKind,
     SipOutcome,
     TimelineEntry,
@@ -22,6 +21,7 @@ from gateway.calls.call import (
     TransferRequest,
 )
 from gateway.calls.participants import Leg, Participant, ParticipantKind
+from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.views import summary
 from gateway.errors import ApiError, DialFailed, ErrorCode, LiveKitRefused, RecordUnreadable
 from gateway.storage.redis.serialization import (

@@ -8,7 +8,8 @@ from gateway.api.limits import Workload
 from gateway.api.schemas.listing import ListQuery, ListQuerySchema, write_cursor
 from gateway.api.schemas.responses import CallSchema, CallsSchema, DeliverySchema
 from gateway.api.schemas.transfer import TransferSchema
-from gateway.calls.call import Call, DisconnectionReason, Event, EventKind
+from gateway.calls.call import Call, Event, EventKind
+from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.views import details, summary
 from gateway.errors import ApiError, ErrorCode
 

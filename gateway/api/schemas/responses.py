@@ -6,14 +6,9 @@ from marshmallow import INCLUDE, RAISE, Schema, fields, validate
 
 from gateway.callbacks.delivery import DeliveryStatus
 from gateway.callbacks.events import CallbackEvent
-from gateway.calls.call import (
-    CallStatus,
-    Direction,
-    DisconnectionReason,
-    EventKind,
-    TransferKind,
-)
+from gateway.calls.call import CallStatus, Direction, EventKind, TransferKind
 from gateway.calls.participants import ParticipantKind
+from gateway.calls.reasons import DisconnectionReason
 
 
 def _moment(**kwargs: Any) -> fields.Integer:

@@ -4,13 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from gateway.calls.call import (
-    TERMINAL_STATUSES,
-    CallStatus,
-    Direction,
-    DisconnectionReason,
-    EventKind,
-)
+from gateway.calls.call import TERMINAL_STATUSES, CallStatus, Direction, EventKind
+from gateway.calls.reasons import DisconnectionReason
 from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.sip_causes import OTHER, TO_CARRIER, TO_LIVEKIT
 from gateway.transfers.fallback import NO_TARGET_LEFT

@@ -8,13 +8,13 @@ import pytest
 from gateway.calls.call import (
     Call,
     Direction,
-    DisconnectionReason,
     Event,
     EventKind,
     SipOutcome,
     TimelineEntry,
     Transfer,
 )
+from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.transitions import transition
 from gateway.calls.views import details
 from gateway.tools.doctor.causes import BY_REASON, Facts, cause_of
