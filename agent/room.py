@@ -125,16 +125,27 @@ def has_company(room: rtc.Room, call: CallContext) -> bool:
 
 
 async def audio_of(room: rtc.Room, identity: str, *, besides: rtc.Track | None = None) -> rtc.Track:
-    """A participant's audio track, once it is subscribed; not `besides`, which it has no more."""
+    """A participant's audio track, once it is subscribed; not `besides`, which it has no more.
+
+    livekit-agents 1.8 subscribes to tracks that it sees being published. After LiveKit was
+    restarted a track may be there already when the agent is back, and nobody would be heard.
+    """
 
     def subscribed() -> rtc.Track | None:
         participant = room.remote_participants.get(identity)
-        publications = participant.track_publications.values() if participant else ()
-        tracks = (publication.track for publication in publications)
-        audio = (t for t in tracks if t and t.kind == rtc.TrackKind.KIND_AUDIO)
-        return next((t for t in audio if t is not besides), None)
+        for publication in participant.track_publications.values() if participant else ():
+            if publication.kind != rtc.TrackKind.KIND_AUDIO or publication.track is besides:
+                continue
+            if publication.track:
+                return publication.track
+            publication.set_subscribed(True)
+        return None
 
-    return await until(room, ("track_subscribed",), subscribed)
+    return await until(
+        room,
+        ("track_subscribed", "track_published", "participant_connected", "reconnected"),
+        subscribed,
+    )
 
 
 async def departure(room: rtc.Room, call: CallContext) -> str:

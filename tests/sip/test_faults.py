@@ -90,7 +90,7 @@ async def test_people_talk_on_when_livekits_redis_has_lost_its_data(
 async def test_a_call_outlives_a_restart_of_livekit(
     single_gateway: Telephony, tmp_path: Path
 ) -> None:
-    async with talk(single_gateway, tmp_path) as (gateway, call_id, caller, _):
+    async with talk(single_gateway, tmp_path) as (gateway, call_id, caller, phone):
         single_gateway.livekit_server.kill()
         await asyncio.sleep(3)
         await asyncio.to_thread(single_gateway.start_livekit)
@@ -101,6 +101,8 @@ async def test_a_call_outlives_a_restart_of_livekit(
             participants = await livekit.room_participants(call_id)
         assert participants.has_agent()
         assert len(participants.sip) == 1
+        del phone.received[:]
+        await phone.echoed()
         caller.send_info()
         await caller.finished()
         call = await ended_call(gateway, call_id)
