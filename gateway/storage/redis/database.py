@@ -1,8 +1,10 @@
 """Commands and scripts in Redis, the names of the keys, and redis-py's errors as our own."""
 
 import asyncio
+import math
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
@@ -40,6 +42,9 @@ _REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
 _FAILURES = (RedisError, RedisClusterException, OSError, TimeoutError)
 #: The share of the timeout that the first attempt has.
 FIRST_SHARE = 0.5
+#: Idle connections are dropped once in so many s: those that remain are new, and to make them again
+#: and again would keep a slow Redis from ever catching up.
+DROP_INTERVAL = 10.0
 #: How long the key that `probe()` writes is stored, in ms.
 PROBE_TTL_MS = 60_000
 
@@ -60,6 +65,7 @@ class Database:
         self._prefix = f"{{{prefix}}}:"
         self._timeout = timeout
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._dropped_at = -math.inf
         self.gateway_id = secrets.token_hex(6)
 
     @classmethod
@@ -97,7 +103,10 @@ class Database:
         except TimeoutError:
             if not limit.expired():
                 raise
-        await drop_idle_connections(self._client)
+        now = time.monotonic()
+        if now - self._dropped_at > DROP_INTERVAL:
+            self._dropped_at = now
+            await drop_idle_connections(self._client)
         return await self._client.execute_command(*command)
 
     async def probe(self) -> None:
