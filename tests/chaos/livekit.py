@@ -19,6 +19,8 @@ from livekit.protocol.room import (
     DeleteRoomResponse,
     ListParticipantsRequest,
     ListParticipantsResponse,
+    ListRoomsRequest,
+    ListRoomsResponse,
     RemoveParticipantResponse,
     RoomParticipantIdentity,
 )
@@ -31,7 +33,7 @@ from tests.chaos.rooms import SimulatedRoom, SipLeg
 from tests.chaos.scenario import number_of
 from tests.chaos.seeded_random import SeededRandom
 from tests.chaos.simulated_call import SimulatedCall
-from tests.fakes.livekit import Drop, Failure, FakeLiveKit, TwirpError
+from tests.fakes.livekit import GARBAGE, Drop, Failure, FakeLiveKit, TwirpError
 
 #: The share of requests that fail or are slow, and how long a slow one takes, in s.
 FAULT_SHARE = 0.1
@@ -54,13 +56,15 @@ class SimulatedLiveKit(FakeLiveKit):
         self._requests: Counter[str] = Counter()
         self._jobs: dict[str, list[AgentDispatch]] = defaultdict(list)
         self.live: dict[str, SimulatedRoom] = {}
+        self._is_down = False
+        self._forgotten: frozenset[str] = frozenset()
         self.counts: Counter[str] = Counter()
 
     # What the other simulated parties use.
 
     def invite(self, name: str, identity: str) -> SipLeg | None:
         """An INVITE for a room; None if there is none: with `room.auto_create: false` a 486."""
-        room = self.live.get(name)
+        room = None if self._is_down else self._find(name)
         return SipLeg(room, identity, waits_for_agent=True) if room else None
 
     async def refer(self, room: SimulatedRoom, target: str) -> int:
@@ -74,6 +78,19 @@ class SimulatedLiveKit(FakeLiveKit):
             self._jobs.pop(room.name, None)
             room.close(reason)
 
+    async def restart(self, downtime: float, until_return: float) -> None:
+        """Be down, then without rooms for as long as their participants need to come back (s)."""
+        self._is_down = True
+        await asyncio.sleep(downtime)
+        self._is_down = False
+        await self.forget_rooms(until_return)
+
+    async def forget_rooms(self, seconds: float) -> None:
+        """Do not know the rooms of now for a while; who is in them talks on."""
+        self._forgotten = frozenset(self.live)
+        await asyncio.sleep(seconds)
+        self._forgotten = frozenset()
+
     async def close_expired_rooms(self) -> None:
         """For as long as the simulation runs."""
         while True:
@@ -85,21 +102,28 @@ class SimulatedLiveKit(FakeLiveKit):
     # What the gateways request.
 
     async def failure_of(self, method: str, message: Message) -> Failure | None:
+        if self._is_down:
+            return Drop()
         rng = self._generator(method, message)
         self.counts["requests"] += 1
         if rng.random() >= FAULT_SHARE:
             return await self._carry_out(message)
         self.counts["requests with a fault"] += 1
-        match rng.choice(["error", "lost", "response lost", "slow"]):
+        return await self._fault(rng, method, message)
+
+    async def _fault(self, rng: random.Random, method: str, message: Message) -> Failure | None:
+        match rng.choice(["error", "lost", "response lost", "slow", "garbage", "response garbled"]):
             case "error":
                 status = rng.choice([500, 503])
                 return TwirpError(status, "unavailable", "no response from servers")
             case "lost":
                 return Drop()
-            case "response lost":
+            case "garbage":
+                return rng.choice(GARBAGE)
+            case ("response lost" | "response garbled") as fault:
                 if await self._carry_out(message) is None:
                     self.perform(method, message)
-                return Drop()
+                return Drop() if fault == "response lost" else rng.choice(GARBAGE)
         await asyncio.sleep(rng.uniform(*SLOW))
         return await self._carry_out(message)
 
@@ -116,14 +140,14 @@ class SimulatedLiveKit(FakeLiveKit):
     async def _carry_out(self, message: Message) -> Failure | None:
         """What takes time, and may fail in the telephone network."""
         if isinstance(message, CreateSIPParticipantRequest):
-            room = self.live.get(message.room_name)
+            room = self._find(message.room_name)
             return await dial(room, message) if room else _NO_ROOM
         if isinstance(message, TransferSIPParticipantRequest):
             return await self._transfer_leg(message)
         return None
 
     async def _transfer_leg(self, message: TransferSIPParticipantRequest) -> Failure | None:
-        room = self.live.get(message.room_name)
+        room = self._find(message.room_name)
         if room is None:
             return _NO_ROOM
         status = await self.refer(room, message.transfer_to)
@@ -146,23 +170,33 @@ class SimulatedLiveKit(FakeLiveKit):
         return self.rooms[request.name]
 
     def _delete_room(self, request: DeleteRoomRequest) -> DeleteRoomResponse | TwirpError:
-        room = self.live.get(request.room)
+        room = self._find(request.room)
         if room is None:
             return _NO_ROOM
         self.close(room, DisconnectReason.ROOM_DELETED)
         return DeleteRoomResponse()
 
     def _list_dispatch(self, request: ListAgentDispatchRequest) -> ListAgentDispatchResponse:
-        return ListAgentDispatchResponse(agent_dispatches=self._jobs.get(request.room, []))
+        dispatches = self._jobs[request.room] if self._find(request.room) else []
+        return ListAgentDispatchResponse(agent_dispatches=dispatches)
 
     def _list_participants(self, request: ListParticipantsRequest) -> ListParticipantsResponse:
-        room = self.live.get(request.room)
+        room = self._find(request.room)
         return ListParticipantsResponse(participants=room.participants.values() if room else [])
 
     def _remove_participant(self, request: RoomParticipantIdentity) -> RemoveParticipantResponse:
-        if room := self.live.get(request.room):
+        if room := self._find(request.room):
             room.leave(request.identity, DisconnectReason.PARTICIPANT_REMOVED)
         return RemoveParticipantResponse()
+
+    def _list_rooms(self, request: ListRoomsRequest) -> ListRoomsResponse:
+        listed = super()._list_rooms(request)
+        known = [room for room in listed.rooms if room.name not in self._forgotten]
+        return ListRoomsResponse(rooms=known)
+
+    def _find(self, name: str) -> SimulatedRoom | None:
+        """The room as requests find it."""
+        return None if name in self._forgotten else self.live.get(name)
 
     def _start_agent(self, room: SimulatedRoom, agent_name: str, metadata: str) -> None:
         self._requests["dispatches"] += 1

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
+from redis.asyncio import Redis as Client
 
 from gateway.config.settings import LOOPBACK
 from gateway.tools.dev.processes import Process, python
@@ -71,7 +72,7 @@ class Gateway:
         return int(psutil.Process(self._process.pid).memory_info().rss)
 
     def _start(self) -> None:
-        command = python("-m", "gateway", "serve")
+        command = python("-m", "tests.chaos.gateway_process", "serve")
         self._process = Process(self.name, command, self._env, on_line=self._read)
         wait_until_up(self._process, f"{self.url}/healthz")
 
@@ -98,8 +99,8 @@ class Redis:
     def __init__(self, folder: Path) -> None:
         if not shutil.which("redis-server"):
             skip_unless_ci("several gateways share a Redis: install redis-server")
-        self._port = free_port()
-        self.url = f"redis://{LOOPBACK}:{self._port}/0"
+        self.port = free_port()
+        self.url = f"redis://{LOOPBACK}:{self.port}/0"
         self._folder = folder
         self._process: Process | None = None
 
@@ -111,8 +112,30 @@ class Redis:
         if self._process:
             await asyncio.to_thread(self._process.stop)
 
+    async def set_memory_limit(self, limit: int) -> None:
+        """In bytes, 0 for none; beyond it writes are refused."""
+        await self._configure("maxmemory", limit)
+
+    async def fail_to_save(self) -> None:
+        """As on a full disk: it cannot write its file, and refuses all writes until it can."""
+        (self._folder / "dump.rdb").mkdir()
+        await self._configure("save", "3600 1")
+        async with Client.from_url(self.url, decode_responses=True) as redis:
+            await redis.bgsave()
+            while (await redis.info("persistence"))["rdb_last_bgsave_status"] == "ok":
+                await asyncio.sleep(0.05)
+
+    async def save_no_more(self) -> None:
+        """Writes are accepted again."""
+        await self._configure("save", "")
+        (self._folder / "dump.rdb").rmdir()
+
+    async def _configure(self, name: str, value: str | int) -> None:
+        async with Client.from_url(self.url) as redis:
+            await redis.config_set(name, value)
+
     def _start(self) -> None:
-        place = ("--bind", LOOPBACK, "--port", str(self._port), "--dir", str(self._folder))
+        place = ("--bind", LOOPBACK, "--port", str(self.port), "--dir", str(self._folder))
         persistence = ("--appendonly", "yes", "--save", "")
         self._process = Process("redis", ["redis-server", *place, *persistence], os.environ)
         self._process.wait_for("Ready to accept connections", limit=READY_LIMIT)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tests.chaos.checks import Finding
 from tests.chaos.outcome import Outcome
@@ -66,6 +67,7 @@ def summary(outcome: Outcome) -> str:
             _counts("callers", callers),
             _counts("requests", simulation.network.counts),
             _counts("LiveKit", simulation.livekit.counts),
+            _counts("disturbances", simulation.disturbances),
             _counts("callbacks", simulation.receiver.counts),
             _counts("Redis", outcome.redis.keys if outcome.redis else {}),
             *(f"{name}: {_megabytes(sizes)} MB" for name, sizes in simulation.memory.items()),
@@ -73,7 +75,7 @@ def summary(outcome: Outcome) -> str:
     )
 
 
-def _counts(what: str, counts: Mapping[str, int]) -> str:
+def _counts(what: str, counts: Mapping[Any, int]) -> str:
     return f"{what}: " + ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
 
 

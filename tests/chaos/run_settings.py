@@ -1,12 +1,54 @@
 """How many calls a run has and what happens during it, from environment variables. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
-#: How many calls a round has: in each round Redis is stopped and a gateway is killed.
+#: How many calls a round has: in each round each disturbance occurs once.
 ROUND = 2_000
+#: How many calls a run without Redis has.
+SHORT_ROUND = 1_000
 #: New calls a second.
 RATE = 40.0
+
+
+class Disturbance(StrEnum):
+    REDIS_STOPPED = "Redis is stopped"
+    REDIS_FULL = "Redis has no memory left"
+    REDIS_DISK_FULL = "Redis cannot write its file"
+    GATEWAY_KILLED = "a gateway is killed"
+    CONNECTIONS_SILENT = "connections go silent"
+    NAMES_SILENT = "no name is resolved"
+    LIVEKIT_RESTARTED = "LiveKit is restarted"
+    LIVEKIT_EMPTIED = "LiveKit forgets its rooms"
+    CLOCK_FORWARD = "the clock is set forward"
+    CLOCK_BACK = "the clock is set back"
+    DISK_FULL = "the disk is full"
+
+
+WITHOUT_REDIS = (
+    Disturbance.CONNECTIONS_SILENT,
+    Disturbance.CLOCK_FORWARD,
+    Disturbance.NAMES_SILENT,
+    Disturbance.LIVEKIT_RESTARTED,
+    Disturbance.DISK_FULL,
+    Disturbance.CLOCK_BACK,
+    Disturbance.LIVEKIT_EMPTIED,
+)
+#: A gateway is killed after the clock was set: the next one starts with another time.
+WITH_REDIS = (
+    Disturbance.CONNECTIONS_SILENT,
+    Disturbance.REDIS_FULL,
+    Disturbance.CLOCK_FORWARD,
+    Disturbance.REDIS_STOPPED,
+    Disturbance.NAMES_SILENT,
+    Disturbance.GATEWAY_KILLED,
+    Disturbance.LIVEKIT_RESTARTED,
+    Disturbance.DISK_FULL,
+    Disturbance.CLOCK_BACK,
+    Disturbance.REDIS_DISK_FULL,
+    Disturbance.LIVEKIT_EMPTIED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +69,17 @@ class RunSettings:
         """In s, several times what the run takes."""
         return 300 + 6 * self.calls / self.rate
 
-    def stops_redis_at(self, number: int) -> bool:
-        return self.has_redis and number % self._round == self._round // 3
+    @property
+    def disturbances(self) -> Sequence[Disturbance]:
+        """Those of each round, in their order."""
+        return WITH_REDIS if self.has_redis else WITHOUT_REDIS
 
-    def kills_gateway_at(self, number: int) -> bool:
-        return self.has_redis and number % self._round == self._round // 2
+    def disturbance_at(self, number: int) -> Disturbance | None:
+        """The one that begins with call `number`."""
+        pause = self._round // (len(self.disturbances) + 1)
+        position, rest = divmod(number % self._round, pause)
+        is_time = rest == 0 and 0 < position <= len(self.disturbances)
+        return self.disturbances[position - 1] if is_time else None
 
     def measures_memory_at(self, number: int) -> bool:
         """Some eighty times in the second half, when everything has been loaded once."""
@@ -46,10 +94,15 @@ class RunSettings:
 def two_gateways(env: Mapping[str, str]) -> RunSettings:
     """With Redis: `CHAOS_CALLS` calls, or as many as start in `CHAOS_MINUTES`, else one round."""
     minutes = float(env.get("CHAOS_MINUTES", "0"))
-    calls = int(env.get("CHAOS_CALLS", "0")) or round(minutes * 60 * RATE) or ROUND
-    return RunSettings(env.get("CHAOS_SEED", "1"), calls, gateways=2)
+    calls = int(env.get("CHAOS_CALLS", "0")) or round(minutes * 60 * _rate(env)) or ROUND
+    return RunSettings(env.get("CHAOS_SEED", "1"), calls, gateways=2, rate=_rate(env))
 
 
 def single_gateway(env: Mapping[str, str]) -> RunSettings:
-    """Without Redis, a fifth of a round."""
-    return RunSettings(env.get("CHAOS_SEED", "1"), ROUND // 5, gateways=1)
+    """Without Redis."""
+    return RunSettings(env.get("CHAOS_SEED", "1"), SHORT_ROUND, gateways=1, rate=_rate(env))
+
+
+def _rate(env: Mapping[str, str]) -> float:
+    """`CHAOS_RATE`, for a machine that has something else to do, too."""
+    return float(env.get("CHAOS_RATE", RATE))
