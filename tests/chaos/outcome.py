@@ -71,6 +71,8 @@ async def collect_outcome(simulation: Simulation) -> Outcome:
 def _is_settled(call: View) -> bool:
     """Whether its last callback was sent, and all are delivered."""
     deliveries = call["deliveries"]
+    if call["end_timestamp"] is not None and not deliveries:
+        return True  # it was withdrawn: callbacks are stored together with the end
     has_last = any(delivery["event"] == "call_analyzed" for delivery in deliveries)
     return has_last and all(delivery["status"] == "delivered" for delivery in deliveries)
 
