@@ -49,7 +49,7 @@ class Resolver(AbstractResolver):
 
     def __init__(self) -> None:
         self._cares = aiohttp.AsyncResolver(nameservers=NAME_SERVERS, timeout=REPEAT, tries=4)
-        self._lookups: dict[_Key, asyncio.Task[None]] = {}
+        self._lookups: dict[_Key, asyncio.Task[list[ResolveResult]]] = {}
         self._known: dict[_Key, tuple[float, list[ResolveResult]]] = {}
 
     async def resolve(
@@ -61,9 +61,8 @@ class Resolver(AbstractResolver):
         if not known or time.monotonic() - known_at >= FRESH:
             lookup = self._lookup(key)
             await asyncio.wait({lookup}, timeout=PATIENCE if known else None)
-            if not known:
-                lookup.result()
-            _, known = self._known[key]
+            # What was found may have been dropped for other hosts by now.
+            known = self._known.get(key, (0.0, known))[1] or lookup.result()
         return [{**address, "port": port} for address in known]
 
     async def __aenter__(self) -> Self:
@@ -79,19 +78,19 @@ class Resolver(AbstractResolver):
         await asyncio.gather(*lookups, return_exceptions=True)
         await self._cares.close()
 
-    def _lookup(self, key: _Key) -> asyncio.Task[None]:
+    def _lookup(self, key: _Key) -> asyncio.Task[list[ResolveResult]]:
         """The lookup that is under way, or a new one."""
         if key not in self._lookups:
             self._lookups[key] = asyncio.create_task(self._look_up(key))
             self._lookups[key].add_done_callback(lambda task: self._on_done(key, task))
         return self._lookups[key]
 
-    def _on_done(self, key: _Key, task: asyncio.Task[None]) -> None:
+    def _on_done(self, key: _Key, task: asyncio.Task[list[ResolveResult]]) -> None:
         del self._lookups[key]
         if not task.cancelled():
             task.exception()  # whoever waits for the task gets it; maybe nobody does any more
 
-    async def _look_up(self, key: _Key) -> None:
+    async def _look_up(self, key: _Key) -> list[ResolveResult]:
         host, family = key
         try:
             async with asyncio.timeout(TIMEOUT):
@@ -107,3 +106,4 @@ class Resolver(AbstractResolver):
         self._known[key] = time.monotonic(), found
         if len(self._known) > MAX_HOSTS:
             del self._known[next(iter(self._known))]
+        return found
