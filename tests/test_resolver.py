@@ -86,3 +86,13 @@ async def test_a_bounded_number_of_hosts_is_stored(
         for host in [*hosts, "c.example.com", "a.example.com"]:
             await names.resolve(host)
     assert name_server.queries[::2] == [*hosts, "a.example.com"]
+
+
+async def test_addresses_that_were_dropped_at_once_are_used_all_the_same(
+    name_server: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With many hosts they may be, before whoever waits for them gets to it."""
+    monkeypatch.setattr(resolver, "MAX_HOSTS", 0)
+    name_server.addresses["a.example.com"] = ["192.0.2.1"]
+    async with Resolver() as names:
+        assert await addresses(names, "a.example.com") == ["192.0.2.1"]
