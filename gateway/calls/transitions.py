@@ -31,8 +31,10 @@ def transition(call: Call, event: Event) -> Call:
 
     A terminal status is final: later events are added to the timeline and change nothing else,
     except that the agent's report is stored whenever it arrives, who leaves the room is noted, and
-    an end that was only presumed is corrected.
+    an end that was only presumed is corrected. A dial is refused then, and not in the timeline.
     """
+    if event.kind is EventKind.DIALING and not call.is_active:
+        return call
     event = attributed(call, event)
     timeline = _extend(call.timeline, event)
     report, others = event.report or call.report, others_after(call, event)

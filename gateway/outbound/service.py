@@ -164,15 +164,16 @@ class OutboundCalls:
 
     async def _connect(self, call: Call, request: OutboundCallRequest, trunk_id: str) -> Call:
         """Dial, unless the call has ended; returns it as it is once `request.wait` is over."""
-        if call.is_withdrawn:
-            message = f"the call ended before it was dialed: {call.disconnection_reason}"
-            raise _no_agent(call, message)
         if call.is_active:
             leg = None if self._agent_dials else self._dial_request(call, request, trunk_id)
             max_wait = call.ringing_timeout + self._config.outbound.agent_timeout
             task = await self._dialer.start(call, leg, max_wait=max_wait)
             await self._raise_early_failure(task, call, request)
-        return await self._lifecycle.refreshed(call)
+            call = await self._lifecycle.refreshed(call)
+        if call.is_withdrawn:
+            message = f"the call ended before it was dialed: {call.disconnection_reason}"
+            raise _no_agent(call, message)
+        return call
 
     async def _create_room(self, call: Call, metadata: str, room_metadata: str) -> None:
         """Create the room and dispatch the agent; a failure ends the call, and is raised."""

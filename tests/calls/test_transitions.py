@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,7 +60,8 @@ def test_any_events_in_any_order(events: list[Event]) -> None:
             assert current.report_settled >= before.report_settled
         elif current.is_active:
             assert ORDER.index(current.call_status) >= ORDER.index(before.call_status)
-        assert current.timeline[-1].event is event.kind
+        if before.is_active or event.kind is not EventKind.DIALING:
+            assert current.timeline[-1].event is event.kind
         assert len(current.timeline) <= TIMELINE_LIMIT
         assert (current.end_timestamp is None) == current.is_active
         assert (current.disconnection_reason is None) == current.is_active
@@ -72,6 +74,14 @@ def test_any_events_in_any_order(events: list[Event]) -> None:
 
 def _without_timeline(of: Call) -> Call:
     return replace(of, timeline=(), report_settled=False)
+
+
+@pytest.mark.field("B7")
+def test_a_call_that_ended_before_its_dial_is_not_dialed_afterwards() -> None:
+    outbound = replace(call(), direction=Direction.OUTBOUND)
+    expired = transition(outbound, Event(EventKind.EXPIRED, START + 5_000))
+    refused = transition(expired, Event(EventKind.DIALING, START + 5_002))
+    assert (refused, refused.is_withdrawn) == (expired, True)
 
 
 def test_an_answered_call_ends_with_its_hangup() -> None:
