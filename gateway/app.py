@@ -73,5 +73,4 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
 
 async def _end_connections(app: web.Application) -> None:
     """Listeners and WebSockets never leave by themselves: the server would wait in vain."""
-    app[SERVICES].listeners.end.set()
     app[SERVICES].stopping.set()

@@ -27,10 +27,9 @@ from gateway.transfers.service import Transfers
 
 @dataclass
 class Listeners:
-    """The clients of the live feed: how many there are; `end` disconnects them."""
+    """The clients of the live feed: how many there are."""
 
     number: int = 0
-    end: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(frozen=True, slots=True)

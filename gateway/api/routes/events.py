@@ -51,7 +51,7 @@ async def events(request: Request) -> web.StreamResponse:
     listeners.number += 1
     try:
         feed = await request.services.storage.feed.listen(last_id)
-        return await _respond(http, feed, listeners.end)
+        return await _respond(http, feed, request.services.stopping)
     finally:
         listeners.number -= 1
 
