@@ -59,7 +59,7 @@ def _verify_jambonz(request: web.Request, services: Services) -> Proof:
     security = services.config.security
     if not security.has_webhook_auth or _has_basic_auth(request, services):
         return Proof()
-    with _refusing_signatures():
+    with _refusing(signature.SignatureError, ErrorCode.BAD_SIGNATURE):
         signed = signature.read(
             request.headers.get("Jambonz-Signature"),
             now=time.time(),
@@ -67,7 +67,7 @@ def _verify_jambonz(request: web.Request, services: Services) -> Proof:
         )
 
     def check(body: bytes) -> None:
-        with _refusing_signatures():
+        with _refusing(signature.SignatureError, ErrorCode.BAD_SIGNATURE):
             signed.check(body, security.webhook_secrets)
 
     return Proof(check_body=check, is_complete=False)
@@ -92,11 +92,12 @@ def _has_basic_auth(request: web.Request, services: Services) -> bool:
 
 
 @contextmanager
-def _refusing_signatures() -> Iterator[None]:
+def _refusing(problem: type[Exception], code: ErrorCode) -> Iterator[None]:
+    """Turns a `problem` with the proof into ApiError."""
     try:
         yield
-    except signature.SignatureError as error:
-        raise ApiError(ErrorCode.BAD_SIGNATURE, str(error)) from error
+    except problem as error:
+        raise ApiError(code, str(error)) from error
 
 
 def _verify_socket(request: web.Request, services: Services) -> Proof:
@@ -116,22 +117,14 @@ def _verify_socket(request: web.Request, services: Services) -> Proof:
 
 
 def _verify_livekit(request: web.Request, services: Services) -> Proof:
-    with _refusing_tokens():
+    with _refusing(AuthenticationFailed, ErrorCode.BAD_TOKEN):
         signed_hash = services.webhooks.signed_hash(request.headers.get("Authorization"))
 
     def check(body: bytes) -> None:
-        with _refusing_tokens():
+        with _refusing(AuthenticationFailed, ErrorCode.BAD_TOKEN):
             check_body(signed_hash, body)
 
     return Proof(check_body=check)
-
-
-@contextmanager
-def _refusing_tokens() -> Iterator[None]:
-    try:
-        yield
-    except AuthenticationFailed as error:
-        raise ApiError(ErrorCode.BAD_TOKEN, str(error)) from error
 
 
 def _verify_api_key(role: Role, request: web.Request, services: Services) -> Proof:
