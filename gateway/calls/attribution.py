@@ -31,16 +31,15 @@ def attributed(call: Call, event: Event) -> Event:
     leg = event.participant
     if leg is None or leg.kind is not ParticipantKind.SIP or is_callers_leg(call, leg):
         return event
+    current = call.open_transfer
     if event.kind is EventKind.CALLER_LEFT:
-        is_targets = call.transfer and call.transfer.is_open
-        if is_targets and call.transfer and call.transfer.identity == leg.identity:
-            failed = replace(call.transfer, reason=event.reason)
+        if current and current.identity == leg.identity:
+            failed = replace(current, reason=event.reason)
             return replace(event, kind=EventKind.TRANSFER_ENDED, reason=None, transfer=failed)
         return replace(event, kind=EventKind.PARTICIPANT_LEFT, reason=None)
     if event.kind is not EventKind.CALLER_JOINED:
         return event
-    is_transferred = call.transfer is not None and call.transfer.is_open
-    if leg.rule_id or is_transferred or not call.is_active or call.answer_timestamp is None:
+    if leg.rule_id or current or not call.is_active or call.answer_timestamp is None:
         return replace(event, kind=EventKind.PARTICIPANT_JOINED)
     transfer = Transfer(
         leg.number or leg.identity, event.at, kind=TransferKind.WARM, identity=leg.identity
@@ -82,7 +81,6 @@ def has_company(call: Call) -> bool:
 def alone_reason(call: Call) -> DisconnectionReason:
     """Why a call ends whose caller is alone, since somebody they were handed over to has left."""
     transfer = call.transfer
-    is_warm = transfer is not None and transfer.kind is TransferKind.WARM
-    if is_warm and transfer and transfer.sip:
+    if transfer and transfer.kind is TransferKind.WARM and transfer.sip:
         return DisconnectionReason.CALL_TRANSFER
     return DisconnectionReason.AGENT_HANGUP

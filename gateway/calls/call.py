@@ -95,9 +95,6 @@ class EventKind(OpenEnum):
     REPORT_MISSED = "report_missed"
 
 
-_DIALED = frozenset({EventKind.DIALING, EventKind.RESTORED})
-
-
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to a call `at` (ms since epoch).
@@ -194,7 +191,7 @@ class Call:
     @property
     def agent_reports(self) -> bool:
         """Whether its agent tells the gateway how it fares, and when it ends."""
-        return any(entry.event is EventKind.AGENT_READY for entry in self.timeline)
+        return self.has_seen(EventKind.AGENT_READY)
 
     @property
     def is_from_jambonz(self) -> bool:
@@ -204,21 +201,19 @@ class Call:
     @property
     def is_enqueued(self) -> bool:
         """Whether the caller waits or waited in a Jambonz queue for LiveKit's leg."""
-        return any(entry.event is EventKind.ENQUEUED for entry in self.timeline)
+        return self.has_seen(EventKind.ENQUEUED)
 
     @property
     def has_rung(self) -> bool:
         """Whether the dialed leg rang. LiveKit rings a caller whom it lets into the room."""
-        proofs = {EventKind.RINGING}
         # A leg that LiveKit dials, also to an enqueued caller, is in the room before it rings.
-        if self.is_from_jambonz and not self.is_enqueued:
-            proofs.add(EventKind.CALLER_JOINED)
-        return any(entry.event in proofs for entry in self.timeline)
+        joined = not self.has_dialed_leg and self.has_seen(EventKind.CALLER_JOINED)
+        return joined or self.has_seen(EventKind.RINGING)
 
     @property
     def is_dialed(self) -> bool:
         """Whether its callee was dialed. Of a restored call that is not known: it may have been."""
-        return any(entry.event in _DIALED for entry in self.timeline)
+        return self.has_seen(EventKind.DIALING, EventKind.RESTORED)
 
     @property
     def is_withdrawn(self) -> bool:
@@ -234,14 +229,18 @@ class Call:
     @property
     def needs_recovery(self) -> bool:
         """Whether it was restored from its room's metadata, and no caller was seen there since."""
-        is_restored = any(entry.event is EventKind.RESTORED for entry in self.timeline)
-        return is_restored and self.call_status is CallStatus.REGISTERED
+        return self.has_seen(EventKind.RESTORED) and self.call_status is CallStatus.REGISTERED
+
+    @property
+    def open_transfer(self) -> Transfer | None:
+        """The transfer whose outcome is not known yet, if there is one."""
+        return self.transfer if self.transfer and self.transfer.is_open else None
 
     @property
     def is_transferring(self) -> bool:
         """Whether the caller leaves the agent, or has left, for a target that may not answer."""
-        transfer = self.transfer
-        return transfer is not None and transfer.is_open and transfer.kind is TransferKind.COLD
+        transfer = self.open_transfer
+        return transfer is not None and transfer.kind is TransferKind.COLD
 
     @property
     def has_dialed_leg(self) -> bool:
@@ -254,3 +253,7 @@ class Call:
         if self.end_timestamp is None:
             return None
         return self.end_timestamp - (self.answer_timestamp or self.end_timestamp)
+
+    def has_seen(self, *kinds: EventKind) -> bool:
+        """Whether one of these events is in its timeline."""
+        return any(entry.event in kinds for entry in self.timeline)

@@ -27,15 +27,13 @@ class Change:
 
     @property
     def transfer_started(self) -> bool:
-        transfer, earlier = self.after.transfer, self.before.transfer if self.before else None
-        is_new = earlier is None or transfer is None or earlier.number != transfer.number
-        return transfer is not None and transfer.is_open and is_new
+        started, earlier = self.after.open_transfer, self.before.transfer if self.before else None
+        return started is not None and (earlier is None or earlier.number != started.number)
 
     @property
     def transfer_ended(self) -> bool:
-        earlier = self.before.transfer if self.before else None
-        was_open = earlier is not None and earlier.is_open
-        return was_open and self.after.transfer is not None and not self.after.transfer.is_open
+        was_open = self.before is not None and self.before.open_transfer is not None
+        return was_open and self.after.open_transfer is None
 
     def _became(self, holds: Callable[[Call], bool]) -> bool:
         """Whether `holds` is true of the call after the event, and was not before."""

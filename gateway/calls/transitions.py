@@ -121,11 +121,11 @@ def _on_hung_up(call: Call, event: Event) -> Call:
 
 def _on_caller_joined(call: Call, event: Event) -> Call:
     """A leg that left for certain has not come back: its two events arrived in the wrong order."""
-    absence, leg = call.caller_absence, event.participant
-    is_late = absence and not absence.may_return and leg and call.caller
-    if not (is_late and call.caller and leg and leg.sip_call_id == call.caller.sip_call_id):
-        absence = None
-    return _on_ringing(replace(with_caller(call, event), caller_absence=absence), event)
+    absence, leg, caller = call.caller_absence, event.participant, call.caller
+    is_same_leg = leg and caller and leg.sip_call_id == caller.sip_call_id
+    has_left = absence and not absence.may_return and is_same_leg
+    joined = replace(with_caller(call, event), caller_absence=absence if has_left else None)
+    return _on_ringing(joined, event)
 
 
 def _on_caller_returned(call: Call, event: Event) -> Call:
@@ -225,7 +225,7 @@ def _on_transfer_started(call: Call, event: Event) -> Call:
 
 def _on_transfer_ended(call: Call, event: Event) -> Call:
     """With a reason the caller has left the agent, and the call ends; else the two talk on."""
-    if not (call.transfer and call.transfer.is_open):
+    if not call.open_transfer:
         return call
     if event.reason:
         return _end(call, event, CallStatus.ENDED, event.reason)
@@ -233,14 +233,15 @@ def _on_transfer_ended(call: Call, event: Event) -> Call:
 
 
 def _close_transfer(call: Call, event: Event) -> Call:
-    if not (call.transfer and call.transfer.is_open):
+    current = call.open_transfer
+    if not current:
         return call
     if event.kind is not EventKind.TRANSFER_ENDED:
-        return replace(call, transfer=replace(call.transfer, ended_at=event.at))
+        return replace(call, transfer=replace(current, ended_at=event.at))
     reason = event.transfer.reason if event.transfer else None
     if event.sip and event.sip.status >= _LOWEST_FAILURE:
         reason = reason_of_status(event.sip.status, has_rung=True)
-    ended = replace(call.transfer, ended_at=event.at, sip=event.sip, reason=reason)
+    ended = replace(current, ended_at=event.at, sip=event.sip, reason=reason)
     return replace(call, transfer=ended)
 
 

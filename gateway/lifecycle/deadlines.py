@@ -60,8 +60,8 @@ class Deadlines:
         if call.transfer and call.is_transferring:
             yield call.transfer.started_at + self._transfer_timeout + 1, Due.TRANSFER
             return
-        if call.transfer and call.transfer.is_open:
-            yield call.transfer.started_at + WARM_TRANSFER_MS, Due.WARM_TRANSFER
+        if transfer := call.open_transfer:
+            yield transfer.started_at + WARM_TRANSFER_MS, Due.WARM_TRANSFER
         if call.caller_absence:
             yield call.caller_absence.at + CALLER_GRACE_MS, Due.CALLER_ABSENT
         if call.agent_absence:

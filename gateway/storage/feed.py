@@ -57,8 +57,7 @@ def event_of(change: Change) -> FeedEvent | None:
     if change.ended:
         return FeedEvent.CALL_ENDED
     if before.transfer is not after.transfer:
-        is_open = after.transfer is not None and after.transfer.is_open
-        return FeedEvent.TRANSFER_STARTED if is_open else FeedEvent.TRANSFER_ENDED
+        return FeedEvent.TRANSFER_STARTED if after.open_transfer else FeedEvent.TRANSFER_ENDED
     if before.call_status is not after.call_status:
         return FeedEvent(f"call_{after.call_status}")
     return FeedEvent.CALL_ANALYZED if change.report_settled else None
