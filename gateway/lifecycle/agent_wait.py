@@ -13,7 +13,7 @@ from gateway.calls.call import Call, Event, EventKind
 from gateway.errors import LiveKitError
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.livekit.client import LiveKit
-from gateway.livekit.rooms import agent_ids
+from gateway.livekit.rooms import SEEN_IN_ROOM, agent_ids
 
 log = structlog.get_logger()
 
@@ -68,7 +68,7 @@ class AgentWait:
             await self._apply(call, joined)
 
     async def _apply(self, call: Call, event: Event) -> None:
-        await self._lifecycle.apply(call.call_id, replace(event, detail="seen in the room"))
+        await self._lifecycle.apply(call.call_id, replace(event, detail=SEEN_IN_ROOM))
 
 
 async def _set_within(changed: asyncio.Event, limit: float) -> None:

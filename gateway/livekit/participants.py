@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from livekit.protocol.models import DisconnectReason, ParticipantInfo
 
+from gateway.calls.call import EventKind
 from gateway.calls.participants import Participant, ParticipantKind
 from gateway.calls.reasons import DisconnectionReason
 
@@ -19,6 +20,16 @@ KINDS: Mapping[int, ParticipantKind] = {
     ParticipantInfo.Kind.AGENT: ParticipantKind.AGENT,
     ParticipantInfo.Kind.CONNECTOR: ParticipantKind.CONNECTOR,
     ParticipantInfo.Kind.BRIDGE: ParticipantKind.BRIDGE,
+}
+#: Which event it is that one of this kind joins or leaves; calls/attribution.py tells whether a SIP
+#: leg is the caller's.
+_JOINING: Mapping[ParticipantKind, EventKind] = {
+    ParticipantKind.SIP: EventKind.CALLER_JOINED,
+    ParticipantKind.AGENT: EventKind.AGENT_JOINED,
+}
+_LEAVING: Mapping[ParticipantKind, EventKind] = {
+    ParticipantKind.SIP: EventKind.CALLER_LEFT,
+    ParticipantKind.AGENT: EventKind.AGENT_LEFT,
 }
 #: A person: to end a conversation too late is better than to cut it off.
 UNKNOWN_KIND = ParticipantKind.STANDARD
@@ -83,6 +94,14 @@ def participant_of(info: ParticipantInfo) -> Participant:
         sip_call_id=info.attributes.get("sip.callID", ""),
         rule_id=info.attributes.get("sip.ruleID", ""),
     )
+
+
+def joining(kind: ParticipantKind) -> EventKind:
+    return _JOINING.get(kind, EventKind.PARTICIPANT_JOINED)
+
+
+def leaving(kind: ParticipantKind) -> EventKind:
+    return _LEAVING.get(kind, EventKind.PARTICIPANT_LEFT)
 
 
 def departure_of(info: ParticipantInfo) -> Departure:

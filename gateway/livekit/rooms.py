@@ -13,6 +13,8 @@ from gateway.livekit.participants import participant_of
 
 #: The agents framework names an agent's participant by this prefix and its job's id.
 AGENT_IDENTITY = "agent-"
+#: The timeline detail of events that follow from who is in a room.
+SEEN_IN_ROOM = "seen in the room"
 
 
 @dataclass(frozen=True, slots=True)

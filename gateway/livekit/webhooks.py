@@ -22,6 +22,8 @@ from gateway.livekit.participants import (
     Departure,
     departure_detail,
     departure_of,
+    joining,
+    leaving,
     participant_of,
 )
 from gateway.livekit.rooms import agent_ids, is_audible
@@ -153,13 +155,13 @@ def _event(webhook: WebhookEvent, at: int) -> Event | None:
         return Event(EventKind.ROOM_FINISHED, at)
     info, participant = webhook.participant, participant_of(webhook.participant)
     if webhook.event == "participant_joined":
-        kind = _JOINED.get(participant.kind, EventKind.PARTICIPANT_JOINED)
+        kind = joining(participant.kind)
         return Event(kind, at, detail=participant.identity, participant=participant)
     if webhook.event not in _LEFT:
         return None  # other tracks, egress
     departure = departure_of(info)
     return Event(
-        _LEAVING.get(participant.kind, EventKind.PARTICIPANT_LEFT),
+        leaving(participant.kind),
         at,
         reason=_reason(participant.kind, departure),
         detail=departure_detail(info),
@@ -185,14 +187,3 @@ def _reason(kind: ParticipantKind, departure: Departure) -> DisconnectionReason 
     """Why the call may end by it."""
     reasons = {ParticipantKind.SIP: departure.caller, ParticipantKind.AGENT: departure.agent}
     return reasons.get(kind)
-
-
-#: The kinds of events about participants; that of all others is PARTICIPANT_JOINED or …_LEFT.
-_JOINED = {
-    ParticipantKind.SIP: EventKind.CALLER_JOINED,
-    ParticipantKind.AGENT: EventKind.AGENT_JOINED,
-}
-_LEAVING = {
-    ParticipantKind.SIP: EventKind.CALLER_LEFT,
-    ParticipantKind.AGENT: EventKind.AGENT_LEFT,
-}

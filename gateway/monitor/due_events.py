@@ -6,9 +6,9 @@ from gateway.calls.call import Call, Event, EventKind, SipOutcome
 from gateway.calls.reasons import DisconnectionReason
 from gateway.config.settings import Config
 from gateway.lifecycle.deadlines import Due
-from gateway.livekit.rooms import RoomParticipants
+from gateway.livekit.rooms import SEEN_IN_ROOM, RoomParticipants
 from gateway.monitor.availability import SETTLING_MS
-from gateway.monitor.missed_events import NOT_IN_ROOM, SEEN_IN_ROOM, answered_event
+from gateway.monitor.missed_events import NOT_IN_ROOM, answered_event
 
 _OK = SipOutcome(200, "OK")
 

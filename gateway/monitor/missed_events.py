@@ -6,13 +6,13 @@ from gateway.calls.attribution import alone_reason
 from gateway.calls.call import Call, CallStatus, Event, EventKind
 from gateway.calls.participants import ParticipantKind
 from gateway.calls.reasons import DisconnectionReason
-from gateway.livekit.rooms import RoomParticipant, RoomParticipants
+from gateway.livekit.participants import joining, leaving
+from gateway.livekit.rooms import SEEN_IN_ROOM, RoomParticipant, RoomParticipants
 
 #: For so long after a call began or was answered, LiveKit may not show its room or all of its
 #: participants yet, in ms.
 SETTLING_MS = 10_000
-#: Timeline details of events that were read from a room.
-SEEN_IN_ROOM = "seen in the room"
+#: The timeline detail of events that follow from who is not in a room.
 NOT_IN_ROOM = "not in the room"
 
 
@@ -54,19 +54,15 @@ def _missed_of_others(call: Call, participants: RoomParticipants, now: int) -> I
             yield _joined(other, now)
     for gone in noted:
         if participants.find(gone.identity) is None:
-            kind = _LEFT.get(gone.kind, EventKind.PARTICIPANT_LEFT)
-            yield Event(kind, now, detail=f"{gone.identity}: {NOT_IN_ROOM}", participant=gone)
+            detail = f"{gone.identity}: {NOT_IN_ROOM}"
+            yield Event(leaving(gone.kind), now, detail=detail, participant=gone)
 
 
 _AGENT = ParticipantKind.AGENT
-#: A SIP leg may be the caller's, see calls/attribution.py.
-_JOINED = {ParticipantKind.SIP: EventKind.CALLER_JOINED}
-_LEFT = {ParticipantKind.SIP: EventKind.CALLER_LEFT}
 
 
 def _joined(other: RoomParticipant, now: int) -> Event:
-    kind = _JOINED.get(other.kind, EventKind.PARTICIPANT_JOINED)
-    return Event(kind, now, detail=SEEN_IN_ROOM, participant=other.participant)
+    return Event(joining(other.kind), now, detail=SEEN_IN_ROOM, participant=other.participant)
 
 
 def answered_event(call: Call, leg: RoomParticipant, now: int) -> Event:
