@@ -233,8 +233,8 @@ class Reconciler:
             return
         participants = await self._livekit.room_participants(call_id)
         for event in missed_events(call, participants, self._clock()):
-            await self._lifecycle.apply(call_id, event)
-        await self._stray_legs.check(await self._lifecycle.refreshed(call), participants)
+            call = await self._lifecycle.apply(call_id, event) or call
+        await self._stray_legs.check(call, participants)
 
 
 async def _log_failure(check: Callable[[], Awaitable[None]]) -> None:
