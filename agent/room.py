@@ -110,7 +110,7 @@ def caller_in(room: rtc.Room, call: CallContext) -> rtc.RemoteParticipant | None
     That is whom the gateway has dialed, else the telephone that came by a dispatch rule, else the
     first person in the room.
     """
-    people = [it for it in room.remote_participants.values() if it.kind not in _NO_PEOPLE]
+    people = _people(room)
     if call.caller_identity:
         return next((it for it in people if it.identity == call.caller_identity), None)
     by_rule = (it for it in people if it.attributes.get("sip.ruleID"))
@@ -119,9 +119,11 @@ def caller_in(room: rtc.Room, call: CallContext) -> rtc.RemoteParticipant | None
 
 def has_company(room: rtc.Room, call: CallContext) -> bool:
     """Whether the caller and another person are in the room."""
-    caller = caller_in(room, call)
-    people = [it for it in room.remote_participants.values() if it.kind not in _NO_PEOPLE]
-    return caller is not None and len(people) > 1
+    return caller_in(room, call) is not None and len(_people(room)) > 1
+
+
+def _people(room: rtc.Room) -> list[rtc.RemoteParticipant]:
+    return [it for it in room.remote_participants.values() if it.kind not in _NO_PEOPLE]
 
 
 async def audio_of(room: rtc.Room, identity: str, *, besides: rtc.Track | None = None) -> rtc.Track:
