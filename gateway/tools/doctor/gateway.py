@@ -1,7 +1,7 @@
 """Checks of the gateway: its configuration, the running process, its public URL, stray calls."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,9 +43,14 @@ def checks(context: Context) -> list[Check]:
         Check("configuration", "configuration", configured),
         Check("gateway", "gateway", partial(_gateway, context)),
         Check("public_url", "public URL", partial(_public_url, context)),
-        Check("legacy_route", "legacy route", partial(_legacy_route, context), needs=("gateway",)),
-        Check("status_hooks", "status hooks", partial(_status_hooks, context), needs=("gateway",)),
-        Check("stray_rooms", "stray rooms", partial(_stray_rooms, context), needs=("gateway",)),
+        *(
+            Check(check_id, title, partial(_counted, context, judge), needs=("gateway",))
+            for check_id, title, judge in (
+                ("legacy_route", "legacy route", _legacy_route),
+                ("status_hooks", "status hooks", _status_hooks),
+                ("stray_rooms", "stray rooms", _stray_rooms),
+            )
+        ),
     ]
 
 
@@ -163,10 +168,10 @@ async def _public_url(context: Context) -> Finding:
 def public_answers(config: Config, health: Response, hook: Response) -> Finding:
     """Judges the responses of the public URL to `/healthz` and to an unsigned call hook."""
     url = config.server.public_url.rstrip("/")
-    refusal = read_object(health.body) or {}
-    if refusal.get("error") == NOT_THIS_HOST:
-        return fail(f"{url}/healthz answers: {refusal.get('message')}", SET_CREDENTIALS)
-    if health.status != 200 or (read_object(health.body) or {}).get("status") != "ok":
+    answer = read_object(health.body) or {}
+    if answer.get("error") == NOT_THIS_HOST:
+        return fail(f"{url}/healthz answers: {answer.get('message')}", SET_CREDENTIALS)
+    if health.status != 200 or answer.get("status") != "ok":
         step = "correct GATEWAY_PUBLIC_URL, or the proxy there: it must forward to the gateway"
         return fail(f"{url}/healthz answers {health.status}, not as the gateway does", step)
     findings = [ok(f"{url} leads to a gateway, as seen from this machine")]
@@ -191,11 +196,19 @@ def _unsigned(config: Config, hook: Response) -> Finding:
     return warn(message, _AUTHENTICATION["JAMBONZ_WEBHOOK_SECRET"])
 
 
-async def _legacy_route(context: Context) -> Finding:
+async def _counted(
+    context: Context, judge: Callable[[Config, Mapping[str, Any]], Finding]
+) -> Finding:
+    """What `judge` finds in the counters of the gateway's diagnostics."""
     try:
-        calls = (await context.http.gateway(DIAGNOSTICS)).get("legacy_calls", {})
+        diagnostics = await context.http.gateway(DIAGNOSTICS)
     except RequestFailed as error:
         return warn(str(error), next_without_diagnostics(error))
+    return judge(context.config, diagnostics)
+
+
+def _legacy_route(_: Config, diagnostics: Mapping[str, Any]) -> Finding:
+    calls = diagnostics.get("legacy_calls", {})
     if not calls.get("count"):
         return ok("no calls over /livekit-simple since the gateway started")
     message = f"calls over /livekit-simple since the gateway started: {_count(calls)}"
@@ -206,11 +219,7 @@ async def _legacy_route(context: Context) -> Finding:
     return warn(message, step)
 
 
-async def _status_hooks(context: Context) -> Finding:
-    try:
-        diagnostics = await context.http.gateway(DIAGNOSTICS)
-    except RequestFailed as error:
-        return warn(str(error), next_without_diagnostics(error))
+def _status_hooks(config: Config, diagnostics: Mapping[str, Any]) -> Finding:
     calls, hooks = diagnostics.get("call_hooks", 0), diagnostics.get("status_hooks", {})
     if hooks.get("count"):
         return ok(f"Jambonz posts call status hooks: {_count(hooks)}")
@@ -221,17 +230,13 @@ async def _status_hooks(context: Context) -> Finding:
         "LiveKit only, that a call is answered and that its caller has hung up"
     )
     step = (
-        f"set the application's call status webhook to POST {context.config.own_url}"
+        f"set the application's call status webhook to POST {config.own_url}"
         f"{CALL_STATUS_HOOK}: Jambonz portal, Applications; or {SET_HOOKS}"
     )
     return warn(message, step)
 
 
-async def _stray_rooms(context: Context) -> Finding:
-    try:
-        diagnostics = await context.http.gateway(DIAGNOSTICS)
-    except RequestFailed as error:
-        return warn(str(error), next_without_diagnostics(error))
+def _stray_rooms(config: Config, diagnostics: Mapping[str, Any]) -> Finding:
     places = {"to rooms of their own": "stray_rooms", "into rooms of calls": "stray_legs"}
     counters = {place: diagnostics.get(name, {}) for place, name in places.items()}
     counts = [f"{place} {_count(it)}" for place, it in counters.items() if it.get("count")]
@@ -242,7 +247,7 @@ async def _stray_rooms(context: Context) -> Finding:
         "restrict trunks.inbound_addresses to the addresses of Jambonz's SBCs, then "
         "python -m gateway setup --apply"
     ]
-    if not context.config.livekit.is_cloud:
+    if not config.livekit.is_cloud:
         steps.append(
             "set `room: auto_create: false` in livekit-server's configuration: it then refuses "
             "such calls"
