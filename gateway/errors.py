@@ -7,7 +7,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
-from gateway.calls.call import SipOutcome
+from gateway.calls.outcomes import SipOutcome
 
 
 class ErrorCode(StrEnum):

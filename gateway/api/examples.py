@@ -9,15 +9,8 @@ from typing import Any
 
 from gateway.callbacks.delivery import Delivery, DeliveryStatus
 from gateway.callbacks.events import CallbackEvent, callback_body
-from gateway.calls.call import (
-    Call,
-    CallStatus,
-    Direction,
-    EventKind,
-    SipOutcome,
-    TimelineEntry,
-    Transfer,
-)
+from gateway.calls.call import Call, CallStatus, Direction, EventKind, TimelineEntry
+from gateway.calls.outcomes import SipOutcome, Transfer
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.views import details, dispatch_answer, summary
 from gateway.jambonz import urls

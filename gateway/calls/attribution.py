@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from gateway.calls.call import Call, Event, EventKind, Transfer, TransferKind
+from gateway.calls.call import Call, Event, EventKind
+from gateway.calls.outcomes import Transfer, TransferKind
 from gateway.calls.participants import Leg, Participant, ParticipantKind, joined, left
 from gateway.calls.reasons import DisconnectionReason
 

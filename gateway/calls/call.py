@@ -7,10 +7,7 @@ from typing import NamedTuple
 
 from gateway.calls.absences import AgentAbsence, CallerAbsence
 from gateway.calls.open_enum import OpenEnum
-from gateway.calls.outcomes import SipOutcome as SipOutcome  # noqa: PLC0414
-from gateway.calls.outcomes import Transfer as Transfer  # noqa: PLC0414
-from gateway.calls.outcomes import TransferKind as TransferKind  # noqa: PLC0414
-from gateway.calls.outcomes import TransferRequest as TransferRequest  # noqa: PLC0414
+from gateway.calls.outcomes import SipOutcome, Transfer, TransferKind, TransferRequest
 from gateway.calls.participants import Leg, Participant
 from gateway.calls.reasons import DisconnectionReason
 

@@ -20,8 +20,8 @@ from gateway.calls.call import (
     Event,
     EventKind,
     TimelineEntry,
-    TransferKind,
 )
+from gateway.calls.outcomes import TransferKind
 from gateway.calls.reasons import DisconnectionReason, reason_of_status
 from gateway.calls.transfer_requests import on_refused, on_requested
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.calls.call import Call, SipOutcome, Transfer
+from gateway.calls.call import Call
+from gateway.calls.outcomes import SipOutcome, Transfer
 from gateway.calls.participants import Leg, Participant
 
 

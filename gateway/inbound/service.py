@@ -6,7 +6,8 @@ from functools import partial
 
 import structlog
 
-from gateway.calls.call import Call, CallStatus, Event, EventKind, SipOutcome
+from gateway.calls.call import Call, CallStatus, Event, EventKind
+from gateway.calls.outcomes import SipOutcome
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.timeline import talking_since
 from gateway.config.settings import Config

@@ -6,7 +6,8 @@ The A leg of a call is the caller's; a B leg is dialed by Jambonz, to LiveKit or
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
-from gateway.calls.call import TEXT_LIMIT, Event, EventKind, SipOutcome
+from gateway.calls.call import TEXT_LIMIT, Event, EventKind
+from gateway.calls.outcomes import SipOutcome
 from gateway.calls.reasons import DisconnectionReason, reason_of_status
 from gateway.jambonz.identity import header
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from gateway.calls.call import Call, Event, EventKind, SipOutcome
+from gateway.calls.call import Call, Event, EventKind
+from gateway.calls.outcomes import SipOutcome
 from gateway.calls.reasons import DisconnectionReason
 from gateway.config.settings import Config
 from gateway.lifecycle.deadlines import Due

@@ -4,8 +4,9 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
-from gateway.calls.call import Call, Event, EventKind, SipOutcome, Transfer, TransferRequest
+from gateway.calls.call import Call, Event, EventKind
 from gateway.calls.destinations import Destination, FallbackTarget, parse_destination
+from gateway.calls.outcomes import SipOutcome, Transfer, TransferRequest
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.transitions import transition
 from gateway.config.settings import Config

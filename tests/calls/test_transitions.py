@@ -6,16 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.calls.call import (
-    TIMELINE_LIMIT,
-    Call,
-    CallStatus,
-    Direction,
-    Event,
-    EventKind,
-    SipOutcome,
-    Transfer,
-)
+from gateway.calls.call import TIMELINE_LIMIT, Call, CallStatus, Direction, Event, EventKind
+from gateway.calls.outcomes import SipOutcome, Transfer
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.transitions import transition
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.calls.call import EventKind, SipOutcome
+from gateway.calls.call import EventKind
+from gateway.calls.outcomes import SipOutcome
 from gateway.calls.reasons import DisconnectionReason
 from gateway.jambonz.hooks import CallHook, DialHook, StatusHook, dial_event, status_event
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.calls.absences import AgentAbsence
-from gateway.calls.call import Call, CallStatus, Direction, Transfer
+from gateway.calls.call import Call, CallStatus, Direction
+from gateway.calls.outcomes import Transfer
 from gateway.config.settings import Config
 from gateway.lifecycle.deadlines import Deadlines, Due
 

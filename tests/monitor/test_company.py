@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from livekit.protocol.models import DisconnectReason, ParticipantInfo
 
-from gateway.calls.call import EventKind, SipOutcome, TransferKind
+from gateway.calls.call import EventKind
+from gateway.calls.outcomes import SipOutcome, TransferKind
 from gateway.calls.reasons import DisconnectionReason
 from tests.monitor.harness import (
     AGENT,

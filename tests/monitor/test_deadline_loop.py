@@ -11,7 +11,8 @@ from livekit.protocol.room import DeleteRoomRequest, ListParticipantsRequest
 
 from gateway.api.services import Services
 from gateway.callbacks.delivery import Answer
-from gateway.calls.call import Call, Direction, Event, EventKind, Transfer
+from gateway.calls.call import Call, Direction, Event, EventKind
+from gateway.calls.outcomes import Transfer
 from gateway.calls.reasons import DisconnectionReason
 from gateway.errors import StorageUnavailable
 from gateway.jambonz.hooks import CallHook

@@ -8,7 +8,8 @@ from livekit.protocol.room import (
     ListRoomsRequest,
 )
 
-from gateway.calls.call import Call, CallStatus, Event, EventKind, Transfer
+from gateway.calls.call import Call, CallStatus, Event, EventKind
+from gateway.calls.outcomes import Transfer
 from gateway.errors import RecordUnreadable
 from gateway.monitor import reconciler as module
 from gateway.monitor.reconciler import MAX_ROOMS_CHECKED

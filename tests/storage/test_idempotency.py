@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from gateway.calls.call import Call, Direction, SipOutcome
+from gateway.calls.call import Call, Direction
+from gateway.calls.outcomes import SipOutcome
 from gateway.config.settings import OutboundSettings
 from gateway.errors import (
     ApiError,

@@ -5,16 +5,8 @@ from collections import Counter
 
 import pytest
 
-from gateway.calls.call import (
-    CallStatus,
-    Direction,
-    Event,
-    EventKind,
-    SipOutcome,
-    TimelineEntry,
-    Transfer,
-    TransferRequest,
-)
+from gateway.calls.call import CallStatus, Direction, Event, EventKind, TimelineEntry
+from gateway.calls.outcomes import SipOutcome, Transfer, TransferRequest
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.transitions import transition
 from gateway.errors import LimitReached

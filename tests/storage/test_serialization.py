@@ -9,17 +9,8 @@ import pytest
 
 from gateway.callbacks.delivery import Delivery, DeliveryStatus
 from gateway.calls.absences import AgentAbsence, CallerAbsence
-from gateway.calls.call import (
-    Call,
-    CallStatus,
-    Direction,
-    EventKind,
-    SipOutcome,
-    TimelineEntry,
-    Transfer,
-    TransferKind,
-    TransferRequest,
-)
+from gateway.calls.call import Call, CallStatus, Direction, EventKind, TimelineEntry
+from gateway.calls.outcomes import SipOutcome, Transfer, TransferKind, TransferRequest
 from gateway.calls.participants import Leg, Participant, ParticipantKind
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.views import summary

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.calls.call import SipOutcome
+from gateway.calls.outcomes import SipOutcome
 from gateway.transfers.fallback import NO_AGENT, UNAVAILABLE, refusal
 
 

@@ -10,7 +10,8 @@ from livekit.protocol.models import ParticipantInfo
 from livekit.protocol.sip import TransferSIPParticipantRequest
 
 from gateway.api.services import SERVICES
-from gateway.calls.call import Call, Direction, Event, EventKind, Transfer, TransferRequest
+from gateway.calls.call import Call, Direction, Event, EventKind
+from gateway.calls.outcomes import Transfer, TransferRequest
 from gateway.calls.transitions import transition
 from gateway.tools.simulate.jambonz import HookRefused
 from tests.conftest import Client, GatewayStarter, get_call

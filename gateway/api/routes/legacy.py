@@ -11,8 +11,8 @@ from gateway.api.endpoints import Endpoint, Request
 from gateway.api.limits import Workload
 from gateway.api.schemas.hooks import CallHookSchema
 from gateway.api.schemas.responses import VerbSchema
-from gateway.calls.call import SipOutcome
 from gateway.calls.callers import plain_user
+from gateway.calls.outcomes import SipOutcome
 from gateway.config.settings import Config
 from gateway.jambonz import verbs
 from gateway.jambonz.hooks import CallHook

@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, fields, post_load, validate
 
 from gateway.api.schemas.fields import Seconds, SipHeaders, SipStatus, Text, TextMap, text
-from gateway.calls.call import SipOutcome
+from gateway.calls.outcomes import SipOutcome
 from gateway.calls.sip_headers import reason_with_cause
 from gateway.jambonz.hooks import CallHook, DialHook, QueueHook, ReferHook, StatusHook
 

@@ -6,7 +6,8 @@ from marshmallow import INCLUDE, RAISE, Schema, fields, validate
 
 from gateway.callbacks.delivery import DeliveryStatus
 from gateway.callbacks.events import CallbackEvent
-from gateway.calls.call import CallStatus, Direction, EventKind, TransferKind
+from gateway.calls.call import CallStatus, Direction, EventKind
+from gateway.calls.outcomes import TransferKind
 from gateway.calls.participants import ParticipantKind
 from gateway.calls.reasons import DisconnectionReason
 

@@ -5,15 +5,8 @@ from typing import Any
 
 import pytest
 
-from gateway.calls.call import (
-    Call,
-    Direction,
-    Event,
-    EventKind,
-    SipOutcome,
-    TimelineEntry,
-    Transfer,
-)
+from gateway.calls.call import Call, Direction, Event, EventKind, TimelineEntry
+from gateway.calls.outcomes import SipOutcome, Transfer
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.transitions import transition
 from gateway.calls.views import details
