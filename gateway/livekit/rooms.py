@@ -34,7 +34,7 @@ class RoomRequest:
 
 @dataclass(frozen=True, slots=True)
 class RoomState:
-    """A room that exists. `created_at` in ms since epoch.
+    """A room that exists.
 
     `num_participants` is LiveKit's count, which leaves out agents and recorders.
     """
@@ -42,18 +42,11 @@ class RoomState:
     name: str
     sid: str
     metadata: str
-    created_at: int
     num_participants: int
 
     @classmethod
     def of(cls, room: Room) -> Self:
-        return cls(
-            room.name,
-            room.sid,
-            room.metadata,
-            room.creation_time_ms or room.creation_time * 1000,
-            room.num_participants,
-        )
+        return cls(room.name, room.sid, room.metadata, room.num_participants)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,8 +128,9 @@ class Harness:
         metadata = room_metadata(call, own_url=own_url, enqueues=enqueues)
         self.add_room(call.call_id, metadata)
 
-    def add_room(self, name: str, metadata: str = "", *, age: float = 0) -> None:
-        created_at = self.now - round(age * 1000)
+    def add_room(self, name: str, metadata: str = "", *, created_at: int | None = None) -> None:
+        """`created_at` in ms since epoch by LiveKit's clock; without it, both clocks agree."""
+        created_at = self.now if created_at is None else created_at
         room = Room(name=name, sid=f"RM_{name}", metadata=metadata, creation_time_ms=created_at)
         self.fake.rooms[name] = room
 
