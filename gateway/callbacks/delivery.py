@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.security.callback_urls import without_query
+from gateway.security.callback_urls import origin_of, without_query
 
 #: The longest pause between two attempts, in s, unless the receiver asks for a longer one.
 LONGEST_BACKOFF = 60.0
@@ -61,6 +61,12 @@ class Delivery:
     def chain(self) -> str:
         """Deliveries of one chain arrive in order: those of one call to one URL."""
         return f"{self.call_id}:{self.delivery_id.rpartition('_')[2]}"
+
+    @property
+    def host(self) -> str:
+        """Host and port that it goes to; what may be pending is shared out among these."""
+        _, host, port = origin_of(self.url)
+        return f"{host}:{port}"
 
     @property
     def is_pending(self) -> bool:

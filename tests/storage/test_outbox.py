@@ -23,6 +23,7 @@ from tests.storage.conftest import (
 )
 
 OTHER_HOOK = "https://two.example.com/hook"
+SAME_HOST = "https://one.example.com/of-one-call"
 
 
 def with_receivers(*urls: str, max_pending: int = 1000) -> Config:
@@ -211,18 +212,43 @@ async def test_a_pending_delivery_outlives_its_call(
                 await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("limit", [1, 2])
+@pytest.mark.parametrize(("limit", "expected"), [(1, 1), (2, 1), (4, 2)])
 async def test_the_number_of_pending_deliveries_is_bounded(
-    opener: StorageOpener, receivers: Receivers, limit: int
+    opener: StorageOpener, receivers: Receivers, limit: int, expected: int
 ) -> None:
     async with opener.opened(with_receivers(HOOK, max_pending=limit)) as storage:
         unblocked = receivers.block()
         await complete_call(storage.registry, 1)
-        assert len(await storage.outbox.of("call-0001")) == limit
+        assert len(await storage.outbox.of("call-0001")) == expected
         unblocked.set()
         await wait_until(storage, "call-0001", none_pending)
         await complete_call(storage.registry, 2)  # its first delivery finds room again
         first, *_ = await storage.outbox.of("call-0002")
         assert first.event == EVENTS[0]
         await wait_until(storage, "call-0002", none_pending)
-        assert receivers.responded[limit] == (HOOK, event_ids(2)[0])
+        assert receivers.responded[expected] == (HOOK, event_ids(2)[0])
+
+
+@pytest.mark.field("E1")
+async def test_a_dead_host_leaves_half_of_what_may_be_pending(
+    opener: StorageOpener, receivers: Receivers
+) -> None:
+    """However many URLs it has; what it had is free again once it responds."""
+    config = with_receivers(HOOK, SAME_HOST, OTHER_HOOK, max_pending=20)
+    async with opener.opened(config) as storage:
+        unblocked = [receivers.block(url) for url in (HOOK, SAME_HOST)]
+        for number in range(1, 9):
+            await complete_call(storage.registry, number)
+            await receivers.event_ids(3 * number, OTHER_HOOK)
+        assert await receivers.event_ids(24, OTHER_HOOK) == event_ids(*range(1, 9))
+        stored = [
+            item for number in range(1, 9) for item in await storage.outbox.of(f"call-{number:04}")
+        ]
+        assert sum(item.is_pending for item in stored) == 10
+        for event in unblocked:
+            event.set()
+        for number in range(1, 9):
+            await wait_until(storage, f"call-{number:04}", none_pending)
+        await complete_call(storage.registry, 9)
+        assert len(await storage.outbox.of("call-0009")) == 9
+        await wait_until(storage, "call-0009", none_pending)

@@ -1,6 +1,6 @@
 """The outbox of one process: for each call and URL a chain of deliveries, worked off by a task."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 
 import structlog
@@ -24,14 +24,17 @@ class MemoryOutbox:
         self._clock = clock
         self._deliveries: dict[str, list[Delivery]] = {}
         self._chains: dict[str, deque[Delivery]] = {}
-        self._pending = 0
+        self._pending: Counter[str] = Counter()
         self._tasks = BackgroundTasks()
         self._to_forget: set[str] = set()
 
     def add(self, deliveries: Iterable[Delivery]) -> None:
-        """Deliver these, in order; beyond `max_pending` they are dropped, which is logged."""
+        """Deliver these, in order; beyond the host's share they are dropped, which is logged.
+
+        A host may have as many pending as are left for all others: one that is away leaves half.
+        """
         for delivery in deliveries:
-            if self._pending >= self._max_pending:
+            if self._pending[delivery.host] >= self._max_pending - self._pending.total():
                 log.error("callback.dropped", call_id=delivery.call_id, kind=delivery.event)
                 continue
             self._deliveries.setdefault(delivery.call_id, []).append(delivery)
@@ -66,7 +69,7 @@ class MemoryOutbox:
         return any(delivery.is_pending for delivery in self._deliveries.get(call_id, []))
 
     def _enqueue(self, delivery: Delivery) -> None:
-        self._pending += 1
+        self._pending[delivery.host] += 1
         chain = self._chains.get(delivery.chain)
         if chain is not None:
             chain.append(delivery)
@@ -78,8 +81,7 @@ class MemoryOutbox:
         deliveries = self._chains[chain]
         while deliveries:
             await self._deliverer.deliver(deliveries[0], _save)
-            deliveries.popleft()
-            self._pending -= 1
+            self._pending -= Counter([deliveries.popleft().host])  # without hosts that have none
         del self._chains[chain]
 
 

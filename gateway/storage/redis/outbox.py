@@ -17,6 +17,7 @@ from gateway.callbacks.delivery_loop import Deliverer
 from gateway.callbacks.events import CallbackEvent
 from gateway.config.settings import CallbackSettings
 from gateway.errors import RecordUnreadable, StorageUnavailable
+from gateway.storage.redis.call_records import MAX_SET_ASIDE
 from gateway.storage.redis.database import Database
 from gateway.storage.redis.serialization import (
     dump_delivery,
@@ -89,6 +90,7 @@ class RedisOutbox:
                 dump_delivery(delivery),
                 text,
                 delivery.chain,
+                delivery.host,
             )
         return delivery
 
@@ -191,15 +193,15 @@ class RedisOutbox:
                 continue  # XAUTOCLAIM of Redis 6.2 returns deleted entries as None
             chain = fields["chain"]
             self._chains[entry_id] = self._tasks.spawn(
-                self._deliver(entry_id, chain), name=f"callbacks {chain}"
+                self._deliver(entry_id, chain, fields.get("host", "")), name=f"callbacks {chain}"
             )
 
-    async def _deliver(self, entry_id: str, chain: str) -> None:
-        """Deliver the callbacks of `chain`, one after the other."""
+    async def _deliver(self, entry_id: str, chain: str, host: str) -> None:
+        """Deliver the callbacks of `chain` to `host`, one after the other."""
         key = self._key(chain.rpartition(":")[0])
         completed = ("", "")
         try:
-            while item := await self._next(entry_id, chain, *completed):
+            while item := await self._next(entry_id, chain, host, *completed):
                 delivery_id, text = item
                 try:
                     delivery = load_delivery(text, f"{key} {delivery_id}")
@@ -215,7 +217,7 @@ class RedisOutbox:
             del self._chains[entry_id]
 
     async def _next(
-        self, entry_id: str, chain: str, completed_id: str, completed: str
+        self, entry_id: str, chain: str, host: str, completed_id: str, completed: str
     ) -> tuple[str, str] | None:
         """Store the completed delivery; the next one's id and record, None at the chain's end."""
         while True:
@@ -227,8 +229,10 @@ class RedisOutbox:
                     entry_id,
                     GROUP,
                     self._database.gateway_id,
+                    host,
                     completed_id,
                     completed,
+                    MAX_SET_ASIDE,
                 )
             except StorageUnavailable:
                 await asyncio.sleep(RETRY_INTERVAL)

@@ -195,7 +195,12 @@ class RedisRegistry:
         deliveries = (
             argument
             for delivery in self._deliveries(change)
-            for argument in (delivery.delivery_id, delivery.chain, dump_delivery(delivery))
+            for argument in (
+                delivery.delivery_id,
+                delivery.chain,
+                delivery.host,
+                dump_delivery(delivery),
+            )
         )
         answer: list[str] = await self._database.run(
             "update_call",

@@ -1,11 +1,23 @@
 -- Complete a delivery and get the next one of its chain. A chain that is not empty has exactly one stream
 -- entry: both end in one step, and only the consumer that has the entry changes the chain.
--- KEYS: the chain. ARGV: prefix, call id, stream entry, group, consumer, id of the completed delivery ("" at
--- first), its JSON ("" sets its record, which cannot be read, aside). Returns {id, JSON} of the next delivery; nil if the chain is complete or
--- another consumer has claimed the entry.
-local prefix, call_id, entry, group, consumer, completed, json = unpack(ARGV)
-local stream, pending = prefix .. 'outbox', prefix .. 'pending'
+-- KEYS: the chain. ARGV: prefix, call id, stream entry, group, consumer, host, id of the completed delivery (""
+-- at first), its JSON ("" sets its record, which cannot be read, aside), how many records to set aside. Returns
+-- {id, JSON} of the next delivery; nil if the chain is complete or another consumer has claimed the entry.
+local prefix, call_id, entry, group, consumer, host, completed, json, max_set_aside = unpack(ARGV)
+local stream = prefix .. 'outbox'
 local deliveries = prefix .. 'deliveries:' .. call_id
+
+local function shift()
+  redis.call('LPOP', KEYS[1])
+  local pending_by_host = prefix .. 'pending_by_host'
+  -- A gateway of another version may have counted only one of both: they agree again at 0.
+  if redis.call('DECR', prefix .. 'pending') <= 0 then
+    redis.call('DEL', pending_by_host)
+  elseif redis.call('HINCRBY', pending_by_host, host, -1) <= 0 then
+    redis.call('HDEL', pending_by_host, host)
+  end
+end
+
 local held = redis.pcall('XPENDING', stream, group, entry, entry, 1)[1]
 if not held or held[2] ~= consumer then return false end
 if completed ~= '' then
@@ -13,23 +25,19 @@ if completed ~= '' then
     local unreadable = redis.call('HGET', deliveries, completed)
     if unreadable then
       redis.call('LPUSH', prefix .. 'unreadable', completed .. ' ' .. unreadable)
-      redis.call('LTRIM', prefix .. 'unreadable', 0, 999)
+      redis.call('LTRIM', prefix .. 'unreadable', 0, max_set_aside - 1)
     end
     redis.call('HDEL', deliveries, completed)
   elseif redis.call('HEXISTS', deliveries, completed) == 1 then
     redis.call('HSET', deliveries, completed, json)
   end
-  if redis.call('LINDEX', KEYS[1], 0) == completed then
-    redis.call('LPOP', KEYS[1])
-    redis.call('DECR', pending)
-  end
+  if redis.call('LINDEX', KEYS[1], 0) == completed then shift() end
 end
 local id = redis.call('LINDEX', KEYS[1], 0)
 while id do
   local next_json = redis.call('HGET', deliveries, id)
   if next_json then return {id, next_json} end
-  redis.call('LPOP', KEYS[1]) -- its record was dropped: nothing is left to deliver
-  redis.call('DECR', pending)
+  shift() -- its record was dropped: nothing is left to deliver
   id = redis.call('LINDEX', KEYS[1], 0)
 end
 redis.call('XACK', stream, group, entry)

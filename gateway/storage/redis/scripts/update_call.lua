@@ -2,7 +2,7 @@
 -- KEYS: the call's hash. ARGV: prefix, call id, token of the version that was changed, token of this change,
 -- JSON, deadline ("" for never), direction, "1" if ended, end in ms since epoch once its report is settled
 -- (else ""), event id (""), ms until that expires, feed entry (""), how many callbacks may be pending, then
--- three per callback: delivery id, chain, JSON.
+-- four per callback: delivery id, chain, host, JSON. A host may have as many pending as are left for all others.
 -- Returns {'ok', callbacks dropped} | {'stored', token, JSON} (this change was stored before, and Redis' reply was
 -- lost) | {'stale', token, JSON} (another change came first) | {'repeated', token, JSON} (the event was applied
 -- before) | {'missing'}.
@@ -35,17 +35,20 @@ if feed_entry ~= '' then
   redis.call('XADD', prefix .. 'feed', 'MAXLEN', '~', 10000, '*', 'json', feed_entry)
 end
 local dropped = 0
-local deliveries, pending = prefix .. 'deliveries:' .. call_id, prefix .. 'pending'
-for i = FIRST_DELIVERY, #ARGV, 3 do
-  local delivery_id, chain, delivery = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+local deliveries = prefix .. 'deliveries:' .. call_id
+local pending, pending_by_host = prefix .. 'pending', prefix .. 'pending_by_host'
+for i = FIRST_DELIVERY, #ARGV, 4 do
+  local delivery_id, chain, host, delivery = unpack(ARGV, i, i + 3)
   if redis.call('HEXISTS', deliveries, delivery_id) == 0 then
-    if tonumber(redis.call('GET', pending) or 0) >= tonumber(max_pending) then
+    local left = tonumber(max_pending) - tonumber(redis.call('GET', pending) or 0)
+    if tonumber(redis.call('HGET', pending_by_host, host) or 0) >= left then
       dropped = dropped + 1
     else
       redis.call('HSET', deliveries, delivery_id, delivery)
       redis.call('INCR', pending)
+      redis.call('HINCRBY', pending_by_host, host, 1)
       if redis.call('RPUSH', prefix .. 'chain:' .. chain, delivery_id) == 1 then
-        redis.call('XADD', prefix .. 'outbox', '*', 'chain', chain)
+        redis.call('XADD', prefix .. 'outbox', '*', 'chain', chain, 'host', host)
       end
     end
   end
