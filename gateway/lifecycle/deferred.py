@@ -1,5 +1,7 @@
 """Writes that storage could not take: queued in order, replayed once storage answers again."""
 
+import math
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 
@@ -58,15 +60,24 @@ class DeferredWrites:
         self._queues.setdefault(key, deque()).append(write)
         self._number += 1
 
-    async def replay(self) -> None:
-        """Execute queued writes until none are left or storage is unavailable. Not reentrant."""
+    async def replay(self, *, within: float = math.inf) -> None:
+        """Execute queued writes until none are left or storage is unavailable. Not reentrant.
+
+        None begins later than `within` s.
+        """
         if not self._queues:
             return
-        queued = self._number
+        queued, until = self._number, time.monotonic() + within
         while self._queues:
             try:
-                await for_each(list(self._queues), self._replay_key, limit=MAX_CONCURRENT_REPLAYS)
+                await for_each(
+                    list(self._queues),
+                    lambda key: self._replay_key(key, until),
+                    limit=MAX_CONCURRENT_REPLAYS,
+                )
             except StorageUnavailable:
+                return
+            if time.monotonic() > until:
                 return
         log.info("storage.replayed", writes=queued, dropped=self._dropped)
         self._dropped = 0
@@ -77,9 +88,11 @@ class DeferredWrites:
         if self._queues:
             log.error("storage.writes_lost", writes=self._number)
 
-    async def _replay_key(self, key: str) -> None:
+    async def _replay_key(self, key: str, until: float) -> None:
         queue = self._queues[key]
         while queue:
+            if time.monotonic() > until:
+                return
             try:
                 await queue[0]()
             except StorageUnavailable:

@@ -31,6 +31,9 @@ from gateway.storage.registry import CallRegistry
 log = structlog.get_logger()
 
 MAX_CONCURRENT_CHECKS = 16
+#: How long deferred writes may keep a gateway from ending overdue calls, in s. Where they come as
+#: fast as they are replayed, no gateway would.
+REPLAY_LIMIT = 2.0
 
 
 class DeadlineLoop:
@@ -68,6 +71,7 @@ class DeadlineLoop:
         self._availability = availability
         self._clock = clock
         self._reconcile_interval = round(config.monitor.reconcile_interval * 1000)
+        self._is_behind = False
         self._reconcile_at: float = clock.uptime() + self._reconcile_interval
         self._reported_lag = 0
         self._answered_checks = 0
@@ -92,7 +96,8 @@ class DeadlineLoop:
     async def tick(self) -> None:
         """Replay deferred writes, end overdue calls, delete rooms that are due."""
         try:
-            await self._deferred.replay()
+            await self._deferred.replay(within=REPLAY_LIMIT)
+            self._is_behind = bool(self._deferred)
             if await self._leader.acquire():
                 await self._watch_clock()
                 now = self._clock()
@@ -113,10 +118,10 @@ class DeadlineLoop:
             self._reported_lag = 0
 
     async def _reconcile_if_due(self) -> None:
-        # A gateway that still replays deferred writes does not acquire the leader lock.
+        # A gateway that replays deferred writes leaves the leader lock to others, for REPLAY_LIMIT.
         if (
             self._clock.uptime() >= self._reconcile_at
-            and not self._deferred
+            and (not self._deferred or self._is_behind)
             and await self._leader.acquire()
         ):
             await self.reconcile()

@@ -20,6 +20,7 @@ from gateway.lifecycle.deferred import DeferredWrites
 from gateway.lifecycle.room_cleanup import MAX_CONCURRENT_DELETIONS
 from gateway.livekit.client import LiveKit
 from gateway.livekit.webhooks import RoomEvent
+from gateway.monitor import deadline_loop
 from gateway.monitor.deadline_loop import MAX_CONCURRENT_CHECKS
 from gateway.storage.memory.leader import SingleNode
 from gateway.storage.registry import ActiveLimits
@@ -419,6 +420,37 @@ async def test_a_gateway_that_replays_deferred_writes_does_not_acquire_the_leade
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_deferred_writes_that_do_not_end_keep_no_other_call_from_ending(
+    harness: SingleCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadline_loop, "REPLAY_LIMIT", 0.01)
+    deferred, reconciled = harness.services.deferred, asyncio.Event()
+
+    async def write() -> None:
+        """Another one comes meanwhile."""
+        await asyncio.sleep(0.001)
+        deferred.defer("call-2", write)
+
+    async def reconcile() -> None:
+        reconciled.set()
+
+    monkeypatch.setattr(harness.services.reconciler, "reconcile", reconcile)
+    await harness.apply(EventKind.ANSWERED)
+    deferred.defer("call-2", write)
+    running = asyncio.create_task(harness.services.deadline_loop.run())
+    try:
+        async with asyncio.timeout(10):
+            harness.now += 3_600_000
+            while (await harness.call).is_active:
+                await asyncio.sleep(0.01)
+            await reconciled.wait()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert (await harness.call).disconnection_reason is DisconnectionReason.MAX_DURATION_REACHED
+    assert "call-2" in deferred
 
 
 @pytest.mark.parametrize("prepared", [False, True])
