@@ -1,0 +1,1 @@
+"""The voice pipeline: conversations by livekit-agents' AgentSession, as agents.yaml has them."""
