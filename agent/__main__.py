@@ -11,11 +11,13 @@ WORKER = Path(__file__).with_name("worker.py")
 
 def main() -> int:
     """Run the worker until SIGTERM or SIGINT; returns the exit code."""
-    variables = "\n".join(f"  {name:<22}{text}" for name, text in VARIABLES.items())
+    width = max(map(len, VARIABLES))
+    variables = "\n".join(f"  {name:<{width}}  {text}" for name, text in VARIABLES.items())
     argparse.ArgumentParser(
         prog="agent",
         description="Runs the agent worker, which takes the calls of one agent name at LiveKit.",
-        epilog=f"settings, from the environment or .env.local (see .env.example):\n{variables}",
+        epilog=f"settings, from the environment or .env.local (see .env.example):\n{variables}\n"
+        "agent.name and agent.pipeline are also read from config.yaml ($GATEWAY_CONFIG)",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
     try:

@@ -5,14 +5,19 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
 
+from agent.config_file import agent_settings
 from agent.logs import Format, Level, LogSettings
 
 AGENT_NAME = "nehos-outbound-agent"
+#: What the worker's agent does: a line test, or a conversation with models.
+Pipeline = Literal["diagnostic", "voice"]
+#: Used if AGENTS_FILE is not set and this exists in the working directory.
+AGENTS_FILE = "agents.yaml"
 #: In the home folder, where no other user can place a report.
 SPOOL = ".cache/jambonz-livekit-gateway/reports"
 _SCHEMES = frozenset({"wss", "ws", "https", "http"})
@@ -30,6 +35,7 @@ VARIABLES = {
     "LIVEKIT_API_KEY": "its key",
     "LIVEKIT_API_SECRET": "the key's secret",
     "LIVEKIT_AGENT_NAME": f"the agent's name; {AGENT_NAME} if it is not set",
+    "AGENTS_FILE": f"the conversations of pipeline voice; {AGENTS_FILE}, if it exists",
     "AGENT_HTTP_HOST": "address of the health endpoint; 127.0.0.1",
     "AGENT_HTTP_PORT": "its port; 8081",
     "AGENT_LOAD_THRESHOLD": "share of CPU above which no call is taken, or inf; 0.7",
@@ -41,7 +47,9 @@ VARIABLES = {
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """`load_threshold`: CPU share (0 to 1) above which the worker takes no job; `inf`: never.
+    """`agents_file`: the conversations of the pipeline `voice`; None for the built-in one.
+
+    `load_threshold`: CPU share (0 to 1) above which the worker takes no job; `inf`: never.
 
     `spool`: the folder of the reports that the gateway has not accepted yet. `secrets`: what no
     line of the log may hold.
@@ -57,6 +65,8 @@ class WorkerSettings:
     spool: Path
     max_idle_processes: int = 1
     url: str = ""
+    pipeline: Pipeline = "diagnostic"
+    agents_file: Path | None = None
     logging: LogSettings = field(default_factory=LogSettings)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
@@ -64,8 +74,9 @@ class WorkerSettings:
 def read_settings() -> WorkerSettings:
     """From the environment, and from .env.local for what is not set there.
 
-    The log settings are the gateway's (`logging` in config.yaml), by environment only. Raises
-    ValueError for a value that cannot be used, and for what is missing to reach LiveKit.
+    The agent's name and pipeline are the gateway's: the environment's, else config.yaml's. So are
+    the log settings, by environment only. Raises ValueError for a value that cannot be used, and
+    for what is missing to reach LiveKit.
     """
     load_dotenv(".env.local")
     env = {name: value.strip() for name, value in os.environ.items() if value.strip()}
@@ -73,11 +84,14 @@ def read_settings() -> WorkerSettings:
     missing = [name for name in needed if name not in env]
     if missing:
         raise ValueError(f"not set in the environment or .env.local: {', '.join(missing)}")
+    agent = agent_settings(env)
     cpus = os.cpu_count() or 1
     idle = int(_number(env, "AGENT_IDLE_PROCESSES", cpus, 1, 1000))
     most_idle = int(_number(env, "AGENT_MAX_IDLE_PROCESSES", 4 * cpus, 1, 1000))
     return WorkerSettings(
-        agent_name=env.get("LIVEKIT_AGENT_NAME") or AGENT_NAME,
+        agent_name=agent["agent.name"] or AGENT_NAME,
+        pipeline=_one_of(agent, "agent.pipeline", get_args(Pipeline), "diagnostic"),
+        agents_file=_agents_file(env),
         url=_livekit_url(env["LIVEKIT_URL"]),
         api_key=env["LIVEKIT_API_KEY"],
         api_secret=env["LIVEKIT_API_SECRET"],
@@ -94,6 +108,12 @@ def read_settings() -> WorkerSettings:
         ),
         secrets=_secrets(env),
     )
+
+
+def _agents_file(env: Mapping[str, str]) -> Path | None:
+    named = env.get("AGENTS_FILE")
+    path = Path(named or AGENTS_FILE)
+    return path if named or path.exists() else None
 
 
 def _livekit_url(text: str) -> str:

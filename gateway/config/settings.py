@@ -144,7 +144,9 @@ class LiveKitSettings:
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
+    # The worker reads both, too, from the same file and variables (agent/settings.py).
     name: str = setting("nehos-outbound-agent", validate.Length(1, 100), env="LIVEKIT_AGENT_NAME")
+    pipeline: str = setting("diagnostic", validate.OneOf(["diagnostic", "voice"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,14 @@
 """The worker's settings: what is read, and what is said about mistakes."""
 
+from itertools import chain
 from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
 
+from agent.config_file import VARIABLES as SHARED
 from agent.settings import VARIABLES, read_settings
+from gateway.config.loader import load_config
 
 LIVEKIT = {
     "LIVEKIT_URL": "wss://livekit.example.com",
@@ -17,7 +20,7 @@ LIVEKIT = {
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in VARIABLES:
+    for name in (*VARIABLES, *chain(*SHARED.values()), "GATEWAY_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     for name, value in LIVEKIT.items():
         monkeypatch.setenv(name, value)
@@ -86,6 +89,64 @@ def test_a_number_that_cannot_be_used_is_named(
     monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=f"{name} must be a .*number from "):
         read_settings()
+
+
+@pytest.mark.parametrize(
+    ("file", "env", "expected"),
+    [
+        ("", {}, ("nehos-outbound-agent", "diagnostic")),
+        ("agent: {name: clinic, pipeline: voice}", {}, ("clinic", "voice")),
+        ("agent: {pipeline: voice}\nserver: {port: 1}", {}, ("nehos-outbound-agent", "voice")),
+        (
+            "agent: {name: clinic, pipeline: voice}",
+            {"LIVEKIT_AGENT_NAME": "other", "GATEWAY__AGENT__PIPELINE": "diagnostic"},
+            ("other", "diagnostic"),
+        ),
+        ("agent: {name: clinic}", {"GATEWAY__AGENT__NAME": "other"}, ("other", "diagnostic")),
+    ],
+)
+def test_name_and_pipeline_are_the_gateways(
+    file: str, env: dict[str, str], expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GATEWAY_CONFIG", "gateway.yaml")
+    for path in (Path("gateway.yaml"), Path("config.yaml")):
+        path.write_text(file)
+        settings, gateway = read_settings(), load_config(str(path)).agent
+        assert (settings.agent_name, settings.pipeline) == expected
+        assert (gateway.name, gateway.pipeline) == expected
+        monkeypatch.delenv("GATEWAY_CONFIG", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("file", "problem"),
+    [
+        ("agent: {pipeline: vioce}", "agent.pipeline must be one of: diagnostic, voice"),
+        ("agent: {name: 7}", "config.yaml: agent.name must be a text"),
+        ("agent: [", "config.yaml: cannot be read: "),
+    ],
+)
+def test_a_mistake_in_config_yaml_is_named(file: str, problem: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(file)
+    with pytest.raises(ValueError, match=problem):
+        read_settings()
+
+
+def test_a_configuration_file_that_is_named_must_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_CONFIG", "nowhere")
+    with pytest.raises(ValueError, match="GATEWAY_CONFIG: nowhere: there is no such"):
+        read_settings()
+
+
+def test_the_conversations_are_in_agents_yaml(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert read_settings().agents_file is None
+    (tmp_path / "agents.yaml").touch()
+    assert read_settings().agents_file == Path("agents.yaml")
+    monkeypatch.setenv("AGENTS_FILE", "/etc/gateway/agents.yaml")
+    assert read_settings().agents_file == Path("/etc/gateway/agents.yaml")
 
 
 def test_there_are_never_fewer_at_most_than_at_least(monkeypatch: pytest.MonkeyPatch) -> None:

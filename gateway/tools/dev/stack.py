@@ -57,7 +57,7 @@ def running(
             stops.callback(process.stop)
             return process
 
-        env = _with_defaults(env)
+        env = {**_with_defaults(env), **_agent(config)}
         if config.livekit.url:
             if problems := validate_for_serve(config):
                 raise ConfigError(problems)
@@ -78,6 +78,12 @@ def _with_defaults(env: Mapping[str, str]) -> dict[str, str]:
         "AGENT_HTTP_PORT": str(free_port()),
         **env,
     }
+
+
+def _agent(config: Config) -> dict[str, str]:
+    """What the gateway uses, so that the worker does: `--config` reaches the gateway only."""
+    agent = config.agent
+    return {"LIVEKIT_AGENT_NAME": agent.name, "GATEWAY__AGENT__PIPELINE": agent.pipeline}
 
 
 def _start_livekit(
