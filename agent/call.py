@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from livekit import rtc
 from livekit.agents import JobContext
 
 from agent.context import CallContext, read_context
+from agent.conversation import Conversation, NewConversation
+from agent.ending import Ending
 from agent.record import Record
 from agent.report import Reporter
 from agent.room import ROOM_ENDED, RoomEnded, answered_caller, has_company, join
@@ -21,14 +23,13 @@ logger = logging.getLogger("agent.call")
 DELETE_TIMEOUT = 5.0
 #: How long the gateway has to accept the report of a failure before the room is deleted, in s.
 REPORT_HEAD_START = 0.5
-
-#: Talks in a room until the call is over and returns why; see `agent.diagnostic.converse`.
-Conversation = Callable[
-    [rtc.Room, CallContext, Record, Callable[[], Coroutine[Any, Any, None]]], Awaitable[str]
-]
+#: Where a job's process holds what it does at the job's end.
+FINISH = "finish"
 
 
-async def run_call(ctx: JobContext, settings: WorkerSettings, converse: Conversation) -> None:
+async def run_call(
+    ctx: JobContext, settings: WorkerSettings, new_conversation: NewConversation
+) -> None:
     """Whatever fails, the gateway gets a report and the caller is not left in silence."""
     # Texts that operators know to look for, see docs/migration.md.
     logger.info("job received", extra={"agent_name": ctx.job.agent_name})
@@ -36,27 +37,41 @@ async def run_call(ctx: JobContext, settings: WorkerSettings, converse: Conversa
     call = read_context(ctx.job.metadata)
     reporter = Reporter(call.report_url, job_id=ctx.job.id, settings=settings)
     record = Record()
+    conversation = new_conversation(ctx, call, record, settings)
+    ctx.proc.userdata[FINISH] = lambda: _finish(conversation, reporter)
     stalls = Stalls(record)
     tasks = [asyncio.create_task(stalls.watch())]
     try:
         await join(ctx)
         tasks.append(asyncio.create_task(_report_answer(ctx.room, call, reporter)))
-        reason = await converse(ctx.room, call, record, lambda: reporter.report("agent_ready"))
+        ending = await conversation.talk(lambda: reporter.report("agent_ready"))
     except RoomEnded:
-        reason = ROOM_ENDED
+        ending = Ending(ROOM_ENDED)
     except Exception as error:
         logger.exception("call.failed")
-        reason = _in_words(error)
-        stalls.check()
-        record.errors.append(reason)
-        await _end_failed(ctx, call, reporter.report("agent_failed", reason, record.report()))
+        failure = _in_words(error)
+        record.errors.append(failure)
+        await _end_room(ctx, call, reporter.report("agent_failed", failure))
         raise
     finally:
+        stalls.check()
         for task in tasks:
             task.cancel()
-    stalls.check()
-    await reporter.report("agent_ended", reason, record.report())
-    ctx.shutdown(reason)
+    logger.info("call.over", extra={"detail": ending.detail, "reason": ending.reason})
+    report = reporter.report("agent_ended", ending.detail, disconnection_reason=ending.reason)
+    # An agent that ended the call hangs up; one whose caller has left has nobody to hang up on.
+    await (_end_room(ctx, call, report) if ending.reason else report)
+    ctx.shutdown(ending.detail)
+
+
+async def finish_call(ctx: JobContext) -> None:
+    """What is left to do after the caller has gone; the framework calls it at the job's end."""
+    if finish := ctx.proc.userdata.pop(FINISH, None):
+        await finish()
+
+
+async def _finish(conversation: Conversation, reporter: Reporter) -> None:
+    await reporter.report("agent_report", report=await conversation.finish())
 
 
 async def _report_answer(room: rtc.Room, call: CallContext, reporter: Reporter) -> None:
@@ -65,9 +80,7 @@ async def _report_answer(room: rtc.Room, call: CallContext, reporter: Reporter) 
     await reporter.report("answered")
 
 
-async def _end_failed(
-    ctx: JobContext, call: CallContext, report: Coroutine[Any, Any, None]
-) -> None:
+async def _end_room(ctx: JobContext, call: CallContext, report: Coroutine[Any, Any, None]) -> None:
     """Delete the room at once: the caller is not left in silence while the gateway is away.
 
     A gateway that answers gets the report first, and knows why the room ends. A caller who talks to

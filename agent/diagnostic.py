@@ -4,16 +4,20 @@ import asyncio
 import contextlib
 import logging
 import wave
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, Self
+from typing import Self
 
 from livekit import rtc
+from livekit.agents import JobContext
 
 from agent.context import CallContext
+from agent.conversation import OnReady
+from agent.ending import Ending
 from agent.record import Record
-from agent.room import answered_caller, audio_of, departure, publish
+from agent.room import answered_caller, audio_of, departure, inaudible_for, publish
+from agent.settings import WorkerSettings
 
 logger = logging.getLogger("agent.diagnostic")
 
@@ -30,17 +34,25 @@ GREETING = "Hello. This line works. I repeat what you say."
 CLIPS = {**{str(digit): f"{digit}.wav" for digit in range(10)}, "*": "star.wav", "#": "pound.wav"}
 
 
-async def converse(
-    room: rtc.Room,
-    call: CallContext,
-    record: Record,
-    on_ready: Callable[[], Coroutine[Any, Any, None]],
-) -> str:
-    """Talk until the caller leaves or the room ends; returns which of them it was.
+@dataclass
+class Diagnostic:
+    """See Conversation."""
 
-    `on_ready` runs during the conversation, once the agent's audio is in the room: that is when
-    LiveKit answers the caller.
-    """
+    job: JobContext
+    call: CallContext
+    record: Record
+    settings: WorkerSettings
+
+    async def talk(self, on_ready: OnReady) -> Ending:
+        """Until the caller leaves or the room ends."""
+        return Ending(await converse(self.job.room, self.call, self.record, on_ready))
+
+    async def finish(self) -> Mapping[str, object]:
+        return self.record.report()
+
+
+async def converse(room: rtc.Room, call: CallContext, record: Record, on_ready: OnReady) -> str:
+    """Talk until the caller leaves or the room ends; returns which of them it was."""
     async with Voice.published_in(room) as voice, asyncio.TaskGroup() as tasks:
         tasks.create_task(on_ready())
         talking = tasks.create_task(_talk(room, call, voice, record))
@@ -60,14 +72,6 @@ async def _talk(room: rtc.Room, call: CallContext, voice: "Voice", record: Recor
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_repeat(room, caller.identity, voice))
         tasks.create_task(_speak_keys(keys, voice, record))
-
-
-def inaudible_for(caller: rtc.RemoteParticipant, call: CallContext) -> float:
-    """How long the caller does not hear the agent yet, in s: Jambonz still joins their two legs.
-
-    A participant without a SIP leg hears the agent at once.
-    """
-    return call.audible_after if "sip.callID" in caller.attributes else 0.0
 
 
 async def _repeat(room: rtc.Room, identity: str, voice: "Voice") -> None:

@@ -13,6 +13,7 @@ import aiohttp
 import stamina
 from livekit import api
 
+from agent.ending import Reason
 from agent.settings import WorkerSettings
 from agent.spool import Spool
 
@@ -27,7 +28,9 @@ FAILURES = (aiohttp.ClientError, TimeoutError)
 RETRY_TIMEOUT = 12.0
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=3)
 
-ReportEvent = Literal["agent_ready", "answered", "agent_ended", "agent_failed", "agent_gone"]
+ReportEvent = Literal[
+    "agent_ready", "answered", "agent_ended", "agent_failed", "agent_gone", "agent_report"
+]
 
 
 def describe(error: BaseException) -> str:
@@ -47,7 +50,12 @@ class Reporter:
         self._spool = Spool(settings.spool)
 
     async def report(
-        self, event: ReportEvent, detail: str = "", report: Mapping[str, object] | None = None
+        self,
+        event: ReportEvent,
+        detail: str = "",
+        report: Mapping[str, object] | None = None,
+        *,
+        disconnection_reason: Reason = "",
     ) -> None:
         """Never raises: a gateway that does not answer ends no conversation and loses no report.
 
@@ -58,6 +66,8 @@ class Reporter:
         if not self._url:
             return
         content = {"event": event, "job_id": self._job_id, "detail": detail, "report": report}
+        if disconnection_reason:
+            content["disconnection_reason"] = disconnection_reason
         body = json.dumps(content).encode()
         try:
             await self._post_with_retries(body)

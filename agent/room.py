@@ -62,14 +62,14 @@ async def join(ctx: JobContext) -> None:
 
 async def publish(
     room: rtc.Room, track: rtc.LocalAudioTrack, options: rtc.TrackPublishOptions
-) -> None:
+) -> rtc.LocalTrackPublication:
     """Publish the agent's audio. Raises RoomEnded, TimeoutError.
 
     If the room is closed meanwhile, livekit-rtc 1.1 waits for an answer that never comes.
     """
     try:
         async with asyncio.timeout(PUBLISH_TIMEOUT):
-            await room.local_participant.publish_track(track, options)
+            return await room.local_participant.publish_track(track, options)
     except TimeoutError:
         if room.isconnected():
             raise
@@ -102,6 +102,14 @@ async def answered_caller(room: rtc.Room, call: CallContext) -> rtc.RemotePartic
         return caller if caller and _is_answered(caller) else None
 
     return await until(room, ("participant_connected", "participant_attributes_changed"), answered)
+
+
+def inaudible_for(caller: rtc.RemoteParticipant, call: CallContext) -> float:
+    """How long the caller does not hear the agent yet, in s: Jambonz still joins their two legs.
+
+    A participant without a SIP leg hears the agent at once.
+    """
+    return call.audible_after if "sip.callID" in caller.attributes else 0.0
 
 
 def caller_in(room: rtc.Room, call: CallContext) -> rtc.RemoteParticipant | None:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from livekit.agents import AgentServer, JobContext
 from livekit.agents.version import __version__ as sdk_version
 
-from agent.call import run_call
-from agent.diagnostic import converse
+from agent.call import finish_call, run_call
+from agent.diagnostic import Diagnostic
 from agent.health import health_endpoint
 from agent.idle import IdleProcesses
 from agent.logs import configure_logs
@@ -139,6 +139,6 @@ settings = read_settings()
 server = Worker(settings)
 
 
-@server.rtc_session(agent_name=settings.agent_name)
+@server.rtc_session(agent_name=settings.agent_name, on_session_end=finish_call)
 async def take_call(ctx: JobContext) -> None:
-    await run_call(ctx, settings, converse)
+    await run_call(ctx, settings, Diagnostic)

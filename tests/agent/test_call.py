@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,6 +12,9 @@ from typing import Any, cast
 import pytest
 
 from agent import call
+from agent.conversation import OnReady
+from agent.diagnostic import Diagnostic
+from agent.ending import Ending, Reason
 from agent.spool import Spool
 from tests.agent.test_shared_json import Gateway, settings_for
 from tests.fakes.agent_room import Room
@@ -24,6 +29,8 @@ class Job:
             id="AJ_1", agent_name="agent", room=SimpleNamespace(name="call-1"), metadata=metadata
         )
         self.room = Room()
+        self.proc = SimpleNamespace(userdata={})
+        self.shut_down_by: list[str] = []
         self.deleted = asyncio.Event()
         self._answers = livekit_answers
 
@@ -34,11 +41,24 @@ class Job:
             future.set_result(None)
         return future
 
+    def shutdown(self, reason: str) -> None:
+        self.shut_down_by.append(reason)
 
-async def fail(*_: object) -> str:
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_fail())
-    return "never"
+
+class Failing(Diagnostic):
+    async def talk(self, on_ready: OnReady) -> Ending:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_fail())
+        return Ending("never")
+
+
+@dataclass
+class Ended(Diagnostic):
+    reason: Reason = field(default="", kw_only=True)
+
+    async def talk(self, on_ready: OnReady) -> Ending:
+        self.record.said("agent", "Goodbye.")
+        return Ending("over", self.reason)
 
 
 async def _fail() -> None:
@@ -67,7 +87,9 @@ async def test_the_room_is_deleted_while_the_gateway_is_away(tmp_path: Path) -> 
     gateway = Gateway(*[503] * 100)
     async with gateway.serving() as url:
         job = Job(url)
-        running = asyncio.create_task(call.run_call(cast(Any, job), settings_for(tmp_path), fail))
+        running = asyncio.create_task(
+            call.run_call(cast(Any, job), settings_for(tmp_path), Failing)
+        )
         await asyncio.wait_for(job.deleted.wait(), 10)
         assert not running.done(), "the report is still tried"
         assert list(Spool(tmp_path).stored()) == []
@@ -84,7 +106,26 @@ async def test_a_gateway_that_answers_knows_why_the_room_is_deleted(tmp_path: Pa
     async with gateway.serving() as url, asyncio.timeout(10):
         job = Job(url)
         with pytest.raises(ExceptionGroup):
-            await call.run_call(cast(Any, job), settings_for(tmp_path), fail)
+            await call.run_call(cast(Any, job), settings_for(tmp_path), Failing)
     assert job.deleted.is_set()
     (report,) = gateway.reports
     assert report.detail == "RuntimeError: no more words"
+
+
+@pytest.mark.parametrize(("reason", "hangs_up"), [("agent_hangup", True), ("", False)])
+async def test_an_agent_that_ends_the_call_reports_why_and_hangs_up(
+    tmp_path: Path, reason: Reason, hangs_up: bool
+) -> None:
+    """The final report follows at the job's end."""
+    gateway = Gateway(204, 204)
+    async with gateway.serving() as url, asyncio.timeout(10):
+        job: Any = Job(url)
+        await call.run_call(job, settings_for(tmp_path), partial(Ended, reason=reason))
+        assert job.deleted.is_set() is hangs_up
+        assert job.shut_down_by == ["over"]
+        await call.finish_call(job)
+        await call.finish_call(job)
+    ended, report = gateway.reports
+    assert (ended.kind, ended.detail, ended.report) == ("agent_ended", "over", None)
+    assert report.kind == "agent_report"
+    assert report.report["transcript"][0]["text"] == "Goodbye."

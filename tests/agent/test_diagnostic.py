@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from agent.context import CallContext
-from agent.diagnostic import inaudible_for
+from agent.room import inaudible_for
 
 CALL = CallContext(audible_after=0.5)
 
