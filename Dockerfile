@@ -7,6 +7,7 @@ RUN python -m venv /opt/gateway
 COPY constraints.txt pyproject.toml setup.cfg README.md ./
 COPY gateway gateway
 COPY agent agent
+COPY common common
 RUN /opt/gateway/bin/pip install --no-cache-dir --disable-pip-version-check \
     -c constraints.txt '.[agent]'
 

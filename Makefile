@@ -78,13 +78,13 @@ ruff:
 	@$(BIN)/ruff format --check .
 
 mypy:
-	@$(BIN)/mypy gateway agent tests bench
+	@$(BIN)/mypy gateway agent common tests bench
 
 lint-imports:
 	@$(BIN)/lint-imports
 
 bandit:
-	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml gateway agent
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml gateway agent common
 
 pip-audit:
 	@$(BIN)/python .ci/audit.py constraints.txt

@@ -17,7 +17,7 @@ from typing import Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from agent.redaction import mask_fields, without_secrets
+from common.redaction import mask_fields, without_secrets
 
 logger = logging.getLogger("agent.logs")
 

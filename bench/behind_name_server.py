@@ -3,7 +3,7 @@
 import os
 import sys
 
-from gateway import resolver
+from common import resolver
 from gateway.cli import main
 
 resolver.NAME_SERVERS = [os.environ["NAME_SERVER"]]

@@ -19,8 +19,8 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from common.redaction import mask_fields, without_secrets
 from gateway.config.settings import LoggingSettings
-from gateway.security.redaction import mask_fields, without_secrets
 
 log = structlog.get_logger()
 

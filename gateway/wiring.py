@@ -59,7 +59,7 @@ def build_services(
     """Everything that handlers use, wired together; needs a running event loop.
 
     The caller opens and closes `livekit` and `storage`, which has the same `clock`.
-    `check_callback_url` raises CallbackUrlRejected. `probe` is the client by which readiness is
+    `check_callback_url` raises UrlRejected. `probe` is the client by which readiness is
     checked, with connections of its own: `livekit` if there is none.
     """
     counters = Counters()

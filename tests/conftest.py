@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 from xdist.scheduler import LoadScopeScheduling
 
-from gateway import resolver
+from common import resolver
 from gateway.app import create_app
 from gateway.config.loader import build_config
 from gateway.config.settings import LOOPBACK, Config

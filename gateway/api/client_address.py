@@ -4,9 +4,10 @@ from enum import StrEnum
 
 from aiohttp import web
 
+from common.addresses import Address, is_among
 from gateway.api.services import SERVICES
 from gateway.errors import ApiError, ErrorCode
-from gateway.security.addresses import Address, client_address, is_among
+from gateway.security.addresses import client_address
 
 
 class ClientGroup(StrEnum):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.security.callback_urls import origin_of, without_query
+from common.urls import origin_of, without_query
 
 #: The longest pause between two attempts, in s, unless the receiver asks for a longer one.
 LONGEST_BACKOFF = 60.0

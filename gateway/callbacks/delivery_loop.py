@@ -8,9 +8,9 @@ from typing import Protocol
 
 import structlog
 
+from common.urls import without_query
 from gateway.callbacks.delivery import Answer, Delivery, DeliveryStatus
 from gateway.config.settings import CallbackSettings
-from gateway.security.callback_urls import without_query
 
 log = structlog.get_logger()
 

@@ -3,23 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Self
 from weakref import WeakValueDictionary
 
 import aiohttp
 import structlog
 from aiohttp.abc import AbstractResolver
-from standardwebhooks import Webhook
 from yarl import URL
 
-from gateway.callbacks.addresses import AddressRejected, GuardedResolver
-from gateway.callbacks.answers import answer_of, failure_of
+from common.guarded_resolver import AddressRejected, GuardedResolver
+from common.http_failures import reason_of
+from common.resolver import LookupFailed, Resolver
+from common.signing import Signer
+from common.urls import UrlRejected, origin_of
+from gateway.callbacks.answers import answer_of
 from gateway.callbacks.delivery import Answer
 from gateway.config.settings import CallbackSettings
-from gateway.resolver import LookupFailed, Resolver
 from gateway.security.callback_policy import CallbackPolicy
-from gateway.security.callback_urls import CallbackUrlRejected, origin_of
 
 log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ class Sender:
         self._guarded = guarded
         self._addresses = addresses
         self._slots: WeakValueDictionary[Origin, asyncio.Semaphore] = WeakValueDictionary()
-        self._webhooks = [Webhook(secret) for secret in settings.secrets]
+        self._signer = Signer(settings.secrets)
         name, _, value = settings.header.partition(":")
         self._fixed_headers = {name.strip(): value.strip()} if value else {}
 
@@ -67,7 +67,7 @@ class Sender:
                 yield cls(settings, policy, trusted=trusted, guarded=guarded, addresses=addresses)
 
     async def check(self, url: str) -> None:
-        """Raise CallbackUrlRejected if callbacks may not go to `url`, or its host does not exist.
+        """Raise UrlRejected if callbacks may not go to `url`, or its host does not exist.
 
         A host whose addresses are not known in time is checked when callbacks are sent to it.
         """
@@ -79,10 +79,10 @@ class Sender:
             async with asyncio.timeout(CHECK_TIMEOUT):
                 await self._addresses.resolve(host, port)
         except AddressRejected as error:
-            raise CallbackUrlRejected(str(error)) from error
+            raise UrlRejected(str(error)) from error
         except LookupFailed as error:
             if error.is_final:
-                raise CallbackUrlRejected(str(error)) from error
+                raise UrlRejected(str(error)) from error
             log.warning("callback.host_not_checked", host=host, error=str(error))
         except TimeoutError:
             log.warning("callback.host_not_checked", host=host, error="no answer in time")
@@ -94,7 +94,7 @@ class Sender:
         """
         try:
             self._policy.check(url)
-        except CallbackUrlRejected as error:
+        except UrlRejected as error:
             return Answer(None, str(error))
         origin = origin_of(url)
         async with self._slots.setdefault(origin, asyncio.Semaphore(REQUESTS_PER_RECEIVER)):
@@ -105,7 +105,7 @@ class Sender:
         headers = {
             "Content-Type": "application/json",
             **self._fixed_headers,
-            **self._webhook_headers(body, event_id),
+            **self._signer.headers(event_id, body),
         }
         try:
             async with session.post(
@@ -117,19 +117,7 @@ class Sender:
             ) as response:
                 return answer_of(response)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return failure_of(error, self._timeout)
-
-    def _webhook_headers(self, body: str, event_id: str) -> dict[str, str]:
-        """The headers of Standard Webhooks (standardwebhooks.com): id, time, signatures.
-
-        There is a signature for each secret; a receiver accepts any that it can verify.
-        """
-        now = datetime.now(UTC)
-        headers = {"webhook-id": event_id, "webhook-timestamp": str(int(now.timestamp()))}
-        if self._webhooks:
-            signatures = (webhook.sign(event_id, now, body) for webhook in self._webhooks)
-            headers["webhook-signature"] = " ".join(signatures)
-        return headers
+            return Answer(None, reason_of(error, self._timeout))
 
 
 def _session(resolver: AbstractResolver) -> aiohttp.ClientSession:

@@ -8,12 +8,12 @@ from typing import Any
 import yaml
 from marshmallow import ValidationError, fields
 
+from common.addresses import Network, read_network
+from common.allowed_hosts import AllowedHost, read_allowed_host
 from gateway.calls.destinations import Credentials, FallbackTarget
 from gateway.config.addresses import read_sip_uri
 from gateway.config.settings import KeyPair
-from gateway.security.addresses import Network, read_network
 from gateway.security.api_keys import ApiKey, HashedKey, MalformedApiKey, read_hashed_key, read_key
-from gateway.security.callback_policy import AllowedHost, read_allowed_host
 
 #: How a list in YAML or JSON begins, and a mapping, which is none.
 _IN_YAML = re.compile(r"\s*(?:[\[{]|-\s)")

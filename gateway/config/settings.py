@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from marshmallow import validate
 
+from common.addresses import Network
+from common.allowed_hosts import AllowedHost
 from gateway.calls.callers import parse_caller
 from gateway.calls.destinations import Credentials, DialOptions, FallbackTarget
 from gateway.config.addresses import (
@@ -18,9 +20,7 @@ from gateway.config.addresses import (
 )
 from gateway.config.checks import check_date, check_ringing_tone, check_trusted_headers
 from gateway.jambonz.tones import ringing_tone
-from gateway.security.addresses import Network
 from gateway.security.api_keys import ApiKey, HashedKey
-from gateway.security.callback_policy import AllowedHost
 
 LOOPBACK = "127.0.0.1"
 

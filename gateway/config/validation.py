@@ -3,6 +3,7 @@
 import base64
 import re
 
+from common.urls import UrlRejected, host_of, without_query
 from gateway.config.settings import (
     MAX_DIAL_RINGING,
     Config,
@@ -10,7 +11,6 @@ from gateway.config.settings import (
     LiveKitSettings,
     TrunkSettings,
 )
-from gateway.security.callback_urls import CallbackUrlRejected, host_of, without_query
 
 #: `Name: value` (RFC 9110 §5).
 FIXED_HEADER = re.compile(
@@ -88,7 +88,7 @@ def validate_for_serve(config: Config) -> list[str]:
     for url in config.callbacks.urls:
         try:
             host_of(url)
-        except CallbackUrlRejected as error:
+        except UrlRejected as error:
             problems.append(f"callbacks.urls: {without_query(url)!r} {error}")
     if config.callbacks.header and not FIXED_HEADER.fullmatch(config.callbacks.header):
         problems.append("CALLBACK_HEADER must be of the form Name: value")

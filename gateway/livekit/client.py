@@ -18,11 +18,11 @@ from livekit.protocol.room import (
     RoomParticipantIdentity,
 )
 
+from common.resolver import Resolver
 from gateway.errors import LiveKitRefused
 from gateway.livekit.connections import ServerApi, fresh_session, pooled_session
 from gateway.livekit.rooms import RoomParticipants, RoomRequest, RoomState
 from gateway.livekit.timeouts import once, retried
-from gateway.resolver import Resolver
 
 T = TypeVar("T")
 

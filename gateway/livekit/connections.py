@@ -10,9 +10,9 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from livekit import api
 from livekit.api.room_service import RoomService
 
+from common.resolver import Resolver
 from gateway.livekit.timeouts import reused_connection_trace
 from gateway.livekit.tokens import rooms_token
-from gateway.resolver import Resolver
 
 #: How long the shared token is used before it is renewed, in s; it is valid longer, see tokens.py.
 TOKEN_RENEWAL = 600.0

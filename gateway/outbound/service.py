@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+from common.urls import UrlRejected
 from gateway.calls.call import (
     Call,
     CallStatus,
@@ -34,7 +35,6 @@ from gateway.livekit.sip import SipParticipantRequest
 from gateway.livekit.trunks import OutboundTrunk
 from gateway.outbound.checks import check_metadata_size, check_targets
 from gateway.outbound.request import OutboundCallRequest
-from gateway.security.callback_urls import CallbackUrlRejected
 from gateway.storage.registry import ActiveLimits
 
 #: The Retry-After of a request that nobody was called for, in s.
@@ -101,7 +101,7 @@ class OutboundCalls:
         if request.callback_url:
             try:
                 await self._check_callback_url(request.callback_url)
-            except CallbackUrlRejected as error:
+            except UrlRejected as error:
                 details = {"callback_url": [str(error)]}
                 raise ApiError(ErrorCode.INVALID, "cannot use: callback_url", details) from error
         if self._agent_dials or request.destination.hostname:

@@ -1,1 +1,1 @@
-"""API keys, client addresses, callback URLs, redaction and rate limits. Pure."""
+"""API keys, client addresses, callback URLs and rate limits. Pure."""

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
+from common.urls import is_private
 from gateway.calls.destinations import Destination
-from gateway.security.callback_urls import is_private
 
 #: Emergency numbers of most countries. Other short numbers may be extensions.
 EMERGENCY = frozenset({"000", "112", "911", "999"})

@@ -6,14 +6,11 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Literal, TextIO
 
 import pytest
 import structlog
 
-import agent.redaction
-import gateway.security.redaction
 from agent.logs import LogSettings, configure_logs
 from agent.settings import read_settings
 from gateway.config.loader import build_config
@@ -185,13 +182,6 @@ def test_a_record_that_cannot_be_rendered_is_logged_without_its_arguments(
         line = json.loads(stream.getvalue().splitlines()[-1])
         assert (line["event"], line["library"]) == ("log.record_invalid", library)
     assert "15550100" not in stream.getvalue() + capsys.readouterr().err
-
-
-def test_redaction_is_the_gateways() -> None:
-    """Neither imports the other, so each has the module; a change has to be made to both."""
-    modules = (agent.redaction, gateway.security.redaction)
-    one, other = (Path(str(module.__file__)).read_text() for module in modules)
-    assert one == other
 
 
 def test_one_setting_is_for_both(monkeypatch: pytest.MonkeyPatch) -> None:

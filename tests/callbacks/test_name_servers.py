@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway import resolver
+from common import resolver
 from tests.api.test_dispatch import dispatch
 from tests.callbacks.conftest import FREQUENT
 from tests.conftest import GatewayStarter, jambonz_for

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway import resolver
+from common import resolver
 from gateway.callbacks.sender import Sender
 from gateway.config.settings import CallbackSettings
 from tests.api.test_dispatch import dispatch

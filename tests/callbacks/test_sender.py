@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from gateway import resolver
+from common import resolver
+from common.allowed_hosts import read_allowed_host
+from common.urls import UrlRejected
 from gateway.callbacks import sender as module
 from gateway.callbacks.sender import Sender
 from gateway.config.settings import LOOPBACK, CallbackSettings
-from gateway.security.callback_policy import read_allowed_host
-from gateway.security.callback_urls import CallbackUrlRejected
 from tests.fakes.name_server import NameServer
 from tests.fakes.receiver import Receiver
 from tests.ports import free_port
@@ -106,7 +106,7 @@ async def test_a_dispatch_does_not_wait_for_a_name_that_hangs(
 async def test_a_name_server_that_is_down_refuses_no_dispatch() -> None:
     async with Sender.open(CallbackSettings()) as sender:
         await sender.check("https://n8n.example.com/")
-        with pytest.raises(CallbackUrlRejected):
+        with pytest.raises(UrlRejected):
             await sender.check("https://10.0.0.1/")
 
 

@@ -39,7 +39,7 @@ def set_up(machine: Machine) -> None:
 
 def main() -> int:
     set_up(Machine(Path(os.environ["CHAOS_MACHINE"])))
-    from gateway import resolver  # noqa: PLC0415 - after set_up()
+    from common import resolver  # noqa: PLC0415 - after set_up()
     from gateway.cli import main as run  # noqa: PLC0415 - after set_up()
 
     resolver.NAME_SERVERS = [os.environ["CHAOS_NAME_SERVER"]]

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.security.addresses import Address, client_address, is_among, read_address, read_network
+from common.addresses import Address, is_among, read_address, read_network
+from gateway.security.addresses import client_address
 
 PROXIES = (read_network("10.0.0.0/8"), read_network("2001:db8:aaaa::/48"))
 PROXY = "10.0.0.5"

@@ -2,10 +2,11 @@
 
 import pytest
 
+from common.allowed_hosts import read_allowed_host
+from common.urls import UrlRejected
 from gateway.config.loader import build_config
 from gateway.errors import ConfigError
-from gateway.security.callback_policy import CallbackPolicy, read_allowed_host
-from gateway.security.callback_urls import CallbackUrlRejected
+from gateway.security.callback_policy import CallbackPolicy
 
 
 def policy(*allowed_hosts: str, urls: tuple[str, ...] = ()) -> CallbackPolicy:
@@ -15,7 +16,7 @@ def policy(*allowed_hosts: str, urls: tuple[str, ...] = ()) -> CallbackPolicy:
 def is_accepted(url: str, *allowed_hosts: str) -> bool:
     try:
         policy(*allowed_hosts).check(url)
-    except CallbackUrlRejected:
+    except UrlRejected:
         return False
     return True
 
@@ -89,7 +90,7 @@ def test_a_configured_url_is_trusted_itself_and_nothing_else_of_its_host() -> No
     assert configured.trusts(url)
     for other in ("http://10.0.0.5:5678/webhook/1", "http://10.0.0.5:22/", "http://10.0.0.5:5678/"):
         assert not configured.trusts(other)
-        with pytest.raises(CallbackUrlRejected, match="private network"):
+        with pytest.raises(UrlRejected, match="private network"):
             configured.check(other)
 
 
@@ -99,10 +100,10 @@ def test_addresses_of_a_name_are_checked_unless_the_name_is_listed() -> None:
     assert is_accepted("http://n8n:5678/", "10.0.0.0/8")  # as long as its addresses are
     policy("10.0.0.0/8").check_address("n8n", "10.0.0.1", 5678)
     for address in ("1.1.1.1", "192.168.0.1"):
-        with pytest.raises(CallbackUrlRejected, match="allowed_hosts"):
+        with pytest.raises(UrlRejected, match="allowed_hosts"):
             policy("10.0.0.0/8").check_address("n8n", address, 5678)
-    with pytest.raises(CallbackUrlRejected, match="allowed_hosts"):
+    with pytest.raises(UrlRejected, match="allowed_hosts"):
         policy("10.0.0.5:5678").check_address("n8n", "10.0.0.5", 22)
     policy().check_address("n8n", "1.1.1.1", 22)
-    with pytest.raises(CallbackUrlRejected, match="private network"):
+    with pytest.raises(UrlRejected, match="private network"):
         policy().check_address("n8n", "10.0.0.5", 5678)

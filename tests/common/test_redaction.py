@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.redaction import NUMBER, SECRET, mask_fields, mask_text, without_secrets
 from gateway.calls.destinations import Credentials
 from gateway.config.secret_values import secret_values
 from gateway.config.settings import (
@@ -16,7 +17,6 @@ from gateway.config.settings import (
     SecuritySettings,
     StorageSettings,
 )
-from gateway.security.redaction import NUMBER, SECRET, mask_fields, mask_text, without_secrets
 
 
 @pytest.mark.parametrize(

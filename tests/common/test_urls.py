@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from gateway.security.callback_urls import (
-    CallbackUrlRejected,
+from common.urls import (
+    UrlRejected,
     host_of,
     is_private,
     without_query,
@@ -60,7 +60,7 @@ def url_to(host: str, rest: str = "/") -> str:
 def test_private_addresses_are_rejected(host: str) -> None:
     assert is_private(host)
     for rest in ("/", ":8080/x", "?a=b"):
-        with pytest.raises(CallbackUrlRejected, match="private network"):
+        with pytest.raises(UrlRejected, match="private network"):
             policy().check(url_to(host, rest))
     policy(host).check(url_to(host))
 
@@ -84,7 +84,7 @@ def test_public_addresses_are_accepted(host: str) -> None:
     ],
 )
 def test_localhost_is_rejected_in_every_notation(host: str) -> None:
-    with pytest.raises(CallbackUrlRejected, match="private network"):
+    with pytest.raises(UrlRejected, match="private network"):
         policy().check(f"http://{host}/")
 
 
@@ -139,7 +139,7 @@ def test_localhost_is_rejected_in_every_notation(host: str) -> None:
     ],
 )
 def test_malformed_urls_are_rejected(url: str) -> None:
-    with pytest.raises(CallbackUrlRejected, match="absolute http"):
+    with pytest.raises(UrlRejected, match="absolute http"):
         policy("*").check(url)
 
 
@@ -171,7 +171,7 @@ def test_a_pattern_matches_subdomains_and_no_lookalikes() -> None:
     for host in ("a.example.com", "A.B.EXAMPLE.COM."):
         policy("*.example.com").check(f"https://{host}/")
     for host in ("example.com", "a.example.com.evil.test", "aexample.com"):
-        with pytest.raises(CallbackUrlRejected, match="allowed_hosts"):
+        with pytest.raises(UrlRejected, match="allowed_hosts"):
             policy("*.example.com").check(f"https://{host}/")
 
 
@@ -185,7 +185,7 @@ _PIECES = st.sampled_from(
 def test_an_accepted_url_has_the_same_host_for_the_http_client(text: str) -> None:
     try:
         host = host_of(text)
-    except CallbackUrlRejected:
+    except UrlRejected:
         return
     url = URL(text, encoded=True)
     assert (url.host or "").lower().removesuffix(".") == host
@@ -198,7 +198,7 @@ def test_an_accepted_url_has_the_same_host_for_the_http_client(text: str) -> Non
 def test_an_address_is_private_in_a_url_if_it_is_private_alone(address: object) -> None:
     try:
         policy().check(url_to(str(address)))
-    except CallbackUrlRejected:
+    except UrlRejected:
         assert is_private(str(address))
     else:
         assert not is_private(str(address))

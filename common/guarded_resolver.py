@@ -1,17 +1,22 @@
-"""The resolver of callbacks: names that have an address which is not permitted are refused."""
+"""A resolver that refuses names with an address which is not permitted."""
 
 import errno
 import socket
+from typing import Protocol
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from gateway.resolver import Resolver
-from gateway.security.callback_policy import CallbackPolicy
-from gateway.security.callback_urls import CallbackUrlRejected
+from common.resolver import Resolver
+from common.urls import UrlRejected
+
+
+class AddressPolicy(Protocol):
+    def check_address(self, host: str, address: str, port: int) -> None:
+        """Raise UrlRejected unless `address`, which `host` has, is permitted."""
 
 
 class AddressRejected(OSError):
-    """A host has an address that callbacks may not go to; the text says why."""
+    """A host has an address that may not be connected to; the text says why."""
 
     def __init__(self, message: str) -> None:
         super().__init__(errno.EACCES, message)
@@ -21,9 +26,12 @@ class AddressRejected(OSError):
 
 
 class GuardedResolver(AbstractResolver):
-    """aiohttp connects to the addresses that were checked here, and looks none up again."""
+    """aiohttp connects to the addresses that were checked here, and looks none up again.
 
-    def __init__(self, resolver: Resolver, policy: CallbackPolicy) -> None:
+    It does not ask a resolver about a host that is an address already: check URLs first.
+    """
+
+    def __init__(self, resolver: Resolver, policy: AddressPolicy) -> None:
         self._resolver = resolver
         self._policy = policy
 
@@ -35,7 +43,7 @@ class GuardedResolver(AbstractResolver):
         try:
             for result in results:
                 self._policy.check_address(host.removesuffix("."), result["host"], port)
-        except CallbackUrlRejected as error:
+        except UrlRejected as error:
             raise AddressRejected(str(error)) from error
         return results
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from gateway import resolver
-from gateway.resolver import LookupFailed, Resolver
+from common import resolver
+from common.resolver import LookupFailed, Resolver
 from tests.fakes.name_server import NameServer
 
 pytestmark = pytest.mark.field("E1")

@@ -1,4 +1,4 @@
-"""URLs of callbacks: what one must be, and which addresses are private. Pure."""
+"""URLs that requests go to: what one must be, and which addresses are private. Pure."""
 
 import ipaddress
 import re
@@ -27,14 +27,14 @@ _NAME = re.compile(
 _NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 
 
-class CallbackUrlRejected(Exception):
-    """Callbacks may not be sent to a URL; the text says why, and what to change."""
+class UrlRejected(Exception):
+    """Requests may not be sent to a URL; the text says why, and what to change."""
 
 
 def host_of(url: str) -> str:
     """The host of an absolute http(s) URL without credentials: lower case, no trailing dot.
 
-    Raises CallbackUrlRejected, also for an IPv4 address that is not four decimal numbers.
+    Raises UrlRejected, also for an IPv4 address that is not four decimal numbers.
     """
     try:
         parts = urlsplit(url)
@@ -43,14 +43,12 @@ def host_of(url: str) -> str:
     except ValueError:
         host, usable = "", False
     if not (usable and _URL.fullmatch(url) and is_host(host, in_brackets="[" in parts.netloc)):
-        raise CallbackUrlRejected(
-            "must be an absolute http(s) URL of at most 2048 ASCII characters"
-        )
+        raise UrlRejected("must be an absolute http(s) URL of at most 2048 ASCII characters")
     return host
 
 
 def origin_of(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of a URL. Raises CallbackUrlRejected."""
+    """Scheme, host and port of a URL. Raises UrlRejected."""
     host, parts = host_of(url), urlsplit(url)
     return parts.scheme, host, parts.port or (443 if parts.scheme == "https" else 80)
 

@@ -1,0 +1,1 @@
+"""What gateway and agent share: which hosts they may ask, name lookups, signatures, redaction."""
