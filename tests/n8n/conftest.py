@@ -19,10 +19,11 @@ from tests.n8n.server import N8n, NoN8n, create_owner, installed_n8n
 T = TypeVar("T")
 
 WORKFLOWS = Path(__file__).parents[2] / "deploy" / "n8n"
-DISPATCH, DISPATCH_AND_WAIT, CALL_EVENTS = NAMES = (
+DISPATCH, DISPATCH_AND_WAIT, CALL_EVENTS, RECEPTIONIST = NAMES = (
     "1-dispatch",
     "2-dispatch-and-wait",
     "3-call-events",
+    "4-receptionist",
 )
 CALLBACK_HEADER = {"X-Callback-Key": "callback-secret"}
 
@@ -121,8 +122,8 @@ class User:
 async def user(editor: Editor) -> User:
     callback = await editor.create_header_auth(*next(iter(CALLBACK_HEADER.items())))
     dispatch = await editor.create_header_auth("X-API-Key", DISPATCH_KEY)
-    credentials = {"Dispatch": dispatch, "Until it ended": callback, "Gateway calls": callback}
-    return User(editor, credentials)
+    called_back = ("Until it ended", "Gateway calls", "Lookup", "Free slots", "Book")
+    return User(editor, {"Dispatch": dispatch} | dict.fromkeys(called_back, callback))
 
 
 @pytest.fixture

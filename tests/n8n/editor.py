@@ -56,6 +56,19 @@ class Editor:
         credential = await self._request("POST", "credentials", body)
         return {"httpHeaderAuth": {"id": credential["id"], "name": credential["name"]}}
 
+    async def create_data_table(self, name: str, columns: list[str]) -> str:
+        """Create a data table with columns of texts; returns its path, which ends with its id."""
+        project = await self._request("GET", "projects/personal")
+        path = f"projects/{project['id']}/data-tables"
+        body = {"name": name, "columns": [{"name": c, "type": "string"} for c in columns]}
+        table = await self._request("POST", path, body)
+        return f"{path}/{table['id']}"
+
+    async def rows(self, data_table: str) -> list[JSON]:
+        """The rows of the data table with this path."""
+        rows: list[JSON] = (await self._request("GET", f"{data_table}/rows"))["data"]
+        return rows
+
     async def workflow(self, workflow_id: str) -> JSON:
         workflow: JSON = await self._request("GET", f"workflows/{workflow_id}")
         return workflow

@@ -11,6 +11,7 @@ from tests.n8n.conftest import (
     CALLBACK_HEADER,
     DISPATCH,
     DISPATCH_AND_WAIT,
+    NAMES,
     RunningN8n,
     User,
     node_of,
@@ -50,7 +51,7 @@ def event(name: str, event_id: str = "evt_1", **call: object) -> dict[str, Any]:
     return {"event": name, "event_id": event_id, "call": default | call}
 
 
-@pytest.mark.parametrize("name", [DISPATCH, DISPATCH_AND_WAIT, CALL_EVENTS])
+@pytest.mark.parametrize("name", NAMES)
 def test_n8n_imports_a_workflow_unchanged(name: str, running_n8n: RunningN8n) -> None:
     file = shipped_workflow(name)
     imported = running_n8n.workflows[file["id"]]
