@@ -25,7 +25,16 @@ DISPATCH: Mapping[str, Any] = {
     "caller_name": "Example Support",
     "metadata": {"ticket_id": "INC-1234"},
 }
-REPORT: Mapping[str, Any] = {"transcript": [{"role": "agent", "text": "Hello, how may I help?"}]}
+REPORT: Mapping[str, Any] = {
+    "transcript": [{"role": "agent", "text": "Hello, how may I help?"}],
+    "call_analysis": {
+        "call_summary": "The caller asked for a new appointment, and got one.",
+        "call_successful": True,
+        "user_sentiment": "Positive",
+        "in_voicemail": False,
+        "custom_analysis_data": {"appointment": "2026-01-05T09:00"},
+    },
+}
 
 RINGING = Call(
     call_id="outbound-9f1a2b3c4d",
@@ -136,7 +145,7 @@ ENDPOINT_EXAMPLES: Mapping[str, Example] = {
         answer=_DELIVERY.view()
     ),
     "POST /livekit-api/calls/{call_id}/report": Example(
-        {"event": "agent_ended", "job_id": "AJ_1", "detail": "", "report": REPORT}
+        {"event": "agent_report", "job_id": "AJ_1", "detail": "", "report": REPORT}
     ),
     "POST /livekit/webhook": Example(
         {

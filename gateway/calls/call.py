@@ -50,7 +50,7 @@ class EventKind(OpenEnum):
     PARTICIPANT_LEFT about anybody else's participant, except an agent's. AGENT_LEFT is LiveKit's
     event about that one; AGENT_GONE is reported by the agent worker when the process of the
     agent's job ends. AGENT_AUDIBLE is LiveKit's event about the agent's audio track, AGENT_READY
-    the agent's own report of the same.
+    the agent's own report of the same. AGENT_REPORT comes after the conversation.
     """
 
     REGISTERED = "registered"
@@ -78,6 +78,7 @@ class EventKind(OpenEnum):
     AGENT_GONE = "agent_gone"
     AGENT_FAILED = "agent_failed"
     AGENT_ENDED = "agent_ended"
+    AGENT_REPORT = "agent_report"
     AGENT_HANDED_OVER = "agent_handed_over"
     HUNG_UP = "hung_up"
     STOPPED = "stopped"

@@ -30,7 +30,12 @@ class DisconnectionReason(OpenEnum):
         "call_transfer",
         "the target of a transfer answered; of a warm transfer, the target hung up first",
     )
-    MAX_DURATION_REACHED = "max_duration_reached", "the call lasted its `max_call_duration`"
+    MAX_DURATION_REACHED = (
+        "max_duration_reached",
+        "the call lasted its `max_call_duration`, or the agent said goodbye shortly before",
+    )
+    INACTIVITY = "inactivity", "the caller said nothing for too long, and the agent hung up"
+    VOICEMAIL_REACHED = "voicemail_reached", "an answering machine took an outbound call"
     DIAL_BUSY = "dial_busy", "the callee is busy: SIP 486 or 600"
     DIAL_FAILED = (
         "dial_failed",

@@ -21,8 +21,9 @@ from gateway.calls.call import (
     EventKind,
     TimelineEntry,
 )
+from gateway.calls.endings import close_transfer, corrected, end
 from gateway.calls.outcomes import TransferKind
-from gateway.calls.reasons import DisconnectionReason, reason_of_status
+from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.transfer_requests import on_refused, on_requested
 
 
@@ -31,7 +32,7 @@ def transition(call: Call, event: Event) -> Call:
 
     A terminal status is final: later events are added to the timeline and change nothing else,
     except that the agent's report is stored whenever it arrives, who leaves the room is noted, and
-    an end that was only presumed is corrected. A dial is refused then, and not in the timeline.
+    an end that was only inferred is corrected. A dial is refused then, and not in the timeline.
     """
     if event.kind is EventKind.DIALING and not call.is_active:
         return call
@@ -41,7 +42,7 @@ def transition(call: Call, event: Event) -> Call:
     if not call.is_active:
         settled = call.report_settled or report is not None or event.kind is EventKind.REPORT_MISSED
         return replace(
-            _corrected(call, event),
+            corrected(call, event),
             timeline=timeline,
             report=report,
             report_settled=settled,
@@ -64,34 +65,8 @@ def _extend(timeline: tuple[TimelineEntry, ...], event: Event) -> tuple[Timeline
     return longer[:TIMELINE_HEAD] + longer[TIMELINE_HEAD + 1 :]
 
 
-def _end(call: Call, event: Event, status: CallStatus, reason: DisconnectionReason) -> Call:
-    return replace(
-        _close_transfer(call, event),
-        call_status=status,
-        disconnection_reason=event.reason or reason,
-        # Timestamps come from several machines: a call never ends before it began or was answered.
-        end_timestamp=max(event.at, call.answer_timestamp or call.start_timestamp),
-        sip=call.sip if event.kind is EventKind.TRANSFER_ENDED else event.sip or call.sip,
-        report_settled=call.report is not None,
-        end_presumed=event.is_presumed,
-    )
-
-
-def _corrected(call: Call, event: Event) -> Call:
-    """An end that was only presumed, as it is told afterwards."""
-    if not call.end_presumed or event.kind not in _TELLS_END:
-        return call
-    return replace(
-        call,
-        disconnection_reason=event.reason or DisconnectionReason.USER_HANGUP,
-        end_timestamp=max(event.at, call.end_timestamp or 0),
-        sip=event.sip or call.sip,
-        end_presumed=False,
-    )
-
-
 def _ends_as(status: CallStatus, reason: DisconnectionReason) -> Callable[[Call, Event], Call]:
-    return lambda call, event: _end(call, event, status, reason)
+    return lambda call, event: end(call, event, status, reason)
 
 
 def _on_ringing(call: Call, event: Event) -> Call:
@@ -113,10 +88,10 @@ def _on_hung_up(call: Call, event: Event) -> Call:
     if event.answered_at is not None:
         call = _on_answered(call, replace(event, at=event.answered_at))
     if event.reason in _ERRORS:
-        return _end(call, event, CallStatus.ERROR, event.reason)
+        return end(call, event, CallStatus.ERROR, event.reason)
     if call.call_status is CallStatus.ONGOING:
-        return _end(call, event, CallStatus.ENDED, DisconnectionReason.USER_HANGUP)
-    return _end(call, event, CallStatus.NOT_CONNECTED, DisconnectionReason.USER_HANGUP)
+        return end(call, event, CallStatus.ENDED, DisconnectionReason.USER_HANGUP)
+    return end(call, event, CallStatus.NOT_CONNECTED, DisconnectionReason.USER_HANGUP)
 
 
 def _on_caller_joined(call: Call, event: Event) -> Call:
@@ -169,12 +144,22 @@ def _on_agent_left(call: Call, event: Event) -> Call:
 
 
 def _on_agent_failed(call: Call, event: Event) -> Call:
-    """Somebody else whom the caller talks to is not cut off: see `_on_handed_over()`."""
+    reason = event.reason or DisconnectionReason.AGENT_ERROR
+    return _on_agent_ended(call, replace(event, reason=reason))
+
+
+def _on_agent_ended(call: Call, event: Event) -> Call:
+    """The agent ends the call, if it says why; without a reason who leaves the room decides.
+
+    Somebody else whom the caller talks to is not cut off: see `_on_handed_over()`.
+    """
+    if event.reason is None:
+        return call
     if call.call_status is CallStatus.ONGOING and has_company(call):
-        return _on_agent_left(
-            call, replace(event, reason=event.reason or DisconnectionReason.AGENT_ERROR)
-        )
-    return _end(call, event, CallStatus.ERROR, DisconnectionReason.AGENT_ERROR)
+        return _on_agent_left(call, event)
+    if event.reason in _AFTER_AN_ANSWER:
+        call = _on_answered(call, event)
+    return _on_hung_up(call, event)
 
 
 def _on_handed_over(call: Call, event: Event) -> Call:
@@ -190,26 +175,26 @@ def _on_participant_left(call: Call, event: Event) -> Call:
 
 def _on_max_duration(call: Call, event: Event) -> Call:
     if call.call_status is CallStatus.ONGOING:
-        return _end(call, event, CallStatus.ENDED, DisconnectionReason.MAX_DURATION_REACHED)
+        return end(call, event, CallStatus.ENDED, DisconnectionReason.MAX_DURATION_REACHED)
     return call
 
 
 def _on_expired(call: Call, event: Event) -> Call:
     """Of a call that needs recovery it is not known whether it had been answered."""
     if call.needs_recovery:
-        return _end(call, event, CallStatus.ERROR, DisconnectionReason.GATEWAY_LOST)
-    return _end(call, event, CallStatus.NOT_CONNECTED, DisconnectionReason.REGISTERED_CALL_TIMEOUT)
+        return end(call, event, CallStatus.ERROR, DisconnectionReason.GATEWAY_LOST)
+    return end(call, event, CallStatus.NOT_CONNECTED, DisconnectionReason.REGISTERED_CALL_TIMEOUT)
 
 
 def _on_no_agent(call: Call, event: Event) -> Call:
     if call.needs_recovery:
         return _on_expired(call, event)
-    return _end(call, event, CallStatus.ERROR, DisconnectionReason.NO_AGENT)
+    return end(call, event, CallStatus.ERROR, DisconnectionReason.NO_AGENT)
 
 
 def _on_room_finished(call: Call, event: Event) -> Call:
     if call.call_status is CallStatus.ONGOING:
-        return _end(call, event, CallStatus.ENDED, DisconnectionReason.AGENT_HANGUP)
+        return end(call, event, CallStatus.ENDED, DisconnectionReason.AGENT_HANGUP)
     return _on_expired(call, event)
 
 
@@ -228,36 +213,31 @@ def _on_transfer_ended(call: Call, event: Event) -> Call:
     if not call.open_transfer:
         return call
     if event.reason:
-        return _end(call, event, CallStatus.ENDED, event.reason)
-    return _on_participant_left(_close_transfer(call, event), event)
+        return end(call, event, CallStatus.ENDED, event.reason)
+    return _on_participant_left(close_transfer(call, event), event)
 
-
-def _close_transfer(call: Call, event: Event) -> Call:
-    current = call.open_transfer
-    if not current:
-        return call
-    if event.kind is not EventKind.TRANSFER_ENDED:
-        return replace(call, transfer=replace(current, ended_at=event.at))
-    reason = event.transfer.reason if event.transfer else None
-    if event.sip and event.sip.status >= _LOWEST_FAILURE:
-        reason = reason_of_status(event.sip.status, has_rung=True)
-    ended = replace(current, ended_at=event.at, sip=event.sip, reason=reason)
-    return replace(call, transfer=ended)
-
-
-#: The lowest SIP status of a leg that was not answered (RFC 3261 §21).
-_LOWEST_FAILURE = 300
-
-#: What tells when and why the caller's leg has ended.
-_TELLS_END = frozenset({EventKind.HUNG_UP, EventKind.CALLER_LEFT})
 
 #: What a transfer itself causes: the caller and then the agent leave the room, which is closed.
 _CAUSED_BY_TRANSFER = frozenset(
-    {EventKind.CALLER_LEFT, EventKind.AGENT_FAILED, EventKind.ROOM_FINISHED}
+    {
+        EventKind.CALLER_LEFT,
+        EventKind.AGENT_ENDED,
+        EventKind.AGENT_FAILED,
+        EventKind.ROOM_FINISHED,
+    }
 )
 
 #: A leg that ends for these has not been hung up by anybody.
 _ERRORS = frozenset({DisconnectionReason.CONNECTION_LOST, DisconnectionReason.AGENT_ERROR})
+
+#: What ends conversations only: the report of the answer may be late or lost.
+_AFTER_AN_ANSWER = frozenset(
+    {
+        DisconnectionReason.INACTIVITY,
+        DisconnectionReason.VOICEMAIL_REACHED,
+        DisconnectionReason.MAX_DURATION_REACHED,
+    }
+)
 
 #: What the caller's departure causes.
 _CAUSED_BY_CALLER = frozenset(
@@ -285,6 +265,7 @@ _TRANSITIONS: Mapping[EventKind, Callable[[Call, Event], Call]] = {
     EventKind.AGENT_READY: _on_agent_audible,
     EventKind.AGENT_LEFT: _on_agent_left,
     EventKind.AGENT_GONE: _on_agent_left,
+    EventKind.AGENT_ENDED: _on_agent_ended,
     EventKind.AGENT_FAILED: _on_agent_failed,
     EventKind.AGENT_HANDED_OVER: _on_handed_over,
     EventKind.HUNG_UP: _on_hung_up,

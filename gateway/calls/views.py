@@ -60,8 +60,17 @@ def _participant(participant: Participant) -> dict[str, Any]:
 
 
 def with_report(call: Call) -> dict[str, Any]:
-    """The summary and the agent's report, null if none arrived."""
-    return {**summary(call), "report": call.report}
+    """The summary, the agent's report, null if none arrived, and its analysis of the call.
+
+    `call_analysis` is where Retell has it, in its own words:
+    https://docs.retellai.com/features/post-call-analysis-consumption
+    """
+    analysis = (call.report or {}).get("call_analysis")
+    return {
+        **summary(call),
+        "report": call.report,
+        "call_analysis": analysis if isinstance(analysis, Mapping) else None,
+    }
 
 
 def details(call: Call) -> Mapping[str, Any]:

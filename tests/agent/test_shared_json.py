@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jwt
 import pytest
@@ -18,8 +18,9 @@ from aiohttp.test_utils import TestServer
 
 from agent import monitor
 from agent.context import CallContext, read_context
+from agent.ending import Reason
 from agent.record import Record
-from agent.report import Reporter
+from agent.report import Reporter, ReportEvent
 from agent.settings import WorkerSettings
 from agent.spool import Spool
 from gateway.api.schemas.report import AgentReportSchema
@@ -136,6 +137,25 @@ async def test_the_gateway_accepts_the_report_of_an_answer() -> None:
     async with TestServer(app) as server:
         await reporter_for(str(server.make_url("/report"))).report("answered")
     assert gateway.reports[0].kind is EventKind.ANSWERED
+
+
+@pytest.mark.parametrize("reason", get_args(Reason))
+async def test_the_gateway_accepts_each_reason_for_which_an_agent_ends_a_call(
+    reason: Reason,
+) -> None:
+    gateway = Gateway(204)
+    async with gateway.serving() as url:
+        await reporter_for(url).report("agent_ended", "its words", disconnection_reason=reason)
+    (report,) = gateway.reports
+    assert report.reason == (reason or None)
+
+
+@pytest.mark.parametrize("event", get_args(ReportEvent))
+async def test_the_gateway_accepts_each_event_that_the_agent_reports(event: ReportEvent) -> None:
+    gateway = Gateway(204)
+    async with gateway.serving() as url:
+        await reporter_for(url).report(event)
+    assert gateway.reports[0].kind is EventKind(event)
 
 
 async def report_to(gateway: Gateway) -> None:

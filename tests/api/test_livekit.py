@@ -37,8 +37,8 @@ async def registered(gateway: Client) -> str:
     return call_id
 
 
-async def tell(gateway: Client, call_id: str, event: str, detail: str = "") -> int:
-    body = json.dumps({"event": event, "job_id": "AJ_1", "detail": detail}).encode()
+async def tell(gateway: Client, call_id: str, event: str, detail: str = "", **more: Any) -> int:
+    body = json.dumps({"event": event, "job_id": "AJ_1", "detail": detail, **more}).encode()
     return await send(gateway, f"/livekit-api/calls/{call_id}/report", body)
 
 
@@ -124,6 +124,45 @@ async def test_an_agents_failure_ends_the_call(gateway: Client) -> None:
     call = await get_call(gateway, call_id)
     assert (call["call_status"], call["disconnection_reason"]) == ("error", "agent_error")
     assert "ValueError: no model" in [entry["detail"] for entry in call["timeline"]]
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        ("agent_hangup", "ended"),
+        ("inactivity", "ended"),
+        ("max_duration_reached", "ended"),
+        ("voicemail_reached", "ended"),
+        ("agent_error", "error"),
+    ],
+)
+async def test_an_agent_says_why_it_ends_the_call(
+    gateway: Client, reason: str, status: str
+) -> None:
+    call_id = await registered(gateway)
+    await tell(gateway, call_id, "answered")
+    ended = await tell(gateway, call_id, "agent_ended", "its words", disconnection_reason=reason)
+    assert ended == 204
+    call = await get_call(gateway, call_id)
+    assert (call["call_status"], call["disconnection_reason"]) == (status, reason)
+    assert "its words" in [entry["detail"] for entry in call["timeline"]]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"event": "agent_ended", "disconnection_reason": "user_hangup"},
+        {"event": "agent_ended", "disconnection_reason": "bored"},
+        {"event": "agent_ready", "disconnection_reason": "inactivity"},
+    ],
+)
+async def test_an_agent_ends_a_call_for_its_own_reasons_only(
+    gateway: Client, wrong: dict[str, str]
+) -> None:
+    call_id = await registered(gateway)
+    await tell(gateway, call_id, "answered")
+    assert await tell(gateway, call_id, **wrong) == 422
+    assert (await get_call(gateway, call_id))["call_status"] == "ongoing"
 
 
 @pytest.mark.field("F5")

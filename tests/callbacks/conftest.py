@@ -30,8 +30,10 @@ async def hang_up(gateway: Client, call_id: str) -> None:
         assert response.status == 200
 
 
-async def report(gateway: Client, call_id: str, content: dict[str, object]) -> None:
-    body = json.dumps({"event": "agent_ended", "job_id": "AJ_1", "report": content}).encode()
+async def report(
+    gateway: Client, call_id: str, content: dict[str, object], event: str = "agent_ended"
+) -> None:
+    body = json.dumps({"event": event, "job_id": "AJ_1", "report": content}).encode()
     assert await send(gateway, f"/livekit-api/calls/{call_id}/report", body) == 204
 
 

@@ -9,6 +9,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from tests.api.test_dispatch import dispatch
+from tests.api.test_livekit import tell
 from tests.callbacks.conftest import ALLOWED, FREQUENT, finished, hang_up, report
 from tests.conftest import CALLBACK_SECRET, Client, GatewayStarter, get_call
 from tests.fakes.livekit import Callee, FakeLiveKit
@@ -32,6 +33,36 @@ async def test_a_conversation_causes_three_callbacks_in_order(
     assert [body["event_id"] for body in receiver.bodies] == [
         f"evt_{call_id}_{event}" for event in receiver.events
     ]
+
+
+async def test_the_analysis_of_a_call_is_where_retell_has_it(
+    start_gateway: GatewayStarter, receiver: Receiver
+) -> None:
+    """The report may come after the end, which the agent reports before."""
+    gateway = await start_gateway(callbacks={**ALLOWED, "report_timeout": 10}, monitor=FREQUENT)
+    _, dispatched = await dispatch(gateway, callback_url=receiver.url)
+    call_id = dispatched["call_id"]
+    await tell(gateway, call_id, "agent_ended", disconnection_reason="inactivity")
+    await receiver.received(2)
+    analysis = {"call_summary": "Nobody spoke.", "custom_analysis_data": {"booked": False}}
+    await report(gateway, call_id, {"call_analysis": analysis}, "agent_report")
+    await receiver.received(3)
+    assert receiver.events == ["call_started", "call_ended", "call_analyzed"]
+    _, ended, analyzed = receiver.bodies
+    assert ended["call"]["disconnection_reason"] == "inactivity"
+    assert "call_analysis" not in ended["call"]
+    assert analyzed["call"]["call_analysis"] == analysis
+    assert (await get_call(gateway, call_id))["call_analysis"] == analysis
+
+
+async def test_a_report_may_have_anything_for_an_analysis(
+    gateway: Client, receiver: Receiver
+) -> None:
+    _, dispatched = await dispatch(gateway, callback_url=receiver.url)
+    await hang_up(gateway, dispatched["call_id"])
+    await report(gateway, dispatched["call_id"], {"call_analysis": "none"}, "agent_report")
+    await receiver.received(3)
+    assert receiver.bodies[2]["call"]["call_analysis"] is None
 
 
 async def test_a_call_that_was_not_connected_causes_callbacks_too(

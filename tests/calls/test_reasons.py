@@ -23,7 +23,7 @@ RETELL = {
     *("dial_failed", "dial_no_answer", "user_declined", "invalid_destination", "marked_as_spam"),
     *("telephony_provider_permission_denied", "telephony_provider_unavailable"),
     *("sip_routing_error", "concurrency_limit_reached", "registered_call_timeout"),
-    "manual_stopped",
+    *("manual_stopped", "inactivity", "voicemail_reached"),
 }
 
 

@@ -8,6 +8,7 @@ from gateway.api.services import SERVICES
 from gateway.calls.call import Event, EventKind
 from gateway.calls.reasons import DisconnectionReason
 from gateway.tools.simulate.jambonz import Jambonz
+from tests.api.test_livekit import tell
 from tests.conftest import DISPATCH_KEY, Client, GatewayStarter, get_call, jambonz_for
 from tests.jambonz.schemas import assert_valid_verbs
 
@@ -59,6 +60,20 @@ async def calling(gateway: Client) -> Caller:
     jambonz = jambonz_for(gateway)
     (dial,) = await jambonz.call_arrives()
     return Caller(gateway, jambonz, dial)
+
+
+@pytest.mark.parametrize(
+    ("reason", "targets"),
+    [("agent_error", DIALS_DESK), ("agent_hangup", None), ("inactivity", None)],
+)
+async def test_only_an_agent_that_failed_leaves_its_caller_to_the_fallback(
+    gateway: Client, reason: str, targets: Any
+) -> None:
+    caller = await calling(gateway)
+    await caller.answered()
+    await tell(gateway, caller.call_id, "agent_ended", disconnection_reason=reason)
+    verbs = await caller.dial_ends("in-progress", "completed", 200)
+    assert [verb["target"] for verb in verbs] == ([targets] if targets else [])
 
 
 @pytest.mark.field("J2")

@@ -48,6 +48,7 @@ async def report(request: Request) -> web.Response:
     event = Event(
         content.kind,
         services.clock(),
+        reason=content.reason,
         ids={"job_id": content.job_id},
         report=content.report,
         detail=content.detail,

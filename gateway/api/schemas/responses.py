@@ -116,6 +116,14 @@ class DeliverySchema(_Response):
 
 class CallWithReportSchema(CallSummarySchema):
     report = fields.Dict(keys=fields.String(), allow_none=True)
+    call_analysis = fields.Dict(
+        keys=fields.String(),
+        allow_none=True,
+        metadata={
+            "description": "Retell's `call_analysis`, as it is in `report`: `call_summary`, "
+            "`call_successful`, `user_sentiment`, `in_voicemail`, `custom_analysis_data`"
+        },
+    )
 
 
 class CallSchema(CallWithReportSchema):

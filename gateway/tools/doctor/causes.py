@@ -262,6 +262,10 @@ BY_REASON: Mapping[DisconnectionReason, Callable[[Facts], Cause]] = {
         "the call reached its maximum duration",
         "see inbound.max_call_duration, outbound.max_call_duration, or the request's max_duration",
     ),
+    DisconnectionReason.INACTIVITY: _always(
+        Status.OK, "the caller said nothing for too long, and the agent hung up"
+    ),
+    DisconnectionReason.VOICEMAIL_REACHED: _always(Status.OK, "an answering machine took the call"),
     DisconnectionReason.DIAL_BUSY: _dial_failed,
     DisconnectionReason.DIAL_FAILED: _dial_failed,
     DisconnectionReason.DIAL_NO_ANSWER: _dial_failed,

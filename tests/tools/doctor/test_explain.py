@@ -278,19 +278,19 @@ def test_every_event_has_a_text(kind: EventKind) -> None:
 def test_an_unknown_event_is_shown_by_its_name() -> None:
     call: dict[str, Any] = {
         **details(Call("call-1", Direction.INBOUND, "nehos", START)),
-        "timeline": [{"at": START, "event": "voicemail_reached", "detail": "a beep"}],
+        "timeline": [{"at": START, "event": "ivr_reached", "detail": "a menu"}],
     }
-    assert explain(call, now=START).timeline[0].text == "voicemail reached: a beep"
+    assert explain(call, now=START).timeline[0].text == "ivr reached: a menu"
 
 
 def test_an_unknown_reason_is_shown_by_its_name() -> None:
     call = {
         **details(Call("call-1", Direction.INBOUND, "nehos", START)),
         "call_status": "ended",
-        "disconnection_reason": "voicemail_reached",
+        "disconnection_reason": "ivr_reached",
         "end_timestamp": START,
     }
-    assert cause_of(Facts.of(call, START)).text == "it ended with voicemail_reached"
+    assert cause_of(Facts.of(call, START)).text == "it ended with ivr_reached"
 
 
 @pytest.mark.field("H10")
