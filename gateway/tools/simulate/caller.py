@@ -5,7 +5,8 @@ import asyncio
 import itertools
 import math
 import wave
-from collections.abc import AsyncIterator, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,6 +25,8 @@ except ImportError as missing:  # the gateway alone does not need WebRTC
 #: In Hz: WebRTC's own sample rate, so that nothing is resampled here.
 SAMPLE_RATE = 48_000
 FRAME_MS = 20
+#: One frame of 16-bit samples.
+SILENCE = bytes(2 * SAMPLE_RATE * FRAME_MS // 1000)
 #: The peak of 16-bit samples above which audio is a voice; below it is coded silence.
 VOICE_PEAK = 500
 TONE_HZ = 440
@@ -65,7 +68,10 @@ def sip_token(config: Config, room: str, number: str, *, rule_id: str = "") -> s
 
 
 class Caller:
-    """A telephone in a LiveKit room. Created by `joined()`."""
+    """A telephone in a LiveKit room. Created by `joined()`.
+
+    `recording` is what is heard from the agent, from the moment its track is there.
+    """
 
     def __init__(self, room: rtc.Room) -> None:
         self._room = room
@@ -73,6 +79,8 @@ class Caller:
         self._agent_heard = asyncio.Event()
         self._has_left = False
         self._tasks = BackgroundTasks()
+        self._source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=200)
+        self._to_say: deque[bytes] = deque()
         self.recording = array.array("h")
         room.on("track_subscribed", self._on_track)
 
@@ -105,11 +113,28 @@ class Caller:
 
     async def speak(self, samples: Iterator[bytes]) -> None:
         """Publish a microphone track, and play the frames of `samples` in the background."""
-        source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=200)
-        track = rtc.LocalAudioTrack.create_audio_track("caller", source)
+        track = rtc.LocalAudioTrack.create_audio_track("caller", self._source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         await self._room.local_participant.publish_track(track, options)
-        self._tasks.spawn(self._play(source, samples), name="caller speaks")
+        self._tasks.spawn(self._play(samples), name="caller speaks")
+
+    async def lift(self) -> None:
+        """Publish a microphone track that is silent but for what `say` says."""
+        await self.speak(self._spoken())
+
+    async def say(self, frames: Iterable[bytes]) -> float:
+        """Say `frames`; returns the `position` at which they had been said."""
+        self._to_say.extend(frames)
+        while self._to_say:
+            await asyncio.sleep(FRAME_MS / 1000)
+        end = self.position + self._source.queued_duration
+        await asyncio.sleep(self._source.queued_duration)
+        return end
+
+    @property
+    def position(self) -> float:
+        """The length of the recording, in s: the clock by which the caller hears."""
+        return len(self.recording) / SAMPLE_RATE
 
     async def press(self, keys: str) -> None:
         """Press `keys` one after the other (RFC 4733 event codes). Raises CallerError."""
@@ -139,13 +164,18 @@ class Caller:
         finally:
             await stream.aclose()
 
-    async def _play(self, source: rtc.AudioSource, frames: Iterator[bytes]) -> None:
+    def _spoken(self) -> Iterator[bytes]:
+        while True:
+            yield self._to_say.popleft() if self._to_say else SILENCE
+
+    async def _play(self, frames: Iterator[bytes]) -> None:
         for samples in frames:
             if self._has_left:
                 break
-            await source.capture_frame(rtc.AudioFrame(samples, SAMPLE_RATE, 1, len(samples) // 2))
-        await source.wait_for_playout()
-        await source.aclose()
+            frame = rtc.AudioFrame(samples, SAMPLE_RATE, 1, len(samples) // 2)
+            await self._source.capture_frame(frame)
+        await self._source.wait_for_playout()
+        await self._source.aclose()
 
     async def _leave(self) -> None:
         # `_play` ends at its next frame, `_listen` when the room is disconnected.
