@@ -13,8 +13,6 @@ logger = logging.getLogger("agent.stalls")
 INTERVAL = 0.25
 #: How long the process must have stood still to be noted, in s: a pause that a caller notices.
 NOTED_FROM = 1.0
-#: Notes of a call at most.
-MAX_NOTES = 100
 
 
 class Stalls:
@@ -36,9 +34,7 @@ class Stalls:
         now = self._clock()
         stood_still = now - self._seen_at - INTERVAL
         self._seen_at = now
-        if stood_still < NOTED_FROM or len(self._record.stalls) >= MAX_NOTES:
+        if stood_still < NOTED_FROM:
             return
-        duration = round(stood_still * 1000)
-        at = time.time_ns() // 1_000_000 - duration
-        self._record.stalls.append({"at": at, "duration_ms": duration})
+        self._record.add_silence(self._record.stalls, round(stood_still * 1000))
         logger.warning("agent.stalled", extra={"seconds": round(stood_still, 1)})

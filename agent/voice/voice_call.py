@@ -10,6 +10,8 @@ from agent.ending import Ends
 from agent.profiles.profile import Profile
 from agent.record import Record
 from agent.settings import WorkerSettings
+from agent.voice.observer import Observer
+from agent.voice.recording import CallRecording
 
 
 @dataclass
@@ -17,7 +19,8 @@ class VoiceCall:
     """One conversation.
 
     `profile` is the call's own: routed, overridden by `session_options`, variables filled in.
-    `caller` is set once they can hear the agent.
+    `caller` is set once they can hear the agent. `in_voicemail`: whether a machine took the call,
+    None if nobody looked.
     """
 
     job: JobContext
@@ -26,8 +29,22 @@ class VoiceCall:
     profile: Profile
     session: AgentSession[None]
     record: Record
+    profile_name: str = "default"
     ends: Ends = field(default_factory=Ends)
     caller: rtc.RemoteParticipant | None = None
+    in_voicemail: bool | None = None
+    observer: Observer = field(init=False)
+    recording: CallRecording = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.observer = Observer(self.session, self.record)
+        self.recording = CallRecording(
+            self.job,
+            self.session,
+            self.profile.record,
+            call_id=self.call.call_id,
+            wanted=self.call.record_call,
+        )
 
     @property
     def room(self) -> rtc.Room:

@@ -3,7 +3,7 @@
 import pytest
 
 from agent import stalls
-from agent.record import Record
+from agent.record import MAX_SILENCES, Record
 from agent.stalls import Stalls
 
 
@@ -25,7 +25,7 @@ def test_a_process_that_stood_still_is_noted() -> None:
 def test_the_notes_are_bounded() -> None:
     now, record = 0.0, Record()
     watch = Stalls(record, lambda: now)
-    for _ in range(stalls.MAX_NOTES + 5):
+    for _ in range(MAX_SILENCES + 5):
         now += 10
         watch.check()
-    assert len(record.stalls) == stalls.MAX_NOTES
+    assert len(record.stalls) == MAX_SILENCES

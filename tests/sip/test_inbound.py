@@ -154,7 +154,7 @@ async def test_keys_that_are_pressed_while_the_caller_talks(
     assert call["disconnection_reason"] == "user_hangup"
     assert call["report"]["errors"] == []
     said = [entry["text"] for entry in call["report"]["transcript"] if entry["role"] == "user"]
-    assert said == [f"[key {key}]" for key in keys]
+    assert said == ["[key]"] * len(keys)
 
 
 @pytest.mark.field("A7")

@@ -1,0 +1,138 @@
+"""What happens in a session, written into the call's record as it happens."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from livekit.agents import (
+    AgentSession,
+    AgentStateChangedEvent,
+    ConversationItemAddedEvent,
+    ErrorEvent,
+    UserInputTranscribedEvent,
+    UserStateChangedEvent,
+)
+from livekit.agents.llm import ChatMessage, FunctionCall
+from livekit.agents.voice.events import ToolCallEnded, ToolCallStarted, ToolExecutionUpdatedEvent
+
+from agent.record import Record, Role
+from agent.voice.waiting import Waiting
+
+logger = logging.getLogger("agent.voice")
+
+#: From how long on, in s, it is noted that the caller waited for the agent.
+MUTE_FROM = 5.0
+#: Tools at most that run at once; of more the duration is not noted.
+MAX_RUNNING = 100
+
+_ROLES: dict[str, Role] = {"user": "user", "assistant": "agent"}
+
+
+class Observer:
+    """Watches one session. `errors` counts the models' errors: (`llm`, provider, model, error)."""
+
+    def __init__(
+        self,
+        session: AgentSession[None],
+        record: Record,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.waiting = Waiting()
+        self.errors: Counter[tuple[str, str, str, str]] = Counter()
+        self.not_understood = 0
+        self._session = session
+        self._record = record
+        self._clock = clock
+        self._tools: dict[str, tuple[FunctionCall, float]] = {}
+        session.on("conversation_item_added", self._on_item)
+        session.on("tool_execution_updated", self._on_tool)
+        session.on("user_state_changed", self._on_user_state)
+        session.on("agent_state_changed", self._on_agent_state)
+        session.on("user_input_transcribed", self._on_transcribed)
+        session.on("user_transcription_timeout", self._on_not_understood)
+        session.on("error", self._on_error)
+
+    def check(self) -> None:
+        """Note whether the caller waits, and a wait that has ended; to be called often."""
+        since = self.waiting.since(self._clock(), is_playing=_is_playing(self._session))
+        before, self._record.mute_since = self._record.mute_since, since
+        if before is None or before == since:
+            return
+        waited = (self._clock() if since is None else since) - before
+        duration = round(waited * 1000)
+        self._record.longest_silence_ms = max(self._record.longest_silence_ms, duration)
+        if waited >= MUTE_FROM:
+            self._record.add_silence(self._record.mute, duration)
+            logger.warning("agent.mute", extra={"seconds": round(waited, 1)})
+
+    def close(self) -> None:
+        """The call is over: nobody waits any more."""
+        self.waiting.is_excused = True
+        self.check()
+
+    def _on_item(self, event: ConversationItemAddedEvent) -> None:
+        item = event.item
+        if not isinstance(item, ChatMessage) or item.role not in _ROLES:
+            return
+        if text := item.text_content:
+            at = item.metrics.get("started_speaking_at") or item.created_at
+            role = _ROLES[item.role]
+            self._record.said(role, text, at=_ms(at), interrupted=item.interrupted)
+
+    def _on_tool(self, event: ToolExecutionUpdatedEvent) -> None:
+        update = event.update
+        if isinstance(update, ToolCallStarted) and len(self._tools) < MAX_RUNNING:
+            call = update.function_call
+            self._tools[call.call_id] = call, event.created_at
+        elif isinstance(update, ToolCallEnded) and update.call_id in self._tools:
+            call, began = self._tools.pop(update.call_id)
+            self._record.used_tool(
+                call.name,
+                call.arguments,
+                at=_ms(began),
+                duration_ms=_ms(event.created_at - began),
+                ok=update.status == "done",
+            )
+
+    def _on_user_state(self, event: UserStateChangedEvent) -> None:
+        self.check()
+        self.waiting.caller_state(event.new_state, self._clock())
+        self.check()
+
+    def _on_agent_state(self, event: AgentStateChangedEvent) -> None:
+        self.check()
+        self.waiting.agent_state(event.new_state, self._clock())
+        self.check()
+
+    def _on_transcribed(self, event: UserInputTranscribedEvent) -> None:
+        if event.is_final and event.transcript.strip():
+            self.waiting.caller_said(self._clock())
+            self.check()
+
+    def _on_not_understood(self, _: object) -> None:
+        self.not_understood += 1
+        self.waiting.caller_said(self._clock())
+        self.check()
+
+    def _on_error(self, event: ErrorEvent) -> None:
+        kind = str(getattr(event.error, "type", "unknown")).removesuffix("_error")
+        model = getattr(event.source, "model", ""), getattr(event.source, "provider", "")
+        error = type(getattr(event.error, "error", event.error)).__name__
+        self.errors[(kind, str(model[1]), str(model[0]), error)] += 1
+        if not getattr(event.error, "recoverable", False):
+            self.waiting.owe(self._clock())
+            self.check()
+
+
+def _is_playing(session: AgentSession[None]) -> bool:
+    """Whether audio goes out; a session without audio, in text, always plays."""
+    output = session.output.audio
+    while output is not None and output.next_in_chain is not None:
+        output = output.next_in_chain
+    source = getattr(output, "_audio_source", None)  # the framework has no name for it
+    return source is None or source.queued_duration > 0
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
