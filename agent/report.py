@@ -29,7 +29,13 @@ RETRY_TIMEOUT = 12.0
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=3)
 
 ReportEvent = Literal[
-    "agent_ready", "answered", "agent_ended", "agent_failed", "agent_gone", "agent_report"
+    "agent_ready",
+    "answered",
+    "agent_ended",
+    "agent_failed",
+    "agent_gone",
+    "agent_report",
+    "agent_silent",
 ]
 
 
@@ -56,6 +62,7 @@ class Reporter:
         report: Mapping[str, object] | None = None,
         *,
         disconnection_reason: Reason = "",
+        silence: Mapping[str, int] | None = None,
     ) -> None:
         """Never raises: a gateway that does not answer ends no conversation and loses no report.
 
@@ -68,6 +75,8 @@ class Reporter:
         content = {"event": event, "job_id": self._job_id, "detail": detail, "report": report}
         if disconnection_reason:
             content["disconnection_reason"] = disconnection_reason
+        if silence:
+            content["silence"] = silence
         body = json.dumps(content).encode()
         try:
             await self._post_with_retries(body)

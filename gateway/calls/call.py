@@ -10,6 +10,7 @@ from gateway.calls.open_enum import OpenEnum
 from gateway.calls.outcomes import SipOutcome, Transfer, TransferKind, TransferRequest
 from gateway.calls.participants import Leg, Participant
 from gateway.calls.reasons import DisconnectionReason
+from gateway.calls.silences import AgentSilence
 
 #: A timeline has at most TIMELINE_LIMIT entries: beyond, the oldest after the first TIMELINE_HEAD
 #: are dropped, so that it always shows how the call began and how it ended.
@@ -50,7 +51,8 @@ class EventKind(OpenEnum):
     PARTICIPANT_LEFT about anybody else's participant, except an agent's. AGENT_LEFT is LiveKit's
     event about that one; AGENT_GONE is reported by the agent worker when the process of the
     agent's job ends. AGENT_AUDIBLE is LiveKit's event about the agent's audio track, AGENT_READY
-    the agent's own report of the same. AGENT_REPORT comes after the conversation.
+    the agent's own report of the same. AGENT_REPORT comes after the conversation, AGENT_SILENT from
+    the agent worker, which sees the agent from outside.
     """
 
     REGISTERED = "registered"
@@ -79,6 +81,7 @@ class EventKind(OpenEnum):
     AGENT_FAILED = "agent_failed"
     AGENT_ENDED = "agent_ended"
     AGENT_REPORT = "agent_report"
+    AGENT_SILENT = "agent_silent"
     AGENT_HANDED_OVER = "agent_handed_over"
     HUNG_UP = "hung_up"
     STOPPED = "stopped"
@@ -102,8 +105,9 @@ class Event:
     `transfer`: the transfer that starts. `detail`: text for the timeline. `id`: the sender's id of
     the event, "" if it has none; an event with an id is applied once. `answered_at` (ms since
     epoch): when a call that ends was answered, in case the answer's own event was lost.
-    `participant`: whom LiveKit's event is about. `may_return`: that one may be in the room again,
-    or still. `is_presumed`: nobody has told it, it follows from what LiveKit does not list.
+    `silence`: when the agent was mute. `participant`: whom LiveKit's event is about. `may_return`:
+    that one may be in the room again, or still. `is_presumed`: nobody has told it, it follows from
+    what LiveKit does not list.
     """
 
     kind: EventKind
@@ -112,6 +116,7 @@ class Event:
     sip: SipOutcome | None = None
     ids: Mapping[str, str] | None = None
     report: Mapping[str, object] | None = None
+    silence: AgentSilence | None = None
     transfer: Transfer | None = None
     transfer_request: TransferRequest | None = None
     detail: str = ""
@@ -137,8 +142,8 @@ class Call:
     `Event.ids`). `asserted_identity` is whom the carrier vouches for, `diversion` who diverted the
     call. `caller_answered`: Jambonz had answered the caller before. `agent_came`: an agent has been
     in the room; `agent_audible`: its audio is in the room; `agent_absence`: it has left, and no
-    other one has joined. `report_settled`: the call has ended, and its report has arrived or is not
-    waited for any more.
+    other one has joined. `agent_silences`: when it was mute, as its worker has seen.
+    `report_settled`: the call has ended, and its report has arrived or is not waited for any more.
     `caller` is the call's own leg, None until it is known; `participants` is everybody else who is
     or was in the room. `caller_absence`: the caller has left, but the call has not ended by it yet.
     `handed_over`: the agent has left the caller with somebody else. `end_presumed`: nobody has told
@@ -173,6 +178,7 @@ class Call:
     agent_came: bool = False
     agent_audible: bool = False
     agent_absence: AgentAbsence | None = None
+    agent_silences: tuple[AgentSilence, ...] = ()
     caller: Leg | None = None
     caller_absence: CallerAbsence | None = None
     participants: tuple[Participant, ...] = ()

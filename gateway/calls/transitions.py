@@ -24,6 +24,7 @@ from gateway.calls.call import (
 from gateway.calls.endings import close_transfer, corrected, end
 from gateway.calls.outcomes import TransferKind
 from gateway.calls.reasons import DisconnectionReason
+from gateway.calls.silences import merged
 from gateway.calls.transfer_requests import on_refused, on_requested
 
 
@@ -31,25 +32,26 @@ def transition(call: Call, event: Event) -> Call:
     """The call after `event`. Total: every event is valid in every status, in any order.
 
     A terminal status is final: later events are added to the timeline and change nothing else,
-    except that the agent's report is stored whenever it arrives, who leaves the room is noted, and
-    an end that was only inferred is corrected. A dial is refused then, and not in the timeline.
+    except that the agent's reports are stored whenever they arrive, who leaves the room is noted,
+    and an end that was only inferred is corrected. A dial is refused then, and not in the timeline.
     """
     if event.kind is EventKind.DIALING and not call.is_active:
         return call
     event = attributed(call, event)
-    timeline = _extend(call.timeline, event)
-    report, others = event.report or call.report, others_after(call, event)
+    report = event.report or call.report
+    recorded = replace(
+        call if call.is_active else corrected(call, event),
+        timeline=_extend(call.timeline, event),
+        report=report,
+        participants=others_after(call, event),
+    )
+    if event.silence:
+        recorded = replace(recorded, agent_silences=merged([*call.agent_silences, event.silence]))
     if not call.is_active:
         settled = call.report_settled or report is not None or event.kind is EventKind.REPORT_MISSED
-        return replace(
-            corrected(call, event),
-            timeline=timeline,
-            report=report,
-            report_settled=settled,
-            participants=others,
-        )
-    livekit = {**call.livekit, **event.ids} if event.ids else call.livekit
-    recorded = replace(call, timeline=timeline, livekit=livekit, report=report, participants=others)
+        return replace(recorded, report_settled=settled)
+    if event.ids:
+        recorded = replace(recorded, livekit={**call.livekit, **event.ids})
     if call.is_transferring and event.kind in _CAUSED_BY_TRANSFER:
         return recorded
     if call.caller_absence and event.kind in _CAUSED_BY_CALLER and not call.needs_recovery:

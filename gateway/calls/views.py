@@ -6,6 +6,7 @@ from typing import Any
 from gateway.calls.call import Call
 from gateway.calls.outcomes import SipOutcome, Transfer
 from gateway.calls.participants import Leg, Participant
+from gateway.calls.silences import AgentSilence, merged, reported
 
 
 def summary(call: Call) -> dict[str, Any]:
@@ -26,7 +27,14 @@ def summary(call: Call) -> dict[str, Any]:
         "disconnection_reason": call.disconnection_reason,
         "sip": _sip(call.sip),
         "transfer": _transfer(call.transfer),
+        "agent_silences": [
+            _silence(it) for it in merged([*call.agent_silences, *reported(call.report)])
+        ],
     }
+
+
+def _silence(silence: AgentSilence) -> dict[str, Any]:
+    return {"at": silence.at, "duration_ms": silence.duration_ms}
 
 
 def _sip(outcome: SipOutcome | None) -> dict[str, Any] | None:

@@ -148,16 +148,36 @@ async def test_an_agent_says_why_it_ends_the_call(
     assert "its words" in [entry["detail"] for entry in call["timeline"]]
 
 
+async def test_a_worker_tells_that_its_agent_is_mute(gateway: Client) -> None:
+    call_id = await registered(gateway)
+    silence = {"at": 1_800_000_000_000, "duration_ms": 6_120}
+    assert await tell(gateway, call_id, "agent_silent", "no audio", silence=silence) == 204
+    call = await get_call(gateway, call_id)
+    assert call["agent_silences"] == [silence]
+    entry = call["timeline"][-1]
+    assert (entry["event"], entry["detail"]) == ("agent_silent", "for 6.1 s: no audio")
+
+
+@pytest.mark.parametrize(
+    "silence", [None, {}, {"at": 1}, {"at": 1, "duration_ms": 0}, {"at": 1.5, "duration_ms": 1}]
+)
+async def test_a_silence_has_a_time_and_a_duration(gateway: Client, silence: Any) -> None:
+    call_id = await registered(gateway)
+    assert await tell(gateway, call_id, "agent_silent", silence=silence) == 422
+    assert (await get_call(gateway, call_id))["agent_silences"] == []
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
+        {"event": "agent_ready", "silence": {"at": 1, "duration_ms": 5}},
         {"event": "agent_ended", "disconnection_reason": "user_hangup"},
         {"event": "agent_ended", "disconnection_reason": "bored"},
         {"event": "agent_ready", "disconnection_reason": "inactivity"},
     ],
 )
 async def test_an_agent_ends_a_call_for_its_own_reasons_only(
-    gateway: Client, wrong: dict[str, str]
+    gateway: Client, wrong: dict[str, Any]
 ) -> None:
     call_id = await registered(gateway)
     await tell(gateway, call_id, "answered")

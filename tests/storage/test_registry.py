@@ -8,6 +8,7 @@ import pytest
 from gateway.calls.call import CallStatus, Direction, Event, EventKind, TimelineEntry
 from gateway.calls.outcomes import SipOutcome, Transfer, TransferRequest
 from gateway.calls.reasons import DisconnectionReason
+from gateway.calls.silences import AgentSilence
 from gateway.calls.transitions import transition
 from gateway.errors import LimitReached
 from gateway.storage.backend import StorageBackend
@@ -208,6 +209,7 @@ async def test_all_fields_of_a_call_are_stored(registry: CallRegistry) -> None:
     events = (
         Event(EventKind.ROOM_CREATED, START + 1, ids={"room_sid": "RM_1", "job_id": "AJ_1"}),
         Event(EventKind.ANSWERED, START + 2),
+        Event(EventKind.AGENT_SILENT, START + 2, silence=AgentSilence(START + 1, 7_000)),
         Event(EventKind.AGENT_LEFT, START + 2, reason=DisconnectionReason.AGENT_ERROR),
         Event(EventKind.TRANSFER_STARTED, START + 3, transfer=transfer),
         Event(EventKind.TRANSFER_ENDED, START + 4, sip=SipOutcome(486, "Busy Here")),

@@ -13,6 +13,7 @@ from gateway.calls.call import Call, CallStatus, Direction, EventKind, TimelineE
 from gateway.calls.outcomes import SipOutcome, Transfer, TransferKind, TransferRequest
 from gateway.calls.participants import Leg, Participant, ParticipantKind
 from gateway.calls.reasons import DisconnectionReason
+from gateway.calls.silences import AgentSilence
 from gateway.calls.views import summary
 from gateway.errors import ApiError, DialFailed, ErrorCode, LiveKitRefused, RecordUnreadable
 from gateway.storage.redis.serialization import (
@@ -70,6 +71,7 @@ FULL_CALL = Call(
     agent_came=True,
     agent_audible=True,
     agent_absence=AgentAbsence(START + 2, "AJ_1", DisconnectionReason.AGENT_HANGUP, "left"),
+    agent_silences=(AgentSilence(START + 1, 7_000),),
     caller=Leg("sip_+15550100", "SCL_1"),
     caller_absence=CallerAbsence(
         START + 2, DisconnectionReason.CONNECTION_LOST, "left", may_return=True

@@ -51,6 +51,7 @@ async def report(request: Request) -> web.Response:
         reason=content.reason,
         ids={"job_id": content.job_id},
         report=content.report,
+        silence=content.silence,
         detail=content.detail,
     )
     await services.lifecycle.apply(request.call_id, event)

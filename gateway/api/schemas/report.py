@@ -10,6 +10,7 @@ from gateway.api.schemas.fields import text
 from gateway.api.schemas.requests import RequestSchema
 from gateway.calls.call import EventKind
 from gateway.calls.reasons import DisconnectionReason
+from gateway.calls.silences import AgentSilence
 
 #: What an agent may report; `agent/report.py` has the same list.
 REPORTS = (
@@ -19,6 +20,7 @@ REPORTS = (
     EventKind.AGENT_FAILED,
     EventKind.AGENT_GONE,
     EventKind.AGENT_REPORT,
+    EventKind.AGENT_SILENT,
 )
 #: Why an agent ends a call (`Reason` in agent/ending.py).
 ENDINGS = (
@@ -28,6 +30,11 @@ ENDINGS = (
     DisconnectionReason.VOICEMAIL_REACHED,
     DisconnectionReason.AGENT_ERROR,
 )
+#: The event that a field belongs to.
+_ONLY_WITH = {
+    "disconnection_reason": EventKind.AGENT_ENDED,
+    "silence": EventKind.AGENT_SILENT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,21 @@ class AgentReport:
     detail: str
     reason: DisconnectionReason | None
     report: Mapping[str, object] | None
+    silence: AgentSilence | None
+
+
+class _SilenceSchema(RequestSchema):
+    at = fields.Integer(
+        required=True,
+        strict=True,
+        validate=validate.Range(0, 2**53),
+        metadata={"description": "ms since epoch"},
+    )
+    duration_ms = fields.Integer(required=True, strict=True, validate=validate.Range(1, 86_400_000))
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> AgentSilence:
+        return AgentSilence(**data)
 
 
 class AgentReportSchema(RequestSchema):
@@ -50,19 +72,28 @@ class AgentReportSchema(RequestSchema):
         validate=validate.OneOf(ENDINGS),
         metadata={"description": "with `agent_ended`, before the room is deleted"},
     )
+    silence = fields.Nested(
+        _SilenceSchema, load_default=None, metadata={"description": "with `agent_silent`"}
+    )
     report = fields.Dict(keys=fields.String(), load_default=None, allow_none=True)
 
     @validates_schema
-    def check_reason(self, data: dict[str, Any], **kwargs: Any) -> None:
-        if data["disconnection_reason"] and data["event"] != EventKind.AGENT_ENDED:
-            raise ValidationError("Only with agent_ended.", "disconnection_reason")
+    def check_event(self, data: dict[str, Any], **kwargs: Any) -> None:
+        for name, event in _ONLY_WITH.items():
+            if data[name] is not None and data["event"] != event:
+                raise ValidationError(f"Only with {event}.", name)
+        if data["event"] == EventKind.AGENT_SILENT and data["silence"] is None:
+            raise ValidationError("Missing data for required field.", "silence")
 
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> AgentReport:
-        kind, reason = EventKind(data["event"]), _reason(data)
+        kind, reason, silence = EventKind(data["event"]), _reason(data), data["silence"]
+        detail = data["detail"] or ""
         if reason is DisconnectionReason.AGENT_ERROR:
             kind = EventKind.AGENT_FAILED  # it caught the error itself
-        return AgentReport(kind, data["job_id"], data["detail"] or "", reason, data["report"])
+        if silence:
+            detail = f"for {silence.duration_ms / 1000:.1f} s{': ' if detail else ''}{detail}"
+        return AgentReport(kind, data["job_id"], detail, reason, data["report"], silence)
 
 
 def _reason(data: Mapping[str, Any]) -> DisconnectionReason | None:

@@ -3,7 +3,7 @@
 n8n sends `""` or null for an expression without a value, and a JSON number for a telephone number.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, pre_load
@@ -19,7 +19,9 @@ class RequestSchema(Schema):
         unknown = RAISE
 
     @pre_load
-    def leave_out_blanks(self, data: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+    def leave_out_blanks(self, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(data, dict):
+            return data  # a nested field's, which marshmallow refuses
         optional = {
             field.data_key or name for name, field in self.load_fields.items() if not field.required
         }

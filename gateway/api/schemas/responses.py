@@ -65,6 +65,11 @@ class TransferOutcomeSchema(_Response):
     )
 
 
+class AgentSilenceSchema(_Response):
+    at = _moment()
+    duration_ms = fields.Integer()
+
+
 class CallSummarySchema(_Response):
     call_id = fields.String()
     direction = fields.Enum(Direction, by_value=True)
@@ -81,6 +86,10 @@ class CallSummarySchema(_Response):
     disconnection_reason = fields.Enum(DisconnectionReason, by_value=True, allow_none=True)
     sip = fields.Nested(SipOutcomeSchema, allow_none=True)
     transfer = fields.Nested(TransferOutcomeSchema, allow_none=True)
+    agent_silences = fields.List(
+        fields.Nested(AgentSilenceSchema),
+        metadata={"description": "when the agent was mute though it should not have been"},
+    )
 
 
 class TimelineEntrySchema(_Response):

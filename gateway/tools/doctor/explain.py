@@ -126,6 +126,7 @@ WORDS: Mapping[EventKind, str] = {
     EventKind.AGENT_FAILED: "the agent failed: {0}",
     EventKind.AGENT_ENDED: "the agent's session ended: {0}",
     EventKind.AGENT_REPORT: "the agent sent its report",
+    EventKind.AGENT_SILENT: "the agent was silent {0}",
     EventKind.AGENT_HANDED_OVER: "the agent left the caller with somebody else: {0}",
     EventKind.HUNG_UP: "hung up: {0}",
     EventKind.STOPPED: "stopped: {0}",

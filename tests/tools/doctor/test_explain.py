@@ -8,6 +8,7 @@ import pytest
 from gateway.calls.call import Call, Direction, Event, EventKind, TimelineEntry
 from gateway.calls.outcomes import SipOutcome, Transfer
 from gateway.calls.reasons import DisconnectionReason
+from gateway.calls.silences import AgentSilence
 from gateway.calls.transitions import transition
 from gateway.calls.views import details
 from gateway.tools.doctor.causes import BY_REASON, Facts, cause_of
@@ -70,6 +71,7 @@ def dial_failed(
     return event_of(kind, after=after, detail="dial failed", sip=sip, reason=reason)
 
 
+HANGUP = DisconnectionReason.AGENT_HANGUP
 NO_CARRIER = DisconnectionReason.TELEPHONY_PROVIDER_UNAVAILABLE
 NO_CREDENTIALS = DisconnectionReason.TELEPHONY_PROVIDER_PERMISSION_DENIED
 
@@ -298,7 +300,8 @@ def test_an_unknown_reason_is_shown_by_its_name() -> None:
     ("stalls", "status", "text"),
     [
         ([], OK, ""),
-        ([{"at": START, "duration_ms": 1200}, {"at": START, "duration_ms": 8040}], WARN, "8.0 s"),
+        ([{"at": START, "duration_ms": 1200}], WARN, "mute for 1.2 s"),
+        ([{"at": START, "duration_ms": 1200}, {"at": START, "duration_ms": 8040}], FAIL, "8.0 s"),
         ([5, {"duration_ms": "long"}, None], OK, ""),
         ("often", OK, ""),
     ],
@@ -306,11 +309,25 @@ def test_an_unknown_reason_is_shown_by_its_name() -> None:
 def test_a_call_in_which_the_agents_process_stood_still_is_not_ok(
     stalls: object, status: Status, text: str
 ) -> None:
-    call = answered_call("agent_ready", "agent_ended")
-    explanation = explain({**call, "report": {"stalls": stalls}}, now=START)
+    report = Event(EventKind.AGENT_REPORT, START, report={"stalls": stalls})
+    explanation = inbound("answered", "agent_ready", "hung_up", report)
     assert explanation.status is status
-    assert ("stood still" in explanation.cause) is bool(text)
+    assert ("mute" in explanation.cause) is bool(text)
     assert text in explanation.cause
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["hung_up", "agent_failed", event_of(EventKind.AGENT_ENDED, reason=HANGUP), None],
+)
+def test_a_call_whose_worker_saw_its_agent_mute_is_never_fine(end: str | Event | None) -> None:
+    silence = AgentSilence(START + 1_000, 5_000)
+    silent = Event(EventKind.AGENT_SILENT, START + 6_000, silence=silence, detail="for 5.0 s")
+    story = ["answered", "agent_ready", silent, *([end] if end else [])]
+    explanation = inbound(*story)
+    assert explanation.status is FAIL
+    assert "mute for 5.0 s" in explanation.cause
+    assert "the agent was silent for 5.0 s" in [step.text for step in explanation.timeline]
 
 
 @pytest.mark.field("H10")
