@@ -12,6 +12,7 @@ from dotenv import load_dotenv
 
 from agent.config_file import agent_settings
 from agent.logs import Format, Level, LogSettings
+from agent.profiles.model_access import ModelAccess, model_access
 
 AGENT_NAME = "nehos-outbound-agent"
 #: What the worker's agent does: a line test, or a conversation with models.
@@ -48,6 +49,7 @@ VARIABLES = {
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
     """`agents_file`: the conversations of the pipeline `voice`; None for the built-in one.
+    `models`: whose models there are keys for.
 
     `load_threshold`: CPU share (0 to 1) above which the worker takes no job; `inf`: never.
 
@@ -67,6 +69,7 @@ class WorkerSettings:
     url: str = ""
     pipeline: Pipeline = "diagnostic"
     agents_file: Path | None = None
+    models: ModelAccess = field(default_factory=ModelAccess)
     logging: LogSettings = field(default_factory=LogSettings)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
@@ -84,6 +87,7 @@ def read_settings() -> WorkerSettings:
     missing = [name for name in needed if name not in env]
     if missing:
         raise ValueError(f"not set in the environment or .env.local: {', '.join(missing)}")
+    url = _livekit_url(env["LIVEKIT_URL"])
     agent = agent_settings(env)
     cpus = os.cpu_count() or 1
     idle = int(_number(env, "AGENT_IDLE_PROCESSES", cpus, 1, 1000))
@@ -92,7 +96,8 @@ def read_settings() -> WorkerSettings:
         agent_name=agent["agent.name"] or AGENT_NAME,
         pipeline=_one_of(agent, "agent.pipeline", get_args(Pipeline), "diagnostic"),
         agents_file=_agents_file(env),
-        url=_livekit_url(env["LIVEKIT_URL"]),
+        models=model_access(env, url),
+        url=url,
         api_key=env["LIVEKIT_API_KEY"],
         api_secret=env["LIVEKIT_API_SECRET"],
         http_host=env.get("AGENT_HTTP_HOST") or "127.0.0.1",
