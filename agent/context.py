@@ -15,7 +15,8 @@ class CallContext:
 
     `audible_after`: how long after their SIP leg was answered the caller hears the agent, in s.
 
-    `caller_identity`: the participant that the gateway dials, "" if the caller dials in.
+    `caller_identity`: the participant that the gateway dials, "" if the caller dials in. `trunk`:
+    the Jambonz carrier that an inbound call came by.
 
     A job that another program dispatched has no `gateway` key: its `report_url` is "", and the
     agent reports nothing.
@@ -28,6 +29,7 @@ class CallContext:
     report_url: str = ""
     max_call_duration: int = 0
     caller_identity: str = ""
+    trunk: str = ""
     audible_after: float = 0.0
     session_options: Mapping[str, Any] = field(default_factory=dict)
     record_call: bool = False

@@ -6,12 +6,31 @@ are in seconds.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+)
+from pydantic_core import PydanticCustomError
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 #: A SIP URI, a telephone number, or a `{{variable}}` that becomes one.
 Target = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+def _check_scalar(value: object) -> object:
+    if not isinstance(value, str | int | float | bool):
+        raise PydanticCustomError("scalar", "must be text, a number, or true or false")
+    return value
+
+
+#: What `{{variables}}` are by their names; None is as if it was not there.
+Variables = dict[Name, Annotated[str | int | float | bool, BeforeValidator(_check_scalar)] | None]
 
 
 class Section(BaseModel):
@@ -28,10 +47,22 @@ class Plugin(Section):
     plugin: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,64}$")]
 
 
+def _form(value: object) -> str | None:
+    """Which form of a model `value` has: a mistake in it is told of that form alone."""
+    forms = (str, "(text)"), (dict | Plugin, "(plugin)"), (list, "(list)")
+    return next((form for kind, form in forms if isinstance(value, kind)), None)
+
+
+_Named = Annotated[str, StringConstraints(min_length=1, max_length=256), Tag("(text)")]
 #: "auto", a model of LiveKit Inference ("deepgram/nova-3:en"), or a plugin's.
-Model = str | Plugin
+Model = Annotated[_Named | Annotated[Plugin, Tag("(plugin)")], Discriminator(_form)]
 #: One model, or several: the next one is used where the one before fails.
-Models = Model | list[Model]
+Models = Annotated[
+    _Named
+    | Annotated[Plugin, Tag("(plugin)")]
+    | Annotated[list[Model], Field(min_length=1), Tag("(list)")],
+    Discriminator(_form),
+]
 
 
 class TurnHandling(Section):
@@ -186,7 +217,7 @@ class Analysis(Section):
 
 
 class Background(Section):
-    """Sounds: a clip of livekit-agents (office, city, keyboard-typing, …) or a file."""
+    """Sounds: a clip of livekit-agents (office-ambience, keyboard-typing, …) or a file."""
 
     ambient: str = ""
     thinking: str = ""
@@ -215,7 +246,7 @@ class Profile(Section):
     tts: Models = "auto"
     realtime: Model | None = None
     voice: str = ""
-    variables: dict[str, str | int | float | bool] = {}
+    variables: Variables = {}
     turn_handling: TurnHandling = TurnHandling()
     silence: Silence = Silence()
     goodbye: Goodbye = Goodbye()
@@ -232,31 +263,11 @@ class Profile(Section):
     background: Background = Background()
 
 
-class SessionOptions(Section):
-    """What `session_options` of a dispatch, or a lookup's answer, may change in a profile.
-
-    Models, tools and URLs are not among it: they hold keys and reach into networks.
-    """
-
-    profile: Name | None = None
-    variables: dict[str, str | int | float | bool] = {}
-    instructions: Text | None = None
-    greeting: str | None = None
-    language: str | None = None
-    voice: str | None = None
-    turn_handling: TurnHandling | None = None
-    silence: Silence | None = None
-    goodbye: Goodbye | None = None
-    voicemail: Voicemail | None = None
-    keyterms: list[str] | None = None
-    pronounce: dict[str, str] | None = None
-
-
 class Route(Section):
     """Calls that match all that is named get `profile`; without conditions: all other calls.
 
-    `number` is the called one (`to_number` inbound), compared by its digits; `trunk` is LiveKit's
-    id of the SIP trunk.
+    `number` is the called one, compared by its digits. `trunk` is the Jambonz carrier that the
+    call came by; LiveKit's trunk id (ST_…) where no gateway brought the call.
     """
 
     profile: Name

@@ -123,6 +123,7 @@ def _public_fields(call: Call, own_url: str) -> dict[str, object]:
         "report_url": _report_url(call.call_id, own_url),
         "max_call_duration": call.max_call_duration,
         "caller_identity": call.caller.identity if call.caller else "",
+        "trunk": call.jambonz.get("sip_trunk_name", ""),
     }
 
 

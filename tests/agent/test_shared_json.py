@@ -45,6 +45,7 @@ def test_the_agent_reads_what_the_gateway_writes() -> None:
         account_code="em-tech-01",
         max_call_duration=60,
         caller=Leg("sip_+15550199"),
+        jambonz={"call_sid": "6f1a", "sip_trunk_name": "my-carrier"},
         metadata={
             "ticket_id": "INC-1234",
             "destination": "+15550199",
@@ -63,6 +64,7 @@ def test_the_agent_reads_what_the_gateway_writes() -> None:
         report_url="https://gw.example.com/livekit-api/calls/call-1/report",
         max_call_duration=60,
         caller_identity="sip_+15550199",
+        trunk="my-carrier",
         audible_after=1.5,
         metadata={
             "ticket_id": "INC-1234",

@@ -90,6 +90,7 @@ async def test_what_livekit_is_asked_for(gateway: Client, fake_livekit: FakeLive
         "report_url": f"http://127.0.0.1:8000/livekit-api/calls/{answer['call_id']}/report",
         "max_call_duration": 60,
         "caller_identity": "LiveKitNehosHosted",
+        "trunk": "",
         "session_options": {"voice": "a"},
         "record_call": False,
     }
