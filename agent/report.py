@@ -39,6 +39,15 @@ ReportEvent = Literal[
 ]
 
 
+TransferKind = Literal["cold", "announced", "warm"]
+#: How long the gateway has to carry out a transfer, in s: its target may ring for 30.
+TRANSFER_TIMEOUT = aiohttp.ClientTimeout(total=45)
+
+
+class TransferRefused(Exception):
+    """The caller stays with the agent; the text says why."""
+
+
 def describe(error: BaseException) -> str:
     """An error in words: its repr may have the request's headers, and with them the token."""
     if isinstance(error, aiohttp.ClientResponseError):
@@ -94,18 +103,48 @@ class Reporter:
 
     async def post(self, body: bytes) -> None:
         """One attempt. Raises FAILURES."""
-        headers = {
+        async with (
+            aiohttp.ClientSession(timeout=REQUEST_TIMEOUT, raise_for_status=True) as session,
+            session.post(self._url, data=body, headers=self._headers(body)),
+        ):
+            pass
+
+    async def request_transfer(self, target: str, kind: TransferKind, summary: str) -> None:
+        """Have the gateway transfer the caller, once. Raises TransferRefused.
+
+        An announced target hears `summary` first.
+        """
+        if not self._url:
+            raise TransferRefused("the call has no gateway that could do it")
+        transfer = {"target": target, "kind": kind, "summary": summary}
+        content = {"event": "transfer_requested", "job_id": self._job_id, "transfer": transfer}
+        body = json.dumps(content).encode()
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=TRANSFER_TIMEOUT) as session,
+                session.post(self._url, data=body, headers=self._headers(body)) as response,
+            ):
+                if not response.ok:
+                    raise TransferRefused(_message_of(await response.read(), response.status))
+        except FAILURES as error:
+            raise TransferRefused(f"the gateway did not answer: {type(error).__name__}") from error
+
+    def _headers(self, body: bytes) -> dict[str, str]:
+        return {
             "Authorization": f"Bearer {self._token(body)}",
             "Content-Type": "application/json",
         }
-        async with (
-            aiohttp.ClientSession(timeout=REQUEST_TIMEOUT, raise_for_status=True) as session,
-            session.post(self._url, data=body, headers=headers),
-        ):
-            pass
 
     def _token(self, body: bytes) -> str:
         digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
         token = api.AccessToken(self._settings.api_key, self._settings.api_secret)
         token.with_sha256(digest)
         return token.with_ttl(timedelta(minutes=1)).to_jwt()
+
+
+def _message_of(body: bytes, status: int) -> str:
+    """The text of the gateway's error response."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"the gateway answered {status}"

@@ -138,7 +138,18 @@ class Transfer(Section):
     text: str = "I will connect you now."
 
 
-class HttpTool(Section):
+class Waits(Section):
+    """A tool that takes time: after `filler_after` the caller hears `filler`, "" for nothing.
+
+    After `timeout` the model is told that there was no answer.
+    """
+
+    timeout: Annotated[float, Field(ge=0.1, le=60)] = 5.0
+    filler: str = "One moment, please."
+    filler_after: Annotated[float, Field(ge=0, le=60)] = 1.5
+
+
+class HttpTool(Waits):
     """A tool that is an HTTP request (POST, arguments as JSON), such as to an n8n Webhook node."""
 
     type: Literal["http"]
@@ -147,12 +158,9 @@ class HttpTool(Section):
     parameters: dict[str, Any] = {"type": "object", "properties": {}}
     url: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
     headers: dict[str, str] = {}
-    timeout: Annotated[float, Field(ge=0.1, le=60)] = 5.0
-    filler: str = "One moment, please."
-    filler_after: Annotated[float, Field(ge=0, le=60)] = 1.5
 
 
-class McpServer(Section):
+class McpServer(Waits):
     """The tools of an MCP server, such as n8n's MCP Server Trigger."""
 
     type: Literal["mcp"]
@@ -161,14 +169,14 @@ class McpServer(Section):
     transport: Literal["streamable_http", "sse"] = "streamable_http"
     headers: dict[str, str] = {}
     allowed_tools: list[str] | None = None
-    timeout: Annotated[float, Field(ge=0.1, le=60)] = 5.0
 
 
-class PythonTool(Section):
+class PythonTool(Waits):
     """A function of the operator's own, decorated with livekit-agents' `function_tool`."""
 
     type: Literal["python"]
     function: Annotated[str, StringConstraints(pattern=r"^[\w.]+:[\w.]+$")]
+    timeout: Annotated[float, Field(ge=0.1, le=60)] = 30.0
 
 
 class BuiltInTool(Section):

@@ -1,4 +1,4 @@
-"""An HTTP server that receives callbacks: it answers as set and records every request."""
+"""An HTTP server that receives callbacks, or is a tool: it answers as set and records requests."""
 
 import asyncio
 import json
@@ -15,14 +15,15 @@ from aiohttp.test_utils import TestServer
 class Receiver:
     """`answer` gets the number of a request, from 1, and returns the status of its response.
 
-    `answer_later` does so in its own time. `headers` are those of all responses. `bodies` has the
-    requests that were accepted, `raw` all of them: headers, body and path. With `hang_until` no
-    response is sent before that event is set.
+    `answer_later` does so in its own time. `headers` and `text` are those of all responses.
+    `bodies` has the requests that were accepted, `raw` all of them: headers, body and path. With
+    `hang_until` no response is sent before that event is set.
     """
 
     answer: Callable[[int], int] = lambda _: 200
     answer_later: Callable[[int], Awaitable[int]] | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    text: str = ""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     raw: list[tuple[dict[str, str], bytes, str]] = field(default_factory=list)
     hang_until: asyncio.Event | None = None
@@ -63,4 +64,4 @@ class Receiver:
         self._open -= 1
         if status < 300:
             self.bodies.append(json.loads(body))
-        return web.Response(status=status, headers=self.headers)
+        return web.Response(status=status, text=self.text, headers=self.headers)
