@@ -31,7 +31,7 @@ GatewayStarter = Callable[..., Awaitable[Client]]
 
 #: Folders whose tests share servers that take seconds to start: one process runs all of a folder.
 #: They start first and in this order; the third one waits behind the first, the longest.
-TOGETHER = ("chaos", "livekit", "tools/doctor", "sip", "tools/setup", "n8n")
+TOGETHER = ("chaos", "livekit", "voice", "tools/doctor", "sip", "tools/setup", "n8n")
 
 
 class FolderScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types

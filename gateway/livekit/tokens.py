@@ -11,14 +11,16 @@ def caller_token(
 ) -> str:
     """A token to join `room` by WebRTC as if by SIP: with a SIP participant's kind and attributes.
 
-    It is valid for 10 minutes.
+    The participant may change its attributes, as livekit-sip does with a call's status. It is valid
+    for 10 minutes.
     """
+    grants = api.VideoGrants(room_join=True, room=room, can_update_own_metadata=True)
     token = (
         api.AccessToken(key, secret)
         .with_identity(identity)
         .with_kind("sip")
         .with_attributes(dict(attributes))
-        .with_grants(api.VideoGrants(room_join=True, room=room))
+        .with_grants(grants)
         .with_ttl(timedelta(minutes=10))
     )
     return token.to_jwt()

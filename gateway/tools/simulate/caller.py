@@ -48,8 +48,10 @@ def check_livekit(config: Config) -> None:
         )
 
 
-def sip_token(config: Config, room: str, number: str, *, rule_id: str = "") -> str:
-    """A token with which livekit-sip's participant for `number` would join `room`, answered.
+def sip_token(
+    config: Config, room: str, number: str, *, rule_id: str = "", status: str = "active"
+) -> str:
+    """A token with which livekit-sip's participant for `number` would join `room`.
 
     A caller comes by the dispatch rule `rule_id`, a callee by none.
     """
@@ -61,7 +63,7 @@ def sip_token(config: Config, room: str, number: str, *, rule_id: str = "") -> s
         attributes={
             "sip.phoneNumber": number,
             "sip.trunkPhoneNumber": room,
-            "sip.callStatus": "active",
+            "sip.callStatus": status,
             **({"sip.ruleID": rule_id} if rule_id else {}),
         },
     )
@@ -70,7 +72,8 @@ def sip_token(config: Config, room: str, number: str, *, rule_id: str = "") -> s
 class Caller:
     """A telephone in a LiveKit room. Created by `joined()`.
 
-    `recording` is what is heard from the agent, from the moment its track is there.
+    `recording` is what is heard from the agent, from the moment its track is there: `began` by the
+    event loop's clock. `hung_up` is set once the room is left, or deleted.
     """
 
     def __init__(self, room: rtc.Room) -> None:
@@ -82,6 +85,9 @@ class Caller:
         self._source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=200)
         self._to_say: deque[bytes] = deque()
         self.recording = array.array("h")
+        self.began = 0.0
+        self.hung_up = asyncio.Event()
+        room.on("disconnected", lambda _: self.hung_up.set())
         room.on("track_subscribed", self._on_track)
 
     @classmethod
@@ -101,6 +107,10 @@ class Caller:
             yield caller
         finally:
             await caller._leave()
+
+    async def answer(self) -> None:
+        """Answer a call that rings: see the `status` of `sip_token`."""
+        await self._room.local_participant.set_attributes({"sip.callStatus": "active"})
 
     async def agent_audio(self) -> None:
         """Wait for the agent's audio track, upon which livekit-sip would answer the INVITE."""
@@ -155,6 +165,7 @@ class Caller:
 
     async def _listen(self, track: rtc.Track) -> None:
         stream = rtc.AudioStream(track, sample_rate=SAMPLE_RATE, num_channels=1)
+        self.began = asyncio.get_running_loop().time()
         try:
             async for event in stream:
                 samples = array.array("h", event.frame.data.tobytes())

@@ -2,7 +2,6 @@
 
 import re
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +13,10 @@ LOW = range(400, 1200, 40)
 HIGH = range(1320, 2920, 40)
 #: The peak of each tone; together they are as loud as a voice.
 AMPLITUDE = 6_000
-WORD_SECONDS = 0.3
+WORD_SECONDS = 0.2
 #: How long a chord takes to become loud and silent, in s: without it clicks are heard.
 FADE = 0.01
-#: `listen` looks at so much audio at a time, in s, and this often.
+#: An ear listens to so much audio at a time, in s, and this often.
 WINDOW, HOP = 0.04, 0.01
 #: Below this amplitude nothing is heard.
 AUDIBLE = 300
@@ -57,47 +56,59 @@ def speech(sentence: str, rate: int) -> bytes:
 
 
 def listen(samples: Samples, rate: int) -> list[Heard]:
-    """The chords of a recording in their order; whatever else is heard is left out."""
-    found: list[tuple[Chord, float, float]] = []
-    for middle, chord in _windows(samples, rate):
+    """The chords of a whole recording."""
+    return Ear(rate).listen(samples)
+
+
+class Ear:
+    """Tells the chords of a recording that goes on; whatever else is heard is left out."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._size, self._hop = round(WINDOW * rate), round(HOP * rate)
+        self._shape = np.hanning(self._size)
+        frequencies = np.fft.rfftfreq(4 * self._size, 1 / rate)
+        self._frequencies = frequencies
+        self._bands = [_band(frequencies, band) for band in (LOW, HIGH)]
+        self._next = 0
+        self._found: list[tuple[Chord, float, float]] = []
+
+    def listen(self, samples: Samples) -> list[Heard]:
+        """What has been heard in the recording, in its order. `samples` are all so far.
+
+        What was examined before is not examined again.
+        """
+        while self._next * self._hop + self._size <= len(samples):
+            at = self._next * self._hop
+            if chord := self._chord(samples[at : at + self._size]):
+                self._add(chord, (at + self._size / 2) / self._rate)
+            self._next += 1
+        # Where one chord follows another without a pause, a window has parts of both.
+        found = [it for it in self._found if it[2] - it[1] >= WINDOW]
+        return [Heard(*it, gap=self._gap(samples, *it[1:])) for it in found]
+
+    def _add(self, chord: Chord, middle: float) -> None:
         start, end = middle - HOP / 2, middle + HOP / 2
-        if found and found[-1][0] == chord and start - found[-1][2] < PAUSE:
-            start = found.pop()[1]
-        found.append((chord, start, end))
-    # Where one chord follows another without a pause, a window has parts of both.
-    found = [it for it in found if it[2] - it[1] >= WINDOW]
-    return [
-        Heard(chord, start, end, _gap(samples[round(start * rate) : round(end * rate)], rate))
-        for chord, start, end in found
-    ]
+        if self._found and self._found[-1][0] == chord and start - self._found[-1][2] < PAUSE:
+            start = self._found.pop()[1]
+        self._found.append((chord, start, end))
 
-
-def _gap(samples: Samples, rate: int) -> float:
-    """The longest silence, in s, to 5 ms: a chord itself is never that quiet for longer."""
-    size = rate // 200
-    blocks = samples[: len(samples) // size * size].reshape(-1, size)
-    loud = np.nonzero(np.abs(blocks).max(axis=1) >= AUDIBLE)[0]
-    return float(np.diff(loud).max(initial=1) - 1) * size / rate
-
-
-def _windows(samples: Samples, rate: int) -> Iterator[tuple[float, Chord]]:
-    """The middle of each window with a chord, in s, and that chord."""
-    size, hop = round(WINDOW * rate), round(HOP * rate)
-    if len(samples) < size:
-        return
-    windows = np.lib.stride_tricks.sliding_window_view(samples, size)[::hop]
-    shape = np.hanning(size)
-    frequencies = np.fft.rfftfreq(4 * size, 1 / rate)
-    low, high = (_band(frequencies, band) for band in (LOW, HIGH))
-    for number, window in enumerate(windows):
+    def _chord(self, window: Samples) -> Chord | None:
         if np.abs(window).mean() < AUDIBLE:
-            continue
-        power = np.abs(np.fft.rfft(window * shape, 4 * size)) ** 2
-        peaks = [band[power[band].argmax()] for band in (low, high)]
-        if sum(power[peak - 8 : peak + 9].sum() for peak in peaks) < PURE * power.sum():
-            continue
-        chord = _nearest(frequencies[peaks[0]], LOW), _nearest(frequencies[peaks[1]], HIGH)
-        yield round(number * HOP + WINDOW / 2, 3), chord
+            return None
+        power = np.abs(np.fft.rfft(window * self._shape, 4 * self._size)) ** 2
+        low, high = (band[power[band].argmax()] for band in self._bands)
+        if sum(power[peak - 8 : peak + 9].sum() for peak in (low, high)) < PURE * power.sum():
+            return None
+        return _nearest(self._frequencies[low], LOW), _nearest(self._frequencies[high], HIGH)
+
+    def _gap(self, samples: Samples, start: float, end: float) -> float:
+        """The longest silence, in s, to 5 ms: a chord itself is never that quiet for longer."""
+        size = self._rate // 200
+        sound = samples[round(start * self._rate) : round(end * self._rate)]
+        blocks = sound[: len(sound) // size * size].reshape(-1, size)
+        loud = np.nonzero(np.abs(blocks).max(axis=1) >= AUDIBLE)[0]
+        return float(np.diff(loud).max(initial=1) - 1) * size / self._rate
 
 
 def _band(frequencies: npt.NDArray[np.floating[Any]], band: range) -> npt.NDArray[np.intp]:

@@ -115,7 +115,7 @@ async def test_every_sentence_is_heard_as_its_own(client: openai.AsyncClient) ->
     spoken = b"".join([await say(client, text) for text in (ASKS, BOOKED)])
     first, second = listen(np.frombuffer(spoken, dtype="<i2"), SPEECH_RATE)
     assert (first.chord, second.chord) == (chord_of(ASKS), chord_of(BOOKED))
-    assert first.end - first.start == pytest.approx(8 * 0.3, abs=0.05)
+    assert first.end - first.start == pytest.approx(8 * 0.2, abs=0.05)
     assert (first.gap, second.gap) == (0, 0)
 
 

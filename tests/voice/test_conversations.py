@@ -1,0 +1,67 @@
+"""Whole conversations: what the caller says is understood, what the agent says is heard."""
+
+import pytest
+
+from gateway.tools.simulate.model_server import ModelServer, Service
+from gateway.tools.simulate.tones import WORD_SECONDS
+from tests.voice.conftest import (
+    ASKS_DAY,
+    BOOKED,
+    DETECTOR,
+    GOODBYE,
+    GREETING,
+    Dial,
+    EndedCall,
+    words,
+)
+
+
+async def test_from_the_greeting_to_the_agents_goodbye(
+    dial: Dial, models: ModelServer, ended_call: EndedCall
+) -> None:
+    async with dial() as telephone:
+        greeting = await telephone.hears_out(GREETING)
+        await telephone.says("book")
+        await telephone.hears_out(ASKS_DAY)
+        await telephone.says("tomorrow")
+        await telephone.hears_out(BOOKED)
+        await telephone.says("goodbye")
+        await telephone.hears(GOODBYE)
+        await telephone.is_hung_up()
+        heard = telephone.heard()
+    assert len(heard) == 4, "each sentence once, and nothing else"
+    for sentence, spoken in zip((GREETING, ASKS_DAY, BOOKED, GOODBYE), heard, strict=True):
+        length = len(sentence.split()) * WORD_SECONDS
+        assert spoken.end - spoken.start == pytest.approx(length, abs=0.3), sentence
+    assert greeting.start < 5
+    transcripts = [content["text"] for content in models.received(Service.STT)]
+    assert transcripts == [
+        "i would like to book an appointment",
+        "tomorrow at nine please",
+        "thank you goodbye",
+    ]
+    call = await ended_call(telephone)
+    assert (call["call_status"], call["disconnection_reason"]) == ("ended", "agent_hangup")
+    assert words(call) == [
+        ("agent", GREETING),
+        ("user", "i would like to book an appointment"),
+        ("agent", ASKS_DAY),
+        ("user", "tomorrow at nine please"),
+        ("agent", BOOKED),
+        ("user", "thank you goodbye"),
+        ("agent", GOODBYE),
+    ]
+
+
+async def test_a_caller_who_hangs_up(dial: Dial, ended_call: EndedCall) -> None:
+    async with dial() as telephone:
+        await telephone.hears(GREETING)
+    call = await ended_call(telephone)
+    assert (call["call_status"], call["disconnection_reason"]) == ("ended", "user_hangup")
+
+
+async def test_the_default_turn_detector(dial: Dial) -> None:
+    async with dial(DETECTOR) as telephone:
+        await telephone.hears_out(GREETING)
+        await telephone.says("book")
+        await telephone.hears_out(ASKS_DAY)
