@@ -13,6 +13,7 @@ from dotenv import load_dotenv
 from agent.config_file import agent_settings
 from agent.logs import Format, Level, LogSettings
 from agent.profiles.model_access import ModelAccess, model_access
+from common.signing import REQUIRED_FORM, is_secret
 
 AGENT_NAME = "nehos-outbound-agent"
 #: What the worker's agent does: a line test, or a conversation with models.
@@ -37,6 +38,7 @@ VARIABLES = {
     "LIVEKIT_API_SECRET": "the key's secret",
     "LIVEKIT_AGENT_NAME": f"the agent's name; {AGENT_NAME} if it is not set",
     "AGENTS_FILE": f"the conversations of pipeline voice; {AGENTS_FILE}, if it exists",
+    "CALLBACK_SECRET": "the gateway's; signs requests of tools and lookups, too",
     "AGENT_HTTP_HOST": "address of the health endpoint; 127.0.0.1",
     "AGENT_HTTP_PORT": "its port; 8081",
     "AGENT_LOAD_THRESHOLD": "share of CPU above which no call is taken, or inf; 0.7",
@@ -53,8 +55,8 @@ class WorkerSettings:
 
     `load_threshold`: CPU share (0 to 1) above which the worker takes no job; `inf`: never.
 
-    `spool`: the folder of the reports that the gateway has not accepted yet. `secrets`: what no
-    line of the log may hold.
+    `spool`: the folder of the reports that the gateway has not accepted yet. `callback_secrets`
+    sign the requests of tools and lookups. `secrets`: what no line of the log may hold.
     """
 
     agent_name: str
@@ -70,6 +72,7 @@ class WorkerSettings:
     pipeline: Pipeline = "diagnostic"
     agents_file: Path | None = None
     models: ModelAccess = field(default_factory=ModelAccess)
+    callback_secrets: tuple[str, ...] = field(default=(), repr=False)
     logging: LogSettings = field(default_factory=LogSettings)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
@@ -97,6 +100,7 @@ def read_settings() -> WorkerSettings:
         pipeline=_one_of(agent, "agent.pipeline", get_args(Pipeline), "diagnostic"),
         agents_file=_agents_file(env),
         models=model_access(env, url),
+        callback_secrets=_callback_secrets(env),
         url=url,
         api_key=env["LIVEKIT_API_KEY"],
         api_secret=env["LIVEKIT_API_SECRET"],
@@ -119,6 +123,14 @@ def _agents_file(env: Mapping[str, str]) -> Path | None:
     named = env.get("AGENTS_FILE")
     path = Path(named or AGENTS_FILE)
     return path if named or path.exists() else None
+
+
+def _callback_secrets(env: Mapping[str, str]) -> tuple[str, ...]:
+    """The gateway's, by which it signs callbacks. Raises ValueError."""
+    listed = tuple(_parts(env.get("CALLBACK_SECRET", "")))
+    if not all(map(is_secret, listed)):
+        raise ValueError(f"CALLBACK_SECRET: {REQUIRED_FORM}")
+    return listed
 
 
 def _livekit_url(text: str) -> str:
@@ -157,7 +169,13 @@ def _one_of(env: Mapping[str, str], name: str, allowed: Sequence[str], default: 
 
 def _secrets(env: Mapping[str, str]) -> frozenset[str]:
     """The values of all variables that are named like secrets, and of lists the parts."""
-    values = (value for name, value in env.items() if name.endswith(_SECRET_SUFFIXES))
-    parts = {part.strip(" []'\"") for value in values for part in (value, *value.split(","))}
+    values = [value for name, value in env.items() if name.endswith(_SECRET_SUFFIXES)]
+    parts = {*values, *(part for value in values for part in _parts(value))}
     own = {env["LIVEKIT_API_KEY"], env["LIVEKIT_API_SECRET"]}
     return frozenset(own | {part for part in parts if len(part) >= _MIN_SECRET})
+
+
+def _parts(value: str) -> list[str]:
+    """Of a list as the gateway reads it: with commas, in YAML or JSON."""
+    parts = (part.strip(" []'\"") for part in value.split(","))
+    return [part for part in parts if part]

@@ -1,13 +1,25 @@
 """Signs requests by Standard Webhooks (standardwebhooks.com)."""
 
+import base64
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from standardwebhooks import Webhook
 
+#: What a setting must have where `is_secret()` is false.
+REQUIRED_FORM = "each must be whsec_ and at least 24 bytes in base64"
+
+
+def is_secret(text: str) -> bool:
+    """Whether `text` is long enough and encoded as Standard Webhooks requires."""
+    try:
+        return len(base64.b64decode(text.removeprefix("whsec_") + "==")) >= 24
+    except ValueError:
+        return False
+
 
 class Signer:
-    """Raises ValueError for a secret that is not base64."""
+    """`secrets` are such that `is_secret()` holds."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._webhooks = [Webhook(secret) for secret in secrets]

@@ -1,8 +1,8 @@
 """Checks across settings: one line for each problem, which says what to change. Pure."""
 
-import base64
 import re
 
+from common.signing import REQUIRED_FORM, is_secret
 from common.urls import UrlRejected, host_of, without_query
 from gateway.config.settings import (
     MAX_DIAL_RINGING,
@@ -16,14 +16,6 @@ from gateway.config.settings import (
 FIXED_HEADER = re.compile(
     r"[A-Za-z0-9!#$%&'*+.^_`|~-]+:[ \t]*[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?"
 )
-
-
-def _is_webhook_secret(secret: str) -> bool:
-    """Whether `secret` is long enough and encoded as Standard Webhooks requires."""
-    try:
-        return len(base64.b64decode(secret.removeprefix("whsec_") + "==")) >= 24
-    except ValueError:
-        return False
 
 
 def livekit_problems(livekit: LiveKitSettings) -> list[str]:
@@ -92,6 +84,6 @@ def validate_for_serve(config: Config) -> list[str]:
             problems.append(f"callbacks.urls: {without_query(url)!r} {error}")
     if config.callbacks.header and not FIXED_HEADER.fullmatch(config.callbacks.header):
         problems.append("CALLBACK_HEADER must be of the form Name: value")
-    if not all(map(_is_webhook_secret, config.callbacks.secrets)):
-        problems.append("CALLBACK_SECRET: each must be whsec_ and at least 24 bytes in base64")
+    if not all(map(is_secret, config.callbacks.secrets)):
+        problems.append(f"CALLBACK_SECRET: {REQUIRED_FORM}")
     return problems

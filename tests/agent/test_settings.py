@@ -153,3 +153,15 @@ def test_there_are_never_fewer_at_most_than_at_least(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AGENT_IDLE_PROCESSES", "9")
     monkeypatch.setenv("AGENT_MAX_IDLE_PROCESSES", "3")
     assert read_settings().max_idle_processes == 9
+
+
+def test_the_secrets_of_callbacks_are_read_as_the_gateway_reads_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    secrets = ("whsec_" + "c2Vj" * 8, "whsec_" + "cmV0" * 8)
+    monkeypatch.setenv("CALLBACK_SECRET", ", ".join(secrets))
+    assert read_settings().callback_secrets == secrets
+    assert load_config(None).callbacks.secrets == secrets
+    monkeypatch.setenv("CALLBACK_SECRET", "whsec_short")
+    with pytest.raises(ValueError, match="CALLBACK_SECRET: each must be whsec_"):
+        read_settings()
