@@ -8,6 +8,7 @@ from typing import Any, Self
 import httpx2
 from livekit.agents import ToolError
 from livekit.agents.llm.mcp import MCPServerHTTP, MCPTool, MCPToolResultContext, MCPToolset
+from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult
 
 from agent.profiles.hosts import HostPolicy
@@ -154,6 +155,6 @@ def _in_words(error: BaseException) -> str:
             return "no answer in time"
         case httpx2.TransportError():
             return "no connection"
-        case UrlRejected() | OSError():
+        case MCPError() | UrlRejected() | OSError():
             return str(error)
     return f"{type(error).__name__}: {error}"
