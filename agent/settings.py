@@ -77,6 +77,12 @@ class WorkerSettings:
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
 
+def environment() -> dict[str, str]:
+    """The variables that are not blank; from .env.local what the environment does not set."""
+    load_dotenv(".env.local")
+    return {name: value.strip() for name, value in os.environ.items() if value.strip()}
+
+
 def read_settings() -> WorkerSettings:
     """From the environment, and from .env.local for what is not set there.
 
@@ -84,8 +90,7 @@ def read_settings() -> WorkerSettings:
     the log settings, by environment only. Raises ValueError for a value that cannot be used, and
     for what is missing to reach LiveKit.
     """
-    load_dotenv(".env.local")
-    env = {name: value.strip() for name, value in os.environ.items() if value.strip()}
+    env = environment()
     needed = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
     missing = [name for name in needed if name not in env]
     if missing:

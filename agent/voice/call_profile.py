@@ -1,0 +1,31 @@
+"""The profile of one call: routed, looked up, with its own options and variables."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from agent.context import CallContext
+from agent.profiles.options import LookupAnswer, profile_name, read_options, resolve
+from agent.profiles.profile import AgentsFile, Profile
+from agent.profiles.routing import call_facts
+from agent.voice.lookup import look_up
+from agent.voice.requests import Requests
+
+
+async def profile_of(
+    agents: AgentsFile,
+    call: CallContext,
+    requests: Requests,
+    attributes: Mapping[str, str] | None = None,
+) -> tuple[str, Profile]:
+    """Its name and the profile; takes the lookup's `timeout` at most.
+
+    `attributes` are those of the caller, if they are in the room already. Raises OptionsInvalid.
+    """
+    facts, now = call_facts(call, attributes), datetime.now().astimezone()
+    profile = resolve(agents, call, facts, now=now)
+    answer: LookupAnswer | None = None
+    if profile.lookup and call.direction == "inbound":
+        answer = await look_up(profile.lookup, call, requests)
+        profile = resolve(agents, call, facts, lookup=answer, now=now)
+    options = read_options(call.session_options)
+    return profile_name(agents, facts, options, answer), profile
