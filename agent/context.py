@@ -15,6 +15,8 @@ class CallContext:
 
     `audible_after`: how long after their SIP leg was answered the caller hears the agent, in s.
 
+    `transfer_timeout`: how long the caller may be away while somebody is asked to take them, in s.
+
     `caller_identity`: the participant that the gateway dials, "" if the caller dials in. `trunk`:
     the Jambonz carrier that an inbound call came by.
 
@@ -31,6 +33,7 @@ class CallContext:
     caller_identity: str = ""
     trunk: str = ""
     audible_after: float = 0.0
+    transfer_timeout: float = 130.0
     session_options: Mapping[str, Any] = field(default_factory=dict)
     record_call: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -134,6 +134,26 @@ def _people(room: rtc.Room) -> list[rtc.RemoteParticipant]:
     return [it for it in room.remote_participants.values() if it.kind not in _NO_PEOPLE]
 
 
+async def next_leg(
+    room: rtc.Room, call: CallContext, *, after: rtc.RemoteParticipant | None
+) -> rtc.RemoteParticipant | None:
+    """The caller's leg that comes `after` one, once it is answered; None if the room has ended."""
+
+    def back() -> list[rtc.RemoteParticipant] | None:
+        if not room.isconnected():
+            return []
+        caller = caller_in(room, call)
+        is_back = caller and caller is not after and _is_answered(caller)
+        return [caller] if caller and is_back else None
+
+    events: Sequence[EventTypes] = (
+        "participant_connected",
+        "participant_attributes_changed",
+        "disconnected",
+    )
+    return next(iter(await until(room, events, back)), None)
+
+
 async def audio_of(room: rtc.Room, identity: str, *, besides: rtc.Track | None = None) -> rtc.Track:
     """A participant's audio track, once it is subscribed; not `besides`, which it has no more.
 

@@ -20,7 +20,9 @@ class VoiceCall:
 
     `profile` is the call's own: routed, overridden by `session_options`, variables filled in.
     `caller` is set once they can hear the agent. `in_voicemail`: whether a machine took the call,
-    None if nobody looked.
+    None if nobody looked. `is_leaving`: a transfer runs, or the last words are said, and nobody
+    else speaks or ends the call. `is_away`: somebody is asked whether they take the caller, whose
+    leg has left the room and may be back.
     """
 
     job: JobContext
@@ -33,6 +35,8 @@ class VoiceCall:
     ends: Ends = field(default_factory=Ends)
     caller: rtc.RemoteParticipant | None = None
     in_voicemail: bool | None = None
+    is_leaving: bool = False
+    is_away: bool = False
     observer: Observer = field(init=False)
     recording: CallRecording = field(init=False)
 

@@ -33,6 +33,13 @@ async def bounded(context: RunContext[Any], waits: Waits) -> AsyncIterator[None]
         raise ToolError(f"no answer within {waits.timeout:g} s") from None
 
 
+def hold_floor(context: RunContext[Any]) -> None:
+    """From now on the caller cannot interrupt. Raises ToolError if they just have."""
+    if context.speech_handle.interrupted:
+        raise ToolError("the caller is speaking: listen to them first")
+    context.disallow_interruptions()
+
+
 def with_bounds(tool: KnownTool, waits: Waits) -> KnownTool:
     """A tool that does what `tool` does, `bounded()`."""
 

@@ -3,9 +3,10 @@
 import asyncio
 from typing import Any
 
-from livekit.agents import FunctionTool, RunContext, ToolError, function_tool
+from livekit.agents import FunctionTool, RunContext, function_tool
 
 from agent.ending import Ending
+from agent.voice.tools.bounds import hold_floor
 from agent.voice.voice_call import VoiceCall
 
 ENDING = Ending("the agent ended the call", "agent_hangup")
@@ -21,10 +22,9 @@ def end_call_tool(voice: VoiceCall) -> FunctionTool[Any, Any]:
         Call it when the conversation is over: the caller has said goodbye, or needs nothing more.
         Not when they pause, ask to wait, or want to be transferred.
         """
+        hold_floor(context)
+        voice.is_leaving = True
         goodbye = context.speech_handle
-        if goodbye.interrupted:
-            raise ToolError("the caller is speaking: listen, the call goes on")
-        context.disallow_interruptions()
         asyncio.get_running_loop().call_later(GOODBYE_TIMEOUT, voice.ends.end, ENDING)
         goodbye.add_done_callback(lambda _: voice.ends.end(ENDING))
         await context.wait_for_playout()

@@ -18,6 +18,7 @@ from agent.voice.requests import Requests
 from agent.voice.tools.available import tools_for
 from agent.voice.voice_call import VoiceCall
 from common.signing import Signer
+from tests.fakes.agent_room import Room
 from tests.fakes.llm import Reply, ScriptedLLM
 
 CALL = CallContext(
@@ -39,6 +40,7 @@ async def conversation(
     allowed_hosts: tuple[str, ...] = LOOPBACK_ALLOWED,
     secrets: tuple[str, ...] = (),
     call: CallContext = CALL,
+    room: Room | None = None,
 ) -> AsyncIterator[VoiceCall]:
     """A conversation that has started; `voice.session.run(user_input=…)` takes a turn in it."""
     model = ScriptedLLM(*replies)
@@ -46,7 +48,7 @@ async def conversation(
         llm=model, vad=None, turn_handling={"turn_detection": None}
     ) as session:
         voice = VoiceCall(
-            job=cast(Any, SimpleNamespace(job=SimpleNamespace(id="AJ_1"))),
+            job=cast(Any, SimpleNamespace(job=SimpleNamespace(id="AJ_1"), room=room)),
             call=call,
             settings=SETTINGS,
             profile=Profile.model_validate(profile),
