@@ -10,6 +10,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from agent.profiles import routing
+from agent.profiles.hosts import HostPolicy
 from agent.profiles.plain_yaml import Problems, at
 from agent.profiles.profile import (
     AgentsFile,
@@ -28,7 +29,6 @@ from agent.profiles.variables import (
     references,
     without_variables,
 )
-from common.urls import UrlRejected, host_of
 
 #: Sounds that livekit-agents brings.
 CLIPS = (
@@ -50,12 +50,13 @@ _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 Found = Iterator[tuple[str, str]]
 
 
-def profile_problems(profile: Profile) -> Found:
+def profile_problems(profile: Profile, hosts: HostPolicy) -> Found:
     """What is wrong with a profile on its own."""
     for key in malformed(profile):
         yield key, "{{ begins no variable: write {{name}} or {{name|default}}"
-    for check in (_models, _tools, _files, _recording, _people, _turns, _analysis, _requests):
+    for check in (_models, _tools, _recording, _people, _turns, _analysis):
         yield from check(profile)
+    yield from _requests(profile, hosts)
 
 
 def route_problems(routes: Sequence[Route], names: Collection[str], problems: Problems) -> None:
@@ -122,7 +123,8 @@ def _tools(profile: Profile) -> Found:
         yield "transfer.targets", "is empty, and the tool transfer needs one: `name: number`"
 
 
-def _files(profile: Profile) -> Found:
+def file_problems(profile: Profile) -> Found:
+    """Files that a profile names and that cannot be used."""
     if profile.failure.clip:
         try:
             with wave.open(profile.failure.clip, "rb") as clip:
@@ -188,7 +190,7 @@ def _references(node: Any, key: str) -> Found:
             yield from _references(child, at(key, step))
 
 
-def _requests(profile: Profile) -> Found:
+def _requests(profile: Profile, hosts: HostPolicy) -> Found:
     """Problems of URLs and headers."""
     sections: dict[str, Any] = {
         f"tools[{index}]": tool
@@ -198,19 +200,17 @@ def _requests(profile: Profile) -> Found:
     if profile.lookup:
         sections["lookup"] = profile.lookup
     for key, section in sections.items():
-        yield from _url(section.url, f"{key}.url")
         for name, value in section.headers.items():
             if not (_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value)):
                 yield at(f"{key}.headers", name), "is not a header of HTTP"
+    urls = {f"{key}.url": section.url for key, section in sections.items()}
     if profile.record.url:
-        yield from _url(profile.record.url, "record.url")
+        urls["record.url"] = profile.record.url
+    for key, url in urls.items():
+        if problem := _url_problem(url, hosts):
+            yield key, problem
 
 
-def _url(url: str, key: str) -> Found:
-    """The form of a URL, unless all of it is a variable."""
-    if is_variable(url):
-        return
-    try:
-        host_of(without_variables(url))
-    except UrlRejected as error:
-        yield key, str(error)
+def _url_problem(url: str, hosts: HostPolicy) -> str:
+    """ "" for one that is nothing but a variable: it is checked before each request."""
+    return "" if is_variable(url) else hosts.problem(without_variables(url))

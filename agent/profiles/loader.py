@@ -1,21 +1,34 @@
 """agents.yaml to an AgentsFile, or all its problems at once."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from agent.profiles.checks import no_such, profile_problems, route_problems
+from agent.profiles.checks import (
+    Found,
+    file_problems,
+    no_such,
+    profile_problems,
+    route_problems,
+)
+from agent.profiles.hosts import HostPolicy
 from agent.profiles.mistakes import mistakes
 from agent.profiles.overlay import overlay
 from agent.profiles.plain_yaml import Problems, at, read_yaml
 from agent.profiles.profile import AgentsFile, Profile, Section
 from agent.profiles.routing import DEFAULT
+from common.allowed_hosts import read_allowed_host
 
 S = TypeVar("S", bound=Section)
+
+#: Finds what is wrong with a profile.
+Check = Callable[[Profile], Found]
+
+_HOSTS = "n8n.example.com, *.example.com, n8n:5678, http://n8n or 192.0.2.0/24"
 
 #: In bytes; more is not a configuration.
 MAX_FILE = 1024 * 1024
@@ -32,9 +45,9 @@ class AgentsFileInvalid(Exception):
 def load_agents(path: Path | None, env: Mapping[str, str]) -> AgentsFile:
     """The file's profiles and routes, `extends` resolved; without a `path` the built-in profile.
 
-    Reads `${NAME}` from `env`. Raises AgentsFileInvalid.
+    Reads `${NAME}` from `env`, and looks for the files that are named. Raises AgentsFileInvalid.
     """
-    return parse_agents(read_text(path), env)
+    return parse_agents(read_text(path), env, check_files=True)
 
 
 def read_text(path: Path | None) -> str:
@@ -54,13 +67,17 @@ def read_text(path: Path | None) -> str:
         raise AgentsFileInvalid([f"line {line}: not UTF-8"]) from error
 
 
-def parse_agents(text: str, env: Mapping[str, str]) -> AgentsFile:
-    """As `load_agents`, of a file's text."""
+def parse_agents(text: str, env: Mapping[str, str], *, check_files: bool = False) -> AgentsFile:
+    """As `load_agents`, of a file's text. Raises AgentsFileInvalid."""
     problems = Problems()
     data = read_yaml(text, env, problems)
     given = data.pop("profiles", {})
     agents = _valid(AgentsFile, data, "", problems)
-    profiles = _profiles(given, problems) or {DEFAULT: Profile()}
+    hosts = _hosts(agents.allowed_hosts if agents else (), problems)
+    checks: list[Check] = [lambda it: profile_problems(it, hosts)]
+    if check_files:
+        checks.append(file_problems)
+    profiles = _profiles(given, checks, problems) or {DEFAULT: Profile()}
     if agents:
         route_problems(agents.routes, profiles, problems)
     if problems or not agents:
@@ -68,7 +85,17 @@ def parse_agents(text: str, env: Mapping[str, str]) -> AgentsFile:
     return agents.model_copy(update={"profiles": profiles})
 
 
-def _profiles(given: Any, problems: Problems) -> dict[str, Profile]:
+def _hosts(allowed_hosts: Sequence[str], problems: Problems) -> HostPolicy:
+    allowed = []
+    for index, entry in enumerate(allowed_hosts):
+        try:
+            allowed.append(read_allowed_host(entry))
+        except ValueError:
+            problems.add(at("allowed_hosts", index), f"must be such as {_HOSTS}")
+    return HostPolicy(allowed)
+
+
+def _profiles(given: Any, checks: Sequence[Check], problems: Problems) -> dict[str, Profile]:
     """The profiles as they are with what they extend. If one has problems, without what has."""
     if not isinstance(given, dict):
         problems.add("profiles", "must be `key: value` lines, each with a profile")
@@ -85,7 +112,7 @@ def _profiles(given: Any, problems: Problems) -> dict[str, Profile]:
         whole[name] = _extended([own[it][0] for it in chain])
         # A section with a mistake is missing here: what the others say of it follows from that.
         unusable = {key for it in chain for key in own[it][1]}
-        for key, text in profile_problems(whole[name]):
+        for key, text in (found for check in checks for found in check(whole[name])):
             if re.split(r"\W", key)[0] not in unusable:
                 problems.add(f"{at('profiles', name)}.{key}", text)
     return whole

@@ -14,7 +14,7 @@ SECRET = "a-secret-of-the-environment"
 
 
 def load(text: str, **env: str) -> AgentsFile:
-    return parse_agents(text, env)
+    return parse_agents(text, env, check_files=True)
 
 
 def problems_of(text: str, **env: str) -> list[str]:
@@ -136,6 +136,10 @@ BAD_FILES = {
         ["profiles: must be `key: value` lines, each with a profile"],
     ),
     "an unknown section": ("rutes: []", ['rutes: unknown key; did you mean "routes"?']),
+    "no hosts": (
+        "allowed_hosts: [n8n, 'http://', 'a/b']",
+        ["allowed_hosts[1]: must be such as n8n.example.com", "allowed_hosts[2]: must be such as"],
+    ),
     "a name with spaces": (
         "profiles: {default: {}, my clinic: {}}",
         ["profiles.'my clinic': the name must be letters, digits, - and _, at most 64"],
@@ -400,6 +404,30 @@ def test_calls_that_no_route_matches_need_a_profile() -> None:
     missing = "profiles.default: is missing: it gets the calls that no route matches"
     assert problems_of(clinic + "[{profile: clinic, number: '1'}]") == [missing]
     assert load(clinic + "[{profile: clinic}]").routes[0].profile == "clinic"
+
+
+PRIVATE = """\
+profiles:
+  default:
+    tools:
+      - {type: http, name: a, description: A., url: "http://10.0.0.1:5678/{{call_id}}"}
+      - {type: mcp, name: b, url: "http://localhost/mcp"}
+    lookup: {url: "http://[fd00::1]/"}
+    record: {url: "http://192.168.0.1/{{call_id}}"}
+"""
+
+
+def test_private_addresses_are_allowed_by_name() -> None:
+    paths = ["tools[0].url", "tools[1].url", "lookup.url", "record.url"]
+    problems = problems_of(PRIVATE)
+    assert [it.partition(": ")[0] for it in problems] == [f"profiles.default.{p}" for p in paths]
+    assert all(it.endswith("private address: name it in allowed_hosts") for it in problems)
+    allowed = "allowed_hosts: [10.0.0.0/8, localhost, 'fd00::/8', '192.168.0.1']\n"
+    assert load(PRIVATE + allowed).allowed_hosts
+
+
+def test_a_url_that_is_a_variable_is_checked_when_it_is_known() -> None:
+    load(in_profile("record: {url: '{{recording_url}}'}"))
 
 
 @pytest.mark.parametrize("channels", [1, 2])
