@@ -103,7 +103,7 @@ def read_settings() -> WorkerSettings:
     return WorkerSettings(
         agent_name=agent["agent.name"] or AGENT_NAME,
         pipeline=_one_of(agent, "agent.pipeline", get_args(Pipeline), "diagnostic"),
-        agents_file=_agents_file(env),
+        agents_file=agents_file(env),
         models=model_access(env, url),
         callback_secrets=_callback_secrets(env),
         url=url,
@@ -124,7 +124,8 @@ def read_settings() -> WorkerSettings:
     )
 
 
-def _agents_file(env: Mapping[str, str]) -> Path | None:
+def agents_file(env: Mapping[str, str]) -> Path | None:
+    """AGENTS_FILE, else agents.yaml in the working directory; None if there is none."""
     named = env.get("AGENTS_FILE")
     path = Path(named or AGENTS_FILE)
     return path if named or path.exists() else None

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from livekit.agents import AgentServer, JobContext
 from livekit.agents.version import __version__ as sdk_version
 
+from agent.agents_file import prepare, publishing
 from agent.call import finish_call, run_call
 from agent.diagnostic import Diagnostic
 from agent.health import health_endpoint
@@ -61,8 +62,9 @@ class Worker(AgentServer):
         # Here, because the framework's command line has just installed its own handler.
         configure_logs(settings.logging, settings.secrets)
         host, port = settings.http_host, settings.http_port
-        async with health_endpoint(host, port, self.problem, self._facts):
-            await super().run(devmode=devmode, unregistered=unregistered)
+        with publishing(settings):
+            async with health_endpoint(host, port, self.problem, self._facts):
+                await super().run(devmode=devmode, unregistered=unregistered)
 
     def problem(self) -> str:
         """Why the worker can take no call now; "" if it can."""
@@ -137,6 +139,8 @@ def _no_load() -> float:
 # The framework looks for the server, and a job's process for its entry point, in this module.
 settings = read_settings()
 server = Worker(settings)
+if settings.pipeline == "voice":
+    prepare(settings)
 
 
 @server.rtc_session(agent_name=settings.agent_name, on_session_end=finish_call)

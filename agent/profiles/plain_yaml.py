@@ -15,6 +15,8 @@ _MAX_NODES = 20_000
 _MAX_DEPTH = 30
 _TAG = "tag:yaml.org,2002:"
 _STR, _NULL = f"{_TAG}str", f"{_TAG}null"
+#: What mostly is the matter with a text that is no YAML.
+_HINT = "a text with `: ` in it, or ? in a list in one line, or { in front, needs quotes"
 _ENV = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -115,7 +117,9 @@ class _Reader:
         lines: dict[str, int] = {}
         for key, child in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                self._problems.add(path, f"{_line(key)}: a key must be text")
+                self._problems.add(
+                    path, f"{_line(key)}: no key: a text that begins with {{ needs quotes"
+                )
                 continue
             name, line = key.value, key.start_mark.line + 1
             where = at(path, name)
@@ -176,4 +180,4 @@ def _syntax_problem(error: yaml.MarkedYAMLError) -> str:
     where = f"line {mark.line + 1}: " if mark else ""
     if "\\t" in (error.problem or ""):
         return f"{where}a tab; YAML indents with spaces only"
-    return f"{where}not YAML: {error.problem or error.context}"
+    return f"{where}not YAML: {error.problem or error.context}; {_HINT}"

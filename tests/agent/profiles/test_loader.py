@@ -118,7 +118,19 @@ BAD_FILES = {
         in_profile("greeting: !!python/name:os.system ''"),
         ["profiles.default.greeting: line 3: tags such as"],
     ),
-    "a list as a key": ("? [a]\n: 1\n", ["line 1: a key must be text"]),
+    "a list as a key": ("? [a]\n: 1\n", ["line 1: no key: a text that begins with"]),
+    "a text without quotes": (
+        in_profile("greeting: Hello: it is me"),
+        ["line 3: not YAML: mapping values are not allowed here; a text with `: ` in it"],
+    ),
+    "a text that begins with a variable": (
+        in_profile("greeting: {{name}}"),
+        ["profiles.default.greeting: line 3: no key: a text that begins with { needs quotes"],
+    ),
+    "a question in a list": (
+        in_profile("silence: {prompts: [Are you there?]}"),
+        ["line 3: not YAML: expected ',' or ']', but got '?'; a text with"],
+    ),
     "a key twice": (
         "profiles:\n  default: {greeting: a}\n  default: {greeting: b}\n",
         ["profiles.default: is there twice, in lines 2 and 3"],

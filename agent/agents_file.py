@@ -1,0 +1,123 @@
+"""agents.yaml in a worker: checked at start and on SIGHUP, and published for the jobs.
+
+A job runs in a process of its own, which may have been started before a reload. So it does not
+read the operator's file, which may be half written: it reads what the worker published last.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.profiles.checks import warnings
+from agent.profiles.loader import AgentsFileInvalid, parse_agents, read_text
+from agent.profiles.model_access import ModelAccess
+from agent.profiles.profile import AgentsFile
+from agent.settings import WorkerSettings, environment
+
+logger = logging.getLogger("agent.agents_file")
+
+#: Names the published file to the processes of the jobs, which inherit the environment.
+_PUBLISHED = "_AGENTS_FILE_PUBLISHED"
+
+
+def current_agents(settings: WorkerSettings) -> AgentsFile:
+    """What a new call uses. Raises AgentsFileInvalid, which the worker's start has ruled out."""
+    published = os.environ.get(_PUBLISHED)
+    path = Path(published) if published else settings.agents_file
+    return parse_agents(read_text(path), environment())
+
+
+def check_agents(text: str, env: Mapping[str, str], access: ModelAccess) -> AgentsFile:
+    """The profiles of a file's text, all that they name included: files, models, packages, keys.
+
+    Call it on the main thread: it imports plugins. Raises AgentsFileInvalid.
+    """
+    agents = parse_agents(text, env, check_files=True)
+    # The framework takes a second, which mistakes in the file need not wait for.
+    from agent.voice.models import check_models  # noqa: PLC0415
+    from agent.voice.tools.available import problems  # noqa: PLC0415
+
+    if found := [*check_models(agents, access), *problems(agents)]:
+        raise AgentsFileInvalid(found)
+    return agents
+
+
+def prepare(settings: WorkerSettings) -> None:
+    """Import what the profiles name, on the main thread: a process does it before it gets a call.
+
+    What fails is logged: other profiles work, and a call that needs it ends in words.
+    """
+    from agent.profiles.model_choice import ModelProblem  # noqa: PLC0415
+    from agent.voice.models import import_plugins  # noqa: PLC0415
+    from agent.voice.tools.available import problems  # noqa: PLC0415
+
+    try:
+        agents = current_agents(settings)
+        import_plugins(agents, settings.models)
+        found = problems(agents)
+    except AgentsFileInvalid as error:
+        found = error.problems
+    except ModelProblem as error:
+        found = [str(error)]
+    _log_problems(found)
+
+
+@contextmanager
+def publishing(settings: WorkerSettings) -> Iterator[None]:
+    """While it is entered, jobs read what is published: the file now, and again on SIGHUP.
+
+    A file with mistakes is logged, a line for each, and the one before stays in force. Raises
+    AgentsFileInvalid, OSError.
+    """
+    loop = asyncio.get_running_loop()
+    with tempfile.TemporaryDirectory(prefix="agent-") as folder:
+        published = Path(folder) / "agents.yaml"
+        if settings.pipeline == "voice":
+            _publish(read_text(settings.agents_file), published)
+            os.environ[_PUBLISHED] = str(published)
+        loop.add_signal_handler(signal.SIGHUP, _reload, settings, published)
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGHUP)
+            os.environ.pop(_PUBLISHED, None)
+
+
+def _reload(settings: WorkerSettings, published: Path) -> None:
+    if settings.pipeline != "voice":
+        logger.info("agents_file.not_used", extra={"pipeline": settings.pipeline})
+        return
+    try:
+        text = read_text(settings.agents_file)
+        agents = check_agents(text, environment(), settings.models)
+        _publish(text, published)
+    except AgentsFileInvalid as error:
+        _log_problems(error.problems)
+    except OSError as error:
+        logger.error("agents_file.not_published", extra={"error": str(error)})
+    else:
+        counts = {"profiles": len(agents.profiles), "routes": len(agents.routes)}
+        logger.info("agents_file.reloaded", extra=counts)
+        log_warnings(agents)
+
+
+def _log_problems(problems: Sequence[str]) -> None:
+    for problem in problems:
+        logger.error("agents_file.invalid", extra={"problem": problem})
+
+
+def log_warnings(agents: AgentsFile) -> None:
+    for warning in warnings(agents):
+        logger.warning("agents_file.warning", extra={"warning": warning})
+
+
+def _publish(text: str, path: Path) -> None:
+    """In one step: a job finds the whole text, or the whole one before."""
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
