@@ -8,14 +8,14 @@ from typing import Any
 
 from livekit.agents import Agent, CloseEvent, CloseReason, JobContext
 
+from agent.agents_file import current_agents
 from agent.context import CallContext
 from agent.conversation import OnReady
 from agent.ending import Ending
 from agent.profiles.hosts import HostPolicy
-from agent.profiles.loader import load_agents
 from agent.record import Record
 from agent.room import answered_caller, caller_in, departure, inaudible_for
-from agent.settings import WorkerSettings, environment
+from agent.settings import WorkerSettings
 from agent.voice.audio import CallAudio
 from agent.voice.call_profile import profile_of
 from agent.voice.finish import finish
@@ -46,7 +46,7 @@ class VoiceConversation:
     async def talk(self, on_ready: OnReady) -> Ending:
         """Raises OptionsInvalid, ModelProblem, RoomEnded, TimeoutError."""
         settings = self._settings
-        agents = load_agents(settings.agents_file, environment())
+        agents = current_agents(settings)
         requests = Requests(
             HostPolicy.reading(agents.allowed_hosts), Signer(settings.callback_secrets)
         )
