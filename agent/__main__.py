@@ -1,4 +1,4 @@
-"""`python -m agent` runs the worker, by livekit-agents' `start`; `check` checks agents.yaml."""
+"""`python -m agent` runs the worker, by livekit-agents' `start`; its commands need no LiveKit."""
 
 import argparse
 import sys
@@ -16,9 +16,14 @@ WORKER = Path(__file__).with_name("worker.py")
 
 
 def main() -> int:
-    """Run the worker until SIGTERM or SIGINT, or check agents.yaml; returns the exit code."""
+    """Run the worker until SIGTERM or SIGINT, or a command; returns the exit code."""
     arguments = _parser().parse_args()
-    return check(arguments.file) if arguments.command == "check" else run()
+    match arguments.command:
+        case "check":
+            return check(arguments.file)
+        case "conversation":
+            return conversation(arguments.file)
+    return run()
 
 
 def run() -> int:
@@ -44,6 +49,17 @@ def check(file: Path | None) -> int:
     profiles, routes = (_count(agents.profiles, "profile"), _count(agents.routes, "route"))
     sys.stdout.write(f"{_name(path)}: ok, {profiles}, {routes}\n")
     return 0
+
+
+def conversation(file: Path) -> int:
+    """Hold the conversation of `file`: see agent/scenarios/command.py."""
+    try:
+        settings = read_settings(needs_livekit=False)
+    except ValueError as error:
+        sys.exit(f"agent: {error}")
+    from agent.scenarios.command import run  # noqa: PLC0415 - see above
+
+    return run(file, settings)
 
 
 def _checked(path: Path | None, access: ModelAccess) -> AgentsFile | None:
@@ -75,11 +91,18 @@ def _parser() -> argparse.ArgumentParser:
         "agent.name and agent.pipeline are also read from config.yaml ($GATEWAY_CONFIG)",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", metavar="check")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     checks = commands.add_parser(
         "check", help="check agents.yaml, and what it needs, and do no more"
     )
     checks.add_argument("file", nargs="?", type=Path, help="default: AGENTS_FILE, else agents.yaml")
+    conversations = commands.add_parser(
+        "conversation",
+        help="hold a conversation in text, and check what the agent says and does",
+        description="Holds the conversation of FILE in text, with the agent's own model and tools. "
+        "Exit code: 0 if all expectations hold, 1 if not, 2 if it cannot be held.",
+    )
+    conversations.add_argument("file", metavar="FILE", type=Path)
     return parser
 
 

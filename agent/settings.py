@@ -83,7 +83,7 @@ def environment() -> dict[str, str]:
     return {name: value.strip() for name, value in os.environ.items() if value.strip()}
 
 
-def read_settings() -> WorkerSettings:
+def read_settings(*, needs_livekit: bool = True) -> WorkerSettings:
     """From the environment, and from .env.local for what is not set there.
 
     The agent's name and pipeline are the gateway's: the environment's, else config.yaml's. So are
@@ -93,9 +93,9 @@ def read_settings() -> WorkerSettings:
     env = environment()
     needed = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
     missing = [name for name in needed if name not in env]
-    if missing:
+    if missing and needs_livekit:
         raise ValueError(f"not set in the environment or .env.local: {', '.join(missing)}")
-    url = _livekit_url(env["LIVEKIT_URL"])
+    url = _livekit_url(env["LIVEKIT_URL"]) if "LIVEKIT_URL" in env else ""
     agent = agent_settings(env)
     cpus = os.cpu_count() or 1
     idle = int(_number(env, "AGENT_IDLE_PROCESSES", cpus, 1, 1000))
@@ -107,8 +107,8 @@ def read_settings() -> WorkerSettings:
         models=model_access(env, url),
         callback_secrets=_callback_secrets(env),
         url=url,
-        api_key=env["LIVEKIT_API_KEY"],
-        api_secret=env["LIVEKIT_API_SECRET"],
+        api_key=env.get("LIVEKIT_API_KEY", ""),
+        api_secret=env.get("LIVEKIT_API_SECRET", ""),
         http_host=env.get("AGENT_HTTP_HOST") or "127.0.0.1",
         http_port=int(_number(env, "AGENT_HTTP_PORT", 8081, 0, 65_535)),
         load_threshold=_number(env, "AGENT_LOAD_THRESHOLD", 0.7, 0.01, math.inf),
@@ -177,7 +177,7 @@ def _secrets(env: Mapping[str, str]) -> frozenset[str]:
     """The values of all variables that are named like secrets, and of lists the parts."""
     values = [value for name, value in env.items() if name.endswith(_SECRET_SUFFIXES)]
     parts = {*values, *(part for value in values for part in _parts(value))}
-    own = {env["LIVEKIT_API_KEY"], env["LIVEKIT_API_SECRET"]}
+    own = {env[name] for name in ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET") if name in env}
     return frozenset(own | {part for part in parts if len(part) >= _MIN_SECRET})
 
 

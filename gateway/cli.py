@@ -65,6 +65,7 @@ def _add_simulate(commands: Commands) -> None:
     kinds = simulate.add_subparsers(required=True, metavar="KIND")
     _add_simulate_inbound(kinds)
     _add_simulate_outbound(kinds)
+    _add_simulate_conversation(kinds)
 
 
 def _add_simulate_inbound(kinds: Commands) -> None:
@@ -97,6 +98,18 @@ def _add_simulate_outbound(kinds: Commands) -> None:
     _add_number(outbound, "to", "+15550123", "the number to call")
     _add_url_and_hold(outbound)
     outbound.set_defaults(run=_simulate_outbound)
+
+
+def _add_simulate_conversation(kinds: Commands) -> None:
+    conversation = kinds.add_parser(
+        "conversation",
+        help="a conversation in text with an agent of agents.yaml, without a call",
+        description="Holds the conversation of FILE in text, with the agent's own model and tools, "
+        "and checks what it says and does. Exit code: 0 if all expectations hold, 1 if not, 2 if "
+        "it cannot be held.",
+    )
+    conversation.add_argument("file", metavar="FILE")
+    conversation.set_defaults(run=_simulate_conversation)
 
 
 def _add_number(kind: argparse.ArgumentParser, option: str, default: str, text: str) -> None:
@@ -227,6 +240,12 @@ def _simulate_outbound(arguments: argparse.Namespace) -> int:
     from gateway.tools.simulate.outbound import run
 
     return run(arguments)
+
+
+def _simulate_conversation(arguments: argparse.Namespace) -> int:
+    from gateway.tools.simulate.conversation import run
+
+    return run(arguments.file)
 
 
 def _key(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,1 @@
+"""`python -m agent conversation FILE`: a profile's conversation in text, and what must happen."""
