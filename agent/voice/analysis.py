@@ -13,8 +13,9 @@ from agent.voice.voice_call import VoiceCall
 
 #: In s; `finish` has 8 for all of it.
 CONNECT_OPTIONS = APIConnectOptions(max_retry=1, retry_interval=0.5, timeout=7.5)
-#: JSON characters of an analysis at most, and of the transcript that the LLM reads.
+#: Of an analysis at most, in JSON characters and in levels, and of the transcript for the LLM.
 ANALYSIS_LIMIT = 64_000
+DEPTH_LIMIT = 20
 PROMPT_LIMIT = 200_000
 
 PROMPT = """A telephone call between an agent and a user is over. Its transcript follows, one line
@@ -79,16 +80,33 @@ def read_analysis(arguments: str, schema: Mapping[str, Any]) -> dict[str, object
     # Models that cannot call functions wrap their JSON in words or in Markdown.
     begin, end = arguments.find("{"), arguments.rfind("}") + 1
     try:
-        analysis = json.loads(arguments[begin:end] if begin >= 0 else "")
+        text = arguments[begin:end] if begin >= 0 else ""
+        analysis = json.loads(text, parse_constant=_no_number)
         jsonschema.validate(analysis, schema)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise AnalysisInvalid("the answer is not JSON") from error
     except jsonschema.ValidationError as error:
         raise AnalysisInvalid(f"{error.json_path} does not fit its JSON schema") from error
     known = {name: analysis[name] for name in schema["properties"]}
-    if len(json.dumps(known)) > ANALYSIS_LIMIT:
-        raise AnalysisInvalid(f"the answer has more than {ANALYSIS_LIMIT} characters")
+    if len(json.dumps(known)) > ANALYSIS_LIMIT or _depth(known) > DEPTH_LIMIT:
+        raise AnalysisInvalid("the answer is too long or too deep")
     return {"custom_analysis_data": {}, **known}
+
+
+def _no_number(name: str) -> None:
+    raise AnalysisInvalid(f"{name} is no JSON number")
+
+
+def _depth(value: object) -> int:
+    """In levels; no deeper than DEPTH_LIMIT is looked."""
+    values: list[object] = [value]
+    level = 0
+    while values and level <= DEPTH_LIMIT:
+        level += 1
+        nested = [it for it in values if isinstance(it, dict | list)]
+        inner = (it.values() if isinstance(it, dict) else it for it in nested)
+        values = [one for several in inner for one in several]
+    return level
 
 
 async def _ask(voice: VoiceCall, schema: Mapping[str, Any]) -> dict[str, object]:

@@ -54,6 +54,7 @@ def _conversation(voice: VoiceCall, ended_at: float) -> Mapping[str, object]:
             "unanswered": unanswered_of(items, ended_at),
             "not_understood": voice.observer.not_understood,
             "model_errors": errors_of(voice.observer.errors),
+            **({} if voice.in_voicemail is None else {"in_voicemail": voice.in_voicemail}),
         }
     except Exception:
         logger.exception("report.part_failed", extra={"part": "conversation"})

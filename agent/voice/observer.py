@@ -10,6 +10,7 @@ from livekit.agents import (
     AgentStateChangedEvent,
     ConversationItemAddedEvent,
     ErrorEvent,
+    SpeechCreatedEvent,
     UserInputTranscribedEvent,
     UserStateChangedEvent,
 )
@@ -51,11 +52,15 @@ class Observer:
         session.on("agent_state_changed", self._on_agent_state)
         session.on("user_input_transcribed", self._on_transcribed)
         session.on("user_transcription_timeout", self._on_not_understood)
+        session.on("speech_created", self._on_speech)
         session.on("error", self._on_error)
 
     def check(self) -> None:
         """Note whether the caller waits, and a wait that has ended; to be called often."""
-        since = self.waiting.since(self._clock(), is_playing=_is_playing(self._session))
+        # While it listens for an answering machine the session says nothing.
+        is_quiet = self._session.amd is not None
+        is_fine = is_quiet or _is_playing(self._session)
+        since = self.waiting.since(self._clock(), is_playing=is_fine)
         before, self._record.mute_since = self._record.mute_since, since
         if before is None or before == since:
             return
@@ -115,12 +120,19 @@ class Observer:
         self.waiting.caller_said(self._clock())
         self.check()
 
+    def _on_speech(self, event: SpeechCreatedEvent) -> None:
+        """A greeting, a prompt, an answer to keys: nobody has said anything, and it is due."""
+        if event.user_initiated and self._session.agent_state != "speaking":
+            self.waiting.owe(self._clock())
+            self.check()
+
     def _on_error(self, event: ErrorEvent) -> None:
         kind = str(getattr(event.error, "type", "unknown")).removesuffix("_error")
         model = getattr(event.source, "model", ""), getattr(event.source, "provider", "")
         error = type(getattr(event.error, "error", event.error)).__name__
         self.errors[(kind, str(model[1]), str(model[0]), error)] += 1
-        if not getattr(event.error, "recoverable", False):
+        # Of a recogniser that failed nobody expects anything until they have spoken.
+        if kind != "stt" and not getattr(event.error, "recoverable", False):
             self.waiting.owe(self._clock())
             self.check()
 
