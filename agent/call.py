@@ -11,6 +11,7 @@ from livekit.agents import JobContext
 from agent.context import CallContext, read_context
 from agent.conversation import Conversation, NewConversation
 from agent.ending import Ending
+from agent.heartbeat import Heartbeat
 from agent.record import Record
 from agent.report import Reporter
 from agent.room import ROOM_ENDED, RoomEnded, answered_caller, has_company, join
@@ -39,7 +40,7 @@ async def run_call(
     record = Record()
     conversation = new_conversation(ctx, call, record, settings)
     ctx.proc.userdata[FINISH] = lambda: _finish(conversation, reporter)
-    stalls = Stalls(record)
+    stalls = Stalls(record, Heartbeat(ctx.job.id))
     tasks = [asyncio.create_task(stalls.watch())]
     try:
         await join(ctx)
@@ -55,6 +56,7 @@ async def run_call(
         raise
     finally:
         stalls.check()
+        record.close()
         for task in tasks:
             task.cancel()
     logger.info("call.over", extra={"detail": ending.detail, "reason": ending.reason})

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -37,7 +37,8 @@ class Record:
 
     `usage` is the models', as livekit-agents has it. `stalls` are the times in which the agent's
     process stood still, `mute` those in which it should have spoken and did not, though it ran:
-    `{"at", "duration_ms"}`. `mute_since` is what lasts now (time.monotonic()).
+    `{"at", "duration_ms"}`. `look`: since when it should be speaking (time.monotonic()), None if it
+    need not; what the pipeline knows.
     """
 
     pipeline: Pipeline = "diagnostic"
@@ -47,10 +48,20 @@ class Record:
     stalls: list[dict[str, int]] = field(default_factory=list)
     mute: list[dict[str, int]] = field(default_factory=list)
     longest_silence_ms: int = 0
-    mute_since: float | None = None
+    look: Callable[[], float | None] = lambda: None
+    is_over: bool = False
     _dropped: int = 0
     _pressed: str = ""
     _started: float = field(default_factory=time.monotonic)
+
+    @property
+    def mute_since(self) -> float | None:
+        return self.look()
+
+    def close(self) -> None:
+        """The conversation is over: nobody waits for the agent any more."""
+        self.is_over = True
+        self.look()
 
     def said(
         self, role: Role, text: str, *, at: int | None = None, interrupted: bool = False

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from agent.heartbeat import Beat, Heartbeat
 from agent.record import Record
 
 logger = logging.getLogger("agent.stalls")
@@ -18,16 +19,24 @@ NOTED_FROM = 1.0
 class Stalls:
     """Notes in `record` when the process stood still: stopped, starved of CPU, or blocked."""
 
-    def __init__(self, record: Record, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        record: Record,
+        heartbeat: Heartbeat,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._record = record
+        self._heartbeat = heartbeat
         self._clock = clock
         self._seen_at = clock()
 
     async def watch(self) -> None:
-        """Runs as long as the call."""
-        while True:
-            await asyncio.sleep(INTERVAL)
-            self.check()
+        """Runs as long as the call, with signs of life for the worker, which looks from outside."""
+        with self._heartbeat:
+            while True:
+                self._heartbeat.beat(Beat(self._clock(), self._record.mute_since))
+                await asyncio.sleep(INTERVAL)
+                self.check()
 
     def check(self) -> None:
         """Note how long the process stood still since the last check, if it did."""

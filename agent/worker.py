@@ -13,6 +13,7 @@ from agent.agents_file import prepare, publishing
 from agent.call import finish_call, run_call
 from agent.diagnostic import Diagnostic
 from agent.health import health_endpoint
+from agent.heartbeat import heartbeats
 from agent.idle import IdleProcesses
 from agent.logs import configure_logs
 from agent.monitor import monitor_jobs
@@ -62,7 +63,7 @@ class Worker(AgentServer):
         # Here, because the framework's command line has just installed its own handler.
         configure_logs(settings.logging, settings.secrets)
         host, port = settings.http_host, settings.http_port
-        with publishing(settings):
+        with publishing(settings), heartbeats():
             async with health_endpoint(host, port, self.problem, self._facts):
                 await super().run(devmode=devmode, unregistered=unregistered)
 

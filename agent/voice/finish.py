@@ -19,7 +19,7 @@ REPORT_TIMEOUT = 8.0
 async def finish(voice: VoiceCall) -> Mapping[str, object]:
     """The final report, within REPORT_TIMEOUT. Never raises: no part of it costs the others."""
     ended_at = time.time()
-    voice.observer.close()
+    voice.record.close()
     recording, analysis = await asyncio.gather(
         _part(voice.recording.save(), lambda error: {"recording": {"error": error}}),
         _part(analyze(voice), lambda error: {"call_analysis": None, "analysis_error": error}),

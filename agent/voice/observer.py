@@ -46,6 +46,8 @@ class Observer:
         self._record = record
         self._clock = clock
         self._tools: dict[str, tuple[FunctionCall, float]] = {}
+        self._mute_since: float | None = None
+        record.look = self.check
         session.on("conversation_item_added", self._on_item)
         session.on("tool_execution_updated", self._on_tool)
         session.on("user_state_changed", self._on_user_state)
@@ -55,26 +57,23 @@ class Observer:
         session.on("speech_created", self._on_speech)
         session.on("error", self._on_error)
 
-    def check(self) -> None:
-        """Note whether the caller waits, and a wait that has ended; to be called often."""
+    def check(self) -> float | None:
+        """Since when the caller waits; notes a wait that has ended. To be called often."""
         # While it listens for an answering machine the session says nothing.
-        is_quiet = self._session.amd is not None
+        is_quiet = self._record.is_over or self._session.amd is not None
         is_fine = is_quiet or _is_playing(self._session)
         since = self.waiting.since(self._clock(), is_playing=is_fine)
-        before, self._record.mute_since = self._record.mute_since, since
-        if before is None or before == since:
-            return
-        waited = (self._clock() if since is None else since) - before
+        before, self._mute_since = self._mute_since, since
+        if before is not None and before != since:
+            self._note((self._clock() if since is None else since) - before)
+        return since
+
+    def _note(self, waited: float) -> None:
         duration = round(waited * 1000)
         self._record.longest_silence_ms = max(self._record.longest_silence_ms, duration)
         if waited >= MUTE_FROM:
             self._record.add_silence(self._record.mute, duration)
             logger.warning("agent.mute", extra={"seconds": round(waited, 1)})
-
-    def close(self) -> None:
-        """The call is over: nobody waits any more."""
-        self.waiting.is_excused = True
-        self.check()
 
     def _on_item(self, event: ConversationItemAddedEvent) -> None:
         item = event.item
@@ -83,6 +82,8 @@ class Observer:
         if text := item.text_content:
             at = item.metrics.get("started_speaking_at") or item.created_at
             role = _ROLES[item.role]
+            if role == "user":
+                self.waiting.caller_said(self._clock())
             self._record.said(role, text, at=_ms(at), interrupted=item.interrupted)
 
     def _on_tool(self, event: ToolExecutionUpdatedEvent) -> None:

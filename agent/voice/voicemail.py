@@ -81,11 +81,11 @@ async def _answer(voice: VoiceCall) -> AMDPredictionEvent | None:
     return None
 
 
-async def _detect(voice: VoiceCall, timeout: float, no_speech: float) -> AMDPredictionEvent | None:
+async def _detect(voice: VoiceCall, limit: float, no_speech: float) -> AMDPredictionEvent | None:
     """The framework's verdict; None without one, and then the callee counts as a person."""
     try:
         async with (
-            asyncio.timeout(timeout + SETUP_TIMEOUT),
+            asyncio.timeout(limit + SETUP_TIMEOUT),
             AMD(
                 voice.session,
                 llm=None,
@@ -95,7 +95,7 @@ async def _detect(voice: VoiceCall, timeout: float, no_speech: float) -> AMDPred
                 # A long greeting is waited for below; the verdict itself is bounded.
                 wait_until_finished=False,
                 suppress_compatibility_warning=True,
-                detection_options={"timeout": timeout, "no_speech_threshold": no_speech},
+                detection_options={"timeout": limit, "no_speech_threshold": no_speech},
             ) as amd,
         ):
             try:

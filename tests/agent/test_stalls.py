@@ -3,6 +3,7 @@
 import pytest
 
 from agent import stalls
+from agent.heartbeat import Heartbeat
 from agent.record import MAX_SILENCES, Record
 from agent.stalls import Stalls
 
@@ -10,7 +11,7 @@ from agent.stalls import Stalls
 @pytest.mark.field("H10")
 def test_a_process_that_stood_still_is_noted() -> None:
     now, record = 100.0, Record()
-    watch = Stalls(record, lambda: now)
+    watch = Stalls(record, Heartbeat("AJ_1"), lambda: now)
     for _ in range(4):
         now += stalls.INTERVAL
         watch.check()
@@ -24,7 +25,7 @@ def test_a_process_that_stood_still_is_noted() -> None:
 
 def test_the_notes_are_bounded() -> None:
     now, record = 0.0, Record()
-    watch = Stalls(record, lambda: now)
+    watch = Stalls(record, Heartbeat("AJ_1"), lambda: now)
     for _ in range(MAX_SILENCES + 5):
         now += 10
         watch.check()

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -100,7 +101,39 @@ async def test_a_call_whose_agent_was_stopped_for_a_while_is_not_ok(
     call: Any = await get_call(real, http, call_id, lambda c: "agent_ended" in events(c))
     explanation = explain({"deliveries": [], **call}, now=call["end_timestamp"])
     assert explanation.status is Status.WARN, call["report"]
-    assert "the agent's process stood still for " in explanation.cause
+    assert "the agent was mute for " in explanation.cause
+
+
+@pytest.mark.field("H10")
+async def test_the_gateway_is_told_while_the_agents_process_stands_still(
+    real: RealServers, http: aiohttp.ClientSession
+) -> None:
+    jambonz = jambonz_for(real, http)
+    (dial,) = await jambonz.call_arrives()
+    call_id = dial["headers"]["X-Call-Id"]
+    async with caller_in(real, call_id) as caller:
+        await heard(caller)
+        await jambonz.status("in-progress")
+        processes = job_processes(real)
+        stopped_at = time.time() * 1000
+        for process in processes:
+            os.kill(process.pid, signal.SIGSTOP)
+        try:
+            call: Any = await get_call(real, http, call_id, lambda c: c["agent_silences"])
+            assert call["call_status"] == "ongoing"
+            (silence,) = call["agent_silences"]
+            assert silence["at"] == pytest.approx(stopped_at, abs=1500)
+            assert silence["duration_ms"] >= 5000
+            await asyncio.sleep(2)
+        finally:
+            for process in processes:
+                os.kill(process.pid, signal.SIGCONT)
+        call = await get_call(real, http, call_id, lambda c: events(c).count("agent_silent") == 2)
+    await jambonz.status("completed")
+    call = await get_call(real, http, call_id, lambda c: "agent_report" in events(c))
+    (silence,) = call["agent_silences"]
+    assert silence["duration_ms"] >= 7000
+    assert explain({"deliveries": [], **call}, now=call["end_timestamp"]).status is Status.FAIL
 
 
 async def heard(caller: Caller) -> None:

@@ -1,6 +1,5 @@
 """A voice call in text: a real AgentSession, whose LLM says what the test wrote."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,49 +7,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from livekit.agents import Agent, AgentSession, APIConnectOptions, llm
+from livekit.agents import Agent, AgentSession
 
 from agent.context import CallContext
 from agent.profiles.profile import Profile
 from agent.record import Record
 from agent.voice.voice_call import VoiceCall
-
-#: One answer: text, or the name of a tool and its arguments as JSON; or an error.
-Answer = str | tuple[str, str] | Exception
-
-
-class ScriptedLLM(llm.LLM[Any]):
-    """Gives its answers in their order, each after `delay` s; `requests` are what it was asked."""
-
-    def __init__(self, *answers: Answer, delay: float = 0.0) -> None:
-        super().__init__()
-        self.answers = list(answers)
-        self.requests: list[llm.ChatContext] = []
-        self.delay = delay
-
-    def chat(self, *, chat_ctx: llm.ChatContext, **kwargs: Any) -> llm.LLMStream:
-        self.requests.append(chat_ctx.copy())
-        options = kwargs.get("conn_options") or APIConnectOptions(max_retry=0)
-        return _Stream(
-            self, chat_ctx=chat_ctx, tools=kwargs.get("tools") or [], conn_options=options
-        )
-
-
-class _Stream(llm.LLMStream):
-    async def _run(self) -> None:
-        scripted = cast(ScriptedLLM, self._llm)
-        await asyncio.sleep(scripted.delay)
-        answer = scripted.answers.pop(0) if scripted.answers else "Yes."
-        if isinstance(answer, Exception):
-            raise answer
-        delta = llm.ChoiceDelta(role="assistant")
-        if isinstance(answer, str):
-            delta.content = answer
-        else:
-            name, arguments = answer
-            call = llm.FunctionToolCall(name=name, arguments=arguments, call_id="call_1")
-            delta.tool_calls = [call]
-        self._event_ch.send_nowait(llm.ChatChunk(id="answer_1", delta=delta))
+from tests.fakes.llm import ScriptedLLM
 
 
 @asynccontextmanager

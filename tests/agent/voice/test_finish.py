@@ -11,7 +11,7 @@ from agent.profiles.profile import Analysis, Profile
 from agent.voice import finish as finish_module
 from agent.voice.finish import finish
 from agent.voice.voice_call import VoiceCall
-from tests.agent.voice.conftest import ScriptedLLM
+from tests.fakes.llm import ScriptedLLM, Use
 
 Talk = Callable[..., Any]
 
@@ -29,6 +29,10 @@ ANALYSIS = {
     "custom_analysis_data": {"appointment": "Monday"},
 }
 
+DEEP: dict[str, object] = {"appointment": "Monday"}
+for _ in range(30):
+    DEEP = {**DEEP, "more": DEEP}
+
 
 async def report_of(voice: VoiceCall) -> dict[str, Any]:
     return dict(await finish(voice))
@@ -43,7 +47,7 @@ async def book(day: str) -> str:
 
 
 async def test_a_report_has_what_was_said_and_done_and_no_instructions(talk: Talk) -> None:
-    model = ScriptedLLM(("book", '{"day": "Monday"}'), "It is booked.")
+    model = ScriptedLLM(Use("book", {"day": "Monday"}), "It is booked.")
     async with talk(model, tools=[book]) as voice:
         await voice.session.run(user_input="Monday, please.")
     report = await report_of(voice)
@@ -59,7 +63,7 @@ async def test_a_report_has_what_was_said_and_done_and_no_instructions(talk: Tal
 
 
 async def test_a_tool_that_failed_is_not_ok(talk: Talk) -> None:
-    model = ScriptedLLM(("book", '{"day": "Sunday"}'), "We are closed.")
+    model = ScriptedLLM(Use("book", {"day": "Sunday"}), "We are closed.")
     async with talk(model, tools=[book]) as voice:
         await voice.session.run(user_input="Sunday!")
     assert [entry["ok"] for entry in voice.record.transcript if entry["role"] == "tool"] == [False]
@@ -68,7 +72,7 @@ async def test_a_tool_that_failed_is_not_ok(talk: Talk) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        ("save_analysis", json.dumps(ANALYSIS)),
+        Use("save_analysis", ANALYSIS),
         json.dumps(ANALYSIS),
         f"Here it is:\n```json\n{json.dumps(ANALYSIS)}\n```",
         json.dumps({**ANALYSIS, "more": 1}),
@@ -92,17 +96,22 @@ async def test_the_analysis_is_in_the_report(talk: Talk, answer: Any) -> None:
     [
         ("I would say it went well.", "AnalysisInvalid: the answer is not JSON"),
         (
-            ("save_analysis", json.dumps({**ANALYSIS, "user_sentiment": "fine"})),
+            Use("save_analysis", {**ANALYSIS, "user_sentiment": "fine"}),
             "AnalysisInvalid: $.user_sentiment does not fit its JSON schema",
         ),
         (
-            ("save_analysis", json.dumps({**ANALYSIS, "custom_analysis_data": {}})),
+            Use("save_analysis", {**ANALYSIS, "custom_analysis_data": {}}),
             "AnalysisInvalid: $.custom_analysis_data does not fit its JSON schema",
+        ),
+        ('NaN {"call_summary": NaN}', "AnalysisInvalid: NaN is no JSON number"),
+        (
+            Use("save_analysis", {**ANALYSIS, "custom_analysis_data": DEEP}),
+            "AnalysisInvalid: the answer is too long or too deep",
         ),
         (APIStatusError("no quota", status_code=429, retryable=False), "no quota"),
         (RuntimeError("broken"), "broken"),
     ],
-    ids=["prose", "a wrong value", "the profile's schema", "no quota", "anything"],
+    ids=["prose", "a wrong value", "the profile's schema", "NaN", "deep", "no quota", "anything"],
 )
 async def test_an_analysis_that_fails_costs_no_report(talk: Talk, answer: Any, error: str) -> None:
     model = ScriptedLLM("Hello.", answer)

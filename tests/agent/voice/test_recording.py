@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -23,6 +24,8 @@ from agent.profiles.profile import Recording
 from agent.voice import recording
 from agent.voice.recording import CallRecording
 from agent.voice.recording_store import delete_old, put, store, without_query
+from agent.voice.retention import delete_old_recordings
+from tests.agent.test_shared_json import settings_for
 
 SECONDS = 0.6
 RATE = 16_000
@@ -282,3 +285,23 @@ def test_old_recordings_are_deleted_and_nothing_else(tmp_path: Path) -> None:
     assert delete_old({str(tmp_path): 2}) == 2
     assert {entry.name for entry in tmp_path.iterdir()} == {"new.ogg", "old.txt", "a", "link.ogg"}
     assert delete_old({f"{tmp_path}/{{{{account}}}}": 2, str(tmp_path / "none"): 1}) == 1
+
+
+async def test_the_worker_deletes_what_a_profile_keeps_no_longer(tmp_path: Path) -> None:
+    agents, folder = tmp_path / "agents.yaml", tmp_path / "r"
+    keeps = f"record: {{folder: {folder}, keep_days: "
+    agents.write_text(f"profiles:\n  default: {{{keeps}5}}}}\n  b: {{{keeps}2}}}}\n")
+    folder.mkdir()
+    for name, days in (("three.ogg", 3), ("six.ogg", 6)):
+        (folder / name).touch()
+        os.utime(folder / name, (time.time() - days * 86_400,) * 2)
+    settings = replace(settings_for(tmp_path), pipeline="voice", agents_file=agents)
+    deleting = asyncio.create_task(delete_old_recordings(settings))
+    async with asyncio.timeout(10):
+        while os.listdir(folder) != ["three.ogg"]:
+            await asyncio.sleep(0.01)
+    deleting.cancel()
+
+
+async def test_a_worker_of_the_line_test_has_no_recordings_to_delete(tmp_path: Path) -> None:
+    await delete_old_recordings(settings_for(tmp_path))

@@ -1,7 +1,6 @@
 """Who answers an outbound call, by livekit-agents' own detection with a scripted LLM."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from agent.voice import voicemail
 from agent.voice.finish import finish
 from agent.voice.voice_call import VoiceCall
 from agent.voice.voicemail import greet_person
-from tests.agent.voice.conftest import Answer, ScriptedLLM
+from tests.fakes.llm import ScriptedLLM, Use
 
 Talk = Callable[..., Any]
 LIMIT = 10.0
@@ -23,8 +22,8 @@ LEAVE = Profile(voicemail=Voicemail(action="leave_message", message=MESSAGE))
 SCREENED = Profile(voicemail=Voicemail(action="hang_up", screening="It is Ann, about your car."))
 
 
-def is_a(category: str) -> Answer:
-    return "save_prediction", json.dumps({"label": category})
+def is_a(category: str) -> Use:
+    return Use("save_prediction", {"label": category})
 
 
 @pytest.fixture(autouse=True)
