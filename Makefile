@@ -89,8 +89,10 @@ bandit:
 pip-audit:
 	@$(BIN)/python .ci/audit.py constraints.txt
 
-docs: install  ## docs/http-api.md, from the endpoints' declarations
+docs: install  ## what is generated: docs/http-api.md, the schema of session_options
 	@$(BIN)/python -m gateway.tools.http_api > docs/http-api.md
+	@$(BIN)/python -m agent.profiles.options_schema > agent/profiles/session_options.json
+	@cp agent/profiles/session_options.json gateway/api/schemas/session_options.json
 
 bench: install-dev  ## measurements, side by side with the floor
 	@$(BIN)/python -m bench

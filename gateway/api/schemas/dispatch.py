@@ -79,7 +79,11 @@ class DispatchSchema(RequestSchema):
         metadata=_about("LiveKit agent; default: agent.name"),
     )
     session_options = fields.Dict(
-        keys=fields.String(), load_default=dict, metadata=_about("for the agent's session")
+        keys=fields.String(),
+        load_default=dict,
+        metadata=_about(
+            "what the agent's profile changes for this call; checked with agent.pipeline: voice"
+        ),
     )
     max_call_duration = fields.Integer(
         validate=validate.Range(10, 86_400),
