@@ -13,6 +13,12 @@ from agent.profiles.profile import AgentsFile, Profile
 from agent.voice.plugins import import_plugin, make, problems_of
 from agent.voice.prompt_models import PromptSTT, PromptTTS
 
+#: Of `failure.after`; the rest is left for what else a turn takes.
+ATTEMPTS_SHARE = 0.8
+#: Failures of a call at most; whether it goes on after one is decided by the conversation, not by
+#: the session.
+MAX_ERRORS = 1000
+
 LLM = llm.LLM[Any]
 STT = stt.STT[Any]
 TTS = tts.TTS[Any]
@@ -55,16 +61,20 @@ def import_plugins(agents: AgentsFile, access: ModelAccess) -> None:
 def models_for(profile: Profile, access: ModelAccess) -> Models:
     """The models of one call. Raises ModelProblem for what `check_models` tells.
 
-    An attempt takes half of `failure.after` at most, or less with more than two models to try: so
-    the second one answers before the agent counts as failed. One model alone is tried twice.
+    All attempts together take ATTEMPTS_SHARE of `failure.after` at most, so that the agent does not
+    count as failed before the last of them. One model alone is tried twice.
     """
     made: dict[str, list[Any]] = {}
     for kind, path, model in named_models(profile):
         made.setdefault(kind, []).append(make(choose(kind, path, model, profile, access)))
     detector = inference.VAD(model="silero", min_silence_duration=profile.turn_handling.min_silence)
     if "realtime" in made:
-        return Models(made["realtime"][0], detector, SessionConnectOptions())
-    limits = {kind: profile.failure.after / max(2, len(models)) for kind, models in made.items()}
+        return Models(
+            made["realtime"][0],
+            detector,
+            SessionConnectOptions(max_unrecoverable_errors=MAX_ERRORS),
+        )
+    limits = {kind: _limit(profile, len(models)) for kind, models in made.items()}
     return Models(
         llm=_one_llm(made["llm"], limits["llm"]),
         vad=detector,
@@ -72,10 +82,16 @@ def models_for(profile: Profile, access: ModelAccess) -> Models:
             stt_conn_options=_conn_options(made["stt"], limits["stt"]),
             llm_conn_options=_conn_options(made["llm"], limits["llm"]),
             tts_conn_options=_conn_options(made["tts"], limits["tts"]),
+            max_unrecoverable_errors=MAX_ERRORS,
         ),
         stt=_one_stt(made["stt"], limits["stt"], detector),
         tts=_one_tts(made["tts"], limits["tts"]),
     )
+
+
+def _limit(profile: Profile, models: int) -> float:
+    """Of each attempt, in s."""
+    return profile.failure.after * ATTEMPTS_SHARE / max(2, models)
 
 
 def _conn_options(models: Sequence[object], limit: float) -> APIConnectOptions:
