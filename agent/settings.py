@@ -18,6 +18,8 @@ from common.signing import REQUIRED_FORM, is_secret
 AGENT_NAME = "nehos-outbound-agent"
 #: What the worker's agent does: a line test, or a conversation with models.
 Pipeline = Literal["diagnostic", "voice"]
+#: Where a call runs: in a process of its own, or in a thread of the worker's.
+Jobs = Literal["process", "thread"]
 #: Used if AGENTS_FILE is not set and this exists in the working directory.
 AGENTS_FILE = "agents.yaml"
 #: In the home folder, where no other user can place a report.
@@ -37,11 +39,17 @@ VARIABLES = {
     "LIVEKIT_API_KEY": "its key",
     "LIVEKIT_API_SECRET": "the key's secret",
     "LIVEKIT_AGENT_NAME": f"the agent's name; {AGENT_NAME} if it is not set",
+    "OPENAI_API_KEY": "key of the models of pipeline voice",
+    "OPENAI_BASE_URL": "their server, if it is not OpenAI's",
+    "LIVEKIT_INFERENCE_API_KEY": "key of LiveKit Inference instead, without LiveKit Cloud",
+    "LIVEKIT_INFERENCE_API_SECRET": "the key's secret",
     "AGENTS_FILE": f"the conversations of pipeline voice; {AGENTS_FILE}, if it exists",
     "CALLBACK_SECRET": "the gateway's; signs requests of tools and lookups, too",
     "AGENT_HTTP_HOST": "address of the health endpoint; 127.0.0.1",
     "AGENT_HTTP_PORT": "its port; 8081",
     "AGENT_LOAD_THRESHOLD": "share of CPU above which no call is taken, or inf; 0.7",
+    "AGENT_MAX_CALLS": "calls at a time, in place of that share; 0: no limit",
+    "AGENT_JOBS": "process, one for each call, or thread: all calls in one process",
     "AGENT_IDLE_PROCESSES": "processes that wait for calls at least; one for each CPU",
     "AGENT_MAX_IDLE_PROCESSES": "at most, after many calls at once; four for each CPU",
     "AGENT_SPOOL": f"folder of reports that wait for the gateway; ~/{SPOOL}",
@@ -54,6 +62,7 @@ class WorkerSettings:
     `models`: whose models there are keys for.
 
     `load_threshold`: CPU share (0 to 1) above which the worker takes no job; `inf`: never.
+    `max_calls`: calls at a time, in its place; 0 for no limit.
 
     `spool`: the folder of the reports that the gateway has not accepted yet. `callback_secrets`
     sign the requests of tools and lookups. `secrets`: what no line of the log may hold.
@@ -68,6 +77,8 @@ class WorkerSettings:
     idle_processes: int
     spool: Path
     max_idle_processes: int = 1
+    max_calls: int = 0
+    jobs: Jobs = "process"
     url: str = ""
     pipeline: Pipeline = "diagnostic"
     agents_file: Path | None = None
@@ -112,6 +123,8 @@ def read_settings(*, needs_livekit: bool = True) -> WorkerSettings:
         http_host=env.get("AGENT_HTTP_HOST") or "127.0.0.1",
         http_port=int(_number(env, "AGENT_HTTP_PORT", 8081, 0, 65_535)),
         load_threshold=_number(env, "AGENT_LOAD_THRESHOLD", 0.7, 0.01, math.inf),
+        max_calls=int(_number(env, "AGENT_MAX_CALLS", 0, 0, 1000)),
+        jobs=_one_of(env, "AGENT_JOBS", get_args(Jobs), "process"),
         idle_processes=idle,
         max_idle_processes=max(idle, most_idle),
         spool=Path(env.get("AGENT_SPOOL") or Path.home() / SPOOL),

@@ -3,20 +3,24 @@
 import asyncio
 import logging
 import math
+import os
 import time
 from collections.abc import Mapping
+from weakref import WeakSet
 
-from livekit.agents import AgentServer, JobContext
+from livekit.agents import AgentServer, JobContext, JobExecutorType
+from livekit.agents.ipc.job_executor import JobExecutor
 from livekit.agents.version import __version__ as sdk_version
 
-from agent.agents_file import prepare, publishing
+from agent.agents_file import publishing
 from agent.call import finish_call, run_call
-from agent.diagnostic import Diagnostic
 from agent.health import health_endpoint
 from agent.heartbeat import heartbeats
 from agent.idle import IdleProcesses
+from agent.load import FULL, load_of
 from agent.logs import configure_logs
 from agent.monitor import monitor_jobs
+from agent.pipeline import DiagnosticPipeline, Pipeline
 from agent.settings import WorkerSettings, read_settings
 from agent.systemd import notify_ready
 
@@ -27,6 +31,11 @@ logger = logging.getLogger("agent.worker")
 WARM_UP_TIMEOUT = 60.0
 #: How long the worker may lack a warm process before it counts as unable to take calls, in s.
 COLD_LIMIT = 30.0
+#: How long a worker that is to stop waits for its calls, in s: as long as a call may take. Whoever
+#: stops it may set less.
+DRAIN_TIMEOUT = 86_400
+#: Tells the framework not to load the turn detector's model into the processes of jobs.
+PRELOAD_LOCAL_INFERENCE = "LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE"
 #: Between two looks at the idle processes, in s.
 CHECK_INTERVAL = 0.5
 
@@ -34,7 +43,7 @@ CHECK_INTERVAL = 0.5
 class Worker(AgentServer):
     """A server that logs as the gateway does and monitors its jobs; `rtc_session` defines them."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, pipeline: Pipeline) -> None:
         super().__init__(
             ws_url=settings.url,
             api_key=settings.api_key,
@@ -43,13 +52,17 @@ class Worker(AgentServer):
             # place, and this one listens where nobody asks.
             host="127.0.0.1",
             port=0,
-            load_threshold=settings.load_threshold,
-            # LiveKit sends no jobs to a worker that reports load: without a threshold it reports 0.
-            load_fnc=_no_load if math.isinf(settings.load_threshold) else None,
+            load_threshold=FULL,
+            load_fnc=load_of(settings, self._calls),
             num_idle_processes=settings.idle_processes,
             initialize_process_timeout=WARM_UP_TIMEOUT,
+            drain_timeout=DRAIN_TIMEOUT,
+            job_executor_type=JobExecutorType[settings.jobs.upper()],
+            preload_modules=list(pipeline.preloaded()),
         )
         self._settings = settings
+        self._pipeline = pipeline
+        self._launched: WeakSet[JobExecutor] = WeakSet()
         self._idle = IdleProcesses(settings.idle_processes, settings.max_idle_processes)
         self._is_registered = False
         self._warm_at = -math.inf
@@ -64,6 +77,8 @@ class Worker(AgentServer):
         configure_logs(settings.logging, settings.secrets)
         host, port = settings.http_host, settings.http_port
         with publishing(settings), heartbeats():
+            if not self._pipeline.has_turn_model():
+                os.environ[PRELOAD_LOCAL_INFERENCE] = "0"
             async with health_endpoint(host, port, self.problem, self._facts):
                 await super().run(devmode=devmode, unregistered=unregistered)
 
@@ -78,14 +93,34 @@ class Worker(AgentServer):
         return ""
 
     def _facts(self) -> Mapping[str, object]:
-        """As the framework's own endpoint has them, and the idle processes."""
+        """As the framework's own endpoint has them, and what only this worker knows.
+
+        `doctor` reads them (gateway/tools/doctor/agents.py).
+        """
         is_running = hasattr(self, "_proc_pool")
         return {
             "agent_name": self._settings.agent_name,
+            "max_calls": self._settings.max_calls,
             "active_jobs": len(self.active_jobs) if is_running else 0,
             "idle_processes": self._proc_pool._warmed_proc_queue.qsize() if is_running else 0,
             "sdk_version": sdk_version,
+            **self._pipeline.facts(),
         }
+
+    def _get_effective_load(self) -> float:
+        """With calls that were accepted and have not begun yet.
+
+        The framework guesses what each of them takes: with two idle processes and no call it would
+        refuse the third of three calls at once.
+        """
+        if not self._settings.max_calls:
+            return super()._get_effective_load()
+        return load_of(self._settings, self._calls)(self)
+
+    def _calls(self) -> int:
+        """Those that have begun, and those that were accepted; none is counted as both."""
+        begun = sum(1 for executor in self._proc_pool.processes if executor in self._launched)
+        return begun + self._reserved_slots
 
     def _on_started(self) -> None:
         # The attribute owns the tasks: asyncio itself keeps only weak references.
@@ -93,6 +128,7 @@ class Worker(AgentServer):
         for name, work in (
             ("monitor", monitor_jobs(self, self._settings)),
             ("idle processes", self._keep_idle()),
+            ("pipeline", self._pipeline.watch()),
         ):
             task = asyncio.create_task(work, name=name)
             task.add_done_callback(_log_crash)
@@ -101,7 +137,8 @@ class Worker(AgentServer):
     def _on_registered(self, *_: object) -> None:
         self._is_registered = True
 
-    def _on_launched(self, *_: object) -> None:
+    def _on_launched(self, executor: JobExecutor) -> None:
+        self._launched.add(executor)
         self._idle.call_came(time.monotonic())
         self._set_idle()
 
@@ -133,17 +170,19 @@ def _log_crash(task: asyncio.Task[None]) -> None:
         logger.error("background_task.crashed", exc_info=error, extra={"task": task.get_name()})
 
 
-def _no_load() -> float:
-    return 0.0
-
-
 # The framework looks for the server, and a job's process for its entry point, in this module.
 settings = read_settings()
-server = Worker(settings)
+pipeline: Pipeline
 if settings.pipeline == "voice":
-    prepare(settings)
+    # Imported only here, for it takes memory in every process.
+    from agent.voice.pipeline import VoicePipeline
+
+    pipeline = VoicePipeline(settings)
+else:
+    pipeline = DiagnosticPipeline()
+server = Worker(settings, pipeline)
 
 
 @server.rtc_session(agent_name=settings.agent_name, on_session_end=finish_call)
 async def take_call(ctx: JobContext) -> None:
-    await run_call(ctx, settings, Diagnostic)
+    await run_call(ctx, settings, pipeline.new_conversation)

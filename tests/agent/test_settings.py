@@ -77,6 +77,8 @@ def test_another_url_is_an_error_that_shows_the_form(
         ("AGENT_HTTP_PORT", "http"),
         ("AGENT_HTTP_PORT", "99999"),
         ("AGENT_IDLE_PROCESSES", "0"),
+        ("AGENT_MAX_CALLS", "-1"),
+        ("AGENT_MAX_CALLS", "2.5"),
         ("AGENT_IDLE_PROCESSES", "1.5"),
         ("AGENT_MAX_IDLE_PROCESSES", "many"),
         ("AGENT_LOAD_THRESHOLD", "70%"),

@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import math
 import socket
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import aiohttp
 import pytest
 
 from agent.health import health_endpoint
+from agent.pipeline import DiagnosticPipeline
 from agent.systemd import notify_ready
 from tests.agent.test_settings import LIVEKIT
 from tests.ports import free_port
@@ -37,10 +39,14 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv(name, value)
     module = importlib.import_module("agent.worker")
     monkeypatch.setattr(module, "CHECK_INTERVAL", 0.01)
-    worker = module.Worker(module.settings)
+    worker = module.Worker(module.settings, DiagnosticPipeline())
     worker._proc_pool = Pool()
     worker._connecting = False
     return worker
+
+
+class Executor:
+    """The framework's process of a job."""
 
 
 class Idle:
@@ -95,6 +101,28 @@ async def test_a_worker_whose_cpu_is_busy_is_well(worker: Any) -> None:
         while worker.problem():
             await asyncio.sleep(0.01)
     keeping.cancel()
+
+
+def test_the_third_of_three_calls_at_once_is_taken(worker: Any) -> None:
+    """Also while none of them has begun; the framework's own guess would refuse it."""
+    worker._settings = replace(worker._settings, max_calls=3)
+    worker._proc_pool.processes, worker._devmode = [], False
+    worker._reserved_slots = 2
+    assert worker._is_available()
+    worker._reserved_slots = 3
+    assert not worker._is_available()
+
+
+def test_a_call_counts_once_while_it_begins(worker: Any) -> None:
+    executor = Executor()
+    worker._proc_pool.processes = [executor, Executor()]
+    worker._reserved_slots = 1
+    assert worker._calls() == 1
+    worker._on_launched(executor)
+    worker._reserved_slots = 0
+    assert worker._calls() == 1
+    worker._proc_pool.processes = []
+    assert worker._calls() == 0
 
 
 @pytest.mark.field("G5")

@@ -1,0 +1,41 @@
+"""What a worker's agent does with calls: its pipeline, as the worker sees it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from agent.conversation import NewConversation
+from agent.diagnostic import Diagnostic
+
+
+class Pipeline(Protocol):
+    new_conversation: NewConversation
+
+    def preloaded(self) -> Sequence[str]:
+        """Modules that the processes of jobs inherit instead of importing them."""
+
+    def has_turn_model(self) -> bool:
+        """Whether calls use livekit-agents' turn detector: 244 MB that all processes share."""
+
+    def facts(self) -> Mapping[str, object]:
+        """For the health endpoint, as JSON."""
+
+    async def watch(self) -> None:
+        """Runs as long as the worker."""
+
+
+class DiagnosticPipeline:
+    """The line test."""
+
+    new_conversation: NewConversation = Diagnostic
+
+    def preloaded(self) -> Sequence[str]:
+        return ()
+
+    def has_turn_model(self) -> bool:
+        return False
+
+    def facts(self) -> Mapping[str, object]:
+        return {"pipeline": "diagnostic", "problems": []}
+
+    async def watch(self) -> None:
+        pass
