@@ -9,12 +9,13 @@ from agent.call import finish_call, run_call
 from agent.conversation import OnReady
 from agent.diagnostic import Diagnostic
 from agent.ending import Ending
+from agent.pipeline import DiagnosticPipeline
 from agent.room import answered_caller
 from agent.settings import read_settings
 from agent.worker import Worker
 
 settings = read_settings()
-server = Worker(settings)
+server = Worker(settings, DiagnosticPipeline())
 
 
 class Failing(Diagnostic):
