@@ -42,8 +42,8 @@ endef
 run: install  ## LiveKit, gateway and worker on this machine; Ctrl-C stops them
 	@exec $(BIN)/python -m gateway dev
 
-demo: install  ## a call against what `make run` started, from its hook to its end
-	@exec $(BIN)/python -m gateway simulate inbound
+demo: install  ## a call against what `make run` started; VOICE=1: a conversation of its own
+	@exec $(BIN)/python -m gateway simulate $(if $(VOICE),voice,inbound)
 
 check: install-dev  ## lint, and the tests that need no server: within a minute
 	@$(MAKE) --no-print-directory --jobs --output-sync=target $(LINTERS)

@@ -65,6 +65,7 @@ def _add_simulate(commands: Commands) -> None:
     kinds = simulate.add_subparsers(required=True, metavar="KIND")
     _add_simulate_inbound(kinds)
     _add_simulate_outbound(kinds)
+    _add_simulate_voice(kinds)
     _add_simulate_conversation(kinds)
 
 
@@ -98,6 +99,17 @@ def _add_simulate_outbound(kinds: Commands) -> None:
     _add_number(outbound, "to", "+15550123", "the number to call")
     _add_url_and_hold(outbound)
     outbound.set_defaults(run=_simulate_outbound)
+
+
+def _add_simulate_voice(kinds: Commands) -> None:
+    voice = kinds.add_parser(
+        "voice",
+        help="a spoken conversation on this machine, which needs no key and nothing that runs",
+        description="Starts LiveKit, a gateway, a worker of the pipeline voice and models that "
+        "follow a script; a caller books an appointment. Prints who said what, and when.",
+    )
+    voice.add_argument("--record", metavar="FILE", help="write what the caller hears to FILE")
+    voice.set_defaults(run=_simulate_voice)
 
 
 def _add_simulate_conversation(kinds: Commands) -> None:
@@ -238,6 +250,12 @@ def _simulate_inbound(arguments: argparse.Namespace) -> int:
 
 def _simulate_outbound(arguments: argparse.Namespace) -> int:
     from gateway.tools.simulate.outbound import run
+
+    return run(arguments)
+
+
+def _simulate_voice(arguments: argparse.Namespace) -> int:
+    from gateway.tools.simulate.spoken import run
 
     return run(arguments)
 

@@ -1,0 +1,145 @@
+"""`simulate voice`: a spoken conversation on this machine, with models that follow a script."""
+
+import argparse
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, chdir
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import aiohttp
+import yaml
+
+from gateway.config.loader import build_config
+from gateway.config.settings import Config
+from gateway.security.api_keys import OwnKeys
+from gateway.tools.dev.livekit_server import free_port
+from gateway.tools.dev.stack import running
+from gateway.tools.simulate import clips
+from gateway.tools.simulate.caller import check_writable, write_wav
+from gateway.tools.simulate.gateway_api import GatewayApi, outcome
+from gateway.tools.simulate.jambonz import Jambonz
+from gateway.tools.simulate.model_script import Rule, Script
+from gateway.tools.simulate.model_server import ModelServer
+from gateway.tools.simulate.recognizer import Recognize, in_order, sphinx
+from gateway.tools.simulate.telephone import Telephone, inbound_call
+from gateway.tools.terminal import Print, Progress
+
+GREETING = "Good day, this is the Example Clinic."
+GOODBYE = "Goodbye, and see you tomorrow."
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What the caller says, by a clip's name; the words that tell it; the agent's answer.
+
+    An answer is one sentence of 20 characters or more: a voice gets shorter ones together.
+    """
+
+    clip: str
+    pattern: str
+    answer: str
+
+
+TURNS = (
+    Turn("book", "appointment", "On which day would you like to come to us?"),
+    Turn("tomorrow", "tomorrow", "Nine is free tomorrow, shall I book it for you?"),
+    Turn("yes", "yes", "May I have your full name for that, please?"),
+    Turn("name", "name is", "Thank you, you are booked for tomorrow at nine."),
+    Turn("goodbye", "goodbye", GOODBYE),
+)
+SCRIPT = Script(
+    [
+        Rule("goodbye", call="end_call"),
+        Rule("", GOODBYE, role="tool"),
+        *(Rule(turn.pattern, turn.answer) for turn in TURNS),
+    ]
+)
+#: agents.yaml of the conversation. The turn detector is not made for so few words.
+AGENTS = {"profiles": {"default": {"greeting": GREETING, "turn_handling": {"detection": "vad"}}}}
+#: Variables that lead to other servers, and to models that cost money.
+OTHERS = ("AGENT", "CALLBACK_", "GATEWAY_", "JAMBONZ_", "LIVEKIT_", "OPENAI_", "REDIS_", "SIP_")
+#: How long one request to the gateway may take, in s.
+REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=10)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The command; returns 0. Raises GatewayError, which says what was not heard."""
+    record = Path(arguments.record).resolve() if arguments.record else None
+    if record:
+        check_writable(record)
+    recognize, how = _recognizer()
+    print(f"The models follow a script, so no key is needed. {how}")
+    print("Each sentence of the agent sounds as a chord of two tones.\n", flush=True)
+    logging.getLogger("livekit").setLevel(logging.CRITICAL)  # that the agent hangs up is no error
+    # Elsewhere, the processes would read the settings that are in this folder.
+    with TemporaryDirectory() as folder, chdir(folder):
+        Path("agents.yaml").write_text(yaml.safe_dump(AGENTS))
+        asyncio.run(hold(recognize, record, print))
+    return 0
+
+
+def _recognizer() -> tuple[Recognize, str]:
+    """What hears the caller, and a sentence that says what it is."""
+    said = [clips.WORDS[turn.clip] for turn in TURNS]
+    try:
+        return sphinx(said), "pocketsphinx recognizes what the caller says."
+    except ImportError:
+        return in_order(said), "So does the recognizer: pocketsphinx is not installed."
+
+
+async def hold(recognize: Recognize, record: Path | None, show: Print) -> None:
+    """The whole conversation. Raises GatewayError, TimeoutError."""
+    async with (
+        ModelServer(SCRIPT, recognize).serving() as models,
+        _stack(models.url) as config,
+        aiohttp.ClientSession(timeout=REQUEST_TIMEOUT) as session,
+    ):
+        secret = next(iter(config.security.webhook_secrets))
+        jambonz = Jambonz(session, config.own_url, secret, "+15550100", "+15550199")
+        async with inbound_call(config, jambonz) as telephone:
+            await _converse(telephone, show)
+            if record:
+                write_wav(record, telephone.caller.recording)
+        api = GatewayApi(session, config.own_url, OwnKeys({}, is_required=False))
+        call = await api.ended_call(telephone.call_id)
+    show(f"\nended: {outcome(call)}")
+
+
+async def _converse(telephone: Telephone, show: Print) -> None:
+    heard = await telephone.hears_out(GREETING)
+    show(_line(heard.start, "agent", GREETING))
+    for turn in TURNS:
+        said = await telephone.says(turn.clip)
+        show(_line(said, "caller", clips.WORDS[turn.clip]))
+        heard = await telephone.hears_out(turn.answer, after=said)
+        later = f"  ({heard.start - said:.2f} s later)"
+        show(_line(heard.start, "agent", turn.answer + later))
+    await telephone.is_hung_up()
+
+
+def _line(at: float, who: str, words: str) -> str:
+    return f"{at:7.2f} s  {who:<8}{words}"
+
+
+@asynccontextmanager
+async def _stack(models_url: str) -> AsyncIterator[Config]:
+    """LiveKit, gateway and worker of its own; yields the settings that lead there."""
+    own = {name: text for name, text in os.environ.items() if not name.startswith(OTHERS)}
+    own |= {
+        "GATEWAY__AGENT__PIPELINE": "voice",
+        "AGENT_SPOOL": "reports",
+        "OPENAI_API_KEY": "none",
+        "OPENAI_BASE_URL": models_url,
+        "PORT": str(free_port()),
+    }
+    stack = running(build_config({}, own), own)
+    with Progress("starting LiveKit, a gateway and a worker"):
+        started = await asyncio.to_thread(stack.__enter__)
+    try:
+        yield build_config({}, started.env)
+    finally:
+        await asyncio.to_thread(stack.__exit__, None, None, None)

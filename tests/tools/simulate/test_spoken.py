@@ -1,0 +1,51 @@
+"""`simulate voice`: a whole conversation, from nothing to the agent's goodbye."""
+
+import re
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import yaml
+
+from gateway.tools.dev import stack
+from gateway.tools.simulate import spoken
+from gateway.tools.simulate.clips import WORDS
+from gateway.tools.simulate.recognizer import in_order
+from tests.livekit.conftest import livekit_binary
+from tests.ports import free_port
+
+__all__ = ["livekit_binary"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the command runs its processes; the user has settings of their own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LIVEKIT_URL", "wss://livekit.example.com")
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://models.example.com/v1")
+    (tmp_path / "agents.yaml").write_text(yaml.safe_dump(spoken.AGENTS))
+    return tmp_path
+
+
+@pytest.mark.timeout(240)
+async def test_a_conversation_is_held_and_printed(livekit_binary: Path, folder: Path) -> None:
+    lines: list[str] = []
+    recognize = in_order(WORDS[turn.clip] for turn in spoken.TURNS)
+    with mock.patch.object(stack, "LIVEKIT_PORT", free_port()):
+        await spoken.hold(recognize, folder / "heard.wav", lines.append)
+    said = [re.sub(r"^ *[0-9.]+ s  (agent|caller) +", r"\1: ", line) for line in lines]
+    answers = [re.sub(r"  \([0-9.]+ s later\)$", "", line) for line in said]
+    expected = [f"agent: {spoken.GREETING}"]
+    for turn in spoken.TURNS:
+        expected += [f"caller: {WORDS[turn.clip]}", f"agent: {turn.answer}"]
+    assert answers[:-1] == expected
+    assert answers[-1].startswith("\nended: agent_hangup after ")
+    assert sum(line != answer for line, answer in zip(said, answers, strict=True)) == 5
+    assert (folder / "heard.wav").stat().st_size > 1_000_000
+
+
+def test_pocketsphinx_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(spoken.__dict__, "sphinx", mock.Mock(side_effect=ImportError))
+    recognize, how = spoken._recognizer()
+    assert recognize(b"") == WORDS["book"]
+    assert "pocketsphinx is not installed" in how
