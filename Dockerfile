@@ -14,10 +14,11 @@ RUN /opt/gateway/bin/pip install --no-cache-dir --disable-pip-version-check \
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --create-home gateway
 COPY --from=build /opt/gateway /opt/gateway
-COPY config.yaml /etc/gateway/config.yaml
+COPY config.yaml agents.yaml /etc/gateway/
 ENV PATH=/opt/gateway/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     GATEWAY_CONFIG=/etc/gateway/config.yaml \
+    AGENTS_FILE=/etc/gateway/agents.yaml \
     GATEWAY__LOGGING__FORMAT=json \
     AGENT_HTTP_HOST=0.0.0.0
 USER gateway

@@ -162,10 +162,10 @@ class _Reader:
                 return "${"
             if not (match[0].endswith("}") and _ENV_NAME.fullmatch(name)):
                 self._problems.add(path, "variables are written ${NAME}; a plain ${ is $${")
-            elif not self._env.get(name):
-                self._problems.add(path, f"the environment variable {name} is not set")
+            elif text := self._env.get(name):
+                return text
             else:
-                return self._env[name]
+                self._problems.add(path, f"the environment variable {name} is not set")
             return match[0]
 
         return _ENV.sub(value, text)

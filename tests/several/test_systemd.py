@@ -19,6 +19,7 @@ USED_PATHS = (
     "/opt/gateway/.venv/bin/python",
     "/etc/gateway/gateway.env",
     "/etc/gateway/config.yaml",
+    "/etc/gateway/agents.yaml",
     "/etc/systemd/system/gateway@.service",
     "/etc/systemd/system/agent@.service",
 )
@@ -62,7 +63,8 @@ def test_each_unit_is_installed_and_enabled_and_finds_what_it_needs() -> None:
     for unit in UNITS:
         assert f"deploy/systemd/{unit.name}" in steps()
         assert re.search(rf"systemctl enable --now .*\b{unit.stem}\d+", steps())
-        paths = re.findall(r"(?:ExecStart=.* |EnvironmentFile=|CONFIG=)(/\S+)", unit.read_text())
+        names = "ExecStart=.* |EnvironmentFile=|CONFIG=|AGENTS_FILE="
+        paths = re.findall(rf"(?:{names})(/\S+)", unit.read_text())
         assert paths
         assert set(paths) <= set(USED_PATHS)
         assert "User=gateway" in unit.read_text()
@@ -96,7 +98,7 @@ def test_the_steps_make_what_the_units_need(tmp_path: Path) -> None:
         getent passwd gateway > {tmp_path}/user
         stat -L -c '%a %U %n' {" ".join(USED_PATHS[1:])} > {tmp_path}/files
         test -x {USED_PATHS[0]}
-        su gateway -s /bin/sh -c 'test -r /etc/gateway/config.yaml -a -r /opt/gateway/agent'
+        su gateway -s /bin/sh -c 'test -r /etc/gateway/config.yaml -a -r /opt/gateway/common'
         su gateway -s /bin/sh -c '! test -r /etc/gateway/gateway.env'
     """
     environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
