@@ -26,6 +26,7 @@ from agent.voice.requests import Requests
 from agent.voice.session import new_session, room_options
 from agent.voice.tools.available import tools_for
 from agent.voice.voice_call import VoiceCall
+from agent.voice.voicemail import greet_person
 from common.signing import Signer
 
 logger = logging.getLogger("agent.voice")
@@ -98,8 +99,7 @@ async def _hold(voice: VoiceCall, greeting: Greeting) -> Ending:
     voice.session.input.set_audio_enabled(True)
     voice.session.reset_away_timer()
     await asyncio.sleep(inaudible_for(voice.caller, voice.call))
-    await voice.recording.begin()
-    return await first_ending(greeting.say(), voice.ends.first())
+    return await first_ending(greet_person(voice, greeting.say), voice.ends.first())
 
 
 async def _departed(voice: VoiceCall) -> Ending:

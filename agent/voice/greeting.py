@@ -39,7 +39,11 @@ class Greeting:
         return None
 
     async def say(self) -> Ending | None:
-        """Say it, or have the model greet; the caller may interrupt either."""
+        """Say it, or have the model greet; the caller may interrupt either.
+
+        A recording is announced, and begins, before it.
+        """
+        await self._voice.recording.begin()
         session = self._voice.session
         if not self._text:
             await session.generate_reply(instructions=GREET)
