@@ -41,6 +41,7 @@ class VoiceCall:
     recording: CallRecording = field(init=False)
 
     def __post_init__(self) -> None:
+        self.record.pipeline = "voice"
         self.observer = Observer(self.session, self.record)
         self.recording = CallRecording(
             self.job,

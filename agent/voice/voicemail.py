@@ -18,6 +18,9 @@ logger = logging.getLogger("agent.voice")
 #: person it serves, who takes longer.
 NO_SPEECH = 4.0
 NO_SPEECH_SCREENED = 30.0
+#: Who says no more than this, in s, is a person, whatever it was: no model is asked. Services that
+#: screen calls have sentences of 2 s.
+SHORT_GREETING = 1.5
 #: How often a call is screened at most: services ask, then say that they are connecting.
 MAX_SCREENINGS = 3
 #: How long a machine's own greeting may last, and the pause after which its tone has come, in s.
@@ -95,7 +98,11 @@ async def _detect(voice: VoiceCall, limit: float, no_speech: float) -> AMDPredic
                 # A long greeting is waited for below; the verdict itself is bounded.
                 wait_until_finished=False,
                 suppress_compatibility_warning=True,
-                detection_options={"timeout": limit, "no_speech_threshold": no_speech},
+                detection_options={
+                    "timeout": limit,
+                    "no_speech_threshold": no_speech,
+                    "human_speech_threshold": SHORT_GREETING,
+                },
             ) as amd,
         ):
             try:

@@ -27,7 +27,7 @@ __all__ = ["http", "livekit_binary"]
 
 AGENTS_FILE = Path(__file__).with_name("agents.yaml")
 #: The numbers of its routes.
-CLINIC, QUIET, DETECTOR = "+15550199", "+15550101", "+15550102"
+CLINIC, QUIET, DETECTOR, RECORDED = "+15550199", "+15550101", "+15550102", "+15550103"
 
 GREETING = "Hello, this is the clinic, how can I help you today?"
 ASKS_DAY = "On which day would you like to come to the clinic?"
@@ -68,10 +68,17 @@ def model_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def real(livekit_binary: Path, model_port: int) -> Iterator[RealServers]:
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the agents put recordings."""
+    return tmp_path_factory.mktemp("recordings")
+
+
+@pytest.fixture(scope="session")
+def real(livekit_binary: Path, model_port: int, recordings: Path) -> Iterator[RealServers]:
     settings = {
         "GATEWAY__AGENT__PIPELINE": "voice",
         "AGENTS_FILE": str(AGENTS_FILE),
+        "RECORDINGS": str(recordings),
         "OPENAI_API_KEY": "key-of-the-tests",
         "OPENAI_BASE_URL": f"http://127.0.0.1:{model_port}/v1",
         "GATEWAY__OUTBOUND__DIALED_BY": "agent",
@@ -117,4 +124,5 @@ def ended_call(real: RealServers, http: aiohttp.ClientSession) -> EndedCall:
 
 def words(call: Any) -> list[tuple[str, str]]:
     """The transcript of an ended call: who said what."""
-    return [(line["role"], line["text"]) for line in call["report"]["transcript"]]
+    said = (line for line in call["report"]["transcript"] if line["role"] != "tool")
+    return [(line["role"], line["text"]) for line in said]

@@ -39,7 +39,7 @@ async def talking(
             settings=cast(Any, None),
             profile=profile or Profile(),
             session=session,
-            record=Record(pipeline="voice"),
+            record=Record(),
         )
         await session.start(Agent(instructions="Be brief.", tools=tools or []))
         yield voice
