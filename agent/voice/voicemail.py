@@ -166,4 +166,5 @@ async def _go_through_menu(voice: VoiceCall, transcript: str) -> None:
     if voice.profile.ivr:
         await voice.session._start_ivr_detection(transcript=transcript)
     voice.observer.waiting.is_excused = voice.profile.ivr
+    await voice.recording.begin()
     voice.session.generate_reply()
