@@ -21,7 +21,7 @@ def is_secret(text: str) -> bool:
 class Signer:
     """`secrets` are such that `is_secret()` holds."""
 
-    def __init__(self, secrets: Sequence[str]) -> None:
+    def __init__(self, secrets: Sequence[str] = ()) -> None:
         self._webhooks = [Webhook(secret) for secret in secrets]
 
     def headers(self, message_id: str, body: str) -> dict[str, str]:

@@ -1,14 +1,23 @@
 """The profile of one call: routed, looked up, with its own options and variables."""
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 
 from agent.context import CallContext
-from agent.profiles.options import LookupAnswer, profile_name, read_options, resolve
+from agent.profiles.options import (
+    LookupAnswer,
+    OptionsInvalid,
+    profile_name,
+    read_options,
+    resolve,
+)
 from agent.profiles.profile import AgentsFile, Profile
 from agent.profiles.routing import call_facts
 from agent.voice.lookup import look_up
 from agent.voice.requests import Requests
+
+logger = logging.getLogger("agent.lookup")
 
 
 async def profile_of(
@@ -26,6 +35,10 @@ async def profile_of(
     answer: LookupAnswer | None = None
     if profile.lookup and call.direction == "inbound":
         answer = await look_up(profile.lookup, call, requests)
-        profile = resolve(agents, call, facts, lookup=answer, now=now)
+        try:
+            profile = resolve(agents, call, facts, lookup=answer, now=now)
+        except OptionsInvalid as error:
+            logger.warning("lookup.failed", extra={"error": str(error)})
+            answer = None
     options = read_options(call.session_options)
     return profile_name(agents, facts, options, answer), profile

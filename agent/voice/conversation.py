@@ -14,10 +14,11 @@ from agent.conversation import OnReady
 from agent.ending import Ending
 from agent.profiles.hosts import HostPolicy
 from agent.record import Record
-from agent.room import answered_caller, caller_in, departure, inaudible_for
+from agent.room import answered_caller, caller_in, inaudible_for
 from agent.settings import WorkerSettings
 from agent.voice.audio import CallAudio
 from agent.voice.call_profile import profile_of
+from agent.voice.departure import caller_departure
 from agent.voice.finish import finish
 from agent.voice.greeting import Greeting
 from agent.voice.models import models_for
@@ -60,7 +61,7 @@ class VoiceConversation:
         greeting = Greeting(voice)
         async with _started(voice, requests):
             return await first_ending(
-                _departed(voice),
+                caller_departure(voice),
                 voice.ends.first(),
                 _no_ending(on_ready()),
                 greeting.prepare(),
@@ -100,11 +101,6 @@ async def _hold(voice: VoiceCall, greeting: Greeting) -> Ending:
     voice.session.reset_away_timer()
     await asyncio.sleep(inaudible_for(voice.caller, voice.call))
     return await first_ending(greet_person(voice, greeting.say), voice.ends.first())
-
-
-async def _departed(voice: VoiceCall) -> Ending:
-    """The caller has left, or the room has ended."""
-    return Ending(await departure(voice.room, voice.call))
 
 
 async def _no_ending(work: Coroutine[Any, Any, None]) -> None:

@@ -1,7 +1,7 @@
 """Ends the conversation when the caller has left."""
 
 from agent.ending import Ending
-from agent.room import ROOM_ENDED, departure
+from agent.room import ROOM_ENDED, caller_in, departure
 from agent.voice.voice_call import VoiceCall
 
 
@@ -12,5 +12,6 @@ async def caller_departure(voice: VoiceCall) -> Ending:
     """
     while True:
         detail = await departure(voice.room, voice.call)
-        if detail == ROOM_ENDED or not voice.is_away:
+        is_back = caller_in(voice.room, voice.call) is not None
+        if detail == ROOM_ENDED or not (voice.is_away or is_back):
             return Ending(detail)

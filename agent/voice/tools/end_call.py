@@ -24,6 +24,8 @@ def end_call_tool(voice: VoiceCall) -> FunctionTool[Any, Any]:
         """
         hold_floor(context)
         voice.is_leaving = True
+        # What the caller answers to the goodbye asks for no other one.
+        voice.session.input.set_audio_enabled(False)
         goodbye = context.speech_handle
         asyncio.get_running_loop().call_later(GOODBYE_TIMEOUT, voice.ends.end, ENDING)
         goodbye.add_done_callback(lambda _: voice.ends.end(ENDING))

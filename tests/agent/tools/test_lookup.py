@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from standardwebhooks import Webhook
 
 from agent.profiles.hosts import HostPolicy
 from agent.profiles.options import LookupAnswer
-from agent.profiles.profile import Lookup
+from agent.profiles.profile import AgentsFile, Lookup, Profile
+from agent.voice.call_profile import profile_of
 from agent.voice.lookup import look_up
 from agent.voice.requests import Requests
 from common.signing import Signer
@@ -90,4 +92,23 @@ async def test_a_private_address_is_not_asked(
 ) -> None:
     assert await answer_to(receiver.url) is None
     assert "private address" in str(vars(caplog.records[-1]))
+    assert not receiver.raw
+
+
+async def test_a_profile_that_does_not_exist_is_left_out(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.text = '{"profile": "nigth", "session_options": {"greeting": "Good night."}}'
+    lookup = {"url": f"{receiver.url}/lookup"}
+    agents = AgentsFile.model_validate({"profiles": {"default": {"lookup": lookup}, "night": {}}})
+    requests = Requests(HostPolicy.reading(["127.0.0.1"]), Signer())
+    name, profile = await profile_of(agents, CALL, requests)
+    assert (name, profile.greeting) == ("default", Profile().greeting)
+    assert "no profile 'nigth'" in str(vars(caplog.records[-1]))
+
+
+async def test_only_inbound_calls_are_looked_up(receiver: Receiver) -> None:
+    agents = AgentsFile.model_validate({"profiles": {"default": {"lookup": {"url": receiver.url}}}})
+    requests = Requests(HostPolicy.reading(["127.0.0.1"]), Signer())
+    await profile_of(agents, replace(CALL, direction="outbound"), requests)
     assert not receiver.raw
