@@ -73,7 +73,7 @@ async def finish_call(ctx: JobContext) -> None:
 
 
 async def _finish(conversation: Conversation, reporter: Reporter) -> None:
-    await reporter.report("agent_report", report=await conversation.finish())
+    await conversation.finish(lambda report: reporter.report("agent_report", report=report))
 
 
 async def _report_answer(room: rtc.Room, call: CallContext, reporter: Reporter) -> None:

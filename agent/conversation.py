@@ -13,13 +13,16 @@ from agent.settings import WorkerSettings
 #: Reports that the agent can be heard.
 OnReady = Callable[[], Coroutine[Any, Any, None]]
 
+#: Sends the report of a conversation to the gateway; never raises.
+SendReport = Callable[[Mapping[str, object]], Coroutine[Any, Any, None]]
+
 
 class Conversation(Protocol):
     async def talk(self, on_ready: OnReady) -> Ending:
         """Talk until the call is over. `on_ready` runs once the agent's audio is in the room."""
 
-    async def finish(self) -> Mapping[str, object]:
-        """The report, after the caller has gone. Never raises."""
+    async def finish(self, send: SendReport) -> None:
+        """After the caller has gone: `send` the report, and do what takes longer. Never raises."""
 
 
 #: Makes the conversation of one job.

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import wave
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Self
@@ -13,7 +13,7 @@ from livekit import rtc
 from livekit.agents import JobContext
 
 from agent.context import CallContext
-from agent.conversation import OnReady
+from agent.conversation import OnReady, SendReport
 from agent.ending import Ending
 from agent.record import Record
 from agent.room import answered_caller, audio_of, departure, inaudible_for, publish
@@ -47,8 +47,8 @@ class Diagnostic:
         """Until the caller leaves or the room ends."""
         return Ending(await converse(self.job.room, self.call, self.record, on_ready))
 
-    async def finish(self) -> Mapping[str, object]:
-        return self.record.report()
+    async def finish(self, send: SendReport) -> None:
+        await send(self.record.report())
 
 
 async def converse(room: rtc.Room, call: CallContext, record: Record, on_ready: OnReady) -> str:

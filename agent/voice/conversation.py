@@ -10,7 +10,7 @@ from livekit.agents import Agent, CloseEvent, CloseReason, JobContext
 
 from agent.agents_file import current_agents
 from agent.context import CallContext
-from agent.conversation import OnReady
+from agent.conversation import OnReady, SendReport
 from agent.ending import Ending
 from agent.profiles.hosts import HostPolicy
 from agent.record import Record
@@ -68,8 +68,12 @@ class VoiceConversation:
                 _hold(voice, greeting),
             )
 
-    async def finish(self) -> Mapping[str, object]:
-        return await finish(self._voice) if self._voice else self._record.report()
+    async def finish(self, send: SendReport) -> None:
+        if self._voice is None:
+            await send(self._record.report())
+            return
+        await send(await finish(self._voice))
+        await self._voice.recording.settle()
 
     def _caller_attributes(self) -> Mapping[str, str]:
         caller = caller_in(self._job.room, self._call)

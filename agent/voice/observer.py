@@ -37,6 +37,7 @@ class Observer:
         self,
         session: AgentSession[None],
         record: Record,
+        may_be_silent: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.waiting = Waiting()
@@ -44,6 +45,7 @@ class Observer:
         self.not_understood = 0
         self._session = session
         self._record = record
+        self._may_be_silent = may_be_silent
         self._clock = clock
         self._tools: dict[str, tuple[FunctionCall, float]] = {}
         self._mute_since: float | None = None
@@ -59,10 +61,8 @@ class Observer:
 
     def check(self) -> float | None:
         """Since when the caller waits; notes a wait that has ended. To be called often."""
-        # While it listens for an answering machine the session says nothing.
-        is_quiet = self._record.is_over or self._session.amd is not None
-        is_fine = is_quiet or _is_playing(self._session)
-        since = self.waiting.since(self._clock(), is_playing=is_fine)
+        self.waiting.is_excused = self._record.is_over or self._may_be_silent()
+        since = self.waiting.since(self._clock(), is_playing=_is_playing(self._session))
         before, self._mute_since = self._mute_since, since
         if before is not None and before != since:
             self._note((self._clock() if since is None else since) - before)

@@ -22,7 +22,7 @@ class VoiceCall:
     `caller` is set once they can hear the agent. `in_voicemail`: whether a machine took the call,
     None if nobody looked. `is_leaving`: a transfer runs, or the last words are said, and nobody
     else speaks or ends the call. `is_away`: somebody is asked whether they take the caller, whose
-    leg has left the room and may be back.
+    leg has left the room and may be back. `is_listening`: to an answering machine or a menu.
     """
 
     job: JobContext
@@ -37,12 +37,13 @@ class VoiceCall:
     in_voicemail: bool | None = None
     is_leaving: bool = False
     is_away: bool = False
+    is_listening: bool = False
     observer: Observer = field(init=False)
     recording: CallRecording = field(init=False)
 
     def __post_init__(self) -> None:
         self.record.pipeline = "voice"
-        self.observer = Observer(self.session, self.record)
+        self.observer = Observer(self.session, self.record, self._may_be_silent)
         self.recording = CallRecording(
             self.job,
             self.session,
@@ -50,6 +51,11 @@ class VoiceCall:
             call_id=self.call.call_id,
             wanted=self.call.record_call,
         )
+
+    def _may_be_silent(self) -> bool:
+        """Whether nobody waits for the agent's words."""
+        is_detecting = self.is_listening or self.session.amd is not None
+        return is_detecting or self.is_leaving or self.is_away
 
     @property
     def room(self) -> rtc.Room:

@@ -53,7 +53,7 @@ async def greet_person(voice: VoiceCall, greet: Greet) -> Ending | None:
     """
     if voice.call.direction != "outbound" or voice.profile.voicemail.action == "none":
         return await greet()
-    voice.observer.waiting.is_excused = True
+    voice.is_listening = True
     answer = await _answer(voice)
     category = answer.category if answer else AMDCategory.UNCERTAIN
     logger.info("callee.detected", extra={"category": category.value})
@@ -63,7 +63,7 @@ async def greet_person(voice: VoiceCall, greet: Greet) -> Ending | None:
     if answer and category is AMDCategory.MACHINE_IVR:
         await _go_through_menu(voice, answer.transcript)
         return None
-    voice.observer.waiting.is_excused = False
+    voice.is_listening = False
     # The greeting is the answer to what they have said.
     voice.session.clear_user_turn()
     return await greet()
@@ -165,6 +165,6 @@ async def _go_through_menu(voice: VoiceCall, transcript: str) -> None:
     """The model answers the menu; with `ivr` in the profile it also presses keys."""
     if voice.profile.ivr:
         await voice.session._start_ivr_detection(transcript=transcript)
-    voice.observer.waiting.is_excused = voice.profile.ivr
+    voice.is_listening = voice.profile.ivr
     await voice.recording.begin()
     voice.session.generate_reply()

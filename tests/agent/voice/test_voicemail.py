@@ -82,7 +82,7 @@ async def test_a_person_is_greeted_and_gets_no_other_reply(talk: Talk) -> None:
     async with talk(model, HANG_UP, direction="outbound") as voice:
         assert await answered(voice, "Hello, this is Lisa.") == (None, True)
         assert said(voice) == []
-        assert not voice.observer.waiting.is_excused
+        assert not voice.is_listening
     assert (await finish(voice))["in_voicemail"] is False
 
 
