@@ -116,13 +116,12 @@ class Reporter:
         """
         if not self._url:
             raise TransferRefused("the call has no gateway that could do it")
-        transfer = {"target": target, "kind": kind, "summary": summary}
-        content = {"event": "transfer_requested", "job_id": self._job_id, "transfer": transfer}
-        body = json.dumps(content).encode()
+        url = f"{self._url}/transfer"
+        body = json.dumps({"target": target, "kind": kind, "summary": summary}).encode()
         try:
             async with (
                 aiohttp.ClientSession(timeout=TRANSFER_TIMEOUT) as session,
-                session.post(self._url, data=body, headers=self._headers(body)) as response,
+                session.post(url, data=body, headers=self._headers(body)) as response,
             ):
                 if not response.ok:
                     raise TransferRefused(_message_of(await response.read(), response.status))

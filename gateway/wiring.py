@@ -32,9 +32,11 @@ from gateway.monitor.stray_legs import StrayLegs
 from gateway.monitor.stray_rooms import StrayRooms
 from gateway.outbound.service import OutboundCalls
 from gateway.storage.backend import StorageBackend
+from gateway.transfers.announced import AnnouncedTransfers
 from gateway.transfers.fallback import Fallback
 from gateway.transfers.refer import Refers
 from gateway.transfers.service import Transfers
+from gateway.transfers.warm import WarmTransfers
 
 
 def new_inbound_id() -> str:
@@ -72,15 +74,21 @@ def build_services(
     agent_wait = AgentWait(lifecycle, livekit, clock)
     trunk = OutboundTrunk(trunks, config.outbound.trunk_id, clock.uptime)
     fallback = Fallback(config, lifecycle, clock)
+    rooms = RoomStrategy(config, livekit=livekit, fallback=fallback, clock=clock)
+    announced = AnnouncedTransfers(
+        config, registry=storage.registry, lifecycle=lifecycle, livekit=livekit, clock=clock
+    )
     transfers = Transfers(
         config,
         registry=storage.registry,
         lifecycle=lifecycle,
         sip=sip,
         fallback=fallback,
+        announced=announced,
+        warm=WarmTransfers(config, sip=sip, trunk=trunk),
+        connect=rooms.connect,
         clock=clock,
     )
-    rooms = RoomStrategy(config, livekit=livekit, fallback=fallback, clock=clock)
     strategy: Strategy = rooms
     if config.inbound.strategy == "participant":
         strategy = ParticipantStrategy(
@@ -153,6 +161,7 @@ def build_services(
         room_cleanup=room_cleanup,
         dialer=dialer,
         transfers=transfers,
+        announced=announced,
         refers=Refers(storage.registry, transfers),
         inbound=inbound,
         outbound=outbound,

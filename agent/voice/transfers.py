@@ -11,7 +11,7 @@ from agent.voice.voice_call import VoiceCall
 logger = logging.getLogger("agent.voice")
 
 #: Of the caller's leg that comes back: why nobody took the call, if Jambonz and LiveKit tell.
-REASON_ATTRIBUTE = "transfer_reason"
+REASON_ATTRIBUTE = "sip.h.x-transfer-reason"
 #: The gateway's reasons in words for the model.
 _WORDS = {
     "user_declined": "they declined",

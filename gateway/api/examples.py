@@ -14,7 +14,7 @@ from gateway.calls.outcomes import SipOutcome, Transfer
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.views import details, dispatch_answer, summary
 from gateway.jambonz import urls
-from gateway.jambonz.verbs import hangup
+from gateway.jambonz.verbs import announce, hangup, proceed
 
 START = 1_767_225_600_000
 DISPATCH: Mapping[str, Any] = {
@@ -107,6 +107,16 @@ _CALL_HOOK = {
     "caller_name": "Anna Example",
     "env_vars": {"ACCOUNT_CODE": "em-tech-01"},
 }
+_ANNOUNCED = {
+    "target": "+61491570157",
+    "kind": "announced",
+    "summary": "Anna Example wants to move her appointment.",
+}
+_ANNOUNCEMENT = announce(
+    _ANNOUNCED["summary"],
+    prompt="Press 1 to take the call.",
+    action_hook=f"{urls.CONFIRM_ACTION}?call_id=call-1",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +142,8 @@ ENDPOINT_EXAMPLES: Mapping[str, Example] = {
     f"POST {urls.TRANSFER_ACTION}": Example(
         {**_LEG, "dial_call_status": "completed", "dial_sip_status": 200}, []
     ),
+    f"POST {urls.CONFIRM_HOOK}": Example(_LEG, _ANNOUNCEMENT),
+    f"POST {urls.CONFIRM_ACTION}": Example({**_LEG, "digits": "1"}, proceed()),
     f"POST {urls.QUEUE_WAIT}": Example(_LEG, [{"verb": "leave"}]),
     f"POST {urls.QUEUE_ACTION}": Example({**_LEG, "queue_result": "bridged"}, hangup()),
     "POST /dispatch": Example(DISPATCH, dispatch_answer(RINGING)),
@@ -140,10 +152,11 @@ ENDPOINT_EXAMPLES: Mapping[str, Example] = {
     ),
     "GET /livekit-api/calls/{call_id}": Example(answer=_CALL),
     "POST /livekit-api/calls/{call_id}/hangup": Example(answer=_CALL),
-    "POST /livekit-api/calls/{call_id}/transfer": Example({"target": "+61491570157"}, _CALL),
+    "POST /livekit-api/calls/{call_id}/transfer": Example(_ANNOUNCED, _CALL),
     "POST /livekit-api/calls/{call_id}/deliveries/{delivery_id}/retry": Example(
         answer=_DELIVERY.view()
     ),
+    "POST /livekit-api/calls/{call_id}/report/transfer": Example(_ANNOUNCED),
     "POST /livekit-api/calls/{call_id}/report": Example(
         {"event": "agent_report", "job_id": "AJ_1", "detail": "", "report": REPORT}
     ),

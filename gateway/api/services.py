@@ -21,6 +21,7 @@ from gateway.monitor.readiness import Readiness
 from gateway.monitor.reconciler import Reconciler
 from gateway.outbound.service import OutboundCalls
 from gateway.storage.backend import StorageBackend
+from gateway.transfers.announced import AnnouncedTransfers
 from gateway.transfers.refer import Refers
 from gateway.transfers.service import Transfers
 
@@ -53,6 +54,7 @@ class Services:
     room_cleanup: RoomCleanup
     dialer: Dialer
     transfers: Transfers
+    announced: AnnouncedTransfers
     refers: Refers
     inbound: InboundCalls
     outbound: OutboundCalls

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from gateway.calls.absences import AgentAbsence, CallerAbsence
 from gateway.calls.open_enum import OpenEnum
-from gateway.calls.outcomes import SipOutcome, Transfer, TransferKind, TransferRequest
+from gateway.calls.outcomes import SipOutcome, Transfer, TransferRequest
 from gateway.calls.participants import Leg, Participant
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.silences import AgentSilence
@@ -91,6 +91,8 @@ class EventKind(OpenEnum):
     TRANSFER_REQUESTED = "transfer_requested"
     TRANSFER_REFUSED = "transfer_refused"
     TRANSFER_STARTED = "transfer_started"
+    TRANSFER_ANNOUNCED = "transfer_announced"
+    TRANSFER_DECLINED = "transfer_declined"
     TRANSFER_ENDED = "transfer_ended"
     RESTORED = "restored"
     REPORT_MISSED = "report_missed"
@@ -244,7 +246,7 @@ class Call:
     def is_transferring(self) -> bool:
         """Whether the caller leaves the agent, or has left, for a target that may not answer."""
         transfer = self.open_transfer
-        return transfer is not None and transfer.kind is TransferKind.COLD
+        return transfer is not None and transfer.kind.leaves_agent
 
     @property
     def has_dialed_leg(self) -> bool:

@@ -1,4 +1,4 @@
-"""Requests for a transfer: of several at the same time the first one holds a call. Pure."""
+"""Requests for a transfer, of which the first one holds a call, and targets that decline. Pure."""
 
 from dataclasses import replace
 
@@ -16,3 +16,9 @@ def on_requested(call: Call, event: Event) -> Call:
 def on_refused(call: Call, event: Event) -> Call:
     """The requested transfer has not begun, and another may be requested."""
     return replace(call, transfer_request=None)
+
+
+def on_declined(call: Call, event: Event) -> Call:
+    """Why the target did not accept; the transfer ends once Jambonz has hung up on them."""
+    current = call.open_transfer
+    return replace(call, transfer=replace(current, reason=event.reason)) if current else call

@@ -22,10 +22,9 @@ from gateway.calls.call import (
     TimelineEntry,
 )
 from gateway.calls.endings import close_transfer, corrected, end
-from gateway.calls.outcomes import TransferKind
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.silences import merged
-from gateway.calls.transfer_requests import on_refused, on_requested
+from gateway.calls.transfer_requests import on_declined, on_refused, on_requested
 
 
 def transition(call: Call, event: Event) -> Call:
@@ -112,15 +111,26 @@ def _on_caller_returned(call: Call, event: Event) -> Call:
 def _on_caller_left(call: Call, event: Event) -> Call:
     """An answered call ends, unless the caller may be back already: then LiveKit's list decides.
 
+    The leg that a caller had before they came back may be told of late.
+
     Before the answer Jambonz or the dial reports the end of that leg, and its cause; if neither
     does, the caller's departure is the cause.
     """
+    if _is_earlier_leg(call, event):
+        return call
     call = with_caller(call, event)
     if call.call_status is CallStatus.ONGOING and not event.may_return:
         return _on_hung_up(call, event)
     reason = event.reason or DisconnectionReason.USER_HANGUP
     absence = CallerAbsence(event.at, reason, event.detail[:TEXT_LIMIT], event.may_return)
     return replace(call, caller_absence=call.caller_absence or absence)
+
+
+def _is_earlier_leg(call: Call, event: Event) -> bool:
+    """Whether `event` is about a leg of the caller's that another one has replaced."""
+    known = call.caller.sip_call_id if call.caller else ""
+    left = event.participant.sip_call_id if event.participant else ""
+    return bool(known and left and known != left)
 
 
 def _on_caller_gone(call: Call, absence: CallerAbsence) -> Call:
@@ -204,8 +214,11 @@ def _on_transfer_started(call: Call, event: Event) -> Call:
     """A caller who leaves for a target has been answered, also if that event was lost."""
     if call.is_transferring or event.transfer is None:
         return call
-    if event.transfer.kind is TransferKind.COLD:
-        call = replace(_on_answered(call, event), transfer_request=None)
+    kind, request = event.transfer.kind, call.transfer_request
+    if kind.leaves_agent:
+        call = _on_answered(call, event)
+    if kind.leaves_agent or (request and request.kind is kind):
+        call = replace(call, transfer_request=None)
     number = call.transfer.number + 1 if call.transfer else 1
     return replace(call, transfer=replace(event.transfer, number=number))
 
@@ -278,5 +291,6 @@ _TRANSITIONS: Mapping[EventKind, Callable[[Call, Event], Call]] = {
     EventKind.TRANSFER_REQUESTED: on_requested,
     EventKind.TRANSFER_REFUSED: on_refused,
     EventKind.TRANSFER_STARTED: _on_transfer_started,
+    EventKind.TRANSFER_DECLINED: on_declined,
     EventKind.TRANSFER_ENDED: _on_transfer_ended,
 }

@@ -11,13 +11,7 @@ from common.addresses import Network
 from common.allowed_hosts import AllowedHost
 from gateway.calls.callers import parse_caller
 from gateway.calls.destinations import Credentials, DialOptions, FallbackTarget
-from gateway.config.addresses import (
-    read_listen_host,
-    read_livekit_url,
-    read_public_url,
-    read_sip_host,
-    read_web_url,
-)
+from gateway.config import addresses
 from gateway.config.checks import check_date, check_ringing_tone, check_trusted_headers
 from gateway.jambonz.tones import ringing_tone
 from gateway.security.api_keys import ApiKey, HashedKey
@@ -63,9 +57,9 @@ class KeyPair:
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     # Narrowed to loopback without credentials, see Config.listen_host.
-    host: str = setting("0.0.0.0", read=read_listen_host)  # noqa: S104
+    host: str = setting("0.0.0.0", read=addresses.read_listen_host)  # noqa: S104
     port: int = setting(8000, validate.Range(0, 65535), env="PORT")
-    public_url: str = setting("", env="GATEWAY_PUBLIC_URL", read=read_public_url)
+    public_url: str = setting("", env="GATEWAY_PUBLIC_URL", read=addresses.read_public_url)
     drain_delay: float = setting(0.0, validate.Range(0, 300))
     finish_timeout: float = setting(25.0, validate.Range(0, 300))
 
@@ -116,11 +110,11 @@ class SecuritySettings:
 
 @dataclass(frozen=True, slots=True)
 class LiveKitSettings:
-    url: str = setting("", env="LIVEKIT_URL", read=read_livekit_url)
+    url: str = setting("", env="LIVEKIT_URL", read=addresses.read_livekit_url)
     api_key: str = setting("", env="LIVEKIT_API_KEY", secret=True)
     api_secret: str = setting("", env="LIVEKIT_API_SECRET", secret=True)
     previous_keys: tuple[KeyPair, ...] = setting((), env="LIVEKIT_PREVIOUS_KEYS", secret=True)
-    sip_host: str = setting("", env="LIVEKIT_SIP_HOST", read=read_sip_host)
+    sip_host: str = setting("", env="LIVEKIT_SIP_HOST", read=addresses.read_sip_host)
     sip_transport: str = setting("tcp", validate.OneOf(["udp", "tcp", "tls"]))
     sip_media_encryption: str = setting("none", validate.OneOf(["none", "sdes"]))
     timeout: float = setting(2.0, validate.Range(0.1, 8))
@@ -151,7 +145,7 @@ class AgentSettings:
 
 @dataclass(frozen=True, slots=True)
 class JambonzSettings:
-    rest_url: str = setting("", env="JAMBONZ_REST_API_BASE_URL", read=read_web_url)
+    rest_url: str = setting("", env="JAMBONZ_REST_API_BASE_URL", read=addresses.read_web_url)
     account_sid: str = setting("", env="JAMBONZ_ACCOUNT_SID")
     api_key: str = setting("", env="JAMBONZ_API_KEY", secret=True)
     application: str = setting("")
@@ -162,7 +156,7 @@ class TrunkSettings:
     inbound_addresses: tuple[str, ...] = setting(())
     inbound_username: str = setting("", env="SIP_INBOUND_USERNAME")
     inbound_password: str = setting("", env="SIP_INBOUND_PASSWORD", secret=True)
-    outbound_address: str = setting("", read=read_sip_host)
+    outbound_address: str = setting("", read=addresses.read_sip_host)
     outbound_transport: str = setting("auto", validate.OneOf(["auto", "udp", "tcp", "tls"]))
     outbound_numbers: tuple[str, ...] = setting(())
     outbound_username: str = setting("", env="SIP_OUTBOUND_USERNAME")
@@ -216,11 +210,12 @@ class TransferSettings:
     trunk: str = setting("")
     allowed: tuple[str, ...] = setting(())
     ringing_timeout: int = setting(30, validate.Range(1, 120))
+    prompt: str = setting("Press 1 to take the call.", validate.Length(1, 2000))
 
 
 @dataclass(frozen=True, slots=True)
 class LegacySettings:
-    sip_host: str = setting("", read=read_sip_host)
+    sip_host: str = setting("", read=addresses.read_sip_host)
     sunset: str = setting("2027-06-30", check_date)
 
 

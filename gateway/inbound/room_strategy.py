@@ -6,14 +6,16 @@ import structlog
 
 from gateway.calls.call import Call, Direction, Event, EventKind
 from gateway.calls.callers import MAX_HEADER_VALUE, cut, plain_user
+from gateway.calls.outcomes import TransferKind
 from gateway.config.settings import Config
 from gateway.errors import LiveKitError
 from gateway.jambonz import verbs
 from gateway.jambonz.urls import REFER_HOOK, hook_url
 from gateway.jambonz.verbs import Verbs
+from gateway.lifecycle.deadlines import transfer_timeout
 from gateway.livekit.client import LiveKit
 from gateway.livekit.metadata import job_metadata, room_metadata
-from gateway.livekit.rooms import RoomRequest
+from gateway.livekit.rooms import DEPARTURE_TIMEOUT, RoomRequest
 from gateway.transfers.fallback import UNAVAILABLE, Fallback
 
 log = structlog.get_logger()
@@ -48,13 +50,15 @@ class RoomStrategy:
         if audible_after is None:
             has_tone = self._config.inbound.dial_options.ringing_tone
             audible_after = AUDIBLE_AFTER if has_tone else AUDIBLE_AFTER_SILENCE
-        extras = {"audible_after": audible_after}
+        transfer_ms = transfer_timeout(self._config, TransferKind.ANNOUNCED)
+        extras = {"audible_after": audible_after, "transfer_timeout": transfer_ms / 1000}
         request = RoomRequest(
             name=call.call_id,
             agent_name=call.agent_name,
             metadata=room_metadata(call, own_url=self._config.own_url, enqueues=enqueues),
             job_metadata=job_metadata(call, own_url=self._config.own_url, extras=extras),
             empty_timeout=round(self._config.inbound.registered_timeout),
+            departure_timeout=self._departure_timeout,
         )
         try:
             room_sid = await self._livekit.create_room(request)
@@ -63,6 +67,13 @@ class RoomStrategy:
             at = self._clock()
             return Event(EventKind.LIVEKIT_FAILED, at, sip=UNAVAILABLE, detail=str(error))
         return Event(EventKind.ROOM_CREATED, self._clock(), ids={"room_sid": room_sid})
+
+    @property
+    def _departure_timeout(self) -> int:
+        """In s: while a target decides on an announced transfer only the agent is in the room."""
+        if not self._config.transfer.allowed:
+            return DEPARTURE_TIMEOUT
+        return transfer_timeout(self._config, TransferKind.ANNOUNCED) // 1000 + DEPARTURE_TIMEOUT
 
     def connect(self, call: Call) -> Verbs:
         livekit = self._config.livekit
@@ -80,7 +91,14 @@ class RoomStrategy:
 
 
 def call_headers(call: Call) -> dict[str, str]:
-    """SIP headers for LiveKit's leg; the trunk that `setup` created maps them to attributes."""
-    headers = {"X-Call-Id": call.call_id}
-    account_code = cut(call.account_code, MAX_HEADER_VALUE)
-    return {**headers, "X-Account-Code": account_code} if account_code else headers
+    """SIP headers for LiveKit's leg; the trunk that `setup` created makes attributes of them.
+
+    `X-Transfer-Reason` (`sip.h.x-transfer-reason`) tells the agent why its caller comes back.
+    """
+    transfer = call.transfer if call.transfer and call.transfer.kind.leaves_agent else None
+    headers = {
+        "X-Call-Id": call.call_id,
+        "X-Account-Code": cut(call.account_code, MAX_HEADER_VALUE),
+        "X-Transfer-Reason": transfer.reason if transfer and transfer.reason else "",
+    }
+    return {name: value for name, value in headers.items() if value}

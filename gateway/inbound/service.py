@@ -28,6 +28,7 @@ from gateway.jambonz.leg_token import is_own_leg
 from gateway.jambonz.verbs import Verbs
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.storage.registry import CallRegistry
+from gateway.transfers.announced import completed_event
 from gateway.transfers.fallback import NO_AGENT, Fallback, refuse
 from gateway.transfers.service import Transfers
 
@@ -194,8 +195,8 @@ class InboundCalls:
             # LiveKit's own leg to an enqueued caller: LiveKit reports more about it.
             return Event(EventKind.LEG_STATUS, at, detail=f"B leg {hook.call_status}")
         event = status_event(hook, at, has_rung=call.has_rung)
-        if event.kind is EventKind.ANSWERED and self._transfers.is_target_leg(call, hook):
-            return self._transfers.completed_event(event.at)
+        if event.kind is EventKind.ANSWERED and self._transfers.is_answer(call, hook):
+            return completed_event(event.at)
         if not (call.caller_answered or call.is_enqueued):
             return event
         if event.kind is EventKind.ANSWERED and (call.is_enqueued or not hook.is_b_leg):

@@ -123,6 +123,14 @@ class QueueHook:
 
 
 @dataclass(frozen=True, slots=True)
+class GatherHook:
+    """The action hook of a `gather`: the keys that were pressed, "" for none in time."""
+
+    call_sid: str
+    digits: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DialHook:
     """The action hook of a `dial`: the B leg's outcome (`dial_…`) and the A leg's `call_status`."""
 

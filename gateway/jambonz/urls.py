@@ -12,6 +12,8 @@ CALL_STATUS_HOOK = "/livekit-api/call-status"
 DIAL_ACTION = "/livekit-api/dial-action"
 REFER_HOOK = "/livekit-api/refer"
 TRANSFER_ACTION = "/livekit-api/transfer-action"
+CONFIRM_HOOK = "/livekit-api/confirm"
+CONFIRM_ACTION = "/livekit-api/confirm-action"
 QUEUE_WAIT = "/livekit-api/queue-wait"
 QUEUE_ACTION = "/livekit-api/queue-action"
 

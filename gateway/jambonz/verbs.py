@@ -1,9 +1,10 @@
-"""Builds the Jambonz verbs that answer hooks: dial, enqueue, dequeue, leave, play, say, hangup.
+"""Builds the verbs that answer hooks: dial, gather, enqueue, dequeue, leave, play, say, hangup.
 
 Pure. Jambonz rejects an answer with a single unknown property, so the tests check each builder with
 Jambonz's own schemas and with @jambonz/verb-specifications.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -11,6 +12,10 @@ from gateway.calls.destinations import Credentials, DialOptions, FallbackTarget
 
 Verb: TypeAlias = Mapping[str, object]
 Verbs: TypeAlias = Sequence[Verb]
+
+#: How long a transfer's target may think after the announcement, in s.
+KEY_TIMEOUT = 10
+_MARKUP = re.compile(r"[<>&\x00-\x1f\x7f]")
 
 
 def dial_room(
@@ -45,9 +50,40 @@ def dial_uri(sip_uri: str, *, options: DialOptions) -> Verbs:
     return [_dial({"type": "sip", "sipUri": sip_uri}, "", options)]
 
 
-def transfer_to(target: FallbackTarget, *, action_hook: str, options: DialOptions) -> Verbs:
-    """Dial `target` for an answered caller, and hang up once that dial has ended."""
-    return [_dial(_target(target), action_hook, options), *hangup()]
+def transfer_to(
+    target: FallbackTarget, *, action_hook: str, options: DialOptions, confirm_hook: str = ""
+) -> Verbs:
+    """Dial `target` for an answered caller, and hang up once that dial has ended.
+
+    With a `confirm_hook` the target hears its verbs first.
+    """
+    dial = _dial(_target(target), action_hook, options)
+    return [{**dial, "confirmHook": confirm_hook} if confirm_hook else dial, *hangup()]
+
+
+def announce(summary: str, *, prompt: str, action_hook: str) -> Verbs:
+    """Say `summary` and `prompt` to a transfer's target, and post the key that they press.
+
+    A `prompt` that is the URL of a recording is played instead of both. A key is heard during it,
+    too. Without an answer to `action_hook` the target is hung up on.
+    """
+    if prompt.startswith(("http://", "https://")):
+        heard = {"play": {"url": prompt}}
+    else:
+        heard = {"say": {"text": _plain(summary, prompt)}}
+    gather: dict[str, object] = {"verb": "gather", "actionHook": action_hook}
+    keys = {"input": ["digits"], "numDigits": 1, "timeout": KEY_TIMEOUT}
+    return [{**gather, **keys, **heard}, *hangup()]
+
+
+def proceed() -> Verbs:
+    """Run no other verb: an empty answer would let the remaining ones run."""
+    return [{"verb": "pause", "length": 0}]
+
+
+def _plain(*texts: str) -> str:
+    """As plain text: speech services read markup (SSML) otherwise."""
+    return " ".join(_MARKUP.sub(" ", " ".join(texts)).split())
 
 
 def enqueue(queue: str, *, wait_hook: str, action_hook: str) -> Verbs:

@@ -24,7 +24,7 @@ _PATHS = {
     "call:status": CALL_STATUS_HOOK,
 }
 #: Messages that name their hook in `hook`.
-_WITH_HOOK = frozenset({"session:redirect", "verb:hook"})
+_WITH_HOOK = frozenset({"session:redirect", "verb:hook", "dial:confirm"})
 #: Messages that Jambonz awaits no answer to.
 _WITHOUT_ACK = frozenset(
     {

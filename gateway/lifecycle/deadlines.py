@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import partial
 
 from gateway.calls.call import Call, CallStatus
+from gateway.calls.outcomes import TransferKind
 from gateway.config.settings import Config
 
 #: How long a call may go on without its agent, in ms: both sides may hang up at the same time, and
@@ -17,6 +19,9 @@ CALLER_GRACE_MS = 2_000
 WARM_TRANSFER_MS = 1_000
 #: How long after transfer.ringing_timeout the outcome of a transfer may arrive, in ms.
 TRANSFER_GRACE_MS = 10_000
+#: How long the target of an announced transfer may listen and think, in ms: the longest summary is
+#: spoken in 70 s.
+ANNOUNCEMENT_MS = 90_000
 
 
 class Due(StrEnum):
@@ -32,13 +37,19 @@ class Due(StrEnum):
     EXPIRED = "expired"
 
 
+def transfer_timeout(config: Config, kind: TransferKind) -> int:
+    """How long the outcome of a transfer may take, in ms."""
+    announcement = ANNOUNCEMENT_MS if kind is TransferKind.ANNOUNCED else 0
+    return _ms(config.transfer.ringing_timeout) + announcement + TRANSFER_GRACE_MS
+
+
 class Deadlines:
     """Deadlines of calls under `config`, in ms since epoch."""
 
     def __init__(self, config: Config) -> None:
         self._agent_timeout = _ms(config.inbound.agent_timeout)
         self._registered_timeout = _ms(config.inbound.registered_timeout)
-        self._transfer_timeout = _ms(config.transfer.ringing_timeout) + TRANSFER_GRACE_MS
+        self._transfer_timeout = partial(transfer_timeout, config)
         self._report_timeout = _ms(config.callbacks.report_timeout)
 
     def next(self, call: Call) -> int | None:
@@ -58,7 +69,8 @@ class Deadlines:
                 yield (call.end_timestamp or 0) + self._report_timeout, Due.REPORT
             return
         if call.transfer and call.is_transferring:
-            yield call.transfer.started_at + self._transfer_timeout + 1, Due.TRANSFER
+            timeout = self._transfer_timeout(call.transfer.kind)
+            yield call.transfer.started_at + timeout + 1, Due.TRANSFER
             return
         if transfer := call.open_transfer:
             yield transfer.started_at + WARM_TRANSFER_MS, Due.WARM_TRANSFER

@@ -33,8 +33,6 @@ CONNECTIONS = 100
 ROOMS_PER_REQUEST = 100
 #: How long LiveKit may take to list all rooms, in s: 0.7 for 13,000 (livekit-server 1.13.5).
 LIST_TIMEOUT = 10.0
-#: How long LiveKit keeps a room after its last participant has left, in s.
-DEPARTURE_TIMEOUT = 10
 
 
 class LiveKit:
@@ -97,7 +95,7 @@ class LiveKit:
             metadata=room.metadata,
             agents=[agent] if room.agent_name else [],
             empty_timeout=room.empty_timeout,
-            departure_timeout=DEPARTURE_TIMEOUT,
+            departure_timeout=room.departure_timeout,
         )
         created = await self._retry(lambda server: server.rooms.create_room(request))
         return created.sid

@@ -13,6 +13,8 @@ from gateway.livekit.participants import participant_of
 
 #: The agents framework names an agent's participant by this prefix and its job's id.
 AGENT_IDENTITY = "agent-"
+#: How long LiveKit usually keeps a room after its last participant but agents has left, in s.
+DEPARTURE_TIMEOUT = 10
 #: The timeline detail of events that follow from who is in a room.
 SEEN_IN_ROOM = "seen in the room"
 
@@ -22,7 +24,8 @@ class RoomRequest:
     """A room to create, and the agent to dispatch to it if one is named.
 
     `metadata` is the room's, `job_metadata` the agent's. LiveKit deletes a room that no
-    participant has joined after `empty_timeout` s.
+    participant has joined after `empty_timeout` s, and one that all but agents have left after
+    `departure_timeout` s.
     """
 
     name: str
@@ -30,6 +33,7 @@ class RoomRequest:
     empty_timeout: int
     agent_name: str = ""
     job_metadata: str = ""
+    departure_timeout: int = DEPARTURE_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,11 @@ from gateway.livekit.client import LiveKit
 #: How long `OutboundTrunk` uses a trunk id before it lists the trunks again, in ms.
 CACHE_MS = 60_000
 
+NO_TRUNK = (
+    "there is no outbound trunk: create one with `python -m gateway setup`, or set "
+    "SIP_OUTBOUND_TRUNK_ID"
+)
+
 #: The metadata of managed trunks and rules is the JSON object `{"managed_by": MARK}`.
 MARK = "jambonz-livekit-gateway"
 

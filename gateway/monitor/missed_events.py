@@ -9,8 +9,8 @@ from gateway.calls.reasons import DisconnectionReason
 from gateway.livekit.participants import joining, leaving
 from gateway.livekit.rooms import SEEN_IN_ROOM, RoomParticipant, RoomParticipants
 
-#: For so long after a call began or was answered, LiveKit may not show its room or all of its
-#: participants yet, in ms.
+#: For so long after a call began or was answered, or its caller was to come back from a transfer,
+#: LiveKit may not show its room or all of its participants yet, in ms.
 SETTLING_MS = 10_000
 #: The timeline detail of events that follow from who is not in a room.
 NOT_IN_ROOM = "not in the room"
@@ -26,10 +26,18 @@ def missed_events(call: Call, participants: RoomParticipants, now: int) -> Itera
             yield answered_event(call, leg, now)
         elif leg and (call.call_status is CallStatus.REGISTERED or call.caller is None):
             yield _joined(leg, now)
-    elif now - (call.answer_timestamp or call.start_timestamp) > SETTLING_MS:
+    elif now - _changed_at(call) > SETTLING_MS:
         if leg and call.caller is None:
             yield _joined(leg, now)
         yield from _missed_departures(call, participants, now)
+
+
+def _changed_at(call: Call) -> int:
+    """When an answered call's caller was last to join the room, in ms since epoch."""
+    answered_at = call.answer_timestamp or call.start_timestamp
+    transfer = call.transfer
+    returns_at = transfer.ended_at if transfer and transfer.kind.leaves_agent else None
+    return max(answered_at, returns_at or 0)
 
 
 def _missed_departures(call: Call, participants: RoomParticipants, now: int) -> Iterator[Event]:

@@ -32,17 +32,13 @@ from gateway.livekit.client import LiveKit
 from gateway.livekit.metadata import job_metadata, room_metadata
 from gateway.livekit.rooms import RoomRequest
 from gateway.livekit.sip import SipParticipantRequest
-from gateway.livekit.trunks import OutboundTrunk
+from gateway.livekit.trunks import NO_TRUNK, OutboundTrunk
 from gateway.outbound.checks import check_metadata_size, check_targets
 from gateway.outbound.request import OutboundCallRequest
 from gateway.storage.registry import ActiveLimits
 
 #: The Retry-After of a request that nobody was called for, in s.
 RETRY_AFTER = 5
-NO_TRUNK = (
-    "there is no outbound trunk: create one with `python -m gateway setup`, or set "
-    "SIP_OUTBOUND_TRUNK_ID"
-)
 
 
 class OutboundCalls:

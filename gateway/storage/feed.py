@@ -56,8 +56,10 @@ def event_of(change: Change) -> FeedEvent | None:
         return FeedEvent.CALL_REGISTERED
     if change.ended:
         return FeedEvent.CALL_ENDED
-    if before.transfer is not after.transfer:
-        return FeedEvent.TRANSFER_STARTED if after.open_transfer else FeedEvent.TRANSFER_ENDED
+    if change.transfer_started:
+        return FeedEvent.TRANSFER_STARTED
+    if change.transfer_ended:
+        return FeedEvent.TRANSFER_ENDED
     if before.call_status is not after.call_status:
         return FeedEvent(f"call_{after.call_status}")
     return FeedEvent.CALL_ANALYZED if change.report_settled else None

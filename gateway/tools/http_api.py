@@ -171,7 +171,7 @@ def _kind(schema: Schema, field: Schema | None = None) -> str:
     """Type and allowed values, for a cell of a table."""
     if "enum" in schema:
         return " \\| ".join(f"`{value}`" for value in schema["enum"] if value is not None)
-    kind = schema.get("type", "any")
+    kind = schema.get("type", "object" if "allOf" in schema or "anyOf" in schema else "any")
     kinds = kind if isinstance(kind, list) else [kind]
     return " or ".join(kinds)
 

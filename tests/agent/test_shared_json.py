@@ -20,10 +20,11 @@ from agent import monitor
 from agent.context import CallContext, read_context
 from agent.ending import Reason
 from agent.record import Record
-from agent.report import Reporter, ReportEvent
+from agent.report import Reporter, ReportEvent, TransferKind
 from agent.settings import WorkerSettings
 from agent.spool import Spool
 from gateway.api.schemas.report import AgentReportSchema
+from gateway.api.schemas.transfer import TransferSchema
 from gateway.calls.call import Call, Direction, EventKind
 from gateway.calls.participants import Leg
 from gateway.config.settings import KeyPair
@@ -54,7 +55,7 @@ def test_the_agent_reads_what_the_gateway_writes() -> None:
             "diversion_reason": "no-answer",
         },
     )
-    extras = {"session_options": {"voice": "a"}, "audible_after": 1.5}
+    extras = {"session_options": {"voice": "a"}, "audible_after": 1.5, "transfer_timeout": 140.0}
     text = job_metadata(call, own_url="https://gw.example.com", extras=extras)
     assert read_context(text) == CallContext(
         call_id="call-1",
@@ -66,6 +67,7 @@ def test_the_agent_reads_what_the_gateway_writes() -> None:
         caller_identity="sip_+15550199",
         trunk="my-carrier",
         audible_after=1.5,
+        transfer_timeout=140.0,
         metadata={
             "ticket_id": "INC-1234",
             "destination": "+15550199",
@@ -159,6 +161,24 @@ async def test_the_gateway_accepts_each_event_that_the_agent_reports(event: Repo
         silence = {"at": 1, "duration_ms": 5} if event == "agent_silent" else None
         await reporter_for(url).report(event, silence=silence)
     assert gateway.reports[0].kind is EventKind(event)
+
+
+@pytest.mark.parametrize("kind", get_args(TransferKind))
+async def test_the_gateway_accepts_each_transfer_that_an_agent_asks_for(kind: TransferKind) -> None:
+    bodies = []
+
+    async def on_transfer(request: web.Request) -> web.Response:
+        body = await request.read()
+        verify(WebhookVerifier([KeyPair(KEY, SECRET)]), request.headers["Authorization"], body)
+        bodies.append(TransferSchema().load(json.loads(body)))
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_post("/calls/call-1/report/transfer", on_transfer)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/calls/call-1/report"))
+        await reporter_for(url).request_transfer("+15550100", kind, "Zoë needs a date.")
+    assert bodies == [{"target": "+15550100", "kind": kind, "summary": "Zoë needs a date."}]
 
 
 async def report_to(gateway: Gateway) -> None:

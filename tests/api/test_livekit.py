@@ -17,9 +17,16 @@ SIP = ParticipantInfo.Kind.SIP
 AGENT = ParticipantInfo.Kind.AGENT
 
 
-async def send(gateway: Client, path: str, body: bytes, *, secret: str = SECRET) -> int:
+async def send(
+    gateway: Client,
+    path: str,
+    body: bytes,
+    *,
+    secret: str = SECRET,
+    kind: str = "application/webhook+json",
+) -> int:
     token = webhooks.authorization(body, secret=secret)
-    headers = {"Authorization": token, "Content-Type": "application/webhook+json"}
+    headers = {"Authorization": token, "Content-Type": kind}
     if path.endswith("/report"):
         headers["Content-Type"] = "application/json"
     async with gateway.post(path, data=body, headers=headers) as answer:

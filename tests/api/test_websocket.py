@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import WSCloseCode
+from livekit.protocol.models import ParticipantInfo
 from livekit.protocol.room import CreateRoomRequest
 from structlog.testing import capture_logs
 
@@ -18,10 +19,12 @@ from tests.conftest import Client, GatewayStarter, get_call, jambonz_for, list_c
 from tests.fakes.jambonz_socket import CREDENTIALS, ENV, SocketJambonz, open_socket
 from tests.fakes.livekit import FakeLiveKit, Hang
 from tests.jambonz.schemas import assert_valid_verbs
+from tests.transfers.test_announced import agent_asks
 
 pytestmark = pytest.mark.field("J10")
 
 TARGET = "+61491570156"
+SIP = ParticipantInfo.Kind.SIP
 FALLBACK = [{"sip": "sip:desk@pbx.example.com"}]
 PUBLIC_URL = "https://gw.example.com/voice"
 #: How long a step may take, in s.
@@ -94,6 +97,25 @@ async def test_a_refer_is_answered_and_a_refused_one_is_not_acknowledged(gateway
         transfer, after = await jambonz.refers(dial["referHook"], f"<tel:{TARGET}>")
     assert (transfer["target"][0]["number"], after["verb"]) == (TARGET, "hangup")
     assert transfer["actionHook"].startswith("/livekit-api/transfer-action?call_id=call-")
+
+
+async def test_a_transfer_is_announced_to_its_target(
+    gateway: Client, fake_livekit: FakeLiveKit
+) -> None:
+    async with SocketJambonz.opened(gateway) as jambonz:
+        (dial,) = await jambonz.call_arrives()
+        call_id = dial["headers"]["X-Call-Id"]
+        await jambonz.far_status("in-progress")
+        fake_livekit.add_participant(call_id, SIP, "who", {"sip.ruleID": "SDR_1"})
+        assert await agent_asks(gateway, call_id, {"target": TARGET, "kind": "announced"}) == 204
+        transfer, _ = await jambonz.refers(dial["referHook"], f"<tel:{TARGET}>")
+        gather, _ = await jambonz.confirms(transfer["confirmHook"])
+        (pause,) = await jambonz.presses(gather["actionHook"], "1")
+        assert pause["verb"] == "pause"
+        # A target of a call that has ended, as one that the gateway refuses, is hung up on.
+        assert await jambonz.confirms(transfer["confirmHook"]) == [{"verb": "hangup"}]
+        assert await jambonz.confirms("/livekit-api/confirm") == [{"verb": "hangup"}]
+    assert (await get_call(gateway, call_id))["disconnection_reason"] == "call_transfer"
 
 
 async def test_a_lost_socket_is_continued_by_another(

@@ -22,7 +22,13 @@ ENV = {"JAMBONZ_WEBHOOK_AUTH": f"{CREDENTIALS.username}:{CREDENTIALS.password}"}
 #: How long Jambonz waits for an acknowledgement, in s.
 ACK_LIMIT = 5.0
 
-_TYPES = {urls.CALL_HOOK: "session:new", urls.CALL_STATUS_HOOK: "call:status"}
+_TYPES = {
+    urls.CALL_HOOK: "session:new",
+    urls.CALL_STATUS_HOOK: "call:status",
+    urls.CONFIRM_HOOK: "dial:confirm",
+}
+#: Messages that name their hook.
+_WITH_HOOK = {"verb:hook", "dial:confirm"}
 
 
 @dataclass
@@ -55,7 +61,7 @@ class SocketJambonz(Jambonz):
 
     async def _post(self, path: str, payload: Mapping[str, object]) -> Any:
         kind = _TYPES.get(path.partition("?")[0], "verb:hook")
-        msgid = await self.send(kind, payload, path if kind == "verb:hook" else "")
+        msgid = await self.send(kind, payload, path if kind in _WITH_HOOK else "")
         return None if kind == "call:status" else await self.acknowledged(msgid)
 
 

@@ -22,6 +22,9 @@ HOOK_SCHEMAS = {
     urls.DIAL_ACTION: "callbacks/dial",
     urls.TRANSFER_ACTION: "callbacks/dial",
     urls.REFER_HOOK: "callbacks/dial-refer",
+    # Jambonz 11 has no schema for the confirm hook, which has what all hooks have.
+    urls.CONFIRM_HOOK: "callbacks/base",
+    urls.CONFIRM_ACTION: "callbacks/gather",
     urls.QUEUE_WAIT: "callbacks/enqueue-wait",
     urls.QUEUE_ACTION: "callbacks/enqueue",
 }

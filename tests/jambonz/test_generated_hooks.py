@@ -11,10 +11,11 @@ from marshmallow import Schema
 from gateway.api.schemas.hooks import (
     CallHookSchema,
     DialHookSchema,
+    GatherHookSchema,
     QueueHookSchema,
     ReferHookSchema,
     StatusHookSchema,
-    WaitHookSchema,
+    UrlHookSchema,
 )
 from gateway.calls.call import EventKind
 from gateway.calls.reasons import DisconnectionReason
@@ -39,12 +40,18 @@ LOADERS: Mapping[str, Schema] = {
     urls.DIAL_ACTION: DialHookSchema(),
     urls.TRANSFER_ACTION: DialHookSchema(),
     urls.REFER_HOOK: ReferHookSchema(),
-    urls.QUEUE_WAIT: WaitHookSchema(),
+    urls.CONFIRM_HOOK: UrlHookSchema(),
+    urls.CONFIRM_ACTION: GatherHookSchema(),
+    urls.QUEUE_WAIT: UrlHookSchema(),
     urls.QUEUE_ACTION: QueueHookSchema(),
 }
 #: What every hook of a live Jambonz has, though the schemas require it of none.
 LEG = {"call_sid": "sid-1", "call_status": "in-progress"}
-QUERY = dict.fromkeys((urls.TRANSFER_ACTION, urls.QUEUE_WAIT, urls.QUEUE_ACTION), "?call_id=1")
+OF_CALL = {
+    *(urls.TRANSFER_ACTION, urls.CONFIRM_HOOK, urls.CONFIRM_ACTION),
+    *(urls.QUEUE_WAIT, urls.QUEUE_ACTION),
+}
+QUERY = dict.fromkeys(OF_CALL, "?call_id=1")
 
 
 def test_every_hook_has_a_loader() -> None:
@@ -55,16 +62,13 @@ def values(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
     """Values that are valid by `schema`, as far as the hooks' schemas use JSON Schema."""
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
-    match schema.get("type"):
-        case [*kinds]:
-            return st.one_of([values({"type": kind}) for kind in kinds])
-        case "integer":
-            return st.integers()
-        case "array":
-            return st.lists(st.dictionaries(st.text(), st.text(), max_size=2), max_size=2)
-        case "object":
-            return objects(schema)
-    return st.one_of(st.text(max_size=40), st.sampled_from(TEXTS))
+    schema = schema.get("oneOf", [schema])[0]
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        return st.one_of([values({"type": each}) for each in kind])
+    if kind == "object":
+        return objects(schema)
+    return _SIMPLE.get(kind, st.one_of(st.text(max_size=40), st.sampled_from(TEXTS)))
 
 
 #: Texts that a field may be parsed for.
@@ -76,6 +80,12 @@ TEXTS = (
     "undefined",
     "x" * 5_000,
 )
+_SIMPLE: Mapping[Any, st.SearchStrategy[Any]] = {
+    "integer": st.integers(),
+    "number": st.integers(),
+    "boolean": st.booleans(),
+    "array": st.lists(st.dictionaries(st.text(), st.text(), max_size=2), max_size=2),
+}
 HEADERS = st.sampled_from(["P-Asserted-Identity", "diversion", "History-Info", "X-Account-Code"])
 
 

@@ -62,6 +62,14 @@ ANSWERS: Mapping[tuple[str, str], Verbs] = {
         ("transfer_to", name): verbs.transfer_to(target, action_hook=HOOK, options=OPTIONS)
         for name, target in DIAL_TARGETS.items()
     },
+    ("transfer_to", "announced"): verbs.transfer_to(
+        DIAL_TARGETS["phone"], action_hook=HOOK, confirm_hook=HOOK, options=OPTIONS
+    ),
+    ("announce", "spoken"): verbs.announce("A call.", prompt="Press 1.", action_hook=HOOK),
+    ("announce", "recorded"): verbs.announce(
+        "A call.", prompt="https://pbx.example.com/press-1.wav", action_hook=HOOK
+    ),
+    ("proceed", ""): verbs.proceed(),
     **{
         ("fallback", name): verbs.fallback(target, action_hook=HOOK, options=OPTIONS)
         for name, target in FALLBACK_TARGETS.items()

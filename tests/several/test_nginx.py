@@ -160,6 +160,8 @@ class ClosingGateway:
         ("/dispatch", {"Idempotency-Key": "k"}, True),
         ("/dispatch", {}, False),
         ("/livekit-api/calls/call-1/transfer", {}, False),
+        ("/livekit-api/calls/call-1/report/transfer", {}, False),
+        ("/livekit-api/confirm-action?call_id=call-1", {}, True),
     ],
 )
 async def test_only_requests_that_may_be_repeated_go_to_the_second_gateway(

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from gateway.calls.call import CallStatus, Direction, Event, EventKind, TimelineEntry
-from gateway.calls.outcomes import SipOutcome, Transfer, TransferRequest
+from gateway.calls.outcomes import SipOutcome, Transfer, TransferKind, TransferRequest
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.silences import AgentSilence
 from gateway.calls.transitions import transition
@@ -205,13 +205,15 @@ async def test_all_fields_of_a_call_are_stored(registry: CallRegistry) -> None:
         timeline=(TimelineEntry(START, EventKind.REGISTERED),),
     )
     await registry.add(original)
-    transfer = Transfer("+15550101", START + 3, refer_sid="sid-2")
+    kind = TransferKind.ANNOUNCED
+    transfer = Transfer("+15550101", START + 3, refer_sid="sid-2", kind=kind, summary="Bob waits.")
     events = (
         Event(EventKind.ROOM_CREATED, START + 1, ids={"room_sid": "RM_1", "job_id": "AJ_1"}),
         Event(EventKind.ANSWERED, START + 2),
         Event(EventKind.AGENT_SILENT, START + 2, silence=AgentSilence(START + 1, 7_000)),
         Event(EventKind.AGENT_LEFT, START + 2, reason=DisconnectionReason.AGENT_ERROR),
         Event(EventKind.TRANSFER_STARTED, START + 3, transfer=transfer),
+        Event(EventKind.TRANSFER_DECLINED, START + 4, reason=DisconnectionReason.USER_DECLINED),
         Event(EventKind.TRANSFER_ENDED, START + 4, sip=SipOutcome(486, "Busy Here")),
         Event(EventKind.HUNG_UP, START + 5, reason=DisconnectionReason.AGENT_HANGUP),
         Event(EventKind.AGENT_ENDED, START + 6, report={"words": 3, "said": ["hello"]}),

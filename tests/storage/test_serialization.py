@@ -58,8 +58,11 @@ FULL_CALL = Call(
         TransferKind.WARM,
         "sip_+15550102",
         DisconnectionReason.DIAL_BUSY,
+        "Anna Example wants to move her appointment.",
     ),
-    transfer_request=TransferRequest("request-1", START + 3),
+    transfer_request=TransferRequest(
+        "request-1", START + 3, "+15550102", TransferKind.ANNOUNCED, "She waits."
+    ),
     metadata={"order": {"id": 7, "big": 10**30, "tags": ["a", None, 1.5]}, "note": "\u0000\u2028"},
     jambonz={"call_sid": "sid-1"},
     livekit={"room_sid": "RM_1"},

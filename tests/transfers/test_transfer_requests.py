@@ -11,7 +11,7 @@ from livekit.protocol.sip import TransferSIPParticipantRequest
 
 from gateway.api.services import SERVICES
 from gateway.calls.call import Call, Direction, Event, EventKind
-from gateway.calls.outcomes import Transfer, TransferRequest
+from gateway.calls.outcomes import Transfer, TransferKind, TransferRequest
 from gateway.calls.transitions import transition
 from gateway.tools.simulate.jambonz import HookRefused
 from tests.conftest import Client, GatewayStarter, get_call
@@ -161,3 +161,14 @@ def test_a_request_holds_until_it_expires_or_the_transfer_begins() -> None:
     assert transition(during, requested("d", 13)).transfer_request is None
     refused = transition(first, Event(EventKind.TRANSFER_REFUSED, 12))
     assert replace(refused, timeline=()) == replace(call, timeline=())
+
+
+def test_a_request_ends_with_the_transfer_that_it_was_for() -> None:
+    """An agent that dials somebody itself does not begin the announced one that was asked for."""
+    call: Any = Call("call-1", Direction.INBOUND, "agent", 1, answer_timestamp=2)
+    for kind, is_over in ((TransferKind.WARM, True), (TransferKind.ANNOUNCED, False)):
+        request = TransferRequest("a", 40_000, TARGET, kind)
+        held = transition(call, Event(EventKind.TRANSFER_REQUESTED, 10, transfer_request=request))
+        warm = Transfer(TARGET, 12, kind=TransferKind.WARM)
+        begun = transition(held, Event(EventKind.TRANSFER_STARTED, 12, transfer=warm))
+        assert (begun.transfer_request is None) is is_over

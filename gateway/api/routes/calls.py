@@ -1,8 +1,11 @@
 """Calls for ops and n8n: list them, show one, end it, transfer it, retry its callbacks."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from aiohttp import web
 
-from gateway.api.auth import DISPATCH, READ
+from gateway.api.auth import DISPATCH, LIVEKIT, READ
 from gateway.api.endpoints import Endpoint, Request
 from gateway.api.limits import Workload
 from gateway.api.schemas.listing import ListQuery, ListQuerySchema, write_cursor
@@ -13,8 +16,21 @@ from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.views import details, summary
 from gateway.errors import ApiError, ErrorCode
 
+#: Why a transfer may be refused.
+TRANSFER_ERRORS = (
+    ErrorCode.TRANSFER_NOT_ALLOWED,
+    ErrorCode.NOT_FOUND,
+    ErrorCode.NOT_ONGOING,
+    ErrorCode.TRANSFER_PENDING,
+    ErrorCode.LIVEKIT_REFUSED,
+    ErrorCode.LIVEKIT_UNREACHABLE,
+    ErrorCode.NO_TRUNK,
+    ErrorCode.STORAGE_UNAVAILABLE,
+)
 #: The client's name in a call's timeline where no API keys are configured.
 WITHOUT_KEY = "a client without an API key"
+#: The agent's, where it requests a transfer.
+AGENT = "the agent"
 
 
 @Endpoint(
@@ -82,21 +98,28 @@ async def hang_up(request: Request) -> web.Response:
     body=TransferSchema(),
     body_required=False,
     answers={200: CallSchema},
-    raises=(
-        ErrorCode.TRANSFER_NOT_ALLOWED,
-        ErrorCode.NOT_FOUND,
-        ErrorCode.NOT_ONGOING,
-        ErrorCode.TRANSFER_PENDING,
-        ErrorCode.LIVEKIT_REFUSED,
-        ErrorCode.LIVEKIT_UNREACHABLE,
-        ErrorCode.STORAGE_UNAVAILABLE,
-    ),
+    raises=TRANSFER_ERRORS,
 )
 async def transfer(request: Request) -> web.Response:
-    target: str = request.body["target"] if request.body else ""
+    order: Mapping[str, Any] = request.body or {"target": ""}
     call, client = await _call(request), request.client or WITHOUT_KEY
-    call = await request.services.transfers.request(call, target, by=client)
+    call = await request.services.transfers.request(call, by=client, **order)
     return await _call_response(request, call)
+
+
+@Endpoint(
+    "POST",
+    "/livekit-api/calls/{call_id}/report/transfer",
+    "The agent has its caller transferred",
+    authentication=LIVEKIT,
+    body=TransferSchema(),
+    answers={204: None},
+    raises=TRANSFER_ERRORS,
+)
+async def agents_transfer(request: Request) -> web.Response:
+    call = await _call(request)
+    await request.services.transfers.request(call, by=AGENT, **request.body)
+    return web.Response(status=204)
 
 
 @Endpoint(

@@ -10,15 +10,23 @@ from gateway.api.schemas.hooks import (
     CallIdQuerySchema,
     DialHookSchema,
     DialQuerySchema,
+    GatherHookSchema,
     QueueHookSchema,
     ReferHookSchema,
     StatusHookSchema,
-    WaitHookSchema,
+    UrlHookSchema,
 )
 from gateway.api.schemas.responses import ApplicationSettingsSchema, VerbSchema
 from gateway.errors import ErrorCode
 from gateway.jambonz import urls
-from gateway.jambonz.hooks import CallHook, DialHook, QueueHook, ReferHook, StatusHook
+from gateway.jambonz.hooks import (
+    CallHook,
+    DialHook,
+    GatherHook,
+    QueueHook,
+    ReferHook,
+    StatusHook,
+)
 
 VERBS = VerbSchema(many=True)
 
@@ -117,7 +125,7 @@ async def refer(request: Request) -> web.Response:
 @Endpoint(
     "POST",
     urls.TRANSFER_ACTION,
-    "Action hook of a transfer's `dial`: `[]`, or verbs for the fallback",
+    "Action hook of a transfer's `dial`: `[]`, or verbs for the fallback or back to the agent",
     authentication=JAMBONZ,
     body=DialHookSchema(),
     query=CallIdQuerySchema(),
@@ -131,10 +139,41 @@ async def transfer_action(request: Request) -> web.Response:
 
 @Endpoint(
     "POST",
+    urls.CONFIRM_HOOK,
+    "Confirm hook of an announced transfer: what its target hears",
+    authentication=JAMBONZ,
+    body=UrlHookSchema(),
+    query=CallIdQuerySchema(),
+    answers={200: VERBS},
+    raises=(ErrorCode.STORAGE_UNAVAILABLE,),
+)
+async def confirm(request: Request) -> web.Response:
+    call_id: str = request.query["call_id"]
+    return web.json_response(await request.services.announced.on_confirm(call_id))
+
+
+@Endpoint(
+    "POST",
+    urls.CONFIRM_ACTION,
+    "Action hook of the `gather` that a transfer's target hears: they take the call, or not",
+    authentication=JAMBONZ,
+    body=GatherHookSchema(),
+    query=CallIdQuerySchema(),
+    answers={200: VERBS},
+    raises=(ErrorCode.STORAGE_UNAVAILABLE,),
+)
+async def confirm_action(request: Request) -> web.Response:
+    hook: GatherHook = request.body
+    call_id: str = request.query["call_id"]
+    return web.json_response(await request.services.announced.on_confirm_action(hook, call_id))
+
+
+@Endpoint(
+    "POST",
     urls.QUEUE_WAIT,
     "Wait hook of an `enqueue`: what the caller hears, or `leave`",
     authentication=JAMBONZ,
-    body=WaitHookSchema(),
+    body=UrlHookSchema(),
     query=CallIdQuerySchema(),
     answers={200: VERBS},
 )

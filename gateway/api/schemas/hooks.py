@@ -10,7 +10,14 @@ from marshmallow import EXCLUDE, Schema, fields, post_load, validate
 from gateway.api.schemas.fields import Seconds, SipHeaders, SipStatus, Text, TextMap, text
 from gateway.calls.outcomes import SipOutcome
 from gateway.calls.sip_headers import reason_with_cause
-from gateway.jambonz.hooks import CallHook, DialHook, QueueHook, ReferHook, StatusHook
+from gateway.jambonz.hooks import (
+    CallHook,
+    DialHook,
+    GatherHook,
+    QueueHook,
+    ReferHook,
+    StatusHook,
+)
 
 _CALL_SID = validate.Length(min=1, max=128)
 
@@ -133,8 +140,19 @@ class QueueHookSchema(_LegSchema):
         )
 
 
-class WaitHookSchema(_JambonzSchema):
-    """The wait hook of an `enqueue`; the gateway reads its URL only."""
+class UrlHookSchema(_JambonzSchema):
+    """The wait hook of an `enqueue`, and a confirm hook: the gateway reads their URLs only."""
+
+
+class GatherHookSchema(_JambonzSchema):
+    """The action hook of the `gather` in an announcement."""
+
+    call_sid = fields.String(required=True, validate=_CALL_SID)
+    digits = text()
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> GatherHook:
+        return GatherHook(data["call_sid"], data["digits"] or "")
 
 
 class CallIdQuerySchema(_JambonzSchema):

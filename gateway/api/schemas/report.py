@@ -73,7 +73,9 @@ class AgentReportSchema(RequestSchema):
         metadata={"description": "with `agent_ended`, before the room is deleted"},
     )
     silence = fields.Nested(
-        _SilenceSchema, load_default=None, metadata={"description": "with `agent_silent`"}
+        _SilenceSchema,
+        load_default=None,
+        metadata={"description": "with `agent_silent`: `at` (ms since epoch) and `duration_ms`"},
     )
     report = fields.Dict(keys=fields.String(), load_default=None, allow_none=True)
 

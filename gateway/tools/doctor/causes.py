@@ -124,8 +124,8 @@ def _transfer(facts: Facts) -> str:
         return ""
     if transfer["ended_at"] is None:
         return f"a transfer to {transfer['target']} is under way"
-    sip = transfer["sip"]
-    outcome = f"{sip['status']} {sip['reason']}".strip() if sip else "an unknown result"
+    sip, reason = transfer["sip"], transfer.get("reason") or "an unknown result"
+    outcome = f"{sip['status']} {sip['reason']}".strip() if sip else reason
     return f"the transfer to {transfer['target']} ended with {outcome}"
 
 

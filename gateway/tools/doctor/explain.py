@@ -136,6 +136,8 @@ WORDS: Mapping[EventKind, str] = {
     EventKind.TRANSFER_REQUESTED: "a transfer was requested {0}",
     EventKind.TRANSFER_REFUSED: "the transfer was refused: {0}",
     EventKind.TRANSFER_STARTED: "transfer {0}",
+    EventKind.TRANSFER_ANNOUNCED: "the target hears the summary: {0}",
+    EventKind.TRANSFER_DECLINED: "the target did not take the call: {0}",
     EventKind.TRANSFER_ENDED: "the transfer ended: {0}",
     EventKind.RESTORED: "restored: {0}",
     EventKind.REPORT_MISSED: "the agent sent no report",

@@ -93,6 +93,15 @@ class Jambonz:
         leg = self._far_leg("in-progress", 200)
         return await self._post_for_verbs(hook, {**leg, "refer_details": details})
 
+    async def confirms(self, hook: str) -> list[dict[str, Any]]:
+        """Post the confirm hook of a `dial`: the B leg has answered; returns what it hears."""
+        return await self._post_for_verbs(hook, self._far_leg("in-progress", 200))
+
+    async def presses(self, hook: str, digits: str) -> list[dict[str, Any]]:
+        """Post the action hook of the B leg's `gather`; "" for no key in time."""
+        keys = {"digits": digits, "reason": "dtmfDetected"} if digits else {"reason": "timeout"}
+        return await self._post_for_verbs(hook, {**self._far_leg("in-progress", 200), **keys})
+
     async def waits(self, hook: str) -> list[dict[str, Any]]:
         """Post the wait hook of an `enqueue`; returns the verbs that the caller hears."""
         return await self._post_for_verbs(

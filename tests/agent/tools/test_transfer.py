@@ -63,13 +63,9 @@ async def test_the_caller_is_told_and_the_gateway_transfers_them(receiver: Recei
         assert not voice.ends.has_ended  # the caller's departure ends it
         assert len(model_of(voice).requests) == 1
     headers, body, path = receiver.raw[0]
-    assert json.loads(body) == {
-        "event": "transfer_requested",
-        "job_id": "AJ_1",
-        "transfer": {"target": "+15550111", "kind": "cold", "summary": ""},
-    }
+    assert json.loads(body) == {"target": "+15550111", "kind": "cold", "summary": ""}
     assert headers["Authorization"].startswith("Bearer ")
-    assert path == "/report"
+    assert path == "/report/transfer"
 
 
 async def test_the_model_knows_targets_by_name_only(receiver: Receiver) -> None:
@@ -137,15 +133,15 @@ async def test_an_announced_target_hears_a_summary_and_takes_the_call(receiver: 
         await run
         assert len(model_of(voice).requests) == 1
     summary = {"target": "+15550111", "kind": "announced", "summary": "Zoë needs a new date."}
-    assert receiver.bodies[0]["transfer"] == summary
+    assert receiver.bodies[0] == summary
 
 
 @pytest.mark.parametrize(
     ("attributes", "why"),
     [
-        ({"transfer_reason": "user_declined"}, "they declined"),
-        ({"transfer_reason": "dial_busy"}, "they are busy"),
-        ({"transfer_reason": "dial_no_answer"}, "they did not answer"),
+        ({"sip.h.x-transfer-reason": "user_declined"}, "they declined"),
+        ({"sip.h.x-transfer-reason": "dial_busy"}, "they are busy"),
+        ({"sip.h.x-transfer-reason": "dial_no_answer"}, "they did not answer"),
         ({}, "nobody took the call"),
     ],
 )
