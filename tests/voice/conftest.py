@@ -74,10 +74,20 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def real(livekit_binary: Path, model_port: int, recordings: Path) -> Iterator[RealServers]:
+def agents_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy that a test may edit, and restores."""
+    path = tmp_path_factory.mktemp("agents") / "agents.yaml"
+    path.write_text(AGENTS_FILE.read_text())
+    return path
+
+
+@pytest.fixture(scope="session")
+def real(
+    livekit_binary: Path, model_port: int, recordings: Path, agents_file: Path
+) -> Iterator[RealServers]:
     settings = {
         "GATEWAY__AGENT__PIPELINE": "voice",
-        "AGENTS_FILE": str(AGENTS_FILE),
+        "AGENTS_FILE": str(agents_file),
         "RECORDINGS": str(recordings),
         "OPENAI_API_KEY": "key-of-the-tests",
         "OPENAI_BASE_URL": f"http://127.0.0.1:{model_port}/v1",
