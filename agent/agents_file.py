@@ -11,6 +11,7 @@ import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from agent.profiles.checks import warnings
@@ -26,10 +27,27 @@ _PUBLISHED = "_AGENTS_FILE_PUBLISHED"
 
 
 def current_agents(settings: WorkerSettings) -> AgentsFile:
-    """What a new call uses. Raises AgentsFileInvalid, which the worker's start has ruled out."""
-    published = os.environ.get(_PUBLISHED)
-    path = Path(published) if published else settings.agents_file
+    """What a new call uses. Raises AgentsFileInvalid, which the worker's start has ruled out.
+
+    A process that waits for a call has parsed it before, unless there was a reload.
+    """
+    published = Path(os.environ.get(_PUBLISHED, ""))
+    # A folder for temporary files may be tidied, after weeks.
+    path = published if published.is_file() else settings.agents_file
+    return _parsed(path, _version(path))
+
+
+@lru_cache(maxsize=1)
+def _parsed(path: Path | None, _: object) -> AgentsFile:
     return parse_agents(read_text(path), environment())
+
+
+def _version(path: Path | None) -> object:
+    """Differs once `path` has been replaced."""
+    if path is None or not path.exists():
+        return None
+    stat = path.stat()
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def check_agents(text: str, env: Mapping[str, str], access: ModelAccess) -> AgentsFile:

@@ -20,6 +20,7 @@ from agent.profiles.profile import (
     Profile,
     PythonTool,
     Route,
+    Tool,
 )
 from agent.profiles.variables import (
     METADATA,
@@ -109,9 +110,8 @@ def _models(profile: Profile) -> Found:
 def _tools(profile: Profile) -> Found:
     seen: dict[str, int] = {}
     for index, tool in enumerate(profile.tools):
-        name = tool.function if isinstance(tool, PythonTool) else getattr(tool, "name", tool.type)
+        key, name = _name_of(tool)
         if name in seen:
-            key = "name" if isinstance(tool, HttpTool | McpServer) else "type"
             yield f"tools[{index}].{key}", f"is that of tools[{seen[name]}], too"
         seen.setdefault(name, index)
         if isinstance(tool, HttpTool):
@@ -121,6 +121,18 @@ def _tools(profile: Profile) -> Found:
     )
     if has_transfer and not profile.transfer.targets:
         yield "transfer.targets", "is empty, and the tool transfer needs one: `name: number`"
+
+
+def _name_of(tool: Tool) -> tuple[str, str]:
+    """The key that names a tool, and the name: of all but MCP servers what the model calls it."""
+    match tool:
+        case HttpTool():
+            return "name", tool.name
+        case McpServer():
+            return "name", f"server {tool.name}"
+        case PythonTool():
+            return "function", re.split("[:.]", tool.function)[-1]
+    return "type", "send_dtmf_events" if tool.type == "send_keys" else tool.type
 
 
 def file_problems(profile: Profile) -> Found:

@@ -109,7 +109,7 @@ def resolve(
     options = read_options(call.session_options)
     configured = agents.profiles[profile_name(agents, facts, options, lookup)]
     found = lookup or LookupAnswer()
-    return fill(
+    profile = fill(
         overlay(overlay(configured, found.session_options), options),
         options.variables,
         found.session_options.variables,
@@ -118,6 +118,21 @@ def resolve(
         standard_variables(facts, now or datetime.now().astimezone()),
         configured.variables,
     )
+    return _without_empty_targets(profile)
+
+
+def _without_empty_targets(profile: Profile) -> Profile:
+    """A variable that the call did not bring leaves nobody to transfer to."""
+    targets = {name: target for name, target in profile.transfer.targets.items() if target}
+    changed: dict[str, object] = {
+        "transfer": profile.transfer.model_copy(update={"targets": targets}),
+        "failure": profile.failure.model_copy(
+            update={"transfer": profile.failure.transfer or None}
+        ),
+    }
+    if not targets:
+        changed["tools"] = [tool for tool in profile.tools if tool.type != "transfer"]
+    return profile.model_copy(update=changed)
 
 
 def _read(section: type[S], data: object, path: str) -> S:

@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -60,6 +61,11 @@ def reload(file: Path, text: str | None) -> None:
     os.kill(os.getpid(), signal.SIGHUP)
 
 
+def tidy(folder: Path) -> None:
+    (published,) = folder.glob("agent-*/agents.yaml")
+    published.unlink()
+
+
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not condition():
@@ -99,6 +105,21 @@ async def test_jobs_read_what_the_worker_found_usable(
         await until(lambda: bool(caplog.records))
         assert caplog.records[0].__dict__["problem"].startswith("cannot be read: No such file")
         assert greeting(settings) == "second"
+
+
+async def test_a_call_finds_the_operators_file_if_the_published_one_is_gone(
+    settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with publishing(settings):
+        tidy(tmp_path)
+        assert greeting(settings) == "first"
+
+
+async def test_a_process_parses_a_file_once(settings: WorkerSettings) -> None:
+    with publishing(settings):
+        first = current_agents(settings)
+        assert current_agents(settings) is first
 
 
 async def test_what_no_call_brings_is_told(

@@ -209,6 +209,9 @@ BAD_LINES = {
         "tools[0].function: must be of the form module:function"
     ],
     "tools: [{type: end_call}, {type: end_call}]": ["tools[1].type: is that of tools[0], too"],
+    "tools: [{type: python, function: 'a:book'}, {type: python, function: 'b:c.book'}]": [
+        "tools[1].function: is that of tools[0], too"
+    ],
     "tools: [{type: transfer}]": ["transfer.targets: is empty, and the tool transfer needs one"],
     "transfer: {targets: {desk: the desk}}": ["transfer.targets.desk: must be a telephone number"],
     "transfer: {targets: {the desk: '100'}}": ["transfer.targets.'the desk': the name must be"],
@@ -416,6 +419,15 @@ def test_calls_that_no_route_matches_need_a_profile() -> None:
     missing = "profiles.default: is missing: it gets the calls that no route matches"
     assert problems_of(clinic + "[{profile: clinic, number: '1'}]") == [missing]
     assert load(clinic + "[{profile: clinic}]").routes[0].profile == "clinic"
+
+
+@pytest.mark.parametrize("name", ["book", "end_call", "send_dtmf_events"])
+def test_no_two_tools_have_one_name(name: str) -> None:
+    tool = f"{{type: http, name: {name}, description: A., url: 'https://example.com'}}"
+    others = "{type: end_call}, {type: send_keys}, {type: python, function: 'a:book'}"
+    server = f"{{type: mcp, name: {name}, url: 'https://example.com'}}"
+    (problem,) = problems_of(in_profile(f"tools: [{others}, {server}, {tool}]"))
+    assert problem.startswith("profiles.default.tools[4].name: is that of tools[")
 
 
 PRIVATE = """\

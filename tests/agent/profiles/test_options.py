@@ -145,6 +145,35 @@ def test_where_a_variable_comes_from(sources: dict[str, Any], expected: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("metadata", "targets", "tools"),
+    [
+        ({"transfer_target": "+61491570156"}, {"desk": "+61491570156", "pbx": "100"}, 2),
+        ({}, {"pbx": "100"}, 2),
+        ({"no": "one"}, {}, 1),
+    ],
+)
+def test_nobody_is_transferred_to_a_target_that_is_empty(
+    metadata: dict[str, str], targets: dict[str, str], tools: int
+) -> None:
+    pbx = "" if "no" in metadata else ', pbx: "100"'
+    agents = parse_agents(
+        f"""\
+profiles:
+  default:
+    tools: [{{type: end_call}}, {{type: transfer}}]
+    transfer: {{targets: {{desk: "{{{{transfer_target}}}}"{pbx}}}}}
+    failure: {{transfer: "{{{{transfer_target}}}}"}}
+""",
+        {},
+    )
+    call = CallContext(metadata=metadata)
+    profile = resolve(agents, call, CallFacts())
+    assert profile.transfer.targets == targets
+    assert len(profile.tools) == tools
+    assert profile.failure.transfer == metadata.get("transfer_target")
+
+
+@pytest.mark.parametrize(
     ("options", "lookup"),
     [
         ({"profile": "clinik"}, None),
