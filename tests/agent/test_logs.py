@@ -201,9 +201,10 @@ def test_one_setting_is_for_both(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_variables_named_like_secrets_hold_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    others = {"VOICE_API_KEY": "voice-key-1", "CALLBACK_SECRET": "whsec_new,whsec_old"}
+    new, old = "whsec_" + "bmV3" * 8, "whsec_" + "b2xk" * 8
+    others = {"VOICE_API_KEY": "voice-key-1", "CALLBACK_SECRET": f"{new},{old}"}
     for name, value in (LIVEKIT | others | {"SOME_TOKEN": "yes"}).items():
         monkeypatch.setenv(name, value)
     secrets = read_settings().secrets
-    assert {"voice-key-1", "whsec_new", "whsec_old", *LIVEKIT.values()} - secrets == {URL}
+    assert {"voice-key-1", new, old, *LIVEKIT.values()} - secrets == {URL}
     assert "yes" not in secrets
