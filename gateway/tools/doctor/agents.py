@@ -1,16 +1,17 @@
-"""Checks of the workers: one takes jobs for the agent, and none takes jobs without a name."""
+"""Checks of the workers: one takes jobs for the agent, and has what its pipeline needs."""
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from livekit.protocol.agent_dispatch import AgentDispatch
 from livekit.protocol.models import ParticipantInfo
 
 from gateway.errors import LiveKitError
 from gateway.livekit.client import LiveKit
-from gateway.tools.doctor.check import Check, Finding, fail, ok, warn
+from gateway.tools.doctor.check import Check, Finding, fail, ok, skip, warn
 from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.probe import POLL_INTERVAL, probe_room
 from gateway.tools.doctor.web import RequestFailed, read_object
@@ -35,6 +36,7 @@ def checks(context: Context) -> list[Check]:
     return [
         Check("worker", "worker", partial(_takes_job, context), needs, timeout=15),
         Check("unnamed_workers", "unnamed workers", partial(_unnamed, context), needs),
+        Check("worker_pipeline", "worker's pipeline", partial(_pipeline, context)),
     ]
 
 
@@ -140,8 +142,37 @@ def not_taken(name: str, here: str | None, elsewhere: frozenset[str]) -> Finding
     return fail("\n".join(lines), step)
 
 
+async def _pipeline(context: Context) -> Finding:
+    """Gateway and worker read `agent.pipeline` each for itself."""
+    facts = await _worker_here(context)
+    if facts is None:
+        return skip("no worker answers on this machine")
+    return pipeline_of(facts, context.config.agent.pipeline)
+
+
+def pipeline_of(facts: Mapping[str, Any], configured: str) -> Finding:
+    """What the worker's `facts` (agent/worker.py) say of the pipeline; the gateway's `configured`."""
+    # Workers of earlier versions have no other.
+    pipeline, problems = facts.get("pipeline", "diagnostic"), facts.get("problems")
+    if pipeline != configured:
+        return warn(
+            f"this machine's worker runs {pipeline!r}, the gateway expects {configured!r}",
+            "set agent.pipeline in one config.yaml that both read, or GATEWAY__AGENT__PIPELINE "
+            "alike for both, then restart both",
+        )
+    if isinstance(problems, list) and problems:
+        return warn("\n".join(map(str, problems)), "see the worker's log, and its agents.yaml")
+    return ok(str(pipeline))
+
+
 async def _name_here(context: Context) -> str | None:
-    """The agent name at this machine's worker's HTTP port; None if no worker answers there."""
+    """The agent name of this machine's worker; None if no worker answers."""
+    facts = await _worker_here(context)
+    return None if facts is None else str(facts.get("agent_name", ""))
+
+
+async def _worker_here(context: Context) -> Mapping[str, Any] | None:
+    """What this machine's worker tells at its HTTP port; None if no worker answers there."""
     host = context.env.get("AGENT_HTTP_HOST") or "127.0.0.1"
     port = context.env.get("AGENT_HTTP_PORT") or "8081"
     try:
@@ -149,9 +180,7 @@ async def _name_here(context: Context) -> str | None:
     except RequestFailed:
         return None
     content = read_object(response.body)
-    if content is None or "sdk_version" not in content:
-        return None
-    return str(content.get("agent_name", ""))
+    return content if content and "sdk_version" in content else None
 
 
 async def _names_in_rooms(context: Context) -> frozenset[str]:

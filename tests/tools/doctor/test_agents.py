@@ -1,5 +1,7 @@
 """The checks of the workers: named, under another name, missing, unnamed."""
 
+from typing import Any
+
 import pytest
 from livekit.protocol.agent import Job
 from livekit.protocol.agent_dispatch import AgentDispatch
@@ -7,7 +9,7 @@ from livekit.protocol.models import ParticipantInfo, Room
 from livekit.protocol.room import CreateRoomRequest
 
 from gateway.tools.doctor import agents
-from gateway.tools.doctor.agents import not_taken
+from gateway.tools.doctor.agents import not_taken, pipeline_of
 from gateway.tools.doctor.check import Status
 from tests.conftest import ConfigMaker
 from tests.fakes.livekit import FakeLiveKit
@@ -44,6 +46,38 @@ async def test_no_worker(stack: Stack) -> None:
     finding = await run_check(stack.config(LIVEKIT_AGENT_NAME="other"), "worker", env=env)
     assert finding.status is Status.FAIL
     assert finding.next.startswith("start a worker: LIVEKIT_AGENT_NAME=other python -m agent")
+
+
+async def test_the_pipeline_of_a_worker(stack: Stack) -> None:
+    finding = await run_check(stack.config(), "worker_pipeline", env=stack.env)
+    assert (finding.status, finding.message) == (Status.OK, "diagnostic")
+    voice = stack.config(GATEWAY__AGENT__PIPELINE="voice")
+    finding = await run_check(voice, "worker_pipeline", env=stack.env)
+    assert finding.status is Status.WARN
+    assert "runs 'diagnostic', the gateway expects 'voice'" in finding.message
+    env = {"AGENT_HTTP_PORT": str(free_port())}
+    assert (await run_check(voice, "worker_pipeline", env=env)).status is Status.SKIP
+
+
+DEAD = "tool server booking (mcp): no connection"
+
+
+@pytest.mark.parametrize(
+    ("facts", "configured", "status", "message"),
+    [
+        ({"pipeline": "voice", "problems": []}, "voice", Status.OK, "voice"),
+        ({"pipeline": "voice", "problems": [DEAD, "second"]}, "voice", Status.WARN, DEAD),
+        ({"pipeline": "voice", "problems": "odd"}, "voice", Status.OK, "voice"),
+        ({}, "diagnostic", Status.OK, "diagnostic"),
+        ({}, "voice", Status.WARN, "runs 'diagnostic'"),
+    ],
+)
+def test_what_a_worker_tells_of_its_pipeline(
+    facts: dict[str, Any], configured: str, status: Status, message: str
+) -> None:
+    finding = pipeline_of(facts, configured)
+    assert finding.status is status
+    assert message in finding.message
 
 
 @pytest.mark.parametrize(
