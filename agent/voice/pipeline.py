@@ -1,10 +1,13 @@
 """The pipeline `voice`, as the worker sees it; the processes of jobs inherit what it imports."""
 
 import asyncio
+import functools
 import logging
 import sys
 from collections.abc import Mapping, Sequence
 
+import httpcore2
+import httpx2
 from livekit import local_inference
 
 from agent.agents_file import current_agents, prepare
@@ -18,8 +21,19 @@ logger = logging.getLogger("agent.voice")
 #: Between two looks at what agents.yaml needs from elsewhere, in s.
 CHECK_INTERVAL = 60.0
 
+#: What the openai SDK would import with its first requests, while a call stands still for 0.2 s.
+_IMPORTED_LATE = (
+    "anyio._backends._asyncio",
+    "openai.resources.audio.audio",
+    "openai.resources.chat.completions.completions",
+)
+
 # The framework does it, too, but only together with the turn detector's model.
 local_inference.init_vad()
+# Each HTTP client makes an SSL context of its own, in 15 ms of CPU; a call has a client for each of
+# its models. One context serves them all, in all processes.
+httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)
+httpx2.create_ssl_context()
 
 
 class VoicePipeline:
@@ -34,7 +48,8 @@ class VoicePipeline:
 
     def preloaded(self) -> Sequence[str]:
         """The framework adds the plugins."""
-        return [name for name in (__name__, "agent.voice.tools.mcp") if name in sys.modules]
+        used = [name for name in (__name__, "agent.voice.tools.mcp") if name in sys.modules]
+        return [*used, *_IMPORTED_LATE]
 
     def has_turn_model(self) -> bool:
         return any(
