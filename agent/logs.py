@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, TextIO
@@ -48,16 +48,22 @@ class LogSettings:
 
 
 def configure_logs(
-    settings: LogSettings, secrets: Collection[str], stream: TextIO | None = None
+    settings: LogSettings,
+    secrets: Collection[str],
+    stream: TextIO | None = None,
+    *,
+    add_fields: Callable[[logging.LogRecord], bool] = lambda _: True,
 ) -> None:
     """Log to `stream` (stderr), in place of whatever was configured.
 
     No line holds one of `secrets`. Libraries log warnings only; the framework also logs what it
-    does with jobs, but never its debug records: they hold what callers say.
+    does with jobs, but never its debug records: they hold what callers say. `add_fields` may add
+    fields to a record, and returns True.
     """
     output = stream or sys.stderr
     handler = _Handler(output)
     handler.addFilter(_separate_traceback)
+    handler.addFilter(add_fields)
     if settings.level != "debug":
         handler.addFilter(lambda record: not _is_harmless(record))
     handler.setFormatter(

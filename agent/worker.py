@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from weakref import WeakSet
 
-from livekit.agents import AgentServer, JobContext, JobExecutorType
+from livekit.agents import AgentServer, JobContext, JobExecutorType, get_job_context
 from livekit.agents.ipc.job_executor import JobExecutor
 from livekit.agents.version import __version__ as sdk_version
 
@@ -74,7 +74,7 @@ class Worker(AgentServer):
         """Accept jobs until the worker is closed. Raises RuntimeError: LiveKit never answered."""
         settings = self._settings
         # Here, because the framework's command line has just installed its own handler.
-        configure_logs(settings.logging, settings.secrets)
+        configure_logs(settings.logging, settings.secrets, add_fields=_add_job)
         host, port = settings.http_host, settings.http_port
         with publishing(settings), heartbeats():
             if not self._pipeline.has_turn_model():
@@ -163,6 +163,14 @@ class Worker(AgentServer):
                 logger.info("worker.ready", extra={"agent_name": self._settings.agent_name})
                 notify_ready()
             await asyncio.sleep(CHECK_INTERVAL)
+
+
+def _add_job(record: logging.LogRecord) -> bool:
+    """Of a job in a thread of this process; records from other processes come with theirs."""
+    context = get_job_context(required=False)
+    if context and not hasattr(record, "job_id"):
+        record.job_id, record.room = context.job.id, context.job.room.name
+    return True
 
 
 def _log_crash(task: asyncio.Task[None]) -> None:

@@ -2,8 +2,12 @@
 
 import asyncio
 import importlib
+import logging
 import math
+import os
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -166,6 +170,38 @@ def test_systemd_is_told(
         assert systemd.recv(100) == b"READY=1"
     monkeypatch.delenv("NOTIFY_SOCKET")
     notify_ready()
+
+
+def test_records_of_a_job_in_a_thread_name_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("agent.worker")
+    job = SimpleNamespace(id="AJ_1", room=SimpleNamespace(name="call-1"))
+    for context, fields in ((SimpleNamespace(job=job), ("AJ_1", "call-1")), (None, (None, None))):
+        monkeypatch.setattr(module, "get_job_context", lambda required, found=context: found)
+        record = logging.makeLogRecord({"msg": "caller.answered"})
+        assert module._add_job(record)
+        assert (vars(record).get("job_id"), vars(record).get("room")) == fields
+
+
+@pytest.mark.server
+def test_without_models_the_worker_does_not_start_and_says_what_it_needs(tmp_path: Path) -> None:
+    env = {
+        **{name: value for name, value in os.environ.items() if "OPENAI" not in name},
+        **LIVEKIT,
+        "GATEWAY__AGENT__PIPELINE": "voice",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    agent = subprocess.run(
+        [sys.executable, "-m", "agent"],
+        env=env,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert agent.returncode == 1
+    assert "OPENAI_API_KEY" in agent.stderr
+    assert "LIVEKIT_INFERENCE_API_KEY" in agent.stderr
 
 
 def test_dockers_health_check_asks_gateway_and_worker() -> None:
