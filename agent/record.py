@@ -10,7 +10,7 @@ from typing import Literal
 #: Entries of a transcript at most, of its JSON bytes, and characters of one text: a report has to
 #: fit `limits.max_body_bytes` (1 MiB).
 TRANSCRIPT_LIMIT = 2_000
-TRANSCRIPT_BYTES = 600_000
+TRANSCRIPT_BYTES = 500_000
 TEXT_LIMIT = 4_000
 #: Errors in a report at most, and characters of each.
 MAX_ERRORS = 50

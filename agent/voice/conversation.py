@@ -55,7 +55,14 @@ class VoiceConversation:
         name, profile = await profile_of(agents, self._call, requests, self._caller_attributes())
         session = new_session(profile, models_for(profile, settings.models))
         voice = VoiceCall(
-            self._job, self._call, settings, profile, session, self._record, profile_name=name
+            self._job,
+            self._call,
+            settings,
+            profile,
+            session,
+            self._record,
+            profile_name=name,
+            hosts=requests.hosts,
         )
         self._voice = voice
         greeting = Greeting(voice)

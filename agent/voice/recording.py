@@ -15,6 +15,7 @@ from livekit.agents import AgentSession, JobContext
 from livekit.agents.voice.agent_session import RecordingOptions
 from livekit.agents.voice.recorder_io import RecorderIO
 
+from agent.profiles.hosts import HostPolicy
 from agent.profiles.profile import Recording
 from agent.voice.recording_store import put, store, without_query
 
@@ -41,6 +42,7 @@ class CallRecording:
         job: JobContext,
         session: "AgentSession[None]",
         settings: Recording,
+        hosts: HostPolicy,
         *,
         call_id: str,
         wanted: bool,
@@ -48,6 +50,7 @@ class CallRecording:
         self._job = job
         self._session = session
         self._settings = settings
+        self._hosts = hosts
         self._name = call_id or job.job.room.name
         self._wanted = wanted or settings.enabled
         self._recorder: RecorderIO | None = None
@@ -111,7 +114,8 @@ class CallRecording:
         return about
 
     async def _put(self, file: Path) -> str:
-        self._upload = asyncio.create_task(put(file, self._settings.url, UPLOAD_TIMEOUT))
+        url, hosts = self._settings.url, self._hosts
+        self._upload = asyncio.create_task(put(file, url, hosts, UPLOAD_TIMEOUT))
         done, _ = await asyncio.wait({self._upload}, timeout=REPORT_WAIT)
         return self._upload.result() if done else f"the upload took longer than {REPORT_WAIT:g} s"
 

@@ -14,6 +14,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 import stamina
+from yarl import URL
+
+from agent.profiles.hosts import HostPolicy
+from agent.voice.requests import session_to
+from common.http_failures import failure_of, reason_of
+from common.urls import UrlRejected
 
 logger = logging.getLogger("agent.recording")
 
@@ -47,13 +53,13 @@ def store(file: Path, folder: Path, call_id: str) -> Path:
         unfinished.unlink(missing_ok=True)
 
 
-async def put(file: Path, url: str, limit: float) -> str:
+async def put(file: Path, url: str, hosts: HostPolicy, limit: float) -> str:
     """PUT `file` to `url` within `limit` s; returns why it failed, "" if it did not."""
     try:
         async with asyncio.timeout(limit):
-            await _put_with_retries(file, url)
-    except FAILURES as error:
-        text = _describe(error)
+            await _put_with_retries(file, url, hosts)
+    except (*FAILURES, UrlRejected) as error:
+        text = _describe(error, limit)
         logger.error("recording.failed", extra={"error": text})
         return text
     logger.info("recording.uploaded", extra={"host": urlsplit(url).hostname})
@@ -94,7 +100,7 @@ def _is_worth_another(error: Exception) -> bool:
 
 
 @stamina.retry(on=_is_worth_another, attempts=ATTEMPTS, wait_max=10.0)
-async def _put_with_retries(file: Path, url: str) -> None:
+async def _put_with_retries(file: Path, url: str, hosts: HostPolicy) -> None:
     timeout = aiohttp.ClientTimeout(
         total=None, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT
     )
@@ -102,20 +108,22 @@ async def _put_with_retries(file: Path, url: str) -> None:
     headers = {"Content-Type": "audio/ogg"}
     with file.open("rb") as content:
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.put(url, data=content, headers=headers, allow_redirects=False) as response,
+            session_to(url, hosts, timeout) as session,
+            session.put(
+                URL(url, encoded=True), data=content, headers=headers, allow_redirects=False
+            ) as response,
         ):
             if response.status >= 300:
                 raise aiohttp.ClientResponseError(response.request_info, (), status=response.status)
 
 
-def _describe(error: BaseException) -> str:
-    """In words, without the URL: an error's text may have it, and the query is a key."""
+def _describe(error: Exception, limit: float) -> str:
+    """In words, without the URL: a library's text may have it, and the query is a key."""
+    if isinstance(error, UrlRejected):
+        return str(error)
     if isinstance(error, aiohttp.ClientResponseError):
-        return f"the server answered {error.status}"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"no connection: {error.os_error.strerror or type(error.os_error).__name__}"
-    return type(error).__name__
+        return failure_of(error.status)
+    return reason_of(error, limit)
 
 
 def _create(file: Path) -> BinaryIO:

@@ -1,11 +1,11 @@
 """Requests of tools and lookups: to allowed hosts only, signed, bounded in time and size."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
-from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from agent.context import CallContext
@@ -51,10 +51,8 @@ class Requests:
             **self.signer.headers(message_id, body),
         }
         try:
-            self.hosts.check(url)
             async with (
-                Resolver() as resolver,
-                _session(self._guarding(url, resolver), timeout) as session,
+                session_to(url, self.hosts, aiohttp.ClientTimeout(total=timeout)) as session,
                 session.post(
                     URL(url, encoded=True), data=body, headers=signed, allow_redirects=False
                 ) as response,
@@ -65,8 +63,23 @@ class Requests:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise RequestFailed(reason_of(error, timeout)) from error
 
-    def _guarding(self, url: str, resolver: Resolver) -> AbstractResolver:
-        return resolver if self.hosts.trusts(url) else GuardedResolver(resolver, self.hosts)
+
+@asynccontextmanager
+async def session_to(
+    url: str,
+    hosts: HostPolicy,
+    timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the session's
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """For requests to `url`, if `hosts` allows it and each address of its. Raises UrlRejected."""
+    hosts.check(url)
+    async with Resolver() as resolver:
+        guarding = resolver if hosts.trusts(url) else GuardedResolver(resolver, hosts)
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(use_dns_cache=False, resolver=guarding),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=timeout,
+        ) as session:
+            yield session
 
 
 def call_view(call: CallContext) -> dict[str, object]:
@@ -90,11 +103,3 @@ async def _answer(response: aiohttp.ClientResponse) -> str:
         if len(body) > MAX_ANSWER:
             raise RequestFailed(f"the answer is longer than {MAX_ANSWER} bytes")
     return body.decode(errors="replace").strip()
-
-
-def _session(resolver: AbstractResolver, seconds: float) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(use_dns_cache=False, resolver=resolver),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=seconds),
-    )

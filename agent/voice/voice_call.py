@@ -7,6 +7,7 @@ from livekit.agents import AgentSession, JobContext
 
 from agent.context import CallContext
 from agent.ending import Ends
+from agent.profiles.hosts import HostPolicy
 from agent.profiles.profile import Profile
 from agent.record import Record
 from agent.settings import WorkerSettings
@@ -16,7 +17,7 @@ from agent.voice.recording import CallRecording
 
 @dataclass
 class VoiceCall:
-    """One conversation.
+    """One conversation. `hosts` are those that it may send requests to.
 
     `profile` is the call's own: routed, overridden by `session_options`, variables filled in.
     `caller` is set once they can hear the agent. `in_voicemail`: whether a machine took the call,
@@ -32,6 +33,7 @@ class VoiceCall:
     session: AgentSession[None]
     record: Record
     profile_name: str = "default"
+    hosts: HostPolicy = field(default_factory=HostPolicy)
     ends: Ends = field(default_factory=Ends)
     caller: rtc.RemoteParticipant | None = None
     in_voicemail: bool | None = None
@@ -48,6 +50,7 @@ class VoiceCall:
             self.job,
             self.session,
             self.profile.record,
+            self.hosts,
             call_id=self.call.call_id,
             wanted=self.call.record_call,
         )

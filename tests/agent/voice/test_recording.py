@@ -20,6 +20,7 @@ from aiohttp.test_utils import TestServer
 from livekit import rtc
 from livekit.agents.voice import io
 
+from agent.profiles.hosts import HostPolicy
 from agent.profiles.profile import Recording
 from agent.voice import recording
 from agent.voice.recording import CallRecording
@@ -29,6 +30,7 @@ from tests.agent.test_shared_json import settings_for
 
 SECONDS = 0.6
 RATE = 16_000
+LOOPBACK = HostPolicy.reading(["127.0.0.0/8"])
 SECRET = "X-Amz-Signature=c2VjcmV0"
 
 
@@ -87,7 +89,7 @@ def recording_of(
         session_directory=folder / "session", job=SimpleNamespace(room=SimpleNamespace(name="room"))
     )
     return CallRecording(
-        cast(Any, job), cast(Any, session), settings, call_id="call-1", wanted=wanted
+        cast(Any, job), cast(Any, session), settings, LOOPBACK, call_id="call-1", wanted=wanted
     )
 
 
@@ -186,7 +188,7 @@ async def test_a_recording_is_put_to_a_url_whose_query_is_told_to_nobody(
 
 @pytest.mark.parametrize(
     ("statuses", "attempts", "error"),
-    [((403,), 1, "the server answered 403"), ((500, 500), 2, "the server answered 500")],
+    [((403,), 1, "answered 403 Forbidden"), ((500, 500), 2, "answered 500 Internal Server Error")],
 )
 async def test_an_upload_that_fails_says_so_and_names_no_secret(
     tmp_path: Path, statuses: tuple[int, ...], attempts: int, error: str
@@ -202,9 +204,17 @@ async def test_a_server_that_is_not_there_is_named_without_the_query(tmp_path: P
     file = tmp_path / "a.ogg"
     file.write_bytes(b"OggS")
     with stamina.set_testing(True, attempts=1):
-        error = await put(file, f"http://127.0.0.1:9/a?{SECRET}", 5)
-    assert error.startswith("no connection: ")
+        error = await put(file, f"http://127.0.0.1:9/a?{SECRET}", LOOPBACK, 5)
+    assert error == "no connection: Connection refused"
     assert "Signature" not in error
+
+
+async def test_a_private_address_that_is_not_allowed_gets_no_recording(tmp_path: Path) -> None:
+    file = tmp_path / "a.ogg"
+    file.write_bytes(b"OggS")
+    async with bucket() as (url, requests, _):
+        assert "allowed_hosts" in await put(file, url, HostPolicy(), 5)
+    assert requests == []
 
 
 async def test_a_slow_upload_goes_on_after_the_report(
