@@ -81,9 +81,10 @@ class AnnouncedTransfers:
         """Whether the caller can go back to an agent that is still in the call's room."""
         try:
             call = await self._registry.get(call_id)
-            if call is None or not call.is_active or not is_announced(call) or call.agent_absence:
+            if call is None or not call.is_active or not is_announced(call):
                 return False
-            return await self._livekit.has_agent(call_id)
+            gone = call.agent_absence.job_id if call.agent_absence else ""
+            return await self._livekit.has_agent(call_id, besides_job=gone)
         except (StorageUnavailable, LiveKitError):
             return False  # the fallback needs neither
 

@@ -151,7 +151,7 @@ async def _pipeline(context: Context) -> Finding:
 
 
 def pipeline_of(facts: Mapping[str, Any], configured: str) -> Finding:
-    """What the worker's `facts` (agent/worker.py) say of the pipeline; the gateway's `configured`."""
+    """What the worker's `facts` (agent/worker.py) say; `configured` is the gateway's pipeline."""
     # Workers of earlier versions have no other.
     pipeline, problems = facts.get("pipeline", "diagnostic"), facts.get("problems")
     if pipeline != configured:
