@@ -82,10 +82,9 @@ def agents_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def real(
-    livekit_binary: Path, model_port: int, recordings: Path, agents_file: Path
-) -> Iterator[RealServers]:
-    settings = {
+def settings(model_port: int, recordings: Path, agents_file: Path) -> dict[str, str]:
+    """The environment of gateway and worker."""
+    return {
         "GATEWAY__AGENT__PIPELINE": "voice",
         "AGENTS_FILE": str(agents_file),
         "RECORDINGS": str(recordings),
@@ -97,6 +96,10 @@ def real(
         "GATEWAY__OUTBOUND__AGENT_TIMEOUT": "20",
         "GATEWAY_API_KEYS": f"ops:read:{READ_KEY},n8n:dispatch:{DISPATCH_KEY}",
     }
+
+
+@pytest.fixture(scope="session")
+def real(livekit_binary: Path, settings: dict[str, str]) -> Iterator[RealServers]:
     with real_servers(**settings) as servers:
         yield servers
 
