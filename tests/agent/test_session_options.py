@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -57,6 +57,7 @@ def _schemas(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from _schemas(it)
 
 
+@settings(deadline=None)
 @given(OPTIONS)
 def test_the_gateway_takes_what_the_agent_takes(options: dict[str, Any]) -> None:
     assert _gateway_takes(options) is _agent_takes(options)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.profiles.loader import AgentsFileInvalid, parse_agents
@@ -27,6 +27,7 @@ def problems_of(text: str) -> list[str]:
     return []
 
 
+@settings(deadline=None)
 @given(st.dictionaries(TEXT, TREES))
 def test_json_is_read_as_it_is(data: dict[str, Any]) -> None:
     text = json.dumps(data, ensure_ascii=False)
@@ -40,6 +41,7 @@ def test_an_emoji_as_json_writes_it_is_one_character() -> None:
     assert read_yaml(json.dumps({"a": "😀"}), {}, Problems()) == {"a": "😀"}
 
 
+@settings(deadline=None)
 @given(
     st.text(alphabet=st.characters(codec="utf-8")) | st.text(alphabet=" \t\n-:[]{}&*!|>'\"%#?,ab")
 )
@@ -47,6 +49,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     assert all(problems_of(text))
 
 
+@settings(deadline=None)
 @given(TREES)
 def test_any_profile_is_taken_or_refused(tree: Any) -> None:
     text = yaml.safe_dump({"profiles": {"default": tree}, "routes": tree, "allowed_hosts": tree})
@@ -84,6 +87,7 @@ def test_scalars_are_those_of_json(scalar: str, value: object) -> None:
     assert not problems
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="${}AB_ x"), st.text(alphabet="${}AB"))
 def test_a_variable_is_replaced_once(text: str, value: str) -> None:
     problems = Problems()

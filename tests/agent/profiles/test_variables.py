@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.profiles.checks import warnings
@@ -51,6 +51,7 @@ def test_the_first_source_that_has_a_value_counts() -> None:
     assert greeting("{{a}} {{b}} {{c}}", {"a": 1, "b": ""}, {"a": 2, "b": 2}, {"c": 3}) == "1 2 3"
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_a_value_brings_no_variables(value: str) -> None:
     found = greeting("<{{a}}>", {"a": "{{b}}" + value, "b": "secret"})
