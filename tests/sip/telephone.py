@@ -107,7 +107,7 @@ class Telephone(asyncio.DatagramProtocol):
         """The next samples to send."""
         angle = 2 * math.pi * TONE_HZ / RATE
         positions = range(self._sent_samples, self._sent_samples + samples)
-        return bytes(_to_mu_law(int(8000 * math.sin(angle * at))) for at in positions)
+        return bytes(to_mu_law(int(8000 * math.sin(angle * at))) for at in positions)
 
     async def greeted(self) -> None:
         """Wait until the agent says something."""
@@ -132,7 +132,7 @@ def _pitch(samples: "array.array[int]") -> float:
     return crossings * RATE / len(samples) if samples else 0.0
 
 
-def _to_mu_law(sample: int) -> int:
+def to_mu_law(sample: int) -> int:
     magnitude = min(abs(sample), 32_635) + 132
     exponent = magnitude.bit_length() - 8
     mantissa = magnitude >> (exponent + 3) & 0x0F

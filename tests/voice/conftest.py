@@ -5,6 +5,7 @@ address), and calls the number of the profile in agents.yaml that it is about.
 """
 
 import functools
+import importlib.util
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -13,11 +14,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from gateway.config.settings import LOOPBACK
 from gateway.tools.simulate.clips import WORDS
 from gateway.tools.simulate.jambonz import Jambonz
 from gateway.tools.simulate.model_script import Rule, Script
 from gateway.tools.simulate.model_server import ModelServer
-from gateway.tools.simulate.recognizer import Recognize, sphinx
+from gateway.tools.simulate.recognizer import Recognize, sphinx_process
 from gateway.tools.simulate.telephone import LIMIT, Telephone, inbound_call
 from tests.conftest import DISPATCH_KEY, READ_KEY, WEBHOOK_SECRET, skip_unless_ci
 from tests.livekit.conftest import RealServers, http, livekit_binary, real_servers, wait_for_call
@@ -55,11 +57,11 @@ EndedCall = Callable[[Telephone], Any]
 
 
 @pytest.fixture(scope="session")
-def recognize() -> Recognize:
-    try:
-        return sphinx(WORDS.values())
-    except ImportError as error:
-        skip_unless_ci(str(error))
+def recognize(server_process: None) -> Iterator[Recognize]:
+    if importlib.util.find_spec("pocketsphinx") is None:
+        skip_unless_ci("what callers say is recognized by pocketsphinx, which is not installed")
+    with sphinx_process(WORDS.values()) as recognize:
+        yield recognize
 
 
 @pytest.fixture(scope="session")
@@ -81,18 +83,27 @@ def agents_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def settings(model_port: int, recordings: Path, agents_file: Path) -> dict[str, str]:
-    """The environment of gateway and worker."""
+def voice_env(model_port: int, agents_file: Path, recordings: Path) -> dict[str, str]:
+    """What makes a worker's agents those of `agents_file`, with the models at `model_port`."""
     return {
         "GATEWAY__AGENT__PIPELINE": "voice",
         "AGENTS_FILE": str(agents_file),
         "RECORDINGS": str(recordings),
         "OPENAI_API_KEY": "key-of-the-tests",
-        "OPENAI_BASE_URL": f"http://127.0.0.1:{model_port}/v1",
+        "OPENAI_BASE_URL": f"http://{LOOPBACK}:{model_port}/v1",
+    }
+
+
+@pytest.fixture(scope="session")
+def settings(model_port: int, recordings: Path, agents_file: Path) -> dict[str, str]:
+    """The environment of gateway and worker."""
+    return {
+        **voice_env(model_port, agents_file, recordings),
         "GATEWAY__OUTBOUND__DIALED_BY": "agent",
         "GATEWAY__OUTBOUND__EARLY_FAILURE_WINDOW": "0",
-        # A loaded machine starts an agent in seconds.
+        # As many as call at once; on a loaded machine another one takes seconds to start.
+        "AGENT_IDLE_PROCESSES": "4",
+        "GATEWAY__INBOUND__AGENT_TIMEOUT": "20",
         "GATEWAY__OUTBOUND__AGENT_TIMEOUT": "20",
         "GATEWAY_API_KEYS": f"ops:read:{READ_KEY},n8n:dispatch:{DISPATCH_KEY}",
     }

@@ -1,14 +1,10 @@
 """A caller may interrupt the agent at any time, and is heard when they do."""
 
-from gateway.tools.simulate.tones import WORD_SECONDS
+from gateway.tools.simulate.tones import length
 from tests.voice.conftest import ASKS_DAY, GREETING, HOURS, Dial
 
 #: How long the agent may go on once it is interrupted, in s; `bench` measures it.
 LIMIT = 2.0
-
-
-def length(sentence: str) -> float:
-    return len(sentence.split()) * WORD_SECONDS
 
 
 async def test_the_greeting_stops_and_what_is_said_over_it_is_heard(dial: Dial) -> None:

@@ -27,6 +27,9 @@ SAMPLE_RATE = 48_000
 FRAME_MS = 20
 #: One frame of 16-bit samples.
 SILENCE = bytes(2 * SAMPLE_RATE * FRAME_MS // 1000)
+#: How much silence a lifted telephone has ready to be sent, in s.
+AHEAD = 0.1
+LONGEST_SAID_MS = 5_000
 #: The peak of 16-bit samples above which audio is a voice; below it is coded silence.
 VOICE_PEAK = 500
 TONE_HZ = 440
@@ -82,7 +85,7 @@ class Caller:
         self._agent_heard = asyncio.Event()
         self._has_left = False
         self._tasks = BackgroundTasks()
-        self._source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=200)
+        self._source: rtc.AudioSource | None = None
         self._to_say: deque[bytes] = deque()
         self.recording = array.array("h")
         self.began = 0.0
@@ -123,22 +126,26 @@ class Caller:
 
     async def speak(self, samples: Iterator[bytes]) -> None:
         """Publish a microphone track, and play the frames of `samples` in the background."""
-        track = rtc.LocalAudioTrack.create_audio_track("caller", self._source)
-        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-        await self._room.local_participant.publish_track(track, options)
-        self._tasks.spawn(self._play(samples), name="caller speaks")
+        source = await self._publish(queue_size_ms=200)
+        self._tasks.spawn(self._play(source, samples), name="caller speaks")
 
     async def lift(self) -> None:
         """Publish a microphone track that is silent but for what `say` says."""
-        await self.speak(self._spoken())
+        self._source = await self._publish(queue_size_ms=LONGEST_SAID_MS)
+        self._tasks.spawn(self._send(self._source), name="caller's line")
 
     async def say(self, frames: Iterable[bytes]) -> float:
-        """Say `frames`; returns the `position` at which they had been said."""
+        """Say `frames`, LONGEST_SAID_MS at most; returns the `position` at which they end.
+
+        The telephone must be lifted.
+        """
+        assert self._source  # noqa: S101 - see lift()
         self._to_say.extend(frames)
         while self._to_say:
             await asyncio.sleep(FRAME_MS / 1000)
-        end = self.position + self._source.queued_duration
-        await asyncio.sleep(self._source.queued_duration)
+        remaining = self._source.queued_duration
+        end = self.position + remaining
+        await asyncio.sleep(remaining)
         return end
 
     @property
@@ -175,24 +182,41 @@ class Caller:
         finally:
             await stream.aclose()
 
-    def _spoken(self) -> Iterator[bytes]:
-        while True:
-            yield self._to_say.popleft() if self._to_say else SILENCE
+    async def _publish(self, *, queue_size_ms: int) -> rtc.AudioSource:
+        source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=queue_size_ms)
+        track = rtc.LocalAudioTrack.create_audio_track("caller", source)
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        await self._room.local_participant.publish_track(track, options)
+        return source
 
-    async def _play(self, frames: Iterator[bytes]) -> None:
+    async def _send(self, source: rtc.AudioSource) -> None:
+        """What is said goes out at once, so that this process may be late: speech has no gaps."""
+        while not self._has_left:
+            if self._to_say:
+                await source.capture_frame(_frame(self._to_say.popleft()))
+            elif source.queued_duration < AHEAD:
+                await source.capture_frame(_frame(SILENCE))
+            else:
+                await asyncio.sleep(FRAME_MS / 1000)
+        await source.aclose()
+
+    async def _play(self, source: rtc.AudioSource, frames: Iterator[bytes]) -> None:
         for samples in frames:
             if self._has_left:
                 break
-            frame = rtc.AudioFrame(samples, SAMPLE_RATE, 1, len(samples) // 2)
-            await self._source.capture_frame(frame)
-        await self._source.wait_for_playout()
-        await self._source.aclose()
+            await source.capture_frame(_frame(samples))
+        await source.wait_for_playout()
+        await source.aclose()
 
     async def _leave(self) -> None:
         # `_play` ends at its next frame, `_listen` when the room is disconnected.
         self._has_left = True
         await self._room.disconnect()
         await self._tasks.close(grace=LEAVE_TIMEOUT)
+
+
+def _frame(samples: bytes) -> rtc.AudioFrame:
+    return rtc.AudioFrame(samples, SAMPLE_RATE, 1, len(samples) // 2)
 
 
 def tone() -> Iterator[bytes]:

@@ -1,9 +1,12 @@
 """What a model server hears: a real recognizer for the few sentences of a test, or a script."""
 
 import io
+import multiprocessing
 import re
 import wave
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +19,9 @@ Recognize = Callable[[bytes], str]
 RATE = 16_000
 #: Silence before and after what is recognized, in s: without it the last word is lost.
 MARGIN = 0.3
+
+#: In a process of `sphinx_process` its recognizer.
+_own: list[Recognize] = []
 
 
 def sphinx(sentences: Iterable[str]) -> Recognize:
@@ -47,6 +53,23 @@ def sphinx(sentences: Iterable[str]) -> Recognize:
         return hypothesis.hypstr if hypothesis else ""
 
     return recognize
+
+
+@contextmanager
+def sphinx_process(sentences: Iterable[str]) -> Iterator[Recognize]:
+    """`sphinx` in a process of its own: it holds Python's lock, and callers here would stutter."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, _prepare, (list(sentences),)) as pool:
+        pool.submit(len, _own).result()  # the process starts with its first work
+        yield lambda recording: pool.submit(_recognize_here, recording).result()
+
+
+def _prepare(sentences: list[str]) -> None:
+    _own.append(sphinx(sentences))
+
+
+def _recognize_here(recording: bytes) -> str:
+    return _own[0](recording)
 
 
 def in_order(sentences: Iterable[str]) -> Recognize:

@@ -46,9 +46,14 @@ def chord_of(sentence: str) -> Chord:
     return LOW[number % len(LOW)], HIGH[number // len(LOW) % len(HIGH)]
 
 
+def length(sentence: str) -> float:
+    """How long it takes to say it, in s."""
+    return max(len(sentence.split()), 1) * WORD_SECONDS
+
+
 def speech(sentence: str, rate: int) -> bytes:
     """The sentence's chord, as 16-bit mono samples."""
-    seconds = max(len(sentence.split()), 1) * WORD_SECONDS
+    seconds = length(sentence)
     time = np.arange(round(seconds * rate)) / rate
     wave = sum(np.sin(2 * np.pi * tone * time) for tone in chord_of(sentence))
     fade = np.clip(np.minimum(time, seconds - time) / FADE, 0, 1)
