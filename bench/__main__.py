@@ -11,6 +11,7 @@ import uvloop
 
 from bench import (
     at_once,
+    conversations,
     dispatch_time,
     first_audio,
     hook_cost,
@@ -77,6 +78,10 @@ def measure_calls() -> Iterator[Result]:
     yield from asyncio.run(dispatch_time.measure_audible())
 
 
+def measure_conversations() -> Iterator[Result]:
+    yield from asyncio.run(conversations.measure())
+
+
 def measure_at_once() -> Iterator[Result]:
     yield from asyncio.run(at_once.measure())
 
@@ -121,6 +126,7 @@ MEASUREMENTS: Mapping[str, Callable[[], Iterator[Result]]] = {
     "neighbours": measure_neighbours,
     "calls": measure_calls,
     "at_once": measure_at_once,
+    "conversations": measure_conversations,
     "refused": measure_refused,
 }
 
