@@ -1,7 +1,9 @@
 # One image for both processes:
 #   docker run IMAGE                 the gateway
-#   docker run IMAGE agent           the worker
+#   docker run IMAGE agent           the worker; stop it with the time of a call: docker stop -t 3900
+# MCP servers as tools: docker build --build-arg EXTRAS=agent,mcp
 FROM python:3.11-slim AS build
+ARG EXTRAS=agent
 WORKDIR /src
 RUN python -m venv /opt/gateway
 COPY constraints.txt pyproject.toml setup.cfg README.md ./
@@ -9,7 +11,7 @@ COPY gateway gateway
 COPY agent agent
 COPY common common
 RUN /opt/gateway/bin/pip install --no-cache-dir --disable-pip-version-check \
-    -c constraints.txt '.[agent]'
+    -c constraints.txt ".[${EXTRAS}]"
 
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --create-home gateway

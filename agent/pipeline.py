@@ -8,10 +8,10 @@ from agent.diagnostic import Diagnostic
 
 
 class Pipeline(Protocol):
-    new_conversation: NewConversation
+    """`imported_late`: modules that libraries would import during a call."""
 
-    def preloaded(self) -> Sequence[str]:
-        """Modules that the processes of jobs inherit instead of importing them."""
+    new_conversation: NewConversation
+    imported_late: Sequence[str]
 
     def has_turn_model(self) -> bool:
         """Whether calls use livekit-agents' turn detector: 244 MB that all processes share."""
@@ -27,9 +27,7 @@ class DiagnosticPipeline:
     """The line test."""
 
     new_conversation: NewConversation = Diagnostic
-
-    def preloaded(self) -> Sequence[str]:
-        return ()
+    imported_late: Sequence[str] = ()
 
     def has_turn_model(self) -> bool:
         return False

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import os
+import sys
 import time
 from collections.abc import Mapping
 from weakref import WeakSet
@@ -58,7 +59,7 @@ class Worker(AgentServer):
             initialize_process_timeout=WARM_UP_TIMEOUT,
             drain_timeout=DRAIN_TIMEOUT,
             job_executor_type=JobExecutorType[settings.jobs.upper()],
-            preload_modules=list(pipeline.preloaded()),
+            preload_modules=[*_imported_here(), *pipeline.imported_late],
         )
         self._settings = settings
         self._pipeline = pipeline
@@ -163,6 +164,13 @@ class Worker(AgentServer):
                 logger.info("worker.ready", extra={"agent_name": self._settings.agent_name})
                 notify_ready()
             await asyncio.sleep(CHECK_INTERVAL)
+
+
+def _imported_here() -> list[str]:
+    """Our own modules; the processes of jobs inherit them, and share their memory."""
+    return [
+        name for name in sys.modules if name.startswith(("agent.", "common.")) and name != __name__
+    ]
 
 
 def _add_job(record: logging.LogRecord) -> bool:

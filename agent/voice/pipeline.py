@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 
 import httpcore2
@@ -21,13 +20,6 @@ logger = logging.getLogger("agent.voice")
 #: Between two looks at what agents.yaml needs from elsewhere, in s.
 CHECK_INTERVAL = 60.0
 
-#: What the openai SDK would import with its first requests, while a call stands still for 0.2 s.
-_IMPORTED_LATE = (
-    "anyio._backends._asyncio",
-    "openai.resources.audio.audio",
-    "openai.resources.chat.completions.completions",
-)
-
 # The framework does it, too, but only together with the turn detector's model.
 local_inference.init_vad()
 # Each HTTP client makes an SSL context of its own, in 15 ms of CPU; a call has a client for each of
@@ -40,16 +32,17 @@ class VoicePipeline:
     """Conversations by agents.yaml, whose plugins it imports: make it on the main thread."""
 
     new_conversation: NewConversation = VoiceConversation
+    # By the openai SDK with its first requests: the call would stand still for 0.2 s.
+    imported_late: Sequence[str] = (
+        "anyio._backends._asyncio",
+        "openai.resources.audio.audio",
+        "openai.resources.chat.completions.completions",
+    )
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._problems: list[str] = []
         prepare(settings)
-
-    def preloaded(self) -> Sequence[str]:
-        """The framework adds the plugins."""
-        used = [name for name in (__name__, "agent.voice.tools.mcp") if name in sys.modules]
-        return [*used, *_IMPORTED_LATE]
 
     def has_turn_model(self) -> bool:
         return any(
