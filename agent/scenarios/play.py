@@ -5,7 +5,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from livekit.agents import Agent, APIError, RunResult, StopResponse, mock_tools
+from livekit.agents import APIError, RunResult, StopResponse, mock_tools
 from livekit.agents.llm import Tool, Toolset
 from livekit.agents.voice.run_result import (
     ChatMessageEvent,
@@ -19,6 +19,7 @@ from agent.scenarios.checks import Check, Happened, ToolCall, checks
 from agent.scenarios.scenario import Scenario, Turn
 from agent.voice.greeting import Greeting
 from agent.voice.models import LLM
+from agent.voice.voice_agent import VoiceAgent
 from agent.voice.voice_call import VoiceCall
 
 #: How long a turn may take, its tools included, in s.
@@ -35,7 +36,7 @@ class TurnFailed(Exception):
         super().__init__(f"{turn.user or 'the greeting'}: {why}")
 
 
-class TextAgent(Agent):
+class TextAgent(VoiceAgent):
     """Greets as an agent on the telephone does."""
 
     def __init__(self, voice: VoiceCall, tools: Sequence[Tool | Toolset]) -> None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any
 
-from livekit.agents import Agent, CloseEvent, CloseReason, JobContext
+from livekit.agents import CloseEvent, CloseReason, JobContext
 
 from agent.agents_file import current_agents
 from agent.context import CallContext
@@ -26,6 +26,7 @@ from agent.voice.recording import NOT_UPLOADED
 from agent.voice.requests import Requests
 from agent.voice.session import new_session, room_options
 from agent.voice.tools.available import tools_for
+from agent.voice.voice_agent import VoiceAgent
 from agent.voice.voice_call import VoiceCall
 from agent.voice.voicemail import greet_person
 from common.signing import Signer
@@ -128,7 +129,7 @@ async def _started(voice: VoiceCall, requests: Requests) -> AsyncIterator[None]:
     playing = asyncio.create_task(audio.start())
     try:
         await voice.session.start(
-            Agent(instructions=voice.profile.instructions, tools=tools_for(voice, requests)),
+            VoiceAgent(instructions=voice.profile.instructions, tools=tools_for(voice, requests)),
             room=voice.room,
             room_options=room_options(voice.call),
             record=NOT_UPLOADED,

@@ -37,10 +37,10 @@ class Receiver:
         return [body["event"] for body in self.bodies]
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator["Receiver"]:
+    async def serving(self, port: int = 0) -> AsyncIterator["Receiver"]:
         app = web.Application()
         app.router.add_post("/{tail:.*}", self._receive)
-        async with TestServer(app) as server:
+        async with TestServer(app, port=port) as server:
             self.url = str(server.make_url("")).rstrip("/")
             yield self
             if self.hang_until:

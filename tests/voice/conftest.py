@@ -30,6 +30,7 @@ __all__ = ["http", "livekit_binary"]
 AGENTS_FILE = Path(__file__).with_name("agents.yaml")
 #: The numbers of its routes.
 CLINIC, QUIET, DETECTOR, RECORDED = "+15550199", "+15550101", "+15550102", "+15550103"
+ASKS_TOOLS = "+15550104"
 
 GREETING = "Hello, this is the clinic, how can I help you today?"
 ASKS_DAY = "On which day would you like to come to the clinic?"
@@ -70,6 +71,12 @@ def model_port() -> int:
 
 
 @pytest.fixture(scope="session")
+def tool_port() -> int:
+    """Where the tools of agents.yaml are."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the agents put recordings."""
     return tmp_path_factory.mktemp("recordings")
@@ -83,22 +90,27 @@ def agents_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def voice_env(model_port: int, agents_file: Path, recordings: Path) -> dict[str, str]:
+def voice_env(
+    model_port: int, agents_file: Path, recordings: Path, tool_port: int = 9
+) -> dict[str, str]:
     """What makes a worker's agents those of `agents_file`, with the models at `model_port`."""
     return {
         "GATEWAY__AGENT__PIPELINE": "voice",
         "AGENTS_FILE": str(agents_file),
         "RECORDINGS": str(recordings),
+        "TOOL_URL": f"http://{LOOPBACK}:{tool_port}/free-slots",
         "OPENAI_API_KEY": "key-of-the-tests",
         "OPENAI_BASE_URL": f"http://{LOOPBACK}:{model_port}/v1",
     }
 
 
 @pytest.fixture(scope="session")
-def settings(model_port: int, recordings: Path, agents_file: Path) -> dict[str, str]:
+def settings(
+    model_port: int, tool_port: int, recordings: Path, agents_file: Path
+) -> dict[str, str]:
     """The environment of gateway and worker."""
     return {
-        **voice_env(model_port, agents_file, recordings),
+        **voice_env(model_port, agents_file, recordings, tool_port),
         "GATEWAY__OUTBOUND__DIALED_BY": "agent",
         "GATEWAY__OUTBOUND__EARLY_FAILURE_WINDOW": "0",
         # As many as call at once; on a loaded machine another one takes seconds to start.

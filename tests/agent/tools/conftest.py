@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from livekit.agents import Agent, AgentSession
+from livekit.agents import AgentSession
 
 from agent.context import CallContext
 from agent.profiles.hosts import HostPolicy
@@ -16,6 +16,7 @@ from agent.record import Record
 from agent.settings import WorkerSettings
 from agent.voice.requests import Requests
 from agent.voice.tools.available import tools_for
+from agent.voice.voice_agent import VoiceAgent
 from agent.voice.voice_call import VoiceCall
 from common.signing import Signer
 from tests.fakes.agent_room import Room
@@ -56,7 +57,7 @@ async def conversation(
             record=Record(),
         )
         requests = Requests(HostPolicy.reading(allowed_hosts), Signer(secrets))
-        await session.start(Agent(instructions="Be kind.", tools=tools_for(voice, requests)))
+        await session.start(VoiceAgent(instructions="Be kind.", tools=tools_for(voice, requests)))
         yield voice
 
 

@@ -107,6 +107,9 @@ async def test_the_caller_hears_a_filler_while_a_tool_takes_its_time(receiver: R
         receiver.hang_until.set()
         await run
         assert _said(voice)[-2:] == ["Let me look.", "At nine."]
+        messages, _ = model_of(voice).requests[-1].to_provider_format("openai")
+        assert messages[-3]["content"] == "Let me look."
+        assert messages[-1]["role"] == "tool"
 
 
 async def test_a_quick_tool_needs_no_filler(receiver: Receiver) -> None:
