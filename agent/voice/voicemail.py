@@ -21,6 +21,9 @@ NO_SPEECH_SCREENED = 30.0
 #: Who says no more than this, in s, is a person, whatever it was: no model is asked. Services that
 #: screen calls have sentences of 2 s.
 SHORT_GREETING = 1.5
+#: After so long a pause, in s, they have said what they say first. Machines pause between their
+#: sentences, too; and a recognizer that is asked only then still has its answer in time.
+PAUSE = 1.0
 #: How often a call is screened at most: services ask, then say that they are connecting.
 MAX_SCREENINGS = 3
 #: How long a machine's own greeting may last, and the pause after which its tone has come, in s.
@@ -102,6 +105,8 @@ async def _detect(voice: VoiceCall, limit: float, no_speech: float) -> AMDPredic
                     "timeout": limit,
                     "no_speech_threshold": no_speech,
                     "human_speech_threshold": SHORT_GREETING,
+                    "human_silence_threshold": PAUSE,
+                    "machine_silence_threshold": PAUSE,
                 },
             ) as amd,
         ):
