@@ -24,6 +24,7 @@ class SipParticipantRequest:
     """A SIP participant to dial into `room`. Timeouts in s.
 
     LiveKit dials `to` through the outbound trunk `trunk_id`, or at `hostname` if that is given.
+    With `play_dialtone` those in the room hear it ring.
     """
 
     room: str
@@ -36,6 +37,7 @@ class SipParticipantRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     ringing_timeout: int = 30
     max_call_duration: int = 3600
+    play_dialtone: bool = False
 
 
 class SipParticipants:
@@ -59,6 +61,7 @@ class SipParticipants:
             participant_name=participant.display_name,
             headers=participant.headers,
             wait_until_answered=True,
+            play_dialtone=participant.play_dialtone,
         )
         request.ringing_timeout.seconds = participant.ringing_timeout
         request.max_call_duration.seconds = participant.max_call_duration

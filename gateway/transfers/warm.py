@@ -34,5 +34,6 @@ class WarmTransfers:
                 from_number=self._config.outbound.default_caller,
                 ringing_timeout=self._config.transfer.ringing_timeout,
                 max_call_duration=call.max_call_duration + DURATION_MARGIN,
+                play_dialtone=True,
             )
         )

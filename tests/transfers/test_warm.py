@@ -31,6 +31,7 @@ async def test_the_target_is_dialed_into_the_room(
         "+15550199",
     )
     assert dial.wait_until_answered
+    assert dial.play_dialtone
     assert dial.ringing_timeout.seconds == 30
     assert (await call.get_call())["call_status"] == "ongoing"
 
