@@ -68,6 +68,7 @@ class Telephony:
         self, scenario: str, folder: Path, **variables: str
     ) -> AbstractAsyncContextManager[Sipp]:
         """A caller who calls livekit-sip now, see `Sipp.running`."""
+        variables = {"header": "X-Account-Code: em-tech-01", **variables}
         remote = f"{self.sip_host}:{SIP_PORT}"
         address = self.carrier_address
         return Sipp.running(
