@@ -16,6 +16,7 @@ from tests.sip.servers import Telephony
 from tests.sip.sipp import Sipp
 from tests.sip.telephone import RATE, Telephone
 from tests.sip.test_inbound import jambonz_for
+from tests.sip.test_transfer import transfer
 
 COLLEAGUE = "+61491570156"
 IDENTITY = "colleague"
@@ -155,5 +156,30 @@ async def test_the_caller_talks_on_to_the_agent_when_the_colleague_is_busy(
         assert call["call_status"] == "ongoing", call["timeline"]
         caller.send_info()
         await caller.finished()
+    call = await ended_call(room_gateway, call_id)
+    assert (call["call_status"], call["disconnection_reason"]) == ("ended", "user_hangup")
+
+
+async def test_the_gateway_dials_a_colleague_into_the_room(
+    telephony: Telephony, room_gateway: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    async with (
+        talk(telephony, room_gateway, tmp_path) as (call_id, caller, _),
+        Telephone.at(telephony.carrier_address) as colleagues_phone,
+        telephony.callee(
+            "answer", tmp_path / "colleague", audio_port=str(colleagues_phone.port)
+        ) as colleague,
+    ):
+        status, _ = await transfer(room_gateway, call_id, target=COLLEAGUE, kind="warm")
+        assert status == 200
+        call = await call_when(
+            room_gateway, call_id, lambda call: call["transfer"] and call["transfer"]["sip"]
+        )
+        told = call["transfer"]
+        assert (told["kind"], told["target"], told["sip"]["status"]) == ("warm", COLLEAGUE, 200)
+        assert call["call_status"] == "ongoing"
+        caller.send_info()
+        await caller.finished()
+        await colleague.message("BYE ")
     call = await ended_call(room_gateway, call_id)
     assert (call["call_status"], call["disconnection_reason"]) == ("ended", "user_hangup")
