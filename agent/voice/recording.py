@@ -7,6 +7,7 @@ with `record=NOT_UPLOADED`.
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,6 +33,8 @@ NOT_UPLOADED: RecordingOptions = {
 #: gives a job's end 300 s.
 REPORT_WAIT = 6.0
 UPLOAD_TIMEOUT = 240.0
+#: A file that lacks more than this, in s, is told.
+MISSING = 2.0
 
 
 class CallRecording:
@@ -98,11 +101,12 @@ class CallRecording:
         logger.info("recording.started")
 
     async def _save(self, recorder: RecorderIO) -> dict[str, object]:
+        recorded = time.time() - (recorder.recording_started_at or time.time())
         await recorder.aclose()
         file = recorder.output_path
         if file is None:
             raise FileNotFoundError("the recorder wrote no file")
-        about: dict[str, object] = await asyncio.to_thread(_measure, file)
+        about = await asyncio.to_thread(_measure, file, recorded)
         if self._settings.folder:
             stored = await asyncio.to_thread(store, file, Path(self._settings.folder), self._name)
             about["file"] = str(stored)
@@ -124,7 +128,14 @@ class CallRecording:
         logger.error("recording.failed", extra={"error": error})
 
 
-def _measure(file: Path) -> dict[str, object]:
+def _measure(file: Path, recorded: float) -> dict[str, object]:
+    """Of a file into which `recorded` s went: the recorder only logs that its disk was full."""
     with av.open(str(file)) as container:
-        duration = container.duration or 0
-    return {"duration_ms": duration // 1000, "bytes": file.stat().st_size}
+        duration = (container.duration or 0) / av.time_base
+    about: dict[str, object] = {
+        "duration_ms": round(duration * 1000),
+        "bytes": file.stat().st_size,
+    }
+    if recorded - duration > MISSING:
+        about["error"] = f"the last {recorded - duration:.0f} s are missing"
+    return about

@@ -159,6 +159,15 @@ async def test_a_recording_without_a_place_is_an_error_and_not_announced(tmp_pat
     assert session.said == []
 
 
+async def test_a_recorder_that_broke_off_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "MISSING", -1.0)
+    about = await recorded(tmp_path, Recording(enabled=True, folder=str(tmp_path / "r")))
+    assert about["error"].endswith("s are missing")
+    assert about["file"]
+
+
 async def test_a_session_without_audio_is_an_error_and_no_exception(tmp_path: Path) -> None:
     session = Session()
     session.input.audio = cast(Any, None)
