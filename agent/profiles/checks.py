@@ -137,20 +137,24 @@ def _name_of(tool: Tool) -> tuple[str, str]:
 
 def file_problems(profile: Profile) -> Found:
     """Files that a profile names and that cannot be used."""
-    if profile.failure.clip:
-        try:
-            with wave.open(profile.failure.clip, "rb") as clip:
-                fits = clip.getnchannels() == 1 and clip.getsampwidth() == 2
-        except (OSError, EOFError, wave.Error) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not a WAV file"
-            yield "failure.clip", f"cannot be played: {reason}"
-        else:
-            if not fits:
-                yield "failure.clip", "must be mono, with 16 bits"
+    failure = profile.failure
+    for key, file in (("clip", failure.clip), ("wait_clip", failure.wait_clip)):
+        if file and (problem := _problem_of_clip(file)):
+            yield f"failure.{key}", problem
     for key in ("ambient", "thinking"):
         name = getattr(profile.background, key)
         if name and name not in CLIPS and not Path(name).is_file():
             yield f"background.{key}", f"neither a file nor one of: {', '.join(CLIPS)}"
+
+
+def _problem_of_clip(file: str) -> str:
+    try:
+        with wave.open(file, "rb") as clip:
+            fits = clip.getnchannels() == 1 and clip.getsampwidth() == 2
+    except (OSError, EOFError, wave.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a WAV file"
+        return f"cannot be played: {reason}"
+    return "" if fits else "must be mono, with 16 bits"
 
 
 def _recording(profile: Profile) -> Found:

@@ -103,14 +103,18 @@ class Goodbye(Section):
 class Failure(Section):
     """What the caller hears and where they go if a model fails: never silence.
 
-    `clip`: a WAV file, mono, 16 bits; the default is a recorded sentence. `transfer`: who gets the
-    caller then; without it the call ends. `after`: how long after the caller's last word the agent
-    counts as failed if it says nothing.
+    `after`: how long after the caller's last word the agent counts as failed if it says nothing.
+    Then the caller hears `wait_clip`, and the models are asked again. If they fail again, the
+    caller hears `clip` and goes to `transfer`; without it the call ends. Clips are WAV files, mono,
+    16 bits; the defaults are recorded sentences in English. `not_understood` is said if the caller
+    spoke and no words were recognised.
     """
 
+    after: Annotated[float, Field(ge=1, le=60)] = 5.0
+    wait_clip: str = ""
     clip: str = ""
     transfer: Target | None = None
-    after: Annotated[float, Field(ge=1, le=60)] = 5.0
+    not_understood: Text = "Sorry, I did not get that."
 
 
 class Voicemail(Section):

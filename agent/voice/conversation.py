@@ -17,14 +17,19 @@ from agent.record import Record
 from agent.room import answered_caller, caller_in, inaudible_for
 from agent.settings import WorkerSettings
 from agent.voice.audio import CallAudio
+from agent.voice.background import background
 from agent.voice.call_profile import profile_of
 from agent.voice.departure import caller_departure
+from agent.voice.failure import model_failure
 from agent.voice.finish import finish
+from agent.voice.goodbye import max_duration
 from agent.voice.greeting import Greeting
+from agent.voice.keys import keys
 from agent.voice.models import models_for
 from agent.voice.recording import NOT_UPLOADED
 from agent.voice.requests import Requests
 from agent.voice.session import new_session, room_options
+from agent.voice.silence import silence
 from agent.voice.tools.available import tools_for
 from agent.voice.voice_agent import VoiceAgent
 from agent.voice.voice_call import VoiceCall
@@ -32,6 +37,9 @@ from agent.voice.voicemail import greet_person
 from common.signing import Signer
 
 logger = logging.getLogger("agent.voice")
+
+#: What goes on beside the conversation, and may end it.
+WATCHERS = (model_failure, silence, max_duration, keys, background)
 
 
 class VoiceConversation:
@@ -74,6 +82,7 @@ class VoiceConversation:
                 _no_ending(on_ready()),
                 greeting.prepare(),
                 _hold(voice, greeting),
+                *(watch(voice) for watch in WATCHERS),
             )
 
     async def finish(self, send: SendReport) -> None:
@@ -106,12 +115,13 @@ async def first_ending(*parts: Coroutine[Any, Any, Ending | None]) -> Ending:
 
 async def _hold(voice: VoiceCall, greeting: Greeting) -> Ending:
     """From the answer on: greet, and talk until something ends the call."""
-    voice.caller = await answered_caller(voice.room, voice.call)
+    caller = await answered_caller(voice.room, voice.call)
     logger.info("caller.answered")
-    voice.session.room_io.set_participant(voice.caller.identity)
+    voice.session.room_io.set_participant(caller.identity)
     voice.session.input.set_audio_enabled(True)
     voice.session.reset_away_timer()
-    await asyncio.sleep(inaudible_for(voice.caller, voice.call))
+    await asyncio.sleep(inaudible_for(caller, voice.call))
+    voice.caller = caller
     return await first_ending(greet_person(voice, greeting.say), voice.ends.first())
 
 

@@ -15,6 +15,10 @@ INPUT_SAMPLE_RATE = 16_000
 #: How long the end of a session waits for a last transcript, in s; the framework's 2 s would be
 #: dead air before the hang-up.
 CLOSE_TIMEOUT = 0.2
+#: So long before the agent counts as failed the caller is told that they were not understood, in s.
+UNDERSTOOD_BEFORE = 1.5
+#: How long a recogniser may take at least, in s.
+SHORTEST_TRANSCRIPTION = 1.0
 
 
 def new_session(profile: Profile, models: Models) -> AgentSession[None]:
@@ -32,6 +36,9 @@ def new_session(profile: Profile, models: Models) -> AgentSession[None]:
         aec_warmup_duration=None,
         ivr_detection=profile.ivr,
         user_away_timeout=profile.silence.after or None,
+        transcription_timeout=max(
+            profile.failure.after - UNDERSTOOD_BEFORE, SHORTEST_TRANSCRIPTION
+        ),
         session_close_transcript_timeout=CLOSE_TIMEOUT,
         conn_options=models.conn_options,
     )

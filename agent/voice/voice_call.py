@@ -24,6 +24,7 @@ class VoiceCall:
     None if nobody looked. `is_leaving`: a transfer runs, or the last words are said, and nobody
     else speaks or ends the call. `is_away`: somebody is asked whether they take the caller, whose
     leg has left the room and may be back. `is_listening`: to an answering machine or a menu.
+    `unheard`: how often in a row the caller has spoken and the recogniser found no words.
     """
 
     job: JobContext
@@ -40,12 +41,13 @@ class VoiceCall:
     is_leaving: bool = False
     is_away: bool = False
     is_listening: bool = False
+    unheard: int = 0
     observer: Observer = field(init=False)
     recording: CallRecording = field(init=False)
 
     def __post_init__(self) -> None:
         self.record.pipeline = "voice"
-        self.observer = Observer(self.session, self.record, self._may_be_silent)
+        self.observer = Observer(self.session, self.record, self.may_be_silent)
         self.recording = CallRecording(
             self.job,
             self.session,
@@ -55,7 +57,7 @@ class VoiceCall:
             wanted=self.call.record_call,
         )
 
-    def _may_be_silent(self) -> bool:
+    def may_be_silent(self) -> bool:
         """Whether nobody waits for the agent's words."""
         is_detecting = self.is_listening or self.session.amd is not None
         return is_detecting or self.is_leaving or self.is_away

@@ -8,6 +8,7 @@ from livekit.agents.llm import RawFunctionTool
 
 from agent.ending import Ending
 from agent.report import TransferKind, TransferRefused
+from agent.voice.speech import say
 from agent.voice.tools.arguments import check_arguments
 from agent.voice.tools.bounds import hold_floor
 from agent.voice.transfers import announce, request_transfer
@@ -47,7 +48,7 @@ async def _transfer(voice: VoiceCall, target: str, summary: str) -> None:
     """Raises TransferRefused."""
     settings = voice.profile.transfer
     if settings.text:
-        await voice.session.say(settings.text, allow_interruptions=False)
+        await say(voice, settings.text)
     if settings.kind == "announced":
         await announce(voice, target, summary)
     else:

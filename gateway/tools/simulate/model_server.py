@@ -153,7 +153,8 @@ class ModelServer:
         file = (await http.post()).get("file")
         if not isinstance(file, web.FileField):
             raise web.HTTPBadRequest(text="the field `file` must be a file")
-        recording = file.file.read()
+        with file.file:  # which stays open if the client goes away
+            recording = file.file.read()
         content = self._record(Service.STT, {"seconds": _seconds(recording)})
         async with self._recognizing:
             content["text"] = await asyncio.to_thread(self.recognize, recording)
