@@ -19,7 +19,7 @@ from tests.conftest import Client, GatewayStarter, get_call, jambonz_for, list_c
 from tests.fakes.jambonz_socket import CREDENTIALS, ENV, SocketJambonz, open_socket
 from tests.fakes.livekit import FakeLiveKit, Hang
 from tests.jambonz.schemas import assert_valid_verbs
-from tests.transfers.test_announced import agent_asks
+from tests.transfers.test_requested_by_agents import agent_asks
 
 pytestmark = pytest.mark.field("J10")
 

@@ -10,17 +10,16 @@ from livekit.protocol.sip import TransferSIPParticipantRequest
 
 from gateway.lifecycle.deadlines import ANNOUNCEMENT_MS
 from tests.api.test_livekit import send, tell, webhook
-from tests.conftest import Client, GatewayStarter, get_call
+from tests.conftest import Client, GatewayStarter
 from tests.fakes.livekit import FakeLiveKit
 from tests.fakes.receiver import Receiver
 from tests.jambonz.schemas import assert_valid_verbs
+from tests.transfers.test_requested_by_agents import agent_asks
 from tests.transfers.test_transfers import (
     SETTINGS,
     TARGET,
     AnsweredCall,
     answered,
-    dispatched,
-    request_transfer,
 )
 
 AGENT, SIP = ParticipantInfo.Kind.AGENT, ParticipantInfo.Kind.SIP
@@ -65,11 +64,6 @@ class Announcement(AnsweredCall):
     async def outcome(self) -> tuple[str, str | None]:
         call = await self.get_call()
         return call["call_status"], call["disconnection_reason"]
-
-
-async def agent_asks(gateway: Client, call_id: str, transfer: Any) -> int:
-    path = f"/livekit-api/calls/{call_id}/report/transfer"
-    return await send(gateway, path, json.dumps(transfer).encode(), kind="application/json")
 
 
 async def announced(
@@ -248,69 +242,6 @@ async def test_the_room_outlives_the_time_in_which_only_its_agent_is_there(
     told = json.loads(dispatch.metadata)["gateway"]["transfer_timeout"]
     assert allowed.departure_timeout > told >= 30 + ANNOUNCEMENT_MS / 1000
     assert none.departure_timeout == 10
-
-
-async def test_an_api_client_may_ask_for_it_too(gateway: Client, fake_livekit: FakeLiveKit) -> None:
-    call = await answered(gateway)
-    fake_livekit.add_participant(call.call_id, SIP, CALLER, {"sip.ruleID": "SDR_1"})
-    body = {"target": TARGET, "kind": "announced", "summary": SUMMARY}
-    status, _ = await request_transfer(gateway, call.call_id, body)
-    assert status == 200
-    (dial, _) = await call.refer()
-    assert "confirmHook" in dial
-    assert (await call.get_call())["transfer"]["kind"] == "announced"
-
-
-async def test_a_refer_to_somebody_else_is_a_cold_transfer(
-    gateway: Client, fake_livekit: FakeLiveKit
-) -> None:
-    call = await answered(gateway)
-    fake_livekit.add_participant(call.call_id, SIP, CALLER, {"sip.ruleID": "SDR_1"})
-    body = {"target": TARGET, "kind": "announced"}
-    await request_transfer(gateway, call.call_id, body)
-    (dial, _) = await call.refer("<tel:+61491570157>")
-    assert "confirmHook" not in dial
-    assert (await call.get_call())["transfer"]["kind"] == "cold"
-
-
-@pytest.mark.parametrize(
-    ("transfer", "status"),
-    [
-        ([], 422),
-        ({}, 422),
-        ({"target": TARGET, "kind": "loud"}, 422),
-        ({"target": TARGET, "kind": "announced", "summary": "x" * 1_001}, 422),
-        ({"target": "+15550123", "kind": "announced"}, 403),
-    ],
-)
-async def test_what_is_wrong_with_a_request_is_told_to_the_agent(
-    gateway: Client, fake_livekit: FakeLiveKit, transfer: Any, status: int
-) -> None:
-    call = await answered(gateway)
-    fake_livekit.add_participant(call.call_id, SIP, CALLER, {"sip.ruleID": "SDR_1"})
-    assert await agent_asks(gateway, call.call_id, transfer) == status
-    assert not fake_livekit.requested(TransferSIPParticipantRequest)
-
-
-async def test_an_agent_may_ask_for_a_cold_transfer(
-    gateway: Client, fake_livekit: FakeLiveKit
-) -> None:
-    call_id = await dispatched(gateway)
-    assert await agent_asks(gateway, call_id, {"target": TARGET}) == 204
-    call = await get_call(gateway, call_id)
-    assert call["disconnection_reason"] == "call_transfer"
-    assert f"to {TARGET}, requested by the agent" in [it["detail"] for it in call["timeline"]]
-
-
-async def test_a_call_that_jambonz_does_not_dial_cannot_be_announced(
-    gateway: Client, fake_livekit: FakeLiveKit
-) -> None:
-    call_id = await dispatched(gateway)
-    body = {"target": TARGET, "kind": "announced"}
-    status, error = await request_transfer(gateway, call_id, body)
-    assert (status, error["error"]) == (422, "invalid")
-    assert "kind" in error["details"]
-    assert not fake_livekit.requested(TransferSIPParticipantRequest)
 
 
 async def test_receivers_are_told_of_both_outcomes(

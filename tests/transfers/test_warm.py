@@ -5,7 +5,7 @@ from livekit.protocol.sip import CreateSIPParticipantRequest
 
 from tests.conftest import Client, GatewayStarter
 from tests.fakes.livekit import Callee, FakeLiveKit
-from tests.transfers.test_announced import agent_asks
+from tests.transfers.test_requested_by_agents import agent_asks
 from tests.transfers.test_transfers import SETTINGS, TARGET, answered, request_transfer
 
 CALLER = {"outbound": {"default_caller": "+15550199"}}
