@@ -183,6 +183,24 @@ def test_records_of_a_job_in_a_thread_name_its_call(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.server
+def test_the_line_test_imports_nothing_of_conversations() -> None:
+    """It would take memory in every process."""
+    listing = "import agent.worker, sys; print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", listing],
+        env={**os.environ, **LIVEKIT, "GATEWAY__AGENT__PIPELINE": "diagnostic"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout.split()
+    unwanted = ("agent.voice.conversation", "agent.voice.models", "livekit.plugins")
+    assert "agent.diagnostic" in modules
+    assert not [name for name in modules if name.startswith(unwanted)]
+
+
+@pytest.mark.server
 def test_without_models_the_worker_does_not_start_and_says_what_it_needs(tmp_path: Path) -> None:
     env = {
         **{name: value for name, value in os.environ.items() if "OPENAI" not in name},
