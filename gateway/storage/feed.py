@@ -60,6 +60,7 @@ def event_of(change: Change) -> FeedEvent | None:
         return FeedEvent.TRANSFER_STARTED
     if change.transfer_ended:
         return FeedEvent.TRANSFER_ENDED
-    if before.call_status is not after.call_status:
+    # What the agent corrects of an end is told by CALL_ANALYZED, which follows.
+    if after.is_active and before.call_status is not after.call_status:
         return FeedEvent(f"call_{after.call_status}")
     return FeedEvent.CALL_ANALYZED if change.report_settled else None

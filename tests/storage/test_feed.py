@@ -6,17 +6,23 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from gateway.calls.call import Event, EventKind
 from gateway.storage.backend import StorageBackend
 from gateway.storage.feed import Feed, FeedEntry
 from gateway.storage.memory import feed as memory_feed
 from gateway.storage.registry import CallRegistry
-from tests.storage.conftest import Receivers, StorageOpener, call, complete_call
+from tests.storage.conftest import START, Receivers, StorageOpener, call, complete_call
 
 
 def content(entry: FeedEntry) -> tuple[str, str]:
     """The entry's call id and event."""
     decoded = json.loads(entry.text)
     return decoded["call"]["call_id"], decoded["event"]
+
+
+def reason(entry: FeedEntry) -> str:
+    """Why the entry's call has ended."""
+    return str(json.loads(entry.text)["call"]["disconnection_reason"])
 
 
 async def take(entries: AsyncIterator[FeedEntry], number: int) -> list[FeedEntry]:
@@ -110,6 +116,22 @@ async def test_changes_that_no_client_would_see_are_not_published(storage: Stora
     await storage.registry.add(call(2))
     entries = await take(await storage.feed.listen(last_id), 5)
     assert all(entry.text for entry in entries)
+
+
+async def test_an_end_that_the_agent_corrects_is_told_with_its_report(
+    storage: StorageBackend,
+) -> None:
+    last_id = await last_entry_id(storage.registry, storage.feed)
+    await storage.registry.add(call(1))
+    for kind in (EventKind.ANSWERED, EventKind.ROOM_FINISHED, EventKind.AGENT_FAILED):
+        await storage.registry.apply("call-0001", Event(kind, START + 1))
+    report = Event(EventKind.AGENT_REPORT, START + 2, report={"transcript": []})
+    await storage.registry.apply("call-0001", report)
+    entries = await take(await storage.feed.listen(last_id), 4)
+    assert [(content(entry)[1], reason(entry)) for entry in entries[2:]] == [
+        ("call_ended", "agent_hangup"),
+        ("call_analyzed", "agent_error"),
+    ]
 
 
 async def test_memory_stores_a_bounded_number_of_entries(
