@@ -12,6 +12,7 @@ from weakref import WeakSet
 from livekit.agents import AgentServer, JobContext, JobExecutorType, get_job_context
 from livekit.agents.ipc.job_executor import JobExecutor
 from livekit.agents.version import __version__ as sdk_version
+from livekit.rtc._ffi_client import FfiClient
 
 from agent.agents_file import publishing
 from agent.call import finish_call, run_call
@@ -80,6 +81,8 @@ class Worker(AgentServer):
         with publishing(settings), heartbeats():
             if not self._pipeline.has_turn_model():
                 os.environ[PRELOAD_LOCAL_INFERENCE] = "0"
+            if settings.jobs == "thread":
+                _make_ffi_client()
             async with health_endpoint(host, port, self.problem, self._facts):
                 await super().run(devmode=devmode, unregistered=unregistered)
 
@@ -164,6 +167,15 @@ class Worker(AgentServer):
                 logger.info("worker.ready", extra={"agent_name": self._settings.agent_name})
                 notify_ready()
             await asyncio.sleep(CHECK_INTERVAL)
+
+
+def _make_ffi_client() -> None:
+    """It is made by whoever uses it first, without a lock (livekit 1.1.21).
+
+    Of two calls that begin at once in threads each would make one, and the first would never hear
+    of its room.
+    """
+    _ = FfiClient.instance
 
 
 def _imported_here() -> list[str]:
