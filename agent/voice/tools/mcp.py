@@ -79,10 +79,6 @@ class _Server(MCPServerHTTP):
         self._hosts = hosts
         self._name = server.name
 
-    async def initialize(self) -> None:
-        self._hosts.check(self.url)
-        await super().initialize()
-
     async def _call_tool(
         self, name: str, arguments: dict[str, Any], **kwargs: Any
     ) -> CallToolResult:
