@@ -56,6 +56,8 @@ def receptionist(telephony: Telephony, models: ModelServer, tmp_path: Path) -> I
         worker.stop()
 
 
+# On a busy machine the servers take a minute to start.
+@pytest.mark.timeout(240)
 async def test_a_caller_books_an_appointment(
     telephony: Telephony,
     room_gateway: aiohttp.ClientSession,

@@ -33,8 +33,8 @@ CLINIC, QUIET, DETECTOR, RECORDED = "+15550199", "+15550101", "+15550102", "+155
 ASKS_TOOLS = "+15550104"
 
 GREETING = "Hello, this is the clinic, how can I help you today?"
-ASKS_DAY = "On which day would you like to come to the clinic?"
-BOOKED = "You are booked for tomorrow at nine in the morning."
+ASKS_DAY = "On which day would you like to come?"
+BOOKED = "You are booked for tomorrow at nine."
 HOURS = (
     "We are open from Monday to Friday from eight in the morning to six in the evening, and on "
     "Saturdays from nine to noon."

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from gateway.tools.simulate.tones import Heard, chord_of, length
-from tests.voice.conftest import ASKS_DAY, BOOKED, GREETING, Dial
+from tests.voice.conftest import ASKS_DAY, GREETING, Dial
 
 #: A silence within a sentence, in s, that nobody should hear. `bench` has the measured ones.
 MAX_GAP = 0.25
@@ -21,16 +21,14 @@ async def test_conversations_at_once(dial: Dial, number: int) -> None:
             await telephone.hears_out(GREETING)
             await telephone.says("book")
             await telephone.hears_out(ASKS_DAY)
-            await telephone.says("tomorrow")
-            await telephone.hears_out(BOOKED)
             return telephone.heard()
 
     callers = [f"+155501{10 + index}" for index in range(number)]
     conversations = await asyncio.gather(*map(converse, callers))
     is_overloaded = os.getloadavg()[0] > OVERLOADED * (os.cpu_count() or 1)
     for heard in conversations:
-        assert len({it.chord for it in heard}) == 3, "every caller was understood"
-        for sentence in (GREETING, ASKS_DAY, BOOKED):
+        assert len({it.chord for it in heard}) == 2, "every caller was understood"
+        for sentence in (GREETING, ASKS_DAY):
             parts = [it for it in heard if it.chord == chord_of(sentence)]
             assert sum(it.end - it.start for it in parts) > length(sentence) - 0.3
             assert is_overloaded or [it.gap < MAX_GAP for it in parts] == [True]
