@@ -66,6 +66,7 @@ test-n8n: install-dev  ## the shipped workflows in a real n8n; the first time in
 	@WITH_N8N=1 $(BIN)/python -m pytest tests/n8n
 
 soak: export CHAOS_MINUTES ?= 20
+soak: export CHAOS_RATE ?= 40
 soak: export CHAOS_SEED ?= $(shell date +%s)
 soak: install-dev  ## calls for CHAOS_MINUTES=20 while everything goes wrong; CHAOS_SEED repeats one
 	@$(BIN)/python -m pytest tests/chaos -s -k two_gateways

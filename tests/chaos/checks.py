@@ -17,6 +17,8 @@ EVENTS = re.compile(r"(call_started )?(transfer_started transfer_ended )*call_en
 REJECTIONS = {"480", "486", "503", "603"}
 #: Details of the events that follow from what LiveKit does not list; a later one may correct them.
 PRESUMED = {"LiveKit has no such room", "not in the room"}
+#: The agent may say after the end why it has closed the room.
+CORRECTION = ("agent_hangup", "agent_error")
 #: How much larger a process may be at the end of the second half than at its beginning.
 GROWTH = 1.25
 #: Responses to a dispatch: done, refused by the callee or by LiveKit, or to be repeated.
@@ -203,8 +205,10 @@ def _problem(call: View, callbacks: list[Callback]) -> str:
         return f"call_started, with answer_timestamp {call['answer_timestamp']}"
     if ("transfer_started" in events) != (call["transfer"] is not None):
         return f"transfer events, with transfer {call['transfer']}"
+    ended = callbacks[events.index("call_ended")].call
     is_presumed = any(entry["detail"] in PRESUMED for entry in call["timeline"])
-    return "" if is_presumed else _changed(callbacks[events.index("call_ended")].call, call)
+    is_corrected = (ended["disconnection_reason"], call["disconnection_reason"]) == CORRECTION
+    return "" if is_presumed or is_corrected else _changed(ended, call)
 
 
 def _changed(ended: View, call: View) -> str:

@@ -6,10 +6,11 @@ from enum import StrEnum
 
 from tests.chaos.simulated_call import SimulatedCall
 
-#: How long a person listens to silence, in s. If every report of a missing agent was lost, a
-#: gateway sees it 10 s after the answer, when it reconciles, and ends the call 2 s later. Some 8 s
-#: are added if Redis is stopped or takes no writes, or if the gateway that holds the leader lock is
-#: killed; 10 s if LiveKit was unavailable, whose lists prove nothing for so long.
+#: How long a person listens to silence, in s of the responsive clock. If every report of
+#: a missing agent was lost, a gateway sees it 10 s after the answer, when it reconciles, and ends
+#: the call 2 s later. Some 8 s are added if Redis is stopped or takes no writes, or if the gateway
+#: that holds the leader lock is killed; 10 s if LiveKit was unavailable, whose lists prove nothing
+#: for so long.
 SILENCE_TIMEOUT = 45.0
 #: In s, longer than any time limit of a call.
 CALL_TIMEOUT = 75.0
@@ -77,13 +78,14 @@ async def stay_on_line(
     Without `talking_time` another party has to end the call. That none does is a problem, and so is
     silence that lasts too long.
     """
-    loop = asyncio.get_running_loop()
-    end = loop.time() + (CALL_TIMEOUT if talking_time is None else talking_time)
-    silent_since: float | None = None
+    clock = leg.call.clock
+    end = clock.now + (CALL_TIMEOUT if talking_time is None else talking_time)
+    heard_at = clock.now
     while not is_over():
-        now = loop.time()
-        silent_since = (silent_since or now) if leg.is_silent else None
-        if silent_since and now - silent_since > SILENCE_TIMEOUT:
+        now = clock.now
+        if not leg.is_silent:
+            heard_at = now
+        elif now - heard_at > SILENCE_TIMEOUT:
             leg.call.problems.append(f"left in silence for {SILENCE_TIMEOUT:g} s")
             return True
         if now >= end:

@@ -46,20 +46,20 @@ class Outcome:
 
 async def collect_outcome(simulation: Simulation) -> Outcome:
     """Wait until all calls are over and all callbacks delivered, at most `END_TIMEOUT`."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + END_TIMEOUT
+    clock = simulation.clock
+    deadline = clock.now + END_TIMEOUT
     while True:
         simulation.check()
         active = await _active(simulation)
         if not (simulation.tasks.names or simulation.livekit.live or any(active.values())):
             break
-        if loop.time() > deadline:
+        if clock.now > deadline:
             break
         await asyncio.sleep(POLL_INTERVAL)
     listed = await _list_calls(simulation)
     calls = await _get_calls(simulation, listed)
     while pending := [call_id for call_id, call in calls.items() if not _is_settled(call)]:
-        if loop.time() > deadline:
+        if clock.now > deadline:
             break
         await asyncio.sleep(POLL_INTERVAL)
         calls |= await _get_calls(simulation, pending)

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-#: How many calls a round has: in each round each disturbance occurs once.
-ROUND = 2_000
-#: How many calls a run without Redis has.
-SHORT_ROUND = 1_000
-#: New calls a second.
-RATE = 40.0
+#: How long a round takes, in which each disturbance occurs once, and a run without Redis, in s.
+ROUND = 50.0
+SHORT_ROUND = 25.0
+#: New calls a second. A soak has more.
+RATE = 24.0
 
 
 class Disturbance(StrEnum):
@@ -58,7 +57,7 @@ class RunSettings:
     seed: str
     calls: int
     gateways: int
-    rate: float = RATE
+    rate: float
 
     @property
     def has_redis(self) -> bool:
@@ -67,7 +66,7 @@ class RunSettings:
     @property
     def time_limit(self) -> float:
         """In s, several times what the run takes."""
-        return 300 + 6 * self.calls / self.rate
+        return 600 + 6 * self.calls / self.rate
 
     @property
     def disturbances(self) -> Sequence[Disturbance]:
@@ -88,21 +87,22 @@ class RunSettings:
 
     @property
     def _round(self) -> int:
-        return min(ROUND, self.calls)
+        return min(round(ROUND * self.rate), self.calls)
 
 
 def two_gateways(env: Mapping[str, str]) -> RunSettings:
     """With Redis: `CHAOS_CALLS` calls, or as many as start in `CHAOS_MINUTES`, else one round."""
-    minutes = float(env.get("CHAOS_MINUTES", "0"))
-    calls = int(env.get("CHAOS_CALLS", "0")) or round(minutes * 60 * _rate(env)) or ROUND
-    return RunSettings(env.get("CHAOS_SEED", "1"), calls, gateways=2, rate=_rate(env))
+    rate, seconds = _rate(env), 60 * float(env.get("CHAOS_MINUTES", "0")) or ROUND
+    calls = int(env.get("CHAOS_CALLS", "0")) or round(seconds * rate)
+    return RunSettings(env.get("CHAOS_SEED", "1"), calls, gateways=2, rate=rate)
 
 
 def single_gateway(env: Mapping[str, str]) -> RunSettings:
     """Without Redis."""
-    return RunSettings(env.get("CHAOS_SEED", "1"), SHORT_ROUND, gateways=1, rate=_rate(env))
+    rate = _rate(env)
+    return RunSettings(env.get("CHAOS_SEED", "1"), round(SHORT_ROUND * rate), gateways=1, rate=rate)
 
 
 def _rate(env: Mapping[str, str]) -> float:
-    """`CHAOS_RATE`, for a machine that has something else to do, too."""
+    """`CHAOS_RATE`, else RATE."""
     return float(env.get("CHAOS_RATE", RATE))

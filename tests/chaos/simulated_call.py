@@ -1,8 +1,10 @@
 """One simulated call: its scenario, what really happened in it, and what went wrong."""
 
 import asyncio
+import math
 from collections.abc import Callable
 
+from tests.chaos.clock import ResponsiveClock
 from tests.chaos.network import Network, Response, Sender
 from tests.chaos.scenario import Scenario
 from tests.chaos.seeded_random import SeededRandom
@@ -18,12 +20,18 @@ class SimulatedCall:
     """
 
     def __init__(
-        self, scenario: Scenario, seeded: SeededRandom, network: Network, tasks: Tasks
+        self,
+        scenario: Scenario,
+        seeded: SeededRandom,
+        network: Network,
+        tasks: Tasks,
+        clock: ResponsiveClock,
     ) -> None:
         self.scenario = scenario
         self.random = seeded
         self.network = network
         self.tasks = tasks
+        self.clock = clock
         self.sender = Sender(seeded, network)
         self.rooms: set[str] = set()
         self.answered_rooms: set[str] = set()
@@ -42,11 +50,11 @@ class SimulatedCall:
     async def wait_until(
         self, condition: Callable[[], object], *, limit: float | None = None
     ) -> bool:
-        """Wait until `condition` holds; False if it did not within `limit` s."""
-        try:
-            async with asyncio.timeout(limit):
-                while not condition():
-                    await self._change.wait()
-        except TimeoutError:
-            return bool(condition())
-        return True
+        """Wait until `condition` holds; False if it did not within `limit` s of the clock."""
+        end = math.inf
+        if limit is not None:
+            end = self.clock.now + limit
+            self.clock.call_at(end, self.changed)
+        while not (holds := bool(condition())) and self.clock.now < end:
+            await self._change.wait()
+        return holds

@@ -14,6 +14,7 @@ import aiohttp
 from gateway.calls.call import Direction
 from gateway.config.settings import LOOPBACK
 from tests.chaos.callback_receiver import CallbackReceiver
+from tests.chaos.clock import ResponsiveClock
 from tests.chaos.disturbances import Disturber
 from tests.chaos.jambonz import PUBLIC_URL, SIP_HOST, InboundCall
 from tests.chaos.livekit import SimulatedLiveKit
@@ -31,8 +32,9 @@ from tests.fakes.livekit import KEY, SECRET
 from tests.fakes.name_server import NameServer
 from tests.fakes.tcp_proxy import TcpProxy
 
-#: With so many tasks no new call starts: a slow machine takes longer, but still answers in time.
-MAX_TASKS = 400
+#: With so many tasks for each new call a second none starts: a slow machine takes longer, but still
+#: answers in time.
+MAX_TASKS = 10
 #: Of a busy machine the event loop is late, in s: then the next call waits so many times longer.
 LATE = 0.03
 CATCH_UP = 6
@@ -78,6 +80,7 @@ class Simulation:
     def __init__(self, settings: RunSettings, session: aiohttp.ClientSession, folder: Path) -> None:
         self.settings = settings
         self.session = session
+        self.clock = ResponsiveClock()
         self.tasks = Tasks()
         self._endless_tasks = Tasks()
         self.calls: dict[int, SimulatedCall] = {}
@@ -123,6 +126,7 @@ class Simulation:
             names=self.names,
             redis=self.redis,
         )
+        self._endless_tasks.start(self.clock.run(), "clock")
         self._endless_tasks.start(self.livekit.close_expired_rooms(), "LiveKit closes rooms")
         for number in range(self.settings.calls):
             await self._wait_for_next_call()
@@ -146,13 +150,14 @@ class Simulation:
         await asyncio.sleep(pause)
         if (late := loop.time() - due) > LATE:
             await asyncio.sleep(CATCH_UP * late)
-        while len(self.tasks) > MAX_TASKS:
+        while len(self.tasks) > MAX_TASKS * self.settings.rate:
             await asyncio.sleep(0.05)
         self.check()
 
     async def _play(self, number: int) -> None:
         seeded = SeededRandom(self.settings.seed, number)
-        call = SimulatedCall(draw_scenario(number, seeded), seeded, self.network, self.tasks)
+        scenario = draw_scenario(number, seeded)
+        call = SimulatedCall(scenario, seeded, self.network, self.tasks, self.clock)
         self.calls[number] = call
         if call.scenario.direction is Direction.INBOUND:
             await InboundCall(call, self.livekit).play()
