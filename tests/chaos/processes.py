@@ -66,10 +66,15 @@ class Gateway:
             self._process.check()
 
     @property
+    def pid(self) -> int:
+        """That of the last process."""
+        assert self._process
+        return self._process.pid
+
+    @property
     def memory(self) -> int:
         """Its resident set size, in bytes."""
-        assert self._process
-        return int(psutil.Process(self._process.pid).memory_info().rss)
+        return int(psutil.Process(self.pid).memory_info().rss)
 
     def _start(self) -> None:
         command = python("-m", "tests.chaos.gateway_process", "serve")
@@ -111,6 +116,12 @@ class Redis:
     async def stop(self) -> None:
         if self._process:
             await asyncio.to_thread(self._process.stop)
+
+    @property
+    def pid(self) -> int:
+        """That of the last process."""
+        assert self._process
+        return self._process.pid
 
     async def set_memory_limit(self, limit: int) -> None:
         """In bytes, 0 for none; beyond it writes are refused."""

@@ -35,9 +35,6 @@ from tests.fakes.tcp_proxy import TcpProxy
 #: With so many tasks for each new call a second none starts: a slow machine takes longer, but still
 #: answers in time.
 MAX_TASKS = 10
-#: Of a busy machine the event loop is late, in s: then the next call waits so many times longer.
-LATE = 0.03
-CATCH_UP = 6
 #: Short timeouts shorten a run. The limits are higher than this many calls reach.
 SETTINGS = {
     "INBOUND__AGENT_TIMEOUT": "3",
@@ -80,7 +77,6 @@ class Simulation:
     def __init__(self, settings: RunSettings, session: aiohttp.ClientSession, folder: Path) -> None:
         self.settings = settings
         self.session = session
-        self.clock = ResponsiveClock()
         self.tasks = Tasks()
         self._endless_tasks = Tasks()
         self.calls: dict[int, SimulatedCall] = {}
@@ -93,6 +89,7 @@ class Simulation:
         self.network = Network(self.gateways, session)
         self.proxies: dict[str, TcpProxy] = {}
         self.redis: Redis | None = None
+        self.clock = ResponsiveClock(self._pids)
         self.memory: dict[str, list[int]] = defaultdict(list)
 
     @classmethod
@@ -128,8 +125,11 @@ class Simulation:
         )
         self._endless_tasks.start(self.clock.run(), "clock")
         self._endless_tasks.start(self.livekit.close_expired_rooms(), "LiveKit closes rooms")
+        due = self.clock.now
         for number in range(self.settings.calls):
-            await self._wait_for_next_call()
+            due = max(due + 1 / self.settings.rate, self.clock.now)
+            await self.clock.wait_until(due)
+            await self._wait_for_tasks()
             self.tasks.start(self._play(number), f"call {number}")
             if disturbance := self.settings.disturbance_at(number):
                 self.disturbances[disturbance] += 1
@@ -144,12 +144,11 @@ class Simulation:
         for gateway in self.gateways.all:
             gateway.check()
 
-    async def _wait_for_next_call(self) -> None:
-        loop, pause = asyncio.get_running_loop(), 1 / self.settings.rate
-        due = loop.time() + pause
-        await asyncio.sleep(pause)
-        if (late := loop.time() - due) > LATE:
-            await asyncio.sleep(CATCH_UP * late)
+    def _pids(self) -> list[int]:
+        pids = [os.getpid(), *(gateway.pid for gateway in self.gateways.all)]
+        return [*pids, self.redis.pid] if self.redis else pids
+
+    async def _wait_for_tasks(self) -> None:
         while len(self.tasks) > MAX_TASKS * self.settings.rate:
             await asyncio.sleep(0.05)
         self.check()
