@@ -63,16 +63,20 @@ class Running:
     """A gateway, and for each endpoint an ongoing call that requests can name."""
 
     url: str
-    calls: dict[str, str] = field(default_factory=dict)
+    calls: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def name_a_call(self, case: Any) -> None:
         """Have half of the cases name an existing call: generated ids name none."""
         call_sid = case.operation.label
         if call_sid not in self.calls:
-            self.calls[call_sid] = self._ongoing_call(call_sid)
-        call_id = self.calls[call_sid]
-        delivery_id = self._delivery(call_id)
-        known = {"call_id": call_id, "call_sid": call_sid, "delivery_id": delivery_id}
+            call_id = self._ongoing_call(call_sid)
+            delivery_id = self._delivery(call_id)
+            self.calls[call_sid] = {
+                "call_id": call_id,
+                "call_sid": call_sid,
+                "delivery_id": delivery_id,
+            }
+        known = self.calls[call_sid]
         for part in (case.path_parameters, case.query, case.body):
             if isinstance(part, dict):
                 given = known.keys() & {name for name, value in part.items() if _is_odd(value)}
