@@ -1,5 +1,6 @@
 """`simulate voice`: a whole conversation, from nothing to the agent's goodbye."""
 
+import itertools
 import re
 from pathlib import Path
 from unittest import mock
@@ -10,7 +11,6 @@ import yaml
 from gateway.tools.dev import stack
 from gateway.tools.simulate import spoken
 from gateway.tools.simulate.clips import WORDS
-from gateway.tools.simulate.recognizer import in_order
 from tests.livekit.conftest import livekit_binary
 from tests.ports import free_port
 
@@ -30,15 +30,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.timeout(240)
 async def test_a_conversation_is_held_and_printed(livekit_binary: Path, folder: Path) -> None:
     lines: list[str] = []
-    recognize = in_order(WORDS[turn.clip] for turn in spoken.TURNS)
     with mock.patch.object(stack, "LIVEKIT_PORT", free_port()):
-        await spoken.hold(recognize, folder / "heard.wav", lines.append)
+        await spoken.hold(spoken.KnownWords(), folder / "heard.wav", lines.append)
     said = [re.sub(r"^ *[0-9.]+ s  (agent|caller) +", r"\1: ", line) for line in lines]
     answers = [re.sub(r"  \([0-9.]+ s later\)$", "", line) for line in said]
     expected = [f"agent: {spoken.GREETING}"]
     for turn in spoken.TURNS:
         expected += [f"caller: {WORDS[turn.clip]}", f"agent: {turn.answer}"]
-    assert answers[:-1] == expected
+    # On a busy machine the caller may have to say it again.
+    assert [line for line, _ in itertools.groupby(answers[:-1])] == expected
     assert answers[-1].startswith("\nended: agent_hangup after ")
     assert sum(line != answer for line, answer in zip(said, answers, strict=True)) == 5
     assert (folder / "heard.wav").stat().st_size > 1_000_000
@@ -47,5 +47,11 @@ async def test_a_conversation_is_held_and_printed(livekit_binary: Path, folder: 
 def test_pocketsphinx_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(spoken.__dict__, "sphinx", mock.Mock(side_effect=ImportError))
     recognize, how = spoken._recognizer()
-    assert recognize(b"") == WORDS["book"]
+    assert isinstance(recognize, spoken.KnownWords)
     assert "pocketsphinx is not installed" in how
+
+
+def test_known_words_are_heard_once() -> None:
+    recognize = spoken.KnownWords()
+    recognize.say = "Yes, please."
+    assert [recognize(b"speech"), recognize(b"a cough")] == ["Yes, please.", ""]
