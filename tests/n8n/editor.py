@@ -69,6 +69,10 @@ class Editor:
         rows: list[JSON] = (await self._request("GET", f"{data_table}/rows"))["data"]
         return rows
 
+    async def create_workflow(self, content: JSON) -> JSON:
+        workflow: JSON = await self._request("POST", "workflows", content)
+        return workflow
+
     async def workflow(self, workflow_id: str) -> JSON:
         workflow: JSON = await self._request("GET", f"workflows/{workflow_id}")
         return workflow

@@ -1,11 +1,21 @@
 """The receptionist's tools in a real n8n: what an agent asks for, and what it is answered."""
 
 import asyncio
+import json
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
+from agent.profiles.hosts import HostPolicy
+from agent.profiles.loader import parse_agents
+from agent.voice.lookup import look_up
+from agent.voice.requests import Requests
+from common.signing import Signer
+from tests.agent.tools.conftest import CALL, conversation, turn
+from tests.fakes.llm import Use
 from tests.n8n.conftest import (
     CALLBACK_HEADER,
     RECEPTIONIST,
@@ -21,6 +31,8 @@ pytestmark = pytest.mark.timeout(300)
 
 COLUMNS = ["slot", "patient_name", "phone", "call_id"]
 CALLER = "+15550100"
+AGENTS_FILE = Path(__file__).parents[2] / "deploy" / "agents" / "receptionist.yaml"
+(KEY,) = CALLBACK_HEADER.values()
 
 
 @dataclass(frozen=True)
@@ -154,3 +166,34 @@ async def test_a_caller_who_withholds_their_number_is_nobody(receptionist: Recep
 async def test_a_request_without_the_header_is_refused(receptionist: Receptionist) -> None:
     async with receptionist.http.post(f"{receptionist.url}/book", json={}) as response:
         assert response.status == 403
+
+
+async def test_the_shipped_agent_books_and_knows_the_caller_next_time(
+    receptionist: Receptionist,
+) -> None:
+    """What the agent's own tools send, by the shipped agents.yaml."""
+    slot = (await receptionist.free_slots())[0]
+    text = AGENTS_FILE.read_text() + "allowed_hosts: [127.0.0.0/8]\n"
+    env = {"N8N_URL": receptionist.url.removesuffix("/webhook/receptionist"), "N8N_KEY": KEY}
+    agents = parse_agents(text, env | {"FRONT_DESK": "+61491570156"})
+    profile = agents.profiles["receptionist"]
+    book = Use("book", {"slot": slot, "patient_name": "Ann Example"})
+    replies = (Use("free_slots", {"day": slot[:10]}), "At nine?", book, "It is yours.")
+    async with conversation(profile.model_dump(exclude_unset=True), *replies) as voice:
+        offer = await turn(voice, "I would like an appointment.")
+        booking = await turn(voice, "Yes, please. Ann Example.")
+    (free,), (booked,) = outputs(offer), outputs(booking)
+    assert json.loads(free)["free_slots"][0] == slot
+    assert json.loads(booked)["booked"] is True
+    assert await receptionist.appointments() == [("Ann Example", slot)]
+    assert profile.lookup
+    requests = Requests(HostPolicy.reading(agents.allowed_hosts), Signer(()))
+    answer = await look_up(profile.lookup, CALL, requests)
+    assert answer
+    assert answer.variables == {"patient_name": "Ann Example"}
+
+
+def outputs(run: Any) -> list[str]:
+    """What the model was told by the tools that it used."""
+    events = (event for event in run.events if event.type == "function_call_output")
+    return [event.item.output for event in events]
