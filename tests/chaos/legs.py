@@ -6,11 +6,10 @@ from enum import StrEnum
 
 from tests.chaos.simulated_call import SimulatedCall
 
-#: How long a person listens to silence, in s of the run's clock. If every report of
-#: a missing agent was lost, a gateway sees it 10 s after the answer, when it reconciles, and ends
-#: the call 2 s later. Some 8 s are added if Redis is stopped or takes no writes, or if the gateway
-#: that holds the leader lock is killed; 10 s if LiveKit was unavailable, whose lists prove nothing
-#: for so long.
+#: How long a person listens to silence, in s of the run's clock. If every report of a missing agent
+#: was lost, a gateway sees it 10 s after the answer, when it reconciles, and ends the call 2 s
+#: later. Some 8 s are added if Redis is stopped or takes no writes, or if the gateway that holds
+#: the leader lock is killed; 10 s if LiveKit was down, whose lists prove nothing for so long.
 SILENCE_TIMEOUT = 45.0
 #: In s, longer than any time limit of a call.
 CALL_TIMEOUT = 75.0
