@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agent.ending import Ending
 from agent.report import TransferRefused
+from agent.room import caller_in, until
 from agent.voice.speech import Clip, own_clip, play, read_clip
 from agent.voice.symptoms import Symptoms
 from agent.voice.transfers import request_transfer
@@ -24,6 +25,8 @@ logger = logging.getLogger("agent.voice")
 INTERVAL = 0.1
 #: Before the models are asked once more, in s.
 PAUSE = 0.5
+#: How long a caller who is handed on may still be here, in s.
+TRANSFER_TIMEOUT = 30.0
 #: How often in a row the caller is asked to say it again; noise is no failure.
 APOLOGIES = 2
 
@@ -98,14 +101,28 @@ async def give_up(voice: VoiceCall, cause: str) -> Ending:
     voice.record.errors.append(cause)
     failure = voice.profile.failure
     await play(voice, _clip(failure.clip, FAILURE_BEFORE_TRANSFER if failure.transfer else FAILURE))
-    if failure.transfer:
-        try:
-            await request_transfer(voice, failure.transfer, "cold")
-        except TransferRefused as error:
-            voice.record.errors.append(f"transfer: {error}")
-        else:
-            return Ending(cause)
+    if failure.transfer and await _hand_on(voice, failure.transfer):
+        return Ending(cause)
     return Ending(cause, "agent_error")
+
+
+async def _hand_on(voice: VoiceCall, target: str) -> bool:
+    """Whether the caller has left for `target`."""
+
+    def is_gone() -> bool | None:
+        return caller_in(voice.room, voice.call) is None or None
+
+    try:
+        await request_transfer(voice, target, "cold")
+        async with asyncio.timeout(TRANSFER_TIMEOUT):
+            await until(voice.room, ("participant_disconnected", "disconnected"), is_gone)
+    except TransferRefused as error:
+        voice.record.errors.append(f"transfer: {error}")
+    except TimeoutError:
+        voice.record.errors.append("transfer: the caller is still here")
+    else:
+        return True
+    return False
 
 
 def _clip(path: str, default: tuple[str, str]) -> Clip:

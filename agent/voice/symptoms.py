@@ -70,8 +70,8 @@ class Symptoms:
 
     @property
     def is_deaf(self) -> bool:
-        """The recogniser is dead: no caller needs to find that out."""
-        return self._recogniser_failures >= RECOGNISER_FAILURES
+        """The recogniser is dead, and the caller has spoken to it in vain."""
+        return self._voice.unheard > 0 and self._recogniser_failures >= RECOGNISER_FAILURES
 
     @property
     def may_recover(self) -> bool:

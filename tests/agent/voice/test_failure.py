@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from livekit.agents import RunContext, StopResponse, function_tool
@@ -13,12 +13,14 @@ from agent.voice import failure
 from agent.voice.failure import FAILURE_BEFORE_TRANSFER, WAIT, model_failure
 from agent.voice.silence import silence
 from agent.voice.speech import own_clip
+from agent.voice.voice_call import VoiceCall
 from gateway.tools.simulate.model_script import Fault, Rule, Script
 from gateway.tools.simulate.model_server import Service
 from tests.agent.voice.on_the_line import AFTER, ANSWER, FAILURE, WAIT_CLIP, Line, on_the_line
+from tests.fakes.agent_room import Room
 
-#: What a busy machine may add to `failure.after`, in s.
-MARGIN = 2.0
+#: From the caller's last word, in s; AFTER is less than half of it.
+PROMISE = 6.0
 SLOW = "slow"
 FAULTS = [
     Fault.RESET,
@@ -77,7 +79,7 @@ async def _turn_fails(service: Service, fault: str, *, earlier_turns: int) -> Ou
 
 def _check(outcomes: list[Outcome], service: Service) -> None:
     for outcome in outcomes:
-        assert max(outcome.waits) < AFTER + MARGIN, outcome
+        assert max(outcome.waits) < PROMISE, outcome
         assert outcome.ending.reason == "agent_error", outcome
         assert outcome.ending.detail.startswith(f"{service}: "), outcome
 
@@ -121,8 +123,9 @@ async def test_a_fallback_that_answers_in_time_is_all_the_caller_hears() -> None
 async def test_the_caller_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
-    async def request(_: object, target: str, kind: str) -> None:
+    async def request(voice: VoiceCall, target: str, kind: str) -> None:
         asked.append((target, kind))
+        cast(Room, voice.room).leaves("caller")
 
     monkeypatch.setattr(failure, "request_transfer", request)
     profile = {"failure": {"after": AFTER, "wait_clip": WAIT_CLIP, "transfer": "+61491570156"}}
@@ -149,6 +152,20 @@ async def test_a_transfer_that_is_refused_ends_the_call(monkeypatch: pytest.Monk
         await line.says()
         assert (await line.ends()).reason == "agent_error"
         assert line.voice.record.errors[1:] == ["transfer: no pattern of transfer.allowed matches"]
+
+
+async def test_a_transfer_that_moves_nobody_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def request(*_: object) -> None: ...
+
+    monkeypatch.setattr(failure, "request_transfer", request)
+    monkeypatch.setattr(failure, "TRANSFER_TIMEOUT", 0.5)
+    profile = {"failure": {**FAILURE, "transfer": "+61491570156"}}
+    async with on_the_line(model_failure, profile=profile) as line:
+        await line.hears_out()
+        line.models.faults[Service.LLM] = Fault.UNAUTHORIZED
+        await line.says()
+        assert (await line.ends()).reason == "agent_error"
+        assert line.voice.record.errors[1:] == ["transfer: the caller is still here"]
 
 
 async def test_a_clip_that_is_gone_is_replaced_by_the_default() -> None:
