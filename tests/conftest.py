@@ -30,7 +30,7 @@ ConfigMaker = Callable[..., Config]
 GatewayStarter = Callable[..., Awaitable[Client]]
 
 #: Folders whose tests share servers that take seconds to start: one process runs all of a folder.
-#: They start first and in this order; the fourth one waits behind the first, the longest.
+#: They start first and in this order, which begins with the longest.
 TOGETHER = ("chaos", "livekit", "voice", "tools/doctor", "sip", "tools/setup", "n8n")
 
 
