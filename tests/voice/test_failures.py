@@ -9,7 +9,7 @@ from gateway.tools.simulate.caller import SAMPLE_RATE
 from gateway.tools.simulate.model_script import Fault
 from gateway.tools.simulate.model_server import ModelServer, Service
 from gateway.tools.simulate.telephone import LIMIT, Telephone
-from tests.voice.conftest import GREETING, Dial, EndedCall, words
+from tests.voice.conftest import GREETING, PROMISES, Dial, EndedCall, words
 
 #: From the caller's last word, in s.
 PROMISE = 6.0
@@ -45,7 +45,7 @@ async def test_a_model_that_fails(
     ended_call: EndedCall,
 ) -> None:
     service, fault = failing
-    async with dial() as telephone:
+    async with dial(PROMISES) as telephone:
         await telephone.hears_out(GREETING)
         models.faults[service] = fault
         assert await waited(telephone, await telephone.says("book")) < PROMISE
@@ -59,7 +59,7 @@ async def test_a_model_that_fails(
 async def test_a_recogniser_that_fails(
     dial: Dial, models: ModelServer, ended_call: EndedCall
 ) -> None:
-    async with dial() as telephone:
+    async with dial(PROMISES) as telephone:
         await telephone.hears_out(GREETING)
         models.faults[Service.STT] = Fault.UNAUTHORIZED
         for _ in range(2):
@@ -76,7 +76,7 @@ async def test_a_greeting_that_cannot_be_said(
     dial: Dial, models: ModelServer, ended_call: EndedCall
 ) -> None:
     models.faults[Service.TTS] = Fault.HANG
-    async with dial() as telephone:
+    async with dial(PROMISES) as telephone:
         assert await waited(telephone, telephone.caller.position) < PROMISE
         await telephone.is_hung_up()
     call = await ended_call(telephone)
