@@ -1,5 +1,6 @@
 """How a call ends, and how the end that the gateway has inferred is corrected. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from gateway.calls.call import Call, CallStatus, Event, EventKind
@@ -54,6 +55,17 @@ def corrected(call: Call, event: Event) -> Call:
         sip=event.sip or call.sip,
         end_presumed=False,
     )
+
+
+def report_after(call: Call, event: Event) -> Mapping[str, object] | None:
+    """The call's report once `event` has brought one.
+
+    LiveKit may give another agent a job while the room goes: what that one reports has no
+    conversation, and does not replace one that has.
+    """
+    if call.report and event.report and not event.report.get("transcript"):
+        return call.report
+    return event.report or call.report
 
 
 def _told_by_agent(call: Call, event: Event) -> DisconnectionReason | None:

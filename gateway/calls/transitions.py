@@ -21,7 +21,7 @@ from gateway.calls.call import (
     EventKind,
     TimelineEntry,
 )
-from gateway.calls.endings import close_transfer, corrected, end
+from gateway.calls.endings import close_transfer, corrected, end, report_after
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.silences import merged
 from gateway.calls.transfer_requests import on_declined, on_refused, on_requested
@@ -37,7 +37,7 @@ def transition(call: Call, event: Event) -> Call:
     if event.kind is EventKind.DIALING and not call.is_active:
         return call
     event = attributed(call, event)
-    report = event.report or call.report
+    report = report_after(call, event)
     recorded = replace(
         call if call.is_active else corrected(call, event),
         timeline=_extend(call.timeline, event),

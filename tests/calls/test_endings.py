@@ -118,3 +118,14 @@ def test_the_report_comes_after_the_end() -> None:
     report = {"call_analysis": {"call_successful": False}}
     reported = transition(ended, Event(EventKind.AGENT_REPORT, START + 70_000, report=report))
     assert (reported.report, reported.report_settled) == (report, True)
+
+
+def test_a_report_without_a_conversation_does_not_replace_one_with_it() -> None:
+    """LiveKit may start another agent while the room goes, which has nothing to tell."""
+    empty: dict[str, object] = {"transcript": [], "errors": []}
+    real: dict[str, object] = {"transcript": [{"text": "Hello."}]}
+    another: dict[str, object] = {"transcript": [{"text": "I take over."}]}
+    call = transition(TALKING, agent_ends(DisconnectionReason.AGENT_ERROR))
+    for report, expected in ((empty, empty), (real, real), (empty, real), (another, another)):
+        call = transition(call, Event(EventKind.AGENT_REPORT, START + 70_000, report=report))
+        assert call.report == expected
