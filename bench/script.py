@@ -4,8 +4,5 @@ from gateway.tools.simulate.model_script import Script
 
 GREETING = "Hello, this is the clinic, how can I help you today?"
 #: Long enough to be interrupted.
-ANSWER = (
-    "We are open from Monday to Friday from eight in the morning to six in the evening, and on "
-    "Saturdays from nine to noon."
-)
+ANSWER = "We are open from Monday to Friday, from eight in the morning."
 SCRIPT = Script(otherwise=ANSWER)
