@@ -35,6 +35,7 @@ async def profile_of(
     answer: LookupAnswer | None = None
     if profile.lookup and call.direction == "inbound":
         answer = await look_up(profile.lookup, call, requests)
+    if answer:
         try:
             profile = resolve(agents, call, facts, lookup=answer, now=now)
         except OptionsInvalid as error:

@@ -79,9 +79,9 @@ class VoiceConversation:
             return await first_ending(
                 caller_departure(voice),
                 voice.ends.first(),
-                _no_ending(on_ready()),
+                on_ready(),
                 greeting.prepare(),
-                _hold(voice, greeting),
+                _greet(voice, greeting),
                 *(watch(voice) for watch in WATCHERS),
             )
 
@@ -113,8 +113,8 @@ async def first_ending(*parts: Coroutine[Any, Any, Ending | None]) -> Ending:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _hold(voice: VoiceCall, greeting: Greeting) -> Ending:
-    """From the answer on: greet, and talk until something ends the call."""
+async def _greet(voice: VoiceCall, greeting: Greeting) -> Ending | None:
+    """Greet whoever answers, once they can hear the agent; an Ending if that is a machine."""
     caller = await answered_caller(voice.room, voice.call)
     logger.info("caller.answered")
     voice.session.room_io.set_participant(caller.identity)
@@ -122,11 +122,7 @@ async def _hold(voice: VoiceCall, greeting: Greeting) -> Ending:
     voice.session.reset_away_timer()
     await asyncio.sleep(inaudible_for(caller, voice.call))
     voice.caller = caller
-    return await first_ending(greet_person(voice, greeting.say), voice.ends.first())
-
-
-async def _no_ending(work: Coroutine[Any, Any, None]) -> None:
-    await work
+    return await greet_person(voice, greeting.say)
 
 
 @contextlib.asynccontextmanager
