@@ -19,6 +19,8 @@ Recognize = Callable[[bytes], str]
 RATE = 16_000
 #: Silence before and after what is recognized, in s: without it the last word is lost.
 MARGIN = 0.3
+#: How likely words are that follow each other in none of the sentences.
+BACKOFF = 0.005
 
 #: In a process of `sphinx_process` its recognizer.
 _own: list[Recognize] = []
@@ -36,14 +38,16 @@ def sphinx(sentences: Iterable[str]) -> Recognize:
     from pocketsphinx.lm import ArpaBoLM  # noqa: PLC0415
 
     corpus = [_words(sentence) for sentence in sentences]
-    model = ArpaBoLM(text="\n".join(f"<s> {' '.join(words)} </s>" for words in corpus if words))
+    text = "\n".join(f"<s> {' '.join(words)} </s>" for words in corpus if words)
+    model = ArpaBoLM(text=text, discount_mass=BACKOFF)
     model.compute()
     dictionary = Path(get_model_path("en-us/cmudict-en-us.dict"))
     with TemporaryDirectory() as folder:
         lm, own = Path(folder, "lm"), Path(folder, "dict")
         model.write_file(str(lm))
         own.write_text(_entries(dictionary, {word for words in corpus for word in words}))
-        decoder = Decoder(lm=str(lm), dict=str(own), loglevel="FATAL")
+        # Each recording by itself: what one is heard as does not depend on the one before it.
+        decoder = Decoder(lm=str(lm), dict=str(own), cmn="batch", loglevel="FATAL")
 
     def recognize(recording: bytes) -> str:
         decoder.start_utt()
