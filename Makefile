@@ -3,8 +3,8 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed-run
 INSTALLED_DEV := .venv/.installed-dev
 VALIDATOR := tests/jambonz/node_modules/.package-lock.json
-# All tests run in so many processes at once: on two cores one more, for they wait half of the time.
-TEST_PROCESSES ?= 3
+# All tests run in so many processes at once: more than two cores, for most of them wait.
+TEST_PROCESSES ?= 5
 # Tests start many gateways, which start faster with compiled modules.
 unexport PYTHONDONTWRITEBYTECODE
 # With CI=true the tests fail below this coverage, in %.
@@ -45,9 +45,9 @@ run: install  ## LiveKit, gateway and worker on this machine; Ctrl-C stops them
 demo: install  ## a call against what `make run` started; VOICE=1: a conversation of its own
 	@exec $(BIN)/python -m gateway simulate $(if $(VOICE),voice,inbound)
 
-check: install-dev  ## lint, and the tests that need no server: within a minute
+check: install-dev  ## lint, and the tests that need no server or conversation: within a minute
 	@$(MAKE) --no-print-directory --jobs --output-sync=target $(LINTERS)
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 -m 'not server'
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 -m 'not server and not conversation'
 
 test: install-dev $(VALIDATOR)  ## all tests, with real servers where they are installed
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --cov \

@@ -29,31 +29,42 @@ Client = TestClient[Request, Application]
 ConfigMaker = Callable[..., Config]
 GatewayStarter = Callable[..., Awaitable[Client]]
 
-#: Folders whose tests share servers that take seconds to start: one process runs all of a folder.
-#: They start first and in this order.
-TOGETHER = ("chaos", "voice", "livekit", "tools/doctor", "sip", "tools/setup", "n8n")
-#: This folder follows the other one in the same process: they would take each other's processor.
-AFTER = {"voice": "chaos"}
+#: What begins so runs in one process, in this order: it shares servers that take seconds to start,
+#: or would take the others' processor. The chains start first; the longest beginning counts.
+CHAINS = (
+    ("chaos/", "voice/"),
+    ("several/", "voice/test_deploy", "voice/test_failures", "voice/test_interruptions"),
+    ("livekit/", "tools/doctor/", "tools/setup/"),
+    ("sip/",),
+    ("n8n/",),
+)
 
 
-class FolderScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """Whichever process is free runs the next folder of `TOGETHER`, then the next single test.
+class ChainScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Whichever process is free runs the next of `CHAINS`, then the next single test.
 
     xdist's own groups (`--dist loadgroup`) have no effect in pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        folder = _folder_of(nodeid) or nodeid
-        return AFTER.get(folder, folder)
+        link = _link_of(nodeid)
+        return f"chain {link[0]}" if link else nodeid
 
 
-def _folder_of(nodeid: str) -> str | None:
-    return next((folder for folder in TOGETHER if nodeid.startswith(f"tests/{folder}/")), None)
+def _link_of(nodeid: str) -> tuple[int, int] | None:
+    """Which chain a test belongs to, and which part of it."""
+    links = [
+        (len(beginning), (number, part))
+        for number, chain in enumerate(CHAINS)
+        for part, beginning in enumerate(chain)
+        if nodeid.startswith(f"tests/{beginning}")
+    ]
+    return max(links)[1] if links else None
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ChainScheduling:
     config.option.loadscopereorder = False
-    return FolderScheduling(config, log)
+    return ChainScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -64,11 +75,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_start_order)
 
 
-def _start_order(item: pytest.Item) -> int:
-    folder = _folder_of(item.nodeid)
-    if folder:
-        return TOGETHER.index(folder)
-    return len(TOGETHER) + (item.get_closest_marker("server") is None)
+def _start_order(item: pytest.Item) -> tuple[int, int]:
+    waits = any(item.get_closest_marker(name) for name in ("server", "conversation"))
+    return _link_of(item.nodeid) or (len(CHAINS), not waits)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ from gateway.tools.simulate.model_server import Service
 from tests.agent.voice.on_the_line import AFTER, ANSWER, FAILURE, WAIT_CLIP, Line, on_the_line
 from tests.fakes.agent_room import Room
 
+pytestmark = pytest.mark.conversation
+
 #: From the caller's last word, in s; AFTER is less than half of it.
 PROMISE = 6.0
 SLOW = "slow"

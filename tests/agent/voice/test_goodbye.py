@@ -9,6 +9,8 @@ from agent.voice.goodbye import max_duration
 from gateway.tools.simulate.model_script import Script
 from tests.agent.voice.on_the_line import GREETING, on_the_line
 
+pytestmark = pytest.mark.conversation
+
 TEXT = "I am sorry, our time is up. Goodbye to you."
 GOODBYE = {"goodbye": {"before": 2.0, "text": TEXT}}
 ENDING = Ending("the call reached its max_call_duration", "max_duration_reached")

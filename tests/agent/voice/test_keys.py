@@ -10,6 +10,8 @@ from agent.voice.keys import PAUSE, keys
 from gateway.tools.simulate.model_server import Service
 from tests.agent.voice.on_the_line import ANSWER, Line, on_the_line
 
+pytestmark = pytest.mark.conversation
+
 
 async def test_keys_are_a_turn_after_a_pause(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)

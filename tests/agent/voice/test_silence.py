@@ -10,6 +10,8 @@ from agent.voice.keys import keys
 from agent.voice.silence import silence
 from tests.agent.voice.on_the_line import ANSWER, GREETING, on_the_line
 
+pytestmark = pytest.mark.conversation
+
 PROMPT = "Are you still there on the telephone?"
 GOODBYE = "I cannot hear you, so I hang up now."
 AFTER = 1.0

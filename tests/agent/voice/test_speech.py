@@ -13,6 +13,8 @@ from gateway.tools.simulate.model_script import Fault
 from gateway.tools.simulate.model_server import Service
 from tests.agent.voice.on_the_line import on_the_line
 
+pytestmark = pytest.mark.conversation
+
 TEXT = "This is what has to be heard to its end."
 
 
