@@ -47,7 +47,7 @@ demo: install  ## a call against what `make run` started; VOICE=1: a conversatio
 
 check: install-dev  ## lint, and the tests that need no server or conversation: within a minute
 	@$(MAKE) --no-print-directory --jobs --output-sync=target $(LINTERS)
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 -m 'not server and not conversation'
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m 'not server and not conversation'
 
 test: install-dev $(VALIDATOR)  ## all tests, with real servers where they are installed
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --cov \
