@@ -33,8 +33,17 @@ GatewayStarter = Callable[..., Awaitable[Client]]
 #: or would take the others' processor. The chains start first; the longest beginning counts.
 CHAINS = (
     ("chaos/", "voice/"),
-    ("several/", "voice/test_deploy", "voice/test_failures", "voice/test_interruptions"),
-    ("livekit/", "tools/doctor/", "tools/setup/"),
+    (
+        "several/test_killed_dispatch",
+        "voice/test_background",
+        "voice/test_deploy",
+        "voice/test_failures",
+        "voice/test_interruptions",
+        "voice/test_tools",
+        "voice/test_voicemail",
+    ),
+    ("livekit/",),
+    ("tools/doctor/", "tools/setup/"),
     ("sip/",),
     ("n8n/",),
 )

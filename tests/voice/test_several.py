@@ -6,7 +6,7 @@ import os
 import pytest
 
 from gateway.tools.simulate.tones import Heard, chord_of, length
-from tests.voice.conftest import ASKS_DAY, GREETING, Dial
+from tests.voice.conftest import ASKS_DAY, GREETING, RECEPTIONIST, Dial
 
 #: A silence within a sentence, in s, that nobody should hear. `bench` has the measured ones.
 MAX_GAP = 0.25
@@ -27,7 +27,9 @@ async def test_conversations_at_once(dial: Dial, number: int) -> None:
     conversations = await asyncio.gather(*map(converse, callers))
     is_overloaded = os.getloadavg()[0] > OVERLOADED * (os.cpu_count() or 1)
     for heard in conversations:
-        assert len({it.chord for it in heard}) == 2, "every caller was understood"
+        # A busy machine plays the caller's sentence in parts, the first of which says nothing yet.
+        sentences = (GREETING, ASKS_DAY, RECEPTIONIST.otherwise)
+        assert {it.chord for it in heard} <= {chord_of(sentence) for sentence in sentences}
         for sentence in (GREETING, ASKS_DAY):
             parts = [it for it in heard if it.chord == chord_of(sentence)]
             assert sum(it.end - it.start for it in parts) > length(sentence) - 0.3
