@@ -4,7 +4,7 @@ INSTALLED := .venv/.installed-run
 INSTALLED_DEV := .venv/.installed-dev
 VALIDATOR := tests/jambonz/node_modules/.package-lock.json
 # All tests run in so many processes at once: more than two cores, for most of them wait.
-TEST_PROCESSES ?= 6
+TEST_PROCESSES ?= 5
 # Tests start many gateways, which start faster with compiled modules.
 unexport PYTHONDONTWRITEBYTECODE
 # With CI=true coverage is measured and printed, and the tests fail below this, in %.

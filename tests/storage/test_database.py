@@ -83,8 +83,8 @@ async def test_commands_outlive_connections_that_have_gone_silent(
     monkeypatch.setattr(module, "drop_idle_connections", drop)
     async with TcpProxy.serving(urlsplit(redis_url).port or 0) as proxy:
         url = f"redis://127.0.0.1:{proxy.port}"
-        async with connected(url, connect_timeout=1.0) as client:
-            database = Database(client, "gateway", timeout=4.0)
+        async with connected(url, connect_timeout=3.0) as client:
+            database = Database(client, "gateway", timeout=6.0)
             await asyncio.gather(*(database.execute("PING") for _ in range(20)))
             proxy.silence()
             await asyncio.gather(*(database.execute("PING") for _ in range(40)))

@@ -16,7 +16,7 @@ WORDS = {
     "cough": "",
     # What answers an outbound call: a person, a machine, a service that screens calls.
     "who": "Hello, who is calling?",
-    "voicemail": "I am not at home. Please leave a message.",
+    "voicemail": "I am not at home, please leave a message.",
     "screening": "Please state your name and the reason for calling.",
 }
 
