@@ -79,12 +79,14 @@ class Observer:
         item = event.item
         if not isinstance(item, ChatMessage) or item.role not in _ROLES:
             return
+        began, role = item.metrics.get("started_speaking_at"), _ROLES[item.role]
+        if role == "agent" and not began:
+            return  # its TTS failed: nobody has heard it
         if text := item.text_content:
-            at = item.metrics.get("started_speaking_at") or item.created_at
-            role = _ROLES[item.role]
             if role == "user":
                 self.waiting.caller_said(self._clock())
-            self._record.said(role, text, at=_ms(at), interrupted=item.interrupted)
+            at = _ms(began or item.created_at)
+            self._record.said(role, text, at=at, interrupted=item.interrupted)
 
     def _on_tool(self, event: ToolExecutionUpdatedEvent) -> None:
         update = event.update

@@ -19,6 +19,20 @@ from gateway.storage.registry import CallRegistry
 from gateway.transfers.fallback import BUSY, UNAVAILABLE
 
 
+def agent_fields(hook: CallHook, account_code: str) -> dict[str, str]:
+    """What the agent's job metadata says of the caller; "" for what is not known."""
+    diverted = diversion(hook.headers)
+    return {
+        "destination": hook.to_number,
+        "account_code": account_code,
+        "caller_number": hook.from_number,
+        "caller_name": hook.caller_name,
+        "asserted_identity": asserted_identity(hook.headers),
+        "diversion": diverted.party,
+        "diversion_reason": diverted.reason,
+    }
+
+
 class CallsByHook:
     """Registers and prepares the call of a call hook, once. `clock` in ms since epoch."""
 
@@ -93,16 +107,7 @@ class CallsByHook:
         now = self._clock()
         trusted = self._config.inbound.trusted_headers
         account_code = hook.setting("ACCOUNT_CODE", trusted)
-        diverted = diversion(hook.headers)
-        metadata = {
-            "destination": hook.to_number,
-            "account_code": account_code,
-            "caller_number": hook.from_number,
-            "caller_name": hook.caller_name,
-            "asserted_identity": asserted_identity(hook.headers),
-            "diversion": diverted.party,
-            "diversion_reason": diverted.reason,
-        }
+        metadata = agent_fields(hook, account_code)
         return Call(
             call_id=self._new_call_id(),
             direction=Direction.OUTBOUND if hook.is_outbound else Direction.INBOUND,
@@ -112,7 +117,7 @@ class CallsByHook:
             to_number=hook.to_number,
             caller_name=hook.caller_name,
             asserted_identity=metadata["asserted_identity"],
-            diversion=diverted.party,
+            diversion=metadata["diversion"],
             account_code=account_code,
             caller_answered=hook.caller_answered,
             ringing_timeout=self._config.inbound.ringing_timeout,

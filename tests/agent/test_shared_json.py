@@ -15,19 +15,28 @@ from aiohttp.test_utils import TestServer
 from agent import monitor
 from agent.context import CallContext, read_context
 from agent.ending import Reason
+from agent.profiles.variables import METADATA
 from agent.record import Record
 from agent.report import Reporter, ReportEvent, TransferKind
 from agent.settings import WorkerSettings
 from agent.spool import Spool
+from gateway.api.schemas.dispatch import AGENT_FIELDS
 from gateway.api.schemas.report import AgentReportSchema
 from gateway.api.schemas.transfer import TransferSchema
 from gateway.calls.call import Call, Direction, EventKind
 from gateway.calls.participants import Leg
 from gateway.config.settings import KeyPair
+from gateway.inbound.deduplication import agent_fields
+from gateway.jambonz.hooks import CallHook
 from gateway.livekit.metadata import job_metadata
 from gateway.livekit.webhooks import WebhookVerifier, check_body
 
 KEY, SECRET = "key", "a-secret-of-at-least-thirty-two-bytes"
+
+
+def test_variables_have_the_names_of_the_gateways_fields() -> None:
+    inbound = agent_fields(CallHook("sid", "", "", ""), "")
+    assert sorted(METADATA) == sorted({*inbound, *AGENT_FIELDS})
 
 
 def test_the_agent_reads_what_the_gateway_writes() -> None:
