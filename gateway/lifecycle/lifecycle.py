@@ -20,6 +20,9 @@ log = structlog.get_logger()
 
 #: How long the room stays after the caller has left, in ms: agents finish their work in it.
 AGENT_EXIT_GRACE_MS = 5_000
+#: How long a room that is being deleted has to be gone, in ms: until then another request makes
+#: livekit-server open it again, with another agent (`RoomService.DeleteRoom`, 1.13.5).
+ROOM_CLOSE_GRACE_MS = 1_000
 _CALLER_LEFT = {
     DisconnectionReason.USER_HANGUP,
     DisconnectionReason.CALL_TRANSFER,
@@ -27,6 +30,8 @@ _CALLER_LEFT = {
 }
 #: What shows that a leg is in the room.
 _OF_A_LEG = {EventKind.CALLER_JOINED, EventKind.ANSWERED}
+#: An agent that ends a call deletes the room, too.
+_CLOSES_THE_ROOM = {EventKind.AGENT_ENDED, EventKind.AGENT_FAILED, EventKind.ROOM_FINISHED}
 
 
 @dataclass(slots=True)
@@ -166,18 +171,20 @@ class Lifecycle:
         elif _is_over(call) and (is_retry or event.kind in _OF_A_LEG):
             # An earlier attempt may have ended the call although its response was lost; and a leg
             # that was on its way when the call ended would be answered by nobody.
-            self._schedule_room_deletion(call)
+            self._schedule_room_deletion(call, event)
 
-    def _schedule_room_deletion(self, call: Call) -> None:
+    def _schedule_room_deletion(self, call: Call, event: Event) -> None:
         answered = call.answer_timestamp is not None
         is_alone = call.handed_over and call.agent_absence is not None
         agent_finishes = answered and not is_alone and call.disconnection_reason in _CALLER_LEFT
-        grace_ms = AGENT_EXIT_GRACE_MS if agent_finishes else 0
+        grace_ms = ROOM_CLOSE_GRACE_MS if event.kind in _CLOSES_THE_ROOM else 0
+        if agent_finishes:
+            grace_ms = AGENT_EXIT_GRACE_MS
         self._room_cleanup.schedule(call.call_id, grace_ms=grace_ms)
 
     def _call_ended(self, call: Call, event: Event) -> None:
         if _is_over(call):
-            self._schedule_room_deletion(call)
+            self._schedule_room_deletion(call, event)
         log.info(
             "call.ended",
             call_id=call.call_id,

@@ -25,6 +25,7 @@ class RoomCleanup:
         self._livekit = livekit
         self._clock = clock
         self._due: dict[str, int] = {}
+        self._in_progress: set[str] = set()
 
     def schedule(self, room: str, *, grace_ms: int) -> None:
         """Delete `room` after `grace_ms`, or earlier if it is scheduled already."""
@@ -42,8 +43,9 @@ class RoomCleanup:
 
     async def _delete(self, room: str) -> None:
         due = self._due.get(room)
-        if due is None:
-            return  # deleted meanwhile by a concurrent `delete_due()`
+        if due is None or room in self._in_progress:
+            return  # by a concurrent `delete_due()`
+        self._in_progress.add(room)
         try:
             await self._livekit.delete_room(room)
         except LiveKitError as error:
@@ -53,4 +55,6 @@ class RoomCleanup:
                     raise
                 return
             log.error("room.delete_given_up", call_id=room, error=str(error))
+        finally:
+            self._in_progress.discard(room)
         self._due.pop(room, None)
