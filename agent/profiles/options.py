@@ -76,7 +76,7 @@ def read_lookup(answer: object) -> LookupAnswer:
     return _read(LookupAnswer, answer, "lookup")
 
 
-def profile_name(
+def _profile_name(
     agents: AgentsFile,
     call: CallFacts,
     options: SessionOptions,
@@ -101,13 +101,16 @@ def resolve(
     *,
     lookup: LookupAnswer | None = None,
     now: datetime | None = None,
-) -> Profile:
-    """The call's own profile: what the dispatch says holds, then the lookup, then agents.yaml.
+) -> tuple[str, Profile]:
+    """The name of the call's profile, and its own version of it.
+
+    What the dispatch says holds, then the lookup, then agents.yaml.
 
     All variables are filled in. `now` is the worker's local time. Raises OptionsInvalid.
     """
     options = read_options(call.session_options)
-    configured = agents.profiles[profile_name(agents, facts, options, lookup)]
+    name = _profile_name(agents, facts, options, lookup)
+    configured = agents.profiles[name]
     found = lookup or LookupAnswer()
     profile = fill(
         overlay(overlay(configured, found.session_options), options),
@@ -118,7 +121,7 @@ def resolve(
         standard_variables(facts, now or datetime.now().astimezone()),
         configured.variables,
     )
-    return _without_empty_targets(profile)
+    return name, _without_empty_targets(profile)
 
 
 def _without_empty_targets(profile: Profile) -> Profile:

@@ -75,7 +75,7 @@ def _prepare(file: Path, settings: WorkerSettings) -> Conversation:
     scenario, agents = _read(file, settings)
     call = _call(scenario)
     try:
-        profile = resolve(agents, call, call_facts(call))
+        _, profile = resolve(agents, call, call_facts(call))
         models = models_for(profile, settings.models)
     except (OptionsInvalid, ModelProblem) as error:
         raise Unusable(str(error)) from error

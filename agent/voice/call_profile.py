@@ -6,10 +6,7 @@ from datetime import datetime
 
 from agent.context import CallContext
 from agent.profiles.options import (
-    LookupAnswer,
     OptionsInvalid,
-    profile_name,
-    read_options,
     resolve,
 )
 from agent.profiles.profile import AgentsFile, Profile
@@ -31,15 +28,12 @@ async def profile_of(
     `attributes` are those of the caller, if they are in the room already. Raises OptionsInvalid.
     """
     facts, now = call_facts(call, attributes), datetime.now().astimezone()
-    profile = resolve(agents, call, facts, now=now)
-    answer: LookupAnswer | None = None
-    if profile.lookup and call.direction == "inbound":
-        answer = await look_up(profile.lookup, call, requests)
-    if answer:
+    name, profile = resolve(agents, call, facts, now=now)
+    if not (profile.lookup and call.direction == "inbound"):
+        return name, profile
+    if answer := await look_up(profile.lookup, call, requests):
         try:
-            profile = resolve(agents, call, facts, lookup=answer, now=now)
+            return resolve(agents, call, facts, lookup=answer, now=now)
         except OptionsInvalid as error:
             logger.warning("lookup.failed", extra={"error": str(error)})
-            answer = None
-    options = read_options(call.session_options)
-    return profile_name(agents, facts, options, answer), profile
+    return name, profile

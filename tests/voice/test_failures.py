@@ -72,12 +72,14 @@ async def test_a_recogniser_that_fails(
     assert ("agent", NOT_UNDERSTOOD) in words(call)
 
 
+@pytest.mark.parametrize("fault", [Fault.HANG, Fault.ERROR])
 async def test_a_greeting_that_cannot_be_said(
-    dial: Dial, models: ModelServer, ended_call: EndedCall
+    dial: Dial, models: ModelServer, ended_call: EndedCall, fault: Fault
 ) -> None:
-    models.faults[Service.TTS] = Fault.HANG
+    models.faults[Service.TTS] = fault
     async with dial(PROMISES) as telephone:
         assert await waited(telephone, telephone.caller.position) < PROMISE
         await telephone.is_hung_up()
     call = await ended_call(telephone)
     assert call["disconnection_reason"] == "agent_error"
+    assert ("agent", GREETING) not in words(call)

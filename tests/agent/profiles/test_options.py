@@ -9,9 +9,7 @@ from agent.context import CallContext
 from agent.profiles.loader import parse_agents
 from agent.profiles.options import (
     OptionsInvalid,
-    SessionOptions,
     UnknownProfile,
-    profile_name,
     read_lookup,
     read_options,
     resolve,
@@ -89,7 +87,7 @@ def own_profile(
     context = CallContext(call_id="call-1", session_options=options or {}, **call)
     found = read_lookup(lookup) if lookup is not None else None
     now = datetime(2026, 11, 26, tzinfo=UTC)
-    return resolve(AGENTS, context, call_facts(context), lookup=found, now=now)
+    return resolve(AGENTS, context, call_facts(context), lookup=found, now=now)[1]
 
 
 def test_options_change_what_they_name() -> None:
@@ -167,7 +165,7 @@ profiles:
         {},
     )
     call = CallContext(metadata=metadata)
-    profile = resolve(agents, call, CallFacts())
+    _, profile = resolve(agents, call, CallFacts())
     assert profile.transfer.targets == targets
     assert len(profile.tools) == tools
     assert profile.failure.transfer == metadata.get("transfer_target")
@@ -190,7 +188,7 @@ def test_an_unknown_profile_is_named(options: dict[str, Any] | None, lookup: obj
 def test_a_file_may_lack_the_profile_default() -> None:
     agents = AgentsFile(profiles={"clinic": Profile()})
     with pytest.raises(UnknownProfile, match="no profile 'default'"):
-        profile_name(agents, CallFacts(), SessionOptions())
+        resolve(agents, CallContext(), CallFacts())
 
 
 @pytest.mark.parametrize(
