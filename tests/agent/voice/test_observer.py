@@ -119,7 +119,7 @@ def test_a_voice_that_stops_in_the_middle_is_noted(watched: Watched) -> None:
 def test_what_no_voice_has_said_is_not_in_the_transcript(watched: Watched) -> None:
     watched.says("assistant", "Good day.")
     watched.says("assistant", "Hello?", started_speaking_at=5.0)
-    assert [line["text"] for line in watched.record.report()["transcript"]] == ["Hello?"]
+    assert [line["text"] for line in watched.record.transcript] == ["Hello?"]
 
 
 @pytest.mark.parametrize(
