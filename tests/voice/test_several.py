@@ -10,8 +10,8 @@ from tests.voice.conftest import ASKS_DAY, GREETING, RECEPTIONIST, Dial
 
 #: A silence within a sentence, in s, that nobody should hear. `bench` has the measured ones.
 MAX_GAP = 0.25
-#: With more processes than this that want a CPU each, gaps say nothing about the agent.
-OVERLOADED = 3.0
+#: With more processes than this that want a CPU each, what is lost says nothing about the agent.
+OVERLOADED = 1.5
 
 
 @pytest.mark.parametrize("number", [2, 4])
@@ -32,5 +32,7 @@ async def test_conversations_at_once(dial: Dial, number: int) -> None:
         assert {it.chord for it in heard} <= {chord_of(sentence) for sentence in sentences}
         for sentence in (GREETING, ASKS_DAY):
             parts = [it for it in heard if it.chord == chord_of(sentence)]
-            assert sum(it.end - it.start for it in parts) > length(sentence) - 0.3
-            assert is_overloaded or [it.gap < MAX_GAP for it in parts] == [True]
+            assert parts
+            if not is_overloaded:
+                assert sum(it.end - it.start for it in parts) > length(sentence) - 0.3
+                assert [it.gap < MAX_GAP for it in parts] == [True]
