@@ -17,6 +17,7 @@ from agent.agents_file import current_agents, publishing
 from agent.profiles.model_access import ModelAccess
 from agent.profiles.profile import Profile
 from agent.settings import WorkerSettings
+from tests.agent.worker_settings import settings_for
 
 GOOD = "profiles: {{default: {{greeting: {0}, turn_handling: {{detection: vad}}}}}}"
 
@@ -32,15 +33,8 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def settings(file: Path) -> WorkerSettings:
-    return WorkerSettings(
-        agent_name="agent",
-        api_key="key",
-        api_secret="secret",
-        http_host="127.0.0.1",
-        http_port=0,
-        load_threshold=0.7,
-        idle_processes=1,
-        spool=file.parent,
+    return replace(
+        settings_for(file.parent),
         pipeline="voice",
         agents_file=file,
         models=ModelAccess(openai=True),

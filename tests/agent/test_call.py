@@ -16,7 +16,8 @@ from agent.conversation import OnReady
 from agent.diagnostic import Diagnostic
 from agent.ending import Ending, Reason
 from agent.spool import Spool
-from tests.agent.test_shared_json import Gateway, settings_for
+from tests.agent.test_shared_json import Gateway
+from tests.agent.worker_settings import settings_for
 from tests.fakes.agent_room import Room
 
 

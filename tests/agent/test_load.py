@@ -9,18 +9,9 @@ from typing import Any
 import pytest
 
 from agent.load import FULL, load_of
-from agent.settings import WorkerSettings
+from tests.agent.worker_settings import settings_for
 
-SETTINGS = WorkerSettings(
-    agent_name="agent",
-    api_key="key",
-    api_secret="secret",
-    http_host="127.0.0.1",
-    http_port=0,
-    load_threshold=0.7,
-    idle_processes=1,
-    spool=Path("spool"),
-)
+SETTINGS = replace(settings_for(Path("spool")), load_threshold=0.7)
 
 
 WORKER: Any = SimpleNamespace()

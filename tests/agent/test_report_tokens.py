@@ -10,7 +10,8 @@ import pytest
 
 from gateway.config.settings import KeyPair
 from gateway.livekit.webhooks import AuthenticationFailed, WebhookVerifier
-from tests.agent.test_shared_json import KEY, SECRET, reporter_for, verify
+from tests.agent.test_shared_json import reporter_for, verify
+from tests.agent.worker_settings import KEY, SECRET
 
 
 def bearer(key: str, secret: str, body: bytes) -> str:

@@ -18,7 +18,6 @@ from agent.ending import Reason
 from agent.profiles.variables import METADATA
 from agent.record import Record
 from agent.report import Reporter, ReportEvent, TransferKind
-from agent.settings import WorkerSettings
 from agent.spool import Spool
 from gateway.api.schemas.dispatch import AGENT_FIELDS
 from gateway.api.schemas.report import AgentReportSchema
@@ -30,8 +29,7 @@ from gateway.inbound.deduplication import agent_fields
 from gateway.jambonz.hooks import CallHook
 from gateway.livekit.metadata import job_metadata
 from gateway.livekit.webhooks import WebhookVerifier, check_body
-
-KEY, SECRET = "key", "a-secret-of-at-least-thirty-two-bytes"
+from tests.agent.worker_settings import KEY, SECRET, settings_for
 
 
 def test_variables_have_the_names_of_the_gateways_fields() -> None:
@@ -109,10 +107,6 @@ class Gateway:
         app.router.add_post("/report", self.on_report)
         async with TestServer(app) as server:
             yield str(server.make_url("/report"))
-
-
-def settings_for(spool: Path, key: str = KEY, secret: str = SECRET) -> WorkerSettings:
-    return WorkerSettings("agent", key, secret, "", 0, 1.0, 1, spool)
 
 
 def reporter_for(

@@ -15,7 +15,8 @@ from agent.heartbeat import Beat, Heartbeat, forget_beat, heartbeats, read_beat
 from agent.record import Record
 from agent.silences import MAX_SILENCES, MUTE, REPORTED_FROM, STOOD_STILL, JobSilences, Silence
 from agent.stalls import Stalls
-from tests.agent.test_shared_json import Gateway, settings_for
+from tests.agent.test_shared_json import Gateway
+from tests.agent.worker_settings import settings_for
 
 
 def test_a_job_that_stands_still_is_told_while_it_does_and_when_it_is_over() -> None:

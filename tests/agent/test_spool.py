@@ -10,7 +10,8 @@ import pytest
 
 from agent import monitor, spool
 from agent.spool import Spool
-from tests.agent.test_shared_json import Gateway, settings_for
+from tests.agent.test_shared_json import Gateway
+from tests.agent.worker_settings import settings_for
 
 pytestmark = pytest.mark.field("G3")
 

@@ -85,19 +85,13 @@ async def test_reports_that_fail_leave_nothing_private_in_what_the_worker_writes
 async def test_a_call_whose_agent_was_stopped_for_a_while_is_not_ok(
     real: RealServers, http: aiohttp.ClientSession
 ) -> None:
-    jambonz = jambonz_for(real, http)
-    (dial,) = await jambonz.call_arrives()
-    call_id = dial["headers"]["X-Call-Id"]
-    async with caller_in(real, call_id) as caller:
-        await heard(caller)
-        await jambonz.status("in-progress")
+    async with talk(real, http) as call_id:
         for number in (signal.SIGSTOP, signal.SIGCONT):
             for process in job_processes(real):
                 os.kill(process.pid, number)
             if number is signal.SIGSTOP:
                 await asyncio.sleep(3)
         await stalled(real, call_id)
-    await jambonz.status("completed")
     call: Any = await get_call(real, http, call_id, lambda c: c["report"])
     explanation = explain({"deliveries": [], **call}, now=call["end_timestamp"])
     assert explanation.status is Status.WARN, call["report"]
@@ -108,12 +102,7 @@ async def test_a_call_whose_agent_was_stopped_for_a_while_is_not_ok(
 async def test_the_gateway_is_told_while_the_agents_process_stands_still(
     real: RealServers, http: aiohttp.ClientSession
 ) -> None:
-    jambonz = jambonz_for(real, http)
-    (dial,) = await jambonz.call_arrives()
-    call_id = dial["headers"]["X-Call-Id"]
-    async with caller_in(real, call_id) as caller:
-        await heard(caller)
-        await jambonz.status("in-progress")
+    async with talk(real, http) as call_id:
         processes = job_processes(real)
         stopped_at = time.time() * 1000
         for process in processes:
@@ -129,11 +118,23 @@ async def test_the_gateway_is_told_while_the_agents_process_stands_still(
             for process in processes:
                 os.kill(process.pid, signal.SIGCONT)
         call = await get_call(real, http, call_id, lambda c: events(c).count("agent_silent") == 2)
-    await jambonz.status("completed")
     call = await get_call(real, http, call_id, lambda c: "agent_report" in events(c))
     (silence,) = call["agent_silences"]
     assert silence["duration_ms"] >= 7000
     assert explain({"deliveries": [], **call}, now=call["end_timestamp"]).status is Status.FAIL
+
+
+@asynccontextmanager
+async def talk(real: RealServers, http: aiohttp.ClientSession) -> AsyncIterator[str]:
+    """A call whose agent speaks; at the end the caller hangs up."""
+    jambonz = jambonz_for(real, http)
+    (dial,) = await jambonz.call_arrives()
+    call_id = dial["headers"]["X-Call-Id"]
+    async with caller_in(real, call_id) as caller:
+        await heard(caller)
+        await jambonz.status("in-progress")
+        yield call_id
+    await jambonz.status("completed")
 
 
 async def heard(caller: Caller) -> None:

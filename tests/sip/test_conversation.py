@@ -20,7 +20,7 @@ from tests.voice.conftest import (
     AGENTS_FILE,
     ASKS_DAY,
     BOOKED,
-    GOODBYE,
+    BOOKING,
     GREETING,
     RECEPTIONIST,
     recognize,
@@ -84,12 +84,4 @@ async def test_a_caller_books_an_appointment(
         assert [it.gap < 0.25 for it in phone.heard()] == [True] * 4
     call = await call_when(room_gateway, call_id, lambda call: call["report"] is not None)
     assert (call["call_status"], call["disconnection_reason"]) == ("ended", "agent_hangup")
-    assert words(call) == [
-        ("agent", GREETING),
-        ("user", "i would like to book an appointment"),
-        ("agent", ASKS_DAY),
-        ("user", "tomorrow at nine please"),
-        ("agent", BOOKED),
-        ("user", "thank you goodbye"),
-        ("agent", GOODBYE),
-    ]
+    assert words(call) == BOOKING

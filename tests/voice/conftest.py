@@ -51,6 +51,17 @@ RECEPTIONIST = Script(
     ]
 )
 
+#: What is said in a call that books: who, what.
+BOOKING = [
+    ("agent", GREETING),
+    ("user", "i would like to book an appointment"),
+    ("agent", ASKS_DAY),
+    ("user", "tomorrow at nine please"),
+    ("agent", BOOKED),
+    ("user", "thank you goodbye"),
+    ("agent", GOODBYE),
+]
+
 #: Calls a number; the context is the call.
 Dial = Callable[..., AbstractAsyncContextManager[Telephone]]
 #: The call as the API shows it, once it has ended and the agent's report is there.

@@ -6,6 +6,7 @@ from gateway.tools.simulate.tones import length
 from tests.voice.conftest import (
     ASKS_DAY,
     BOOKED,
+    BOOKING,
     DETECTOR,
     GOODBYE,
     GREETING,
@@ -36,15 +37,7 @@ async def test_from_the_greeting_to_the_agents_goodbye(dial: Dial, ended_call: E
     assert hung_up - heard[-1].end < HANG_UP_LIMIT
     call = await ended_call(telephone)
     assert (call["call_status"], call["disconnection_reason"]) == ("ended", "agent_hangup")
-    assert words(call) == [
-        ("agent", GREETING),
-        ("user", "i would like to book an appointment"),
-        ("agent", ASKS_DAY),
-        ("user", "tomorrow at nine please"),
-        ("agent", BOOKED),
-        ("user", "thank you goodbye"),
-        ("agent", GOODBYE),
-    ]
+    assert words(call) == BOOKING
 
 
 async def test_a_caller_who_hangs_up(dial: Dial, ended_call: EndedCall) -> None:

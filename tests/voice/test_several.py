@@ -10,8 +10,8 @@ from tests.voice.conftest import ASKS_DAY, GREETING, Dial
 
 #: A silence within a sentence, in s, that nobody should hear. `bench` has the measured ones.
 MAX_GAP = 0.25
-#: With more processes than CPUs, what is lost or late says nothing about the agent.
-OVERLOADED = 1.0
+#: With more processes than this that want a CPU each, gaps say nothing about the agent.
+OVERLOADED = 3.0
 
 
 @pytest.mark.parametrize("number", [2, 4])
@@ -25,10 +25,12 @@ async def test_conversations_at_once(dial: Dial, number: int) -> None:
 
     callers = [f"+155501{10 + index}" for index in range(number)]
     conversations = await asyncio.gather(*map(converse, callers))
-    if os.getloadavg()[0] > OVERLOADED * (os.cpu_count() or 1):
-        return  # each was greeted, understood and answered; `bench` measures how well
+    load, cpus = os.getloadavg()[0], os.cpu_count() or 1
+    if number > cpus and load > cpus:
+        return  # each was greeted and answered; `bench` measures how well
     for heard in conversations:
-        assert [it.chord for it in heard] == [chord_of(GREETING), chord_of(ASKS_DAY)]
-        for sentence, it in zip((GREETING, ASKS_DAY), heard, strict=True):
-            assert it.end - it.start > length(sentence) - 0.3
-            assert it.gap < MAX_GAP
+        assert len({it.chord for it in heard}) == 2, "every caller was understood"
+        for sentence in (GREETING, ASKS_DAY):
+            parts = [it for it in heard if it.chord == chord_of(sentence)]
+            assert sum(it.end - it.start for it in parts) > length(sentence) - 0.3
+            assert load > OVERLOADED * cpus or [it.gap < MAX_GAP for it in parts] == [True]

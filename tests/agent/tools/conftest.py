@@ -13,12 +13,12 @@ from agent.context import CallContext
 from agent.profiles.hosts import HostPolicy
 from agent.profiles.profile import Profile
 from agent.record import Record
-from agent.settings import WorkerSettings
 from agent.voice.requests import Requests
 from agent.voice.tools.available import tools_for
 from agent.voice.voice_agent import VoiceAgent
 from agent.voice.voice_call import VoiceCall
 from common.signing import Signer
+from tests.agent.worker_settings import settings_for
 from tests.fakes.agent_room import Room
 from tests.fakes.llm import Reply, ScriptedLLM
 
@@ -29,7 +29,16 @@ CALL = CallContext(
     to_number="+15550199",
     metadata={"account_code": "clinic-1", "ticket_id": "INC-1234"},
 )
-SETTINGS = WorkerSettings("agent", "key", "s" * 32, "", 0, 1.0, 1, Path("/nonexistent"))
+#: What is sent of it with every request.
+CALL_SENT = {
+    "call_id": "call-1",
+    "direction": "inbound",
+    "from_number": "+15550100",
+    "to_number": "+15550199",
+    "account_code": "clinic-1",
+    "metadata": CALL.metadata,
+}
+SETTINGS = settings_for(Path("/nonexistent"))
 #: What the tests' own servers need: they listen on loopback.
 LOOPBACK_ALLOWED = ("127.0.0.0/8",)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.agent.tools.conftest import CALL, conversation, model_of, turn
+from tests.agent.tools.conftest import CALL_SENT, conversation, model_of, turn
 from tests.fakes.llm import Use
 from tests.fakes.receiver import Receiver
 
@@ -41,14 +41,7 @@ async def test_the_endpoint_gets_the_arguments_and_the_call(receiver: Receiver) 
     assert body == {
         "name": "free_slots",
         "arguments": {"day": "2026-12-01"},
-        "call": {
-            "call_id": "call-1",
-            "direction": "inbound",
-            "from_number": "+15550100",
-            "to_number": "+15550199",
-            "account_code": "clinic-1",
-            "metadata": CALL.metadata,
-        },
+        "call": CALL_SENT,
     }
     headers = receiver.raw[0][0]
     assert headers["X-Callback-Key"] == "a-secret-key"

@@ -26,7 +26,7 @@ from agent.voice import recording
 from agent.voice.recording import CallRecording
 from agent.voice.recording_store import delete_old, put, store, without_query
 from agent.voice.retention import delete_old_recordings
-from tests.agent.test_shared_json import settings_for
+from tests.agent.worker_settings import settings_for
 
 SECONDS = 0.6
 RATE = 16_000
