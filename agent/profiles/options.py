@@ -102,11 +102,10 @@ def resolve(
     lookup: LookupAnswer | None = None,
     now: datetime | None = None,
 ) -> tuple[str, Profile]:
-    """The name of the call's profile, and its own version of it.
+    """The name of the call's profile, and the call's own version of it.
 
-    What the dispatch says holds, then the lookup, then agents.yaml.
-
-    All variables are filled in. `now` is the worker's local time. Raises OptionsInvalid.
+    What the dispatch says holds, then the lookup, then agents.yaml. All variables are filled in.
+    `now` is the worker's local time. Raises OptionsInvalid.
     """
     options = read_options(call.session_options)
     name = _profile_name(agents, facts, options, lookup)

@@ -5,10 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from agent.context import CallContext
-from agent.profiles.options import (
-    OptionsInvalid,
-    resolve,
-)
+from agent.profiles.options import OptionsInvalid, resolve
 from agent.profiles.profile import AgentsFile, Profile
 from agent.profiles.routing import call_facts
 from agent.voice.lookup import look_up

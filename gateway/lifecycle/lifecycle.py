@@ -177,9 +177,10 @@ class Lifecycle:
         answered = call.answer_timestamp is not None
         is_alone = call.handed_over and call.agent_absence is not None
         agent_finishes = answered and not is_alone and call.disconnection_reason in _CALLER_LEFT
-        grace_ms = ROOM_CLOSE_GRACE_MS if event.kind in _CLOSES_THE_ROOM else 0
         if agent_finishes:
             grace_ms = AGENT_EXIT_GRACE_MS
+        else:
+            grace_ms = ROOM_CLOSE_GRACE_MS if event.kind in _CLOSES_THE_ROOM else 0
         self._room_cleanup.schedule(call.call_id, grace_ms=grace_ms)
 
     def _call_ended(self, call: Call, event: Event) -> None:
