@@ -2,6 +2,9 @@
 
 from gateway.calls.call import Call, EventKind
 
+#: How the detail of FALLBACK begins where the caller is refused instead.
+NO_TARGET_LEFT = "no target left"
+
 
 def talking_since(call: Call) -> int | None:
     """The later of caller and agent joining the room (ms since epoch), None unless both have."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from gateway.calls.call import Call, Event, EventKind
 from gateway.calls.outcomes import SipOutcome
 from gateway.calls.reasons import DisconnectionReason
+from gateway.calls.timeline import NO_TARGET_LEFT
 from gateway.config.settings import Config
 from gateway.jambonz import verbs
 from gateway.jambonz.urls import DIAL_ACTION, hook_url
@@ -19,10 +20,6 @@ NO_AGENT = SipOutcome(480, "Temporarily Unavailable")
 DECLINED = SipOutcome(603, "Decline")
 #: Final statuses that challenge Jambonz: they refuse nobody.
 _CHALLENGES = frozenset({401, 407})
-
-
-#: How the timeline detail begins when all targets have failed.
-NO_TARGET_LEFT = "no target left"
 
 
 class Fallback:

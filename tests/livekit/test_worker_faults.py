@@ -18,9 +18,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from agent.diagnostic import GREETING
+from gateway.explanation.explain import explain
+from gateway.explanation.status import Status
 from gateway.livekit.rooms import RoomRequest
-from gateway.tools.doctor.check import Status
-from gateway.tools.doctor.explain import explain
 from gateway.tools.simulate.caller import Caller, tone
 from tests.livekit.conftest import RealServers, real_servers
 from tests.livekit.test_whole_path import caller_in, events, get_call, jambonz_for, livekit_of

@@ -2,20 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
+from gateway.explanation.status import Status
 from gateway.tools.terminal import wrapped
 
 _STATUS_WIDTH = 6
 _TITLE_WIDTH = 19
-
-
-class Status(StrEnum):
-    OK = "ok"
-    SKIP = "skip"
-    WARN = "warn"
-    FAIL = "fail"
 
 
 #: From harmless to worst. A skipped check adds nothing to the failure because of which it was.

@@ -11,9 +11,18 @@ from urllib.parse import urlsplit
 from gateway.calls.destinations import Credentials
 from gateway.config.settings import Config
 from gateway.errors import ConfigError
+from gateway.explanation.status import Status
 from gateway.jambonz import basic_auth
 from gateway.jambonz.websocket import SUBPROTOCOL
-from gateway.tools.doctor.check import Check, Finding, Status, combined, fail, ok, skip, warn
+from gateway.tools.doctor.check import (
+    Check,
+    Finding,
+    combined,
+    fail,
+    ok,
+    skip,
+    warn,
+)
 from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.sip import addresses_of, host_and_port
 from gateway.tools.doctor.web import RequestFailed

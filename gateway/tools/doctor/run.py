@@ -11,6 +11,8 @@ from gateway.config.loader import CLIENT_ENV_FILES, environment, load_config, ow
 from gateway.config.settings import Config
 from gateway.config.validation import validate_for_serve
 from gateway.errors import ConfigError
+from gateway.explanation.explain import Explanation, explain, not_found
+from gateway.explanation.status import Status
 from gateway.tools.doctor import (
     agents,
     encryption,
@@ -26,7 +28,6 @@ from gateway.tools.doctor.check import (
     Check,
     Finding,
     Result,
-    Status,
     as_json,
     as_text,
     exit_code,
@@ -36,7 +37,7 @@ from gateway.tools.doctor.check import (
     worst,
 )
 from gateway.tools.doctor.context import Context
-from gateway.tools.doctor.explain import Explanation, explain, not_found
+from gateway.tools.doctor.explanation_text import explanation_text
 from gateway.tools.doctor.web import HttpClient, RequestFailed
 
 _REPEAT = "run doctor again; if it fails again, see the logs of the gateway and of LiveKit"
@@ -125,7 +126,7 @@ async def _explain(config: Config, url: str, call_id: str, *, in_json: bool) -> 
             explanation = _without_call(config, http.url, call_id, error)
         else:
             explanation = explain(call, now=time.time_ns() // 1_000_000)
-    print(json.dumps(explanation.as_json(), indent=2) if in_json else explanation.as_text())
+    print(json.dumps(explanation.as_json(), indent=2) if in_json else explanation_text(explanation))
     return exit_code(explanation.status)
 
 

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
 
-from gateway.tools.doctor.check import Check, Finding, Status, fail, ok, skip
+from gateway.explanation.status import Status
+from gateway.tools.doctor.check import (
+    Check,
+    Finding,
+    fail,
+    ok,
+    skip,
+)
 from gateway.tools.doctor.context import Context
 
 #: How long a transport may take to answer, in s.

@@ -8,9 +8,9 @@ from livekit.protocol.agent_dispatch import AgentDispatch
 from livekit.protocol.models import ParticipantInfo, Room
 from livekit.protocol.room import CreateRoomRequest
 
+from gateway.explanation.status import Status
 from gateway.tools.doctor import agents
 from gateway.tools.doctor.agents import not_taken, pipeline_of
-from gateway.tools.doctor.check import Status
 from tests.conftest import ConfigMaker
 from tests.fakes.livekit import FakeLiveKit
 from tests.ports import free_port

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
+from gateway.explanation.status import Status
 from gateway.tools.doctor.check import (
     Check,
     Finding,
     Result,
-    Status,
     as_json,
     as_text,
     combined,

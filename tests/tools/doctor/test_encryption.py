@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from gateway.explanation.status import Status
 from gateway.livekit.trunks import Kind, SipItem, mark
-from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.encryption import encryption
 from tests.conftest import ConfigMaker
 

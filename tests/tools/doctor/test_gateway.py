@@ -9,8 +9,8 @@ from aiohttp.test_utils import TestServer
 
 from gateway.api.services import SERVICES
 from gateway.clock import Clock
+from gateway.explanation.status import Status
 from gateway.security.api_keys import digest_of
-from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.gateway import ago, configuration, public_answers
 from gateway.tools.doctor.web import Response
 from tests.api.test_legacy import legacy_call

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from gateway.config.settings import Config
-from gateway.tools.doctor.check import Status
+from gateway.explanation.status import Status
 from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.jambonz import secret, socket
 from gateway.tools.doctor.run import all_checks

@@ -7,8 +7,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gateway.config.settings import Config
+from gateway.explanation.status import Status
 from gateway.tools.dev.livekit_server import LiveKitServer
-from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.livekit import clock, key
 from gateway.tools.doctor.web import Response
 from tests.conftest import ConfigMaker

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from gateway.explanation.status import Status
 from gateway.livekit.trunks import Kind, SipItem, Trunks, mark
-from gateway.tools.doctor.check import Finding, Status
+from gateway.tools.doctor.check import (
+    Finding,
+)
 from gateway.tools.doctor.routes import inbound_route, no_outbound, outbound_item, outbound_trunk
 from tests.conftest import ConfigMaker
 from tests.tools.doctor.conftest import SBC, Stack, run_check

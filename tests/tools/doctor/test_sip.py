@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from gateway.explanation.status import Status
 from gateway.tools.doctor import sip
-from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.run import all_checks
 from gateway.tools.doctor.sip import Host, host_and_port, options, read_response

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.settings import LOOPBACK
-from gateway.tools.doctor.check import Status
+from gateway.explanation.status import Status
 from gateway.tools.doctor.storage import durability
 from tests.conftest import ConfigMaker
 from tests.livekit.server import redis_server

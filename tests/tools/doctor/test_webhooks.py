@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from gateway.explanation.status import Status
 from gateway.tools.doctor import webhooks
-from gateway.tools.doctor.check import Status
 from gateway.tools.doctor.webhooks import missing
 from tests.conftest import Client
 from tests.tools.doctor.conftest import Stack, run_check

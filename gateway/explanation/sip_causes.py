@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from gateway.tools.doctor.check import Status
+from gateway.explanation.status import Status
 
 #: Status, the most likely cause, the next step.
 Meaning: TypeAlias = tuple[Status, str, str]

@@ -5,13 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.calls.call import EventKind
-from gateway.tools.doctor.causes import Facts, cause_of
-from gateway.tools.doctor.check import Status
-from gateway.tools.doctor.silence import with_silence
-from gateway.tools.terminal import wrapped
-
-_LABEL = 8
-_TIME = 8
+from gateway.explanation.causes import Facts, cause_of
+from gateway.explanation.silence import with_silence
+from gateway.explanation.status import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +38,6 @@ class Explanation:
             "cause": self.cause,
             "next": self.next,
         }
-
-    def as_text(self) -> str:
-        lines = _labelled(self.status, f"{self.call_id}: {self.headline}")
-        for step in self.timeline:
-            lines += wrapped(step.text, label=f"{step.after:{_TIME}.1f} s  ")
-        lines += _labelled("cause", self.cause)
-        lines += _labelled("next", self.next)
-        return "\n".join(lines)
 
 
 def explain(call: Mapping[str, Any], *, now: int) -> Explanation:
@@ -166,7 +154,3 @@ def _undelivered(call: Mapping[str, Any]) -> list[str]:
             event, url = delivery["event"], delivery["url"]
             lines.append(f"callback {event} to {url} is {delivery['status']}: {last}")
     return lines
-
-
-def _labelled(label: str, text: str) -> list[str]:
-    return wrapped(text, label=f"{label:<{_LABEL}}")

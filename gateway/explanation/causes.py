@@ -6,9 +6,9 @@ from typing import Any, Self
 
 from gateway.calls.call import TERMINAL_STATUSES, CallStatus, Direction, EventKind
 from gateway.calls.reasons import DisconnectionReason
-from gateway.tools.doctor.check import Status
-from gateway.tools.doctor.sip_causes import OTHER, TO_CARRIER, TO_LIVEKIT
-from gateway.transfers.fallback import NO_TARGET_LEFT
+from gateway.calls.timeline import NO_TARGET_LEFT
+from gateway.explanation.sip_causes import OTHER, TO_CARRIER, TO_LIVEKIT
+from gateway.explanation.status import Status
 
 #: How long the agent, the caller's leg or the first audio may take before that is a warning, in s.
 PATIENCE = 5.0

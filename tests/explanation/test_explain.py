@@ -11,9 +11,10 @@ from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.silences import AgentSilence
 from gateway.calls.transitions import transition
 from gateway.calls.views import details
-from gateway.tools.doctor.causes import BY_REASON, Facts, cause_of
-from gateway.tools.doctor.check import Status
-from gateway.tools.doctor.explain import WORDS, Explanation, explain, not_found
+from gateway.explanation.causes import BY_REASON, Facts, cause_of
+from gateway.explanation.explain import WORDS, Explanation, explain, not_found
+from gateway.explanation.status import Status
+from gateway.tools.doctor.explanation_text import explanation_text
 
 START = 1_800_000_000_000
 OK, WARN, FAIL = Status.OK, Status.WARN, Status.FAIL
@@ -371,7 +372,7 @@ def test_an_unknown_call() -> None:
 
 def test_an_explanation_as_text_and_as_json() -> None:
     explanation = inbound("room_created", B_RINGS, A_TRIES, EXPIRED)
-    lines = explanation.as_text().splitlines()
+    lines = explanation_text(explanation).splitlines()
     assert lines[0] == (
         "fail    call-1: inbound, +15550100 to +15550199, not_connected (registered_call_timeout)"
     )

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.calls.call import EventKind
-from gateway.tools.doctor.causes import Cause
-from gateway.tools.doctor.check import Status
+from gateway.explanation.causes import Cause
+from gateway.explanation.status import Status
 
 #: A worker that reports to the gateway sends a report at the end of each call.
 _LOST_REPORT = {EventKind.AGENT_READY, EventKind.REPORT_MISSED}

@@ -1,0 +1,1 @@
+"""Explains calls: what happened, the most likely cause, the next step. Pure."""
