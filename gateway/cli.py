@@ -218,7 +218,13 @@ def _add_doctor(commands: Commands) -> None:
         description="Checks everything that calls need, and names the next step for each problem. "
         "Exit code: 0 for ok, 1 for warnings, 2 for failures.",
     )
-    doctor.add_argument("--call", metavar="CALL_ID", help="only explain this call")
+    what = doctor.add_mutually_exclusive_group()
+    what.add_argument("--call", metavar="CALL_ID", help="only explain this call")
+    what.add_argument(
+        "--offline",
+        action="store_true",
+        help="only check the configuration: nothing is asked, as before a deployment",
+    )
     _add_url(doctor)
     doctor.add_argument("--json", action="store_true", help="print JSON")
     doctor.set_defaults(run=_doctor)

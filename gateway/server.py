@@ -37,10 +37,7 @@ async def serve(config: Config) -> None:
     After the signal /readyz answers 503, and requests are accepted for `server.drain_delay`;
     running ones have `server.finish_timeout`, callbacks `callbacks.flush_timeout`.
     """
-    problems = validate_for_serve(config)
-    if config.storage.url and (problem := url_problem(config.storage.url)):
-        problems.append(f"REDIS_URL (storage.url) {problem}")
-    if problems:
+    if problems := startup_problems(config):
         raise ConfigError(problems)
     gc.set_threshold(*GC_THRESHOLDS)
     app = create_app(config)
@@ -64,6 +61,14 @@ async def serve(config: Config) -> None:
     finally:
         await runner.cleanup()
         log.info("gateway.stopped")
+
+
+def startup_problems(config: Config) -> list[str]:
+    """Everything in the settings that keeps `serve` from starting; empty if nothing does."""
+    problems = validate_for_serve(config)
+    if config.storage.url and (problem := url_problem(config.storage.url)):
+        problems.append(f"REDIS_URL (storage.url) {problem}")
+    return problems
 
 
 def _stop_signal() -> asyncio.Event:

@@ -1,6 +1,7 @@
 """Commands beside a gateway that runs: what they read, and what they say."""
 
 import fcntl
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,3 +57,41 @@ def test_an_unknown_role_is_answered_with_the_roles(capsys: pytest.CaptureFixtur
     error = capsys.readouterr().err
     assert "(choose from 'read', 'dispatch')" in error
     assert "Role" not in error.replace("ROLE", "")
+
+
+SETTINGS = {
+    "LIVEKIT_URL": "wss://project.livekit.cloud",
+    "LIVEKIT_SIP_HOST": "project.sip.livekit.cloud",
+    "LIVEKIT_API_KEY": "key",
+    "LIVEKIT_API_SECRET": "secret",
+    "JAMBONZ_WEBHOOK_SECRET": "wh_secret",
+    "GATEWAY_API_KEYS": "n8n:dispatch:terces",
+    "GATEWAY_PUBLIC_URL": "https://gateway.example.com",
+    "REDIS_URL": "rediss://:terces@redis.example.com:6379",
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "message"),
+    [
+        ({}, 0, "valid"),
+        ({"GATEWAY_API_KEYS": ""}, 1, "the gateway listens on loopback only"),
+        ({"LIVEKIT_SIP_HOST": ""}, 2, "LIVEKIT_SIP_HOST is not set"),
+        ({"REDIS_URL": "redis://:ter/ces@redis"}, 2, "REDIS_URL (storage.url) must be redis://"),
+    ],
+)
+def test_a_configuration_is_checked_offline(
+    changed: dict[str, str],
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing of this answers, and a release must not wait for it."""
+    for name, value in {**SETTINGS, **changed}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["doctor", "--offline", "--json"]) == code
+    output = capsys.readouterr().out
+    [check] = json.loads(output)["checks"]
+    assert message in check["message"]
+    assert "terces" not in output

@@ -44,7 +44,7 @@ def skip(message: str, next_step: str = "") -> Finding:
 class Check:
     """One check, which may take `timeout` s. It is skipped unless all that it `needs` succeeded.
 
-    An exception that `run` raises becomes a failure with its text.
+    An exception that `run` raises becomes a failure with its text. `offline` ones ask nobody.
     """
 
     id: str
@@ -52,6 +52,7 @@ class Check:
     run: Callable[[], Awaitable[Finding]]
     needs: tuple[str, ...] = ()
     timeout: float = 10.0
+    offline: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def checks(context: Context) -> list[Check]:
         return configuration(context.config)
 
     return [
-        Check("configuration", "configuration", configured),
+        Check("configuration", "configuration", configured, offline=True),
         Check("gateway", "gateway", partial(_gateway, context)),
         Check("public_url", "public URL", partial(_public_url, context)),
         *(

@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 from gateway.config.loader import CLIENT_ENV_FILES, environment, load_config, own_keys
 from gateway.config.settings import Config
-from gateway.config.validation import validate_for_serve
 from gateway.errors import ConfigError
 from gateway.explanation.explain import Explanation, explain, not_found
 from gateway.explanation.status import Status
+from gateway.server import startup_problems
 from gateway.tools.doctor import (
     agents,
     encryption,
@@ -52,15 +52,16 @@ def run(arguments: argparse.Namespace) -> int:
     url = arguments.url or config.own_url
     if arguments.call:
         return asyncio.run(_explain(config, url, arguments.call, in_json=arguments.json))
-    if problems := validate_for_serve(config):
+    if problems := startup_problems(config):
         return _finish([gateway.unusable(problems)], in_json=arguments.json)
-    return asyncio.run(_check(config, url, in_json=arguments.json))
+    return asyncio.run(_check(config, url, arguments))
 
 
-async def _check(config: Config, url: str, *, in_json: bool) -> int:
-    finished = []
+async def _check(config: Config, url: str, arguments: argparse.Namespace) -> int:
+    finished, in_json = [], arguments.json
     async with Context.opened(config, environment(CLIENT_ENV_FILES), url) as context:
-        async for result in results(all_checks(context)):
+        checks = [check for check in all_checks(context) if check.offline or not arguments.offline]
+        async for result in results(checks):
             finished.append(result)
             if not in_json:
                 print(as_text(result), flush=True)

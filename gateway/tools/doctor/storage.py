@@ -6,7 +6,6 @@ from typing import Any
 
 from gateway.config.settings import StorageSettings
 from gateway.errors import StorageRefused, StorageUnavailable
-from gateway.storage.redis.connect import url_problem
 from gateway.storage.redis.database import Database
 from gateway.tools.doctor.check import Check, Finding, combined, fail, ok, warn
 from gateway.tools.doctor.context import Context
@@ -22,8 +21,6 @@ def checks(context: Context) -> list[Check]:
 async def _storage(settings: StorageSettings) -> Finding:
     if not settings.url:
         return ok("in memory: for one gateway; after a restart LiveKit's rooms restore the calls")
-    if problem := url_problem(settings.url):
-        return fail("REDIS_URL cannot be used", f"it {problem}")
     async with Database.open(settings) as database:
         return await _redis(database)
 

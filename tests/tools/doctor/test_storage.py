@@ -48,7 +48,6 @@ def test_a_redis_that_is_too_old() -> None:
     [
         ("redis://:terces@{closed}", "Redis: ", "start Redis"),
         ("redis://:terces@{running}", "Redis: ", "check user and password"),
-        ("redis://:ter/ces@{running}", "cannot be used", "it must be redis://"),
     ],
 )
 async def test_an_unusable_redis(
