@@ -26,7 +26,20 @@ DISPATCH: Mapping[str, Any] = {
     "metadata": {"ticket_id": "INC-1234"},
 }
 REPORT: Mapping[str, Any] = {
-    "transcript": [{"role": "agent", "text": "Hello, how may I help?"}],
+    "pipeline": "voice",
+    "transcript": [
+        {"at": START + 9_480, "role": "agent", "text": "Hello, how may I help?"},
+        {"at": START + 12_900, "role": "user", "text": "A new appointment, please."},
+        {"at": START + 15_710, "role": "agent", "text": "Would Monday at nine suit you?"},
+    ],
+    "turns": [{"at": START + 14_690, "latency_ms": 1_020, "llm_ms": 410, "tts_ms": 180}],
+    "unanswered": [],
+    "first_audio_ms": 480,
+    "longest_silence_ms": 1_020,
+    "packets": {
+        "from_caller": {"received": 2_970, "lost": 3},
+        "to_caller": {"received": 1_120, "lost": 0},
+    },
     "call_analysis": {
         "call_summary": "The caller asked for a new appointment, and got one.",
         "call_successful": True,

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.calls.call import Call
+from gateway.calls.conversation import Packets, agent_silences, conversation_of
 from gateway.calls.outcomes import SipOutcome, Transfer
 from gateway.calls.participants import Leg, Participant
-from gateway.calls.silences import AgentSilence, merged, reported
+from gateway.calls.silences import AgentSilence
 
 
 def summary(call: Call) -> dict[str, Any]:
@@ -27,10 +28,38 @@ def summary(call: Call) -> dict[str, Any]:
         "disconnection_reason": call.disconnection_reason,
         "sip": _sip(call.sip),
         "transfer": _transfer(call.transfer),
-        "agent_silences": [
-            _silence(it) for it in merged([*call.agent_silences, *reported(call.report)])
-        ],
+        "agent_silences": [_silence(it) for it in agent_silences(call)],
+        "conversation": _conversation(call),
     }
+
+
+def _conversation(call: Call) -> dict[str, Any] | None:
+    known = conversation_of(call)
+    if known is None:
+        return None
+    turns = known.turns
+    return {
+        "verdict": known.verdict,
+        "problems": list(known.problems),
+        "first_audio_ms": known.first_audio_ms,
+        "longest_silence_ms": known.longest_silence_ms,
+        "unanswered": known.unanswered,
+        "turns": turns
+        and {
+            "count": turns.count,
+            "p50_ms": turns.p50_ms,
+            "max_ms": turns.max_ms,
+            "slow": turns.slow,
+        },
+        "packets": {
+            "from_caller": _packets(known.from_caller),
+            "to_caller": _packets(known.to_caller),
+        },
+    }
+
+
+def _packets(packets: Packets | None) -> dict[str, int] | None:
+    return {"received": packets.received, "lost": packets.lost} if packets else None
 
 
 def _silence(silence: AgentSilence) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from marshmallow import INCLUDE, RAISE, Schema, fields, validate
 from gateway.callbacks.delivery import DeliveryStatus
 from gateway.callbacks.events import CallbackEvent
 from gateway.calls.call import CallStatus, Direction, EventKind
+from gateway.calls.conversation import SLOW_TURN_FROM, ConversationProblem
 from gateway.calls.outcomes import TransferKind
 from gateway.calls.participants import ParticipantKind
 from gateway.calls.reasons import DisconnectionReason
@@ -70,6 +71,54 @@ class AgentSilenceSchema(_Response):
     duration_ms = fields.Integer()
 
 
+class TurnsSchema(_Response):
+    count = fields.Integer()
+    p50_ms = fields.Integer()
+    max_ms = fields.Integer()
+    slow = fields.Integer(metadata={"description": f"how many took {SLOW_TURN_FROM} ms or longer"})
+
+
+class PacketsSchema(_Response):
+    received = fields.Integer()
+    lost = fields.Integer()
+
+
+class PacketsByDirectionSchema(_Response):
+    from_caller = fields.Nested(PacketsSchema, allow_none=True)
+    to_caller = fields.Nested(PacketsSchema, allow_none=True)
+
+
+class ConversationSchema(_Response):
+    """Was there a conversation? What is null the agent has not told, or not yet."""
+
+    verdict = fields.Enum(
+        ConversationProblem,
+        by_value=True,
+        allow_none=True,
+        metadata={"description": "the worst of `problems`, null without any"},
+    )
+    problems = fields.List(fields.Enum(ConversationProblem, by_value=True))
+    first_audio_ms = fields.Integer(
+        allow_none=True,
+        metadata={"description": "from the answer to the agent's first audio"},
+    )
+    longest_silence_ms = fields.Integer(
+        metadata={"description": "of the agent, where it should have spoken"}
+    )
+    unanswered = fields.Integer(
+        metadata={"description": "how often the caller spoke and got no answer"}
+    )
+    turns = fields.Nested(
+        TurnsSchema,
+        allow_none=True,
+        metadata={"description": "from the end of the caller's speech to the agent's audio"},
+    )
+    packets = fields.Nested(
+        PacketsByDirectionSchema,
+        metadata={"description": "of audio, between LiveKit and the agent"},
+    )
+
+
 class CallSummarySchema(_Response):
     call_id = fields.String()
     direction = fields.Enum(Direction, by_value=True)
@@ -89,6 +138,11 @@ class CallSummarySchema(_Response):
     agent_silences = fields.List(
         fields.Nested(AgentSilenceSchema),
         metadata={"description": "when the agent was mute though it should not have been"},
+    )
+    conversation = fields.Nested(
+        ConversationSchema,
+        allow_none=True,
+        metadata={"description": "null before the answer, and until anything is known of it"},
     )
 
 
