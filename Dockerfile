@@ -1,32 +1,60 @@
-# One image for both processes:
-#   docker run IMAGE                 the gateway
-#   docker run IMAGE agent           the worker; stop it with the time of a call: docker stop -t 3900
-# MCP servers as tools: docker build --build-arg EXTRAS=agent,mcp
-FROM python:3.11-slim AS build
-ARG EXTRAS=agent
+# Two images; docs/deployment.md has how to run them:
+#   docker build --target gateway --tag gateway .
+#   docker build --target worker --tag worker .
+# With MCP servers as tools: --build-arg EXTRAS=agent,mcp
+FROM python:3.11-bookworm AS build
+ENV PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-RUN python -m venv /opt/gateway
-COPY constraints.txt pyproject.toml setup.cfg README.md ./
-COPY gateway gateway
-COPY agent agent
-COPY common common
-RUN /opt/gateway/bin/pip install --no-cache-dir --disable-pip-version-check \
-    -c constraints.txt ".[${EXTRAS}]"
+RUN python -m venv --without-pip /opt/gateway
+# Of the code only its version: while these files stay, the dependencies come from the cache.
+COPY constraints.txt pyproject.toml setup.cfg ./
+COPY gateway/__init__.py gateway/
 
-FROM python:3.11-slim
-RUN useradd --system --uid 10001 --create-home gateway
-COPY --from=build /opt/gateway /opt/gateway
+FROM build AS gateway-dependencies
+# Symbols for debuggers are more than a third of what the wheels have.
+RUN pip --python /opt/gateway/bin/python install -c constraints.txt . && \
+    find /opt/gateway -name '*.so' -exec strip --strip-unneeded {} + && \
+    find /opt/gateway -name tests -type d -prune -exec rm -r {} +
+
+FROM build AS worker-dependencies
+ARG EXTRAS=agent
+RUN pip --python /opt/gateway/bin/python install -c constraints.txt ".[${EXTRAS}]"
+
+FROM build AS code
+COPY common common
+COPY agent agent
+COPY gateway gateway
+RUN pip install --no-deps --target /code .
+
+FROM python:3.11-slim-bookworm AS runtime
+# Its home is the folder for what is stored: the history of calls, reports on their way.
+RUN useradd --system --uid 10001 --home-dir /var/lib/gateway --create-home gateway
 COPY config.yaml agents.yaml /etc/gateway/
 ENV PATH=/opt/gateway/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
     GATEWAY_CONFIG=/etc/gateway/config.yaml \
-    AGENTS_FILE=/etc/gateway/agents.yaml \
-    GATEWAY__LOGGING__FORMAT=json \
-    AGENT_HTTP_HOST=0.0.0.0
-USER gateway
-WORKDIR /home/gateway
-EXPOSE 8000 8081
+    GATEWAY__LOGGING__FORMAT=json
+# By number, so that Kubernetes sees that it is not root.
+USER 10001:10001
+WORKDIR /var/lib/gateway
+VOLUME /var/lib/gateway
 # Healthy once calls can come: the gateway is ready, or a process of the worker is warm.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=120s CMD ["python", "-m", "gateway.tools.healthy"]
-ENTRYPOINT ["python", "-m"]
-CMD ["gateway", "serve"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s \
+    CMD ["python", "-m", "gateway.tools.healthy"]
+
+FROM runtime AS worker
+COPY --from=worker-dependencies /opt/gateway /opt/gateway
+COPY --from=code /code /opt/gateway/lib/python3.11/site-packages
+ENV AGENTS_FILE=/etc/gateway/agents.yaml \
+    AGENT_HTTP_HOST=0.0.0.0
+EXPOSE 8081
+ENTRYPOINT ["python", "-m", "agent"]
+
+FROM runtime AS gateway
+COPY --from=gateway-dependencies /opt/gateway /opt/gateway
+COPY --from=code /code /opt/gateway/lib/python3.11/site-packages
+EXPOSE 8000
+ENTRYPOINT ["python", "-m", "gateway"]
+CMD ["serve"]

@@ -220,8 +220,3 @@ def test_without_models_the_worker_does_not_start_and_says_what_it_needs(tmp_pat
     assert agent.returncode == 1
     assert "OPENAI_API_KEY" in agent.stderr
     assert "LIVEKIT_INFERENCE_API_KEY" in agent.stderr
-
-
-def test_dockers_health_check_asks_gateway_and_worker() -> None:
-    dockerfile = (Path(__file__).parents[2] / "Dockerfile").read_text()
-    assert '"-m", "gateway.tools.healthy"]' in dockerfile
