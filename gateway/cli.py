@@ -182,7 +182,10 @@ def _add_key(commands: Commands) -> None:
     )
     key.add_argument("name", metavar="NAME", help="the client, such as n8n; logs show it")
     key.add_argument(
-        "role", metavar="ROLE", choices=[role.value for role in Role], help="read or dispatch"
+        "role",
+        metavar="ROLE",
+        choices=[role.value for role in Role],
+        help="view, read, dispatch or admin",
     )
     key.set_defaults(run=_key)
 

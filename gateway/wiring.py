@@ -8,6 +8,7 @@ from gateway.api.limits import Limits
 from gateway.api.services import Listeners, Services
 from gateway.clock import Clock
 from gateway.config.settings import Config
+from gateway.history.directory import CallDirectory
 from gateway.inbound.participant_strategy import ParticipantStrategy
 from gateway.inbound.room_strategy import RoomStrategy
 from gateway.inbound.service import InboundCalls
@@ -155,6 +156,7 @@ def build_services(
         livekit=livekit,
         webhooks=WebhookVerifier(config.livekit.accepted_keys),
         storage=storage,
+        calls=CallDirectory(storage.registry, storage.outbox, clock),
         readiness=Readiness({"livekit": (probe or livekit).ping, "storage": storage.probe}),
         lifecycle=lifecycle,
         deferred=deferred,

@@ -153,7 +153,7 @@ def _offered_secret(request: web.Request) -> str:
 
 def api_key(role: Role) -> Authentication:
     """An API key with `role`; its name is the client's. Where no key is configured, anyone."""
-    forbidden = () if role is Role.READ else (ErrorCode.FORBIDDEN,)
+    forbidden = () if role is Role.VIEW else (ErrorCode.FORBIDDEN,)
     return Authentication(
         ClientGroup.API,
         ("bearer", "apiKey"),
@@ -181,5 +181,7 @@ LIVEKIT = Authentication(
     (ErrorCode.BAD_TOKEN,),
     _verify_livekit,
 )
+VIEW = api_key(Role.VIEW)
 READ = api_key(Role.READ)
 DISPATCH = api_key(Role.DISPATCH)
+ADMIN = api_key(Role.ADMIN)

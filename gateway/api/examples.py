@@ -4,7 +4,7 @@ Where the gateway makes them they are made of a call by the functions that make 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gateway.callbacks.delivery import Delivery, DeliveryStatus
@@ -12,7 +12,8 @@ from gateway.callbacks.events import CallbackEvent, callback_body
 from gateway.calls.call import Call, CallStatus, Direction, EventKind, TimelineEntry
 from gateway.calls.outcomes import SipOutcome, Transfer
 from gateway.calls.reasons import DisconnectionReason
-from gateway.calls.views import details, dispatch_answer, summary
+from gateway.calls.views import details, dispatch_answer, listed
+from gateway.history.today import count
 from gateway.jambonz import urls
 from gateway.jambonz.verbs import announce, hangup, proceed
 
@@ -161,7 +162,10 @@ ENDPOINT_EXAMPLES: Mapping[str, Example] = {
     f"POST {urls.QUEUE_ACTION}": Example({**_LEG, "queue_result": "bridged"}, hangup()),
     "POST /dispatch": Example(DISPATCH, dispatch_answer(RINGING)),
     "GET /livekit-api/calls": Example(
-        answer={"calls": [summary(ONGOING)], "active": 1, "next_cursor": None}
+        answer={"calls": [listed(ONGOING)], "active": 1, "next_cursor": None}
+    ),
+    "GET /livekit-api/today": Example(
+        answer=asdict(count([listed(ONGOING), listed(ENDED)], since=1767225600000, active=1))
     ),
     "GET /livekit-api/calls/{call_id}": Example(answer=_CALL),
     "POST /livekit-api/calls/{call_id}/hangup": Example(answer=_CALL),

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from gateway.api.limits import Limits
 from gateway.config.settings import Config
+from gateway.history.directory import CallDirectory
 from gateway.inbound.service import InboundCalls
 from gateway.lifecycle.deferred import DeferredWrites
 from gateway.lifecycle.dialing import Dialer
@@ -48,6 +49,7 @@ class Services:
     livekit: LiveKit
     webhooks: WebhookVerifier
     storage: StorageBackend
+    calls: CallDirectory
     readiness: Readiness
     lifecycle: Lifecycle
     deferred: DeferredWrites

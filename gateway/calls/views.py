@@ -10,8 +10,8 @@ from gateway.calls.participants import Leg, Participant
 from gateway.calls.silences import AgentSilence
 
 
-def summary(call: Call) -> dict[str, Any]:
-    """A call as `GET /livekit-api/calls` lists it; timestamps in ms since epoch."""
+def listed(call: Call) -> dict[str, Any]:
+    """A call as `GET /livekit-api/calls` lists it, in little space; times in ms since epoch."""
     return {
         "call_id": call.call_id,
         "direction": call.direction,
@@ -20,7 +20,6 @@ def summary(call: Call) -> dict[str, Any]:
         "to_number": call.to_number,
         "agent_name": call.agent_name,
         "account_code": call.account_code,
-        "metadata": call.metadata,
         "start_timestamp": call.start_timestamp,
         "answer_timestamp": call.answer_timestamp,
         "end_timestamp": call.end_timestamp,
@@ -28,8 +27,16 @@ def summary(call: Call) -> dict[str, Any]:
         "disconnection_reason": call.disconnection_reason,
         "sip": _sip(call.sip),
         "transfer": _transfer(call.transfer),
-        "agent_silences": [_silence(it) for it in agent_silences(call)],
         "conversation": _conversation(call),
+    }
+
+
+def summary(call: Call) -> dict[str, Any]:
+    """A call as callbacks describe it."""
+    return {
+        **listed(call),
+        "metadata": call.metadata,
+        "agent_silences": [_silence(it) for it in agent_silences(call)],
     }
 
 

@@ -24,13 +24,23 @@ SECRET_SIZE = 32
 
 
 class Role(StrEnum):
-    """What an API key may do; `dispatch` includes `read`."""
+    """What an API key may do; each role includes those before it.
 
+    VIEW sees calls with their numbers masked, and nothing of what was said. READ sees everything,
+    DISPATCH starts, transfers and ends calls, ADMIN deletes a caller's data and reads the audit.
+    """
+
+    VIEW = "view"
     READ = "read"
     DISPATCH = "dispatch"
+    ADMIN = "admin"
 
     def includes(self, other: "Role") -> bool:
-        return self is Role.DISPATCH or self is other
+        return _RANKS[self] >= _RANKS[other]
+
+
+_RANKS = {role: rank for rank, role in enumerate(Role)}
+_ROLES = "view, read, dispatch or admin"
 
 
 class MalformedApiKey(Exception):
@@ -134,5 +144,5 @@ def _parts(entry: str) -> tuple[str, Role, str]:
     role, _, secret = rest.partition(":")
     if not (name and secret and role in set(Role)):
         # The message does not repeat the entry, which contains a secret.
-        raise MalformedApiKey("Must be name:role:secret, where the role is dispatch or read.")
+        raise MalformedApiKey(f"Must be name:role:secret, where the role is {_ROLES}.")
     return name, Role(role), secret

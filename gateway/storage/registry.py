@@ -6,15 +6,20 @@ from typing import Protocol
 
 from gateway.calls.call import Call, CallStatus, Direction, Event
 from gateway.calls.change import Change
+from gateway.calls.reasons import DisconnectionReason
+from gateway.calls.search import comparable, search_text, searched
 
 
 @dataclass(frozen=True, slots=True)
 class CallFilter:
-    """Which calls to list; None matches every call. `since` is ms since epoch.
+    """Which calls to list; None matches every call.
 
-    Telephone numbers are equal with and without a leading +: carriers differ about it.
+    `since` and `until` are ms since epoch: when a call began, the end excluded. `search` is part of
+    a number or of an id, see `calls/search.py`. Telephone numbers are equal with and without a
+    leading +: carriers differ about it.
 
-    Ended calls are listed only with `include_ended`, or with a `status` that is final.
+    Ended calls are listed only with `include_ended`, or with what only they have: a `status` that
+    is final, a `disconnection_reason`.
     """
 
     status: CallStatus | None = None
@@ -24,21 +29,30 @@ class CallFilter:
     agent_name: str | None = None
     account_code: str | None = None
     since: int | None = None
+    until: int | None = None
+    search: str | None = None
+    disconnection_reason: DisconnectionReason | None = None
     include_ended: bool = False
 
     @property
     def wants_ended(self) -> bool:
-        return self.include_ended or (self.status is not None and self.status.is_terminal)
+        has_ended = self.status is not None and self.status.is_terminal
+        return self.include_ended or has_ended or self.disconnection_reason is not None
 
     def matches(self, call: Call) -> bool:
         """Whether `call` passes all fields but `since`, which the registry applies by its order."""
+        if self.until is not None and call.start_timestamp >= self.until:
+            return False
+        if self.search is not None and searched(self.search) not in search_text(call):
+            return False
         return all(
             expected is None or expected == actual
             for expected, actual in (
                 (self.status, call.call_status),
                 (self.direction, call.direction),
-                (_comparable(self.from_number), _comparable(call.from_number)),
-                (_comparable(self.to_number), _comparable(call.to_number)),
+                (_comparable(self.from_number), comparable(call.from_number)),
+                (_comparable(self.to_number), comparable(call.to_number)),
+                (self.disconnection_reason, call.disconnection_reason),
                 (self.agent_name, call.agent_name),
                 (self.account_code, call.account_code),
             )
@@ -46,9 +60,7 @@ class CallFilter:
 
 
 def _comparable(number: str | None) -> str | None:
-    """A telephone number's digits; any other text as it is."""
-    digits = (number or "").removeprefix("tel:").removeprefix("+")
-    return digits if digits.isdecimal() else number
+    return None if number is None else comparable(number)
 
 
 #: A call's `(start_timestamp, call_id)`: what lists are sorted by, and where a page ended.

@@ -6,7 +6,7 @@ import pytest
 from yarl import URL
 
 from gateway.api.services import SERVICES
-from tests.conftest import READ_KEY, Client, GatewayStarter, jambonz_for, list_calls
+from tests.conftest import DISPATCH_KEY, READ_KEY, Client, GatewayStarter, jambonz_for, list_calls
 from tests.fakes.livekit import FakeLiveKit
 
 
@@ -31,6 +31,14 @@ async def test_an_empty_list(gateway: Client) -> None:
         ("?since=2999-01-01T00:00:00Z", 0),
         ("?since=2020-01-01", 3),
         ("?limit=2", 2),
+        ("?until=0", 0),
+        ("?until=2999-01-01", 3),
+        ("?q=5550101", 1),
+        ("?q=%2B1%20555%200101", 1),
+        ("?q=15550199", 3),
+        ("?q=CALL-", 3),
+        ("?q=5550103", 0),
+        ("?disconnection_reason=user_hangup", 0),
     ],
 )
 async def test_filters(gateway: Client, query: str, found: int) -> None:
@@ -54,6 +62,42 @@ async def test_a_number_is_found_with_and_without_its_plus(gateway: Client, numb
         async with gateway.session.get(target, headers=headers) as response:
             found = [call[name] for call in (await response.json())["calls"]]
         assert sorted(found) == ["+15550101", "15550101"]
+
+
+async def test_calls_by_the_reason_of_their_end(gateway: Client) -> None:
+    ids = []
+    for number in range(2):
+        jambonz = jambonz_for(gateway, from_number=f"+1555010{number}")
+        await jambonz.call_arrives()
+        (call,) = (await list_calls(gateway, f"?q=1555010{number}"))["calls"]
+        ids.append(call["call_id"])
+    await _post(gateway, f"/livekit-api/calls/{ids[0]}/hangup")
+    found = (await list_calls(gateway, "?disconnection_reason=manual_stopped"))["calls"]
+    assert [call["call_id"] for call in found] == ids[:1]
+
+
+async def test_todays_calls(gateway: Client) -> None:
+    for number in range(3):
+        await jambonz_for(gateway, from_number=f"+1555010{number}").call_arrives()
+    calls = (await list_calls(gateway))["calls"]
+    await _post(gateway, f"/livekit-api/calls/{calls[0]['call_id']}/hangup")
+    async with gateway.get("/livekit-api/today", headers={"X-API-Key": READ_KEY}) as response:
+        today = await response.json()
+    assert today.pop("since") <= calls[-1]["start_timestamp"]
+    assert today == {
+        "calls": 3,
+        "active": 2,
+        "ended": 1,
+        "answered": 0,
+        "reasons": {"manual_stopped": 1},
+        "silent": 0,
+        "first_audio_p50_ms": None,
+    }
+
+
+async def _post(gateway: Client, path: str) -> None:
+    async with gateway.post(path, headers={"X-API-Key": DISPATCH_KEY}) as response:
+        assert response.status == 200, await response.text()
 
 
 @pytest.mark.field("B12")

@@ -36,9 +36,8 @@ async def dispatch(
 
 
 async def the_call(gateway: Client) -> dict[str, Any]:
-    calls: list[dict[str, Any]] = (await list_calls(gateway, "?include=ended"))["calls"]
-    (call,) = calls
-    return call
+    (call,) = (await list_calls(gateway, "?include=ended"))["calls"]
+    return await get_call(gateway, call["call_id"])
 
 
 async def until(gateway: Client, call_id: str, status: str) -> dict[str, Any]:

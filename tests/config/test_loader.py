@@ -131,7 +131,7 @@ def test_each_mistake_has_a_line_that_names_the_setting() -> None:
             "inbound": {"ringing_timeout": 0, "ringtimeout": 5, "fallback": [{"fax": "1"}]},
             "outbond": {},
         },
-        {"PORT": "http", "GATEWAY__INBOUND__RNG": "1", "GATEWAY_API_KEYS": "n8n:admin:hush"},
+        {"PORT": "http", "GATEWAY__INBOUND__RNG": "1", "GATEWAY_API_KEYS": "n8n:root:hush"},
     )
     for start in (
         "outbond: there is no such section",

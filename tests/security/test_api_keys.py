@@ -32,7 +32,7 @@ def test_a_key_is_stored_as_its_hash(secret: str) -> None:
 
 @pytest.mark.parametrize(
     "entry",
-    ["", "n8n", "n8n:dispatch", "n8n:dispatch:", ":dispatch:hush", "n8n:admin:hush"]
+    ["", "n8n", "n8n:dispatch", "n8n:dispatch:", ":dispatch:hush", "n8n:root:hush"]
     + [f"n8n:read:sha256={digits}" for digits in ("", "hush", HUSH[:-1], HUSH + "0")],
 )
 def test_the_error_about_a_malformed_entry_does_not_repeat_it(entry: str) -> None:
@@ -93,6 +93,16 @@ def test_with_hashes_alone_commands_say_what_to_set() -> None:
     with pytest.raises(ConfigError, match="GATEWAY_API_KEYS=name:read:secret"):
         own_keys(config, {}).header(Role.READ)
     assert own_keys(config, {"GATEWAY_API_KEYS": "ops:read:hush"}).header(Role.READ)
+
+
+def test_each_role_includes_those_before_it() -> None:
+    included = {role: [other.value for other in Role if role.includes(other)] for role in Role}
+    assert included == {
+        Role.VIEW: ["view"],
+        Role.READ: ["view", "read"],
+        Role.DISPATCH: ["view", "read", "dispatch"],
+        Role.ADMIN: ["view", "read", "dispatch", "admin"],
+    }
 
 
 def test_without_configured_keys_commands_send_none() -> None:

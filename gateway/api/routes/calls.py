@@ -1,6 +1,7 @@
 """Calls for ops and n8n: list them, show one, end it, transfer it, retry its callbacks."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
@@ -9,11 +10,15 @@ from gateway.api.auth import DISPATCH, LIVEKIT, READ
 from gateway.api.endpoints import Endpoint, Request
 from gateway.api.limits import Workload
 from gateway.api.schemas.listing import ListQuery, ListQuerySchema, write_cursor
-from gateway.api.schemas.responses import CallSchema, CallsSchema, DeliverySchema
+from gateway.api.schemas.responses import (
+    CallSchema,
+    CallsSchema,
+    DeliverySchema,
+    TodaySchema,
+)
 from gateway.api.schemas.transfer import TransferSchema
 from gateway.calls.call import Call, Event, EventKind
 from gateway.calls.reasons import DisconnectionReason
-from gateway.calls.views import details, summary
 from gateway.errors import ApiError, ErrorCode
 
 #: Why a transfer may be refused.
@@ -45,12 +50,12 @@ AGENT = "the agent"
 )
 async def list_calls(request: Request) -> web.Response:
     query: ListQuery = request.query
-    registry = request.services.storage.registry
-    page = await registry.page(query.call_filter, limit=query.limit, after=query.after)
+    services = request.services
+    page = await services.calls.page(query.call_filter, limit=query.limit, after=query.after)
     return web.json_response(
         {
-            "calls": [summary(call) for call in page.calls],
-            "active": await registry.count_active(),
+            "calls": page.calls,
+            "active": await services.storage.registry.count_active(),
             "next_cursor": write_cursor(page.next),
         }
     )
@@ -65,7 +70,20 @@ async def list_calls(request: Request) -> web.Response:
     raises=(ErrorCode.NOT_FOUND, ErrorCode.STORAGE_UNAVAILABLE),
 )
 async def show_call(request: Request) -> web.Response:
-    return await _call_response(request, await _call(request))
+    return await _call_response(request)
+
+
+@Endpoint(
+    "GET",
+    "/livekit-api/today",
+    "How many calls began since midnight, and how they ended",
+    authentication=READ,
+    answers={200: TodaySchema},
+    raises=(ErrorCode.STORAGE_UNAVAILABLE,),
+    workload=Workload.NEW_CALLS,
+)
+async def today(request: Request) -> web.Response:
+    return web.json_response(asdict(await request.services.calls.today()))
 
 
 @Endpoint(
@@ -85,9 +103,9 @@ async def hang_up(request: Request) -> web.Response:
             reason=DisconnectionReason.MANUAL_STOPPED,
             detail=f"requested by {request.client or WITHOUT_KEY}",
         )
-        call = await services.lifecycle.apply(call.call_id, event) or call
+        await services.lifecycle.apply(call.call_id, event)
         await services.room_cleanup.delete_due()
-    return await _call_response(request, call)
+    return await _call_response(request)
 
 
 @Endpoint(
@@ -103,8 +121,8 @@ async def hang_up(request: Request) -> web.Response:
 async def transfer(request: Request) -> web.Response:
     order: Mapping[str, Any] = request.body or {"target": ""}
     call, client = await _call(request), request.client or WITHOUT_KEY
-    call = await request.services.transfers.request(call, by=client, **order)
-    return await _call_response(request, call)
+    await request.services.transfers.request(call, by=client, **order)
+    return await _call_response(request)
 
 
 @Endpoint(
@@ -143,12 +161,17 @@ async def _call(request: Request) -> Call:
     """The call that the path names. Raises ApiError 404, StorageUnavailable."""
     call = await request.services.storage.registry.get(request.call_id)
     if call is None:
-        message = f"no call {request.call_id} is stored; it may have expired"
-        raise ApiError(ErrorCode.NOT_FOUND, message)
+        raise _not_found(request)
     return call
 
 
-async def _call_response(request: Request, call: Call) -> web.Response:
-    deliveries = await request.services.storage.outbox.of(call.call_id)
-    content = {**details(call), "deliveries": [delivery.view() for delivery in deliveries]}
+async def _call_response(request: Request) -> web.Response:
+    content = await request.services.calls.get(request.call_id)
+    if content is None:
+        raise _not_found(request)
     return web.json_response(content)
+
+
+def _not_found(request: Request) -> ApiError:
+    message = f"no call {request.call_id} is stored; it may have expired"
+    return ApiError(ErrorCode.NOT_FOUND, message)

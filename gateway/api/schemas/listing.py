@@ -11,6 +11,8 @@ from marshmallow import ValidationError, fields, post_load, validate
 
 from gateway.api.schemas.requests import RequestSchema
 from gateway.calls.call import CallStatus, Direction
+from gateway.calls.reasons import DisconnectionReason
+from gateway.calls.search import LONGEST_SEARCH, SHORTEST_SEARCH, searched
 from gateway.storage.registry import CallFilter, Position
 
 #: The latest time that a query may name, in ms since epoch: in the year 5138.
@@ -73,6 +75,18 @@ class QueriedNumber(fields.String):
         return re.sub(r"^ (?=[0-9])", "+", text).strip()
 
 
+class SearchText(fields.String):
+    """Part of a number or of an id, without what `searched()` leaves out."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        text = searched(super()._deserialize(value, *args, **kwargs))
+        if not SHORTEST_SEARCH <= len(text) <= LONGEST_SEARCH:
+            raise ValidationError(
+                f"Must have {SHORTEST_SEARCH} to {LONGEST_SEARCH} characters besides + and blanks."
+            )
+        return text
+
+
 @dataclass(frozen=True, slots=True)
 class ListQuery:
     call_filter: CallFilter
@@ -88,6 +102,9 @@ class ListQuerySchema(RequestSchema):
     agent_name = fields.String(load_default=None)
     account_code = fields.String(load_default=None)
     since = Moment(load_default=None)
+    until = Moment(load_default=None)
+    q = SearchText(load_default=None)
+    disconnection_reason = fields.Enum(DisconnectionReason, by_value=True, load_default=None)
     include = fields.String(load_default="", validate=validate.OneOf(["", "ended"]))
     limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))
     cursor = Cursor(load_default=None)
@@ -95,7 +112,8 @@ class ListQuerySchema(RequestSchema):
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> ListQuery:
         limit, after = data.pop("limit"), data.pop("cursor")
-        call_filter = CallFilter(include_ended=data.pop("include") == "ended", **data)
+        search, include_ended = data.pop("q"), data.pop("include") == "ended"
+        call_filter = CallFilter(search=search, include_ended=include_ended, **data)
         return ListQuery(call_filter, limit, after)
 
 

@@ -119,7 +119,7 @@ class ConversationSchema(_Response):
     )
 
 
-class CallSummarySchema(_Response):
+class ListedCallSchema(_Response):
     call_id = fields.String()
     direction = fields.Enum(Direction, by_value=True)
     call_status = fields.Enum(CallStatus, by_value=True)
@@ -127,7 +127,6 @@ class CallSummarySchema(_Response):
     to_number = fields.String()
     agent_name = fields.String()
     account_code = fields.String()
-    metadata = fields.Dict(keys=fields.String())
     start_timestamp = _moment()
     answer_timestamp = _moment(allow_none=True)
     end_timestamp = _moment(allow_none=True)
@@ -135,14 +134,18 @@ class CallSummarySchema(_Response):
     disconnection_reason = fields.Enum(DisconnectionReason, by_value=True, allow_none=True)
     sip = fields.Nested(SipOutcomeSchema, allow_none=True)
     transfer = fields.Nested(TransferOutcomeSchema, allow_none=True)
-    agent_silences = fields.List(
-        fields.Nested(AgentSilenceSchema),
-        metadata={"description": "when the agent was mute though it should not have been"},
-    )
     conversation = fields.Nested(
         ConversationSchema,
         allow_none=True,
         metadata={"description": "null before the answer, and until anything is known of it"},
+    )
+
+
+class CallSummarySchema(ListedCallSchema):
+    metadata = fields.Dict(keys=fields.String())
+    agent_silences = fields.List(
+        fields.Nested(AgentSilenceSchema),
+        metadata={"description": "when the agent was mute though it should not have been"},
     )
 
 
@@ -223,9 +226,22 @@ class AnalyzedCallbackSchema(_Response):
 
 
 class CallsSchema(_Response):
-    calls = fields.List(fields.Nested(CallSummarySchema))
+    calls = fields.List(fields.Nested(ListedCallSchema))
     active = fields.Integer()
     next_cursor = fields.String(allow_none=True)
+
+
+class TodaySchema(_Response):
+    """Calls since midnight; all but `calls` and `active` is about those that have ended."""
+
+    since = _moment()
+    calls = fields.Integer()
+    active = fields.Integer()
+    ended = fields.Integer()
+    answered = fields.Integer()
+    reasons = fields.Dict(keys=fields.String(), values=fields.Integer())
+    silent = fields.Integer(metadata={"description": "calls in which the caller heard silence"})
+    first_audio_p50_ms = fields.Integer(allow_none=True)
 
 
 class DispatchedSchema(_Response):
