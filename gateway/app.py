@@ -17,6 +17,8 @@ from gateway.config.settings import Config
 from gateway.lifecycle.deadlines import Deadlines
 from gateway.livekit.client import LiveKit
 from gateway.storage.stores import open_storage
+from gateway.web.routes import PAGES
+from gateway.web.templates import set_up_templates
 from gateway.wiring import build_services, new_outbound_id
 
 
@@ -30,7 +32,8 @@ def create_app(config: Config) -> web.Application:
         ],
         client_max_size=config.limits.max_body_bytes,
     )
-    app.add_routes([endpoint.route for endpoint in ENDPOINTS])
+    app.add_routes([endpoint.route for endpoint in (*ENDPOINTS, *PAGES)])
+    set_up_templates(app)
     app.cleanup_ctx.append(lambda app: _services(app, config))
     app.cleanup_ctx.append(_background)
     app.on_shutdown.append(_end_connections)

@@ -44,6 +44,11 @@ class ErrorCode(StrEnum):
         "no authentication is configured, and Host or Origin is not this machine",
     )
     FORBIDDEN = "forbidden", 403, "the API key does not have the role"
+    CROSS_SITE = (
+        "cross_site",
+        403,
+        "a session's cookie came with a request that the page of the gateway has not made",
+    )
     DESTINATION_NOT_ALLOWED = (
         "destination_not_allowed",
         403,
@@ -82,7 +87,11 @@ class ErrorCode(StrEnum):
         429,
         "outbound.max_active_calls or limits.max_active_calls is reached",
     )
-    TOO_MANY_REQUESTS = "too_many_requests", 429, "the API key exceeds limits.dispatch_rate"
+    TOO_MANY_REQUESTS = (
+        "too_many_requests",
+        429,
+        "the API key exceeds limits.dispatch_rate; or too many attempts to sign in to the page",
+    )
     HEADERS_TOO_LARGE = (
         "headers_too_large",
         431,

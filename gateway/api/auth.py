@@ -1,4 +1,4 @@
-"""How a client authenticates; an endpoint names one of these in its `@endpoint(...)`."""
+"""How a client authenticates; an endpoint names one of these in its `@Endpoint(...)`."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,20 +12,32 @@ from gateway.api.services import SERVICES, Services
 from gateway.errors import ApiError, ErrorCode
 from gateway.jambonz import basic_auth, signature
 from gateway.livekit.webhooks import AuthenticationFailed, check_body
-from gateway.security.api_keys import Role, matching
+from gateway.security.api_keys import ApiKey, Role, matching
+from gateway.security.sessions import is_same_origin, session_key
+
+#: The cookie of a session of the page (gateway/web/sign_in.py).
+SESSION_COOKIE = "gateway_session"
+#: Methods by which nothing changes.
+_SAFE = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What the headers of a request prove, before its body is read.
 
-    `client` is the client's name, "" where it has none. `check_body` raises ApiError for a body
-    that the headers do not sign. `is_complete` is False where anyone could have written them.
+    `client` is the client's name, "" where it has none; `role` what it may do by an API key, which
+    is everything where none is configured. `check_body` raises ApiError for a body that the headers
+    do not sign. `is_complete` is False where anyone could have written them.
     """
 
     client: str = ""
+    role: Role = Role.ADMIN
     check_body: Callable[[bytes], None] | None = None
     is_complete: bool = True
+
+
+#: Of a client that has not been asked: an endpoint without authentication shows it nothing.
+NOTHING_PROVEN = Proof(role=Role.VIEW, is_complete=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +144,34 @@ def _verify_api_key(role: Role, request: web.Request, services: Services) -> Pro
     if not keys:
         return Proof()
     secret = _offered_secret(request)
-    if not secret:
-        message = "send an API key's secret as 'Authorization: Bearer …' or 'X-API-Key: …'"
-        raise ApiError(ErrorCode.UNAUTHORIZED, message)
-    offered = matching(secret, keys)
+    offered = matching(secret, keys) if secret else session_of(request, services)
     if not offered:
-        raise ApiError(ErrorCode.UNAUTHORIZED, "the gateway does not know this API key")
-    for key in offered:
-        if key.role.includes(role):
-            return Proof(key.name)
-    raise ApiError(ErrorCode.FORBIDDEN, f"this API key does not have the role {role}")
+        message = "the gateway does not know this API key"
+        if not secret:
+            message = "send an API key's secret as 'Authorization: Bearer …' or 'X-API-Key: …'"
+        raise ApiError(ErrorCode.UNAUTHORIZED, message)
+    key = max(offered, key=lambda key: sum(map(key.role.includes, Role)))
+    if not key.role.includes(role):
+        raise ApiError(ErrorCode.FORBIDDEN, f"this API key does not have the role {role}")
+    return Proof(key.name, key.role)
+
+
+def session_of(request: web.Request, services: Services) -> list[ApiKey]:
+    """The API key of the session whose cookie a page of the gateway sends; [] without one.
+
+    Raises ApiError 403 where another page may have had the browser send it, to change something.
+    """
+    config = services.config
+    token = request.cookies.get(SESSION_COOKIE, "")
+    if not token:
+        return []
+    if request.method not in _SAFE and not is_same_origin(
+        request.headers, config.server.public_url
+    ):
+        raise ApiError(ErrorCode.CROSS_SITE, ErrorCode.CROSS_SITE.description)
+    secret = config.livekit.api_secret
+    key = session_key(token, config.security.keys, secret, now=time.time())
+    return [key] if key else []
 
 
 def _offered_secret(request: web.Request) -> str:
@@ -154,10 +184,11 @@ def _offered_secret(request: web.Request) -> str:
 def api_key(role: Role) -> Authentication:
     """An API key with `role`; its name is the client's. Where no key is configured, anyone."""
     forbidden = () if role is Role.VIEW else (ErrorCode.FORBIDDEN,)
+    cross_site = (ErrorCode.CROSS_SITE,) if role.includes(Role.DISPATCH) else ()
     return Authentication(
         ClientGroup.API,
         ("bearer", "apiKey"),
-        (ErrorCode.UNAUTHORIZED, *forbidden),
+        (ErrorCode.UNAUTHORIZED, *forbidden, *cross_site),
         lambda request, services: _verify_api_key(role, request, services),
         role=role,
     )

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from aiohttp import web
 from marshmallow import Schema
 
-from gateway.api.auth import Authentication
+from gateway.api.auth import NOTHING_PROVEN, Authentication, Proof
 from gateway.api.client_address import address_of
 from gateway.api.connections import Connection
 from gateway.api.errors import error_response
@@ -15,6 +15,7 @@ from gateway.api.limits import Workload
 from gateway.api.parsing import check_expectation, load, load_json, load_query, read_body
 from gateway.api.services import SERVICES, Services
 from gateway.errors import ErrorCode
+from gateway.security.api_keys import Role
 
 #: A schema, or JSON Schema where no schema reads or writes the content.
 Shape: TypeAlias = type[Schema] | Schema | Mapping[str, Any]
@@ -27,13 +28,14 @@ _JSON_ERRORS = (ErrorCode.NOT_JSON, ErrorCode.UNSUPPORTED_MEDIA_TYPE, ErrorCode.
 class Request:
     """An authenticated and checked request, as a handler gets it.
 
-    `client` is the API key's name, "" where there is none; `raw` the body's bytes; `body` and
-    `query` are what the endpoint's schemas made of them.
+    `client` is the API key's name, "" where there is none, and `role` what it may do; `raw` the
+    body's bytes; `body` and `query` are what the endpoint's schemas made of them.
     """
 
     http: web.Request
     services: Services
     client: str
+    role: Role
     raw: bytes
     body: Any
     query: Any
@@ -112,8 +114,8 @@ class Endpoint:
         if slots.is_full:
             return error_response(services.limits.overloaded(slots))
         # A client whose body has to prove who it is has no slot before: it may be slow.
-        client, raw = await self._authenticate(request)
-        return await self._in_slot(services, lambda: self._answer(request, services, client, raw))
+        proof, raw = await self._authenticate(request)
+        return await self._in_slot(services, lambda: self._answer(request, services, proof, raw))
 
     async def handle_message(
         self, socket: web.Request, data: Mapping[str, Any], query: Mapping[str, str]
@@ -143,30 +145,34 @@ class Endpoint:
     ) -> web.StreamResponse:
         body = load(self.body, data) if self.body else None
         loaded = load(self.query, query) if self.query else None
-        return await self.handler(Request(socket, services, "", b"", body, loaded))
+        return await self.handler(Request(socket, services, "", Role.VIEW, b"", body, loaded))
 
-    async def _authenticate(self, request: web.Request) -> tuple[str, bytes | None]:
-        """The client's name, and the body if it was part of the proof. Raises ApiError."""
+    async def _authenticate(self, request: web.Request) -> tuple[Proof, bytes | None]:
+        """What the client has proven, and the body if it was part of that. Raises ApiError."""
         if self.authentication is None:
-            return "", None
+            return NOTHING_PROVEN, None
         proof, raw = self.authentication.authenticate(request), None
         if proof.check_body:
             raw = await read_body(request, is_proven=proof.is_complete)
             proof.check_body(raw)
         if isinstance(request.protocol, Connection):
             request.protocol.prove()
-        return proof.client, raw
+        return proof, raw
 
     async def _answer(
-        self, request: web.Request, services: Services, client: str, raw: bytes | None
+        self, request: web.Request, services: Services, proof: Proof, raw: bytes | None
     ) -> web.StreamResponse:
         if self.workload is Workload.DISPATCHES:
-            services.limits.check_dispatch_rate(client or f"address {address_of(request)}")
+            services.limits.check_dispatch_rate(proof.client or f"address {address_of(request)}")
         if raw is None:
-            raw = await read_body(request) if self.body or self.raw_body else b""
+            is_proven = self.authentication is not None
+            takes_body = self.body or self.raw_body
+            raw = await read_body(request, is_proven=is_proven) if takes_body else b""
         body = query = None
         if self.body and (raw or self.body_required):
             body = load_json(request, raw, self.body)
         if self.query:
             query = load_query(request, self.query)
-        return await self.handler(Request(request, services, client, raw, body, query))
+        return await self.handler(
+            Request(request, services, proof.client, proof.role, raw, body, query)
+        )

@@ -24,6 +24,9 @@ LOG_INTERVAL = 1.0
 #: longer so much together. Hooks of Jambonz are signed over their body; most have 1 to 8 KiB.
 SHORT_BODY = 16 * 1024
 LONG_BODIES = 16 * 1024 * 1024
+#: Attempts to sign in to the page for each address: one in so many s, and so many at once.
+SIGN_IN_INTERVAL = 5.0
+SIGN_IN_BURST = 10
 
 
 class Workload(StrEnum):
@@ -53,6 +56,7 @@ class Limits:
         settings = config.limits
         self.refused: Counter[str] = Counter()
         self._dispatch_rate = RateLimiter(settings.dispatch_rate, settings.dispatch_burst)
+        self._sign_in_rate = RateLimiter(1 / SIGN_IN_INTERVAL, SIGN_IN_BURST)
         # A dispatch may wait until the callee answers, which is no load. As many wait as outbound
         # calls may be active; besides them, some are being prepared or refused.
         dispatches = config.outbound.max_active_calls + settings.max_requests
@@ -79,10 +83,17 @@ class Limits:
 
         The rate is that of this gateway; other gateways count for themselves.
         """
-        wait = self._dispatch_rate.acquire(client, time.monotonic_ns())
+        self._check(self._dispatch_rate, client, "too many requests with this API key")
+
+    def check_sign_in_rate(self, address: str) -> None:
+        """Count an attempt to sign in from `address`. Raises ApiError 429 above the rate."""
+        self._check(self._sign_in_rate, address, "too many attempts to sign in")
+
+    def _check(self, rate: RateLimiter, client: str, problem: str) -> None:
+        wait = rate.acquire(client, time.monotonic_ns())
         if wait:
             self.refused[ErrorCode.TOO_MANY_REQUESTS] += 1
-            message = f"too many requests with this API key: retry in {wait} s"
+            message = f"{problem}: retry in {wait} s"
             raise ApiError(ErrorCode.TOO_MANY_REQUESTS, message, retry_after=wait)
 
     @contextmanager

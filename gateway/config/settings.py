@@ -248,6 +248,12 @@ class MonitorSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WebSettings:
+    session_lifetime: float = setting(43_200.0, validate.Range(60, 2_592_000))
+    recordings: str = setting("")
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings, in the sections of config.yaml."""
 
@@ -266,6 +272,7 @@ class Config:
     callbacks: CallbackSettings = field(default_factory=CallbackSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
+    web: WebSettings = field(default_factory=WebSettings)
 
     @property
     def livekit_dial(self) -> DialOptions:

@@ -18,6 +18,7 @@ from gateway.app import create_app
 from gateway.calls.destinations import Credentials
 from gateway.jambonz.basic_auth import encode
 from gateway.jambonz.signature import sign
+from gateway.web.routes import PAGES
 from tests.conftest import (
     DISPATCH_KEY,
     READ_KEY,
@@ -60,7 +61,7 @@ def test_every_route_is_a_declared_endpoint(make_config: ConfigMaker) -> None:
         routes.add((route.method, resource.canonical))
     # aiohttp answers HEAD by the handler of GET.
     routes -= {("HEAD", path) for method, path in routes if method == "GET"}
-    assert routes == AUTHENTICATION.keys()
+    assert routes == AUTHENTICATION.keys() | {(page.method, page.path) for page in PAGES}
 
 
 def right(whose: Authentication | None, body: bytes) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 
+from gateway.api import event_stream
 from gateway.api.routes import events
 from gateway.api.services import SERVICES
 from gateway.errors import StorageUnavailable
@@ -91,7 +92,7 @@ async def test_several_listen(gateway: Client) -> None:
 async def test_a_heartbeat_while_nothing_happens(
     gateway: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(event_stream, "HEARTBEAT", 0.05)
     async with listening(gateway) as listener:
         assert await listener.block() == {"": ""}
         assert await listener.block() == {"": ""}
@@ -190,7 +191,7 @@ async def one_that_does_not_read(
 async def test_a_listener_that_does_not_read_is_dropped(
     gateway: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "READ_TIMEOUT", 0.3)
+    monkeypatch.setattr(event_stream, "READ_TIMEOUT", 0.3)
     async with one_that_does_not_read(gateway, monkeypatch):
         await nobody_listens(gateway)
 
@@ -199,8 +200,8 @@ async def test_a_listener_that_does_not_read_is_dropped(
 async def test_a_listener_that_does_not_read_does_not_delay_the_stop(
     gateway: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "CHECK_INTERVAL", 0.1)
-    monkeypatch.setattr(events, "READ_TIMEOUT", 60.0)
+    monkeypatch.setattr(event_stream, "CHECK_INTERVAL", 0.1)
+    monkeypatch.setattr(event_stream, "READ_TIMEOUT", 60.0)
     async with one_that_does_not_read(gateway, monkeypatch):
         assert gateway.app
         await gateway.app.shutdown()

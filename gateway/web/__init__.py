@@ -1,0 +1,1 @@
+"""The page at `/`: what a browser shows of calls. It asks the same services as `api/`."""
