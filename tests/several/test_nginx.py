@@ -47,6 +47,10 @@ async def test_unknown_addresses_reach_only_what_is_for_them(group: Group) -> No
             ("GET", "/livekit-api/diagnostics", READ),
             ("GET", "/readyz", {}),
             ("GET", "/metrics", {}),
+            ("GET", "/docs", {}),
+            ("GET", "/calls/call-1", {}),
+            ("GET", "/sign-in", {}),
+            ("GET", "/static/1/app.css", {}),
             ("GET", "/openapi.json", {}),
             ("GET", "/", {}),
         ):
