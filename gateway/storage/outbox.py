@@ -18,6 +18,9 @@ class Outbox(Protocol):
     async def retry(self, call_id: str, delivery_id: str) -> Delivery | None:
         """Try a delivered or failed delivery again; None if the call has no such delivery."""
 
+    async def pending(self) -> int:
+        """How many deliveries wait or are tried, of all gateways that share the outbox."""
+
     async def forget(self, call_ids: Iterable[str]) -> None:
         """Drop the deliveries of these calls as soon as none of them is pending."""
 

@@ -230,6 +230,23 @@ async def test_the_number_of_pending_deliveries_is_bounded(
 
 
 @pytest.mark.field("E1")
+async def test_how_many_are_pending_is_known(opener: StorageOpener, receivers: Receivers) -> None:
+    config = with_receivers(HOOK, OTHER_HOOK)
+    async with opener.opened(config) as storage:
+        assert await storage.outbox.pending() == 0
+        unblocked = receivers.block(HOOK)
+        await complete_call(storage.registry, 1)
+        await receivers.event_ids(3, OTHER_HOOK)
+        async with asyncio.timeout(20):
+            while await storage.outbox.pending() != 3:
+                await asyncio.sleep(0.01)
+        unblocked.set()
+        await wait_until(storage, "call-0001", none_pending)
+        async with asyncio.timeout(20):
+            while await storage.outbox.pending():
+                await asyncio.sleep(0.01)
+
+
 async def test_a_dead_host_leaves_half_of_what_may_be_pending(
     opener: StorageOpener, receivers: Receivers
 ) -> None:

@@ -52,6 +52,9 @@ class MemoryOutbox:
                 return delivery
         return None
 
+    async def pending(self) -> int:
+        return self._pending.total()
+
     async def forget(self, call_ids: Iterable[str]) -> None:
         self._to_forget.update(call_ids)
         for call_id in [call_id for call_id in self._to_forget if not self._has_pending(call_id)]:

@@ -94,6 +94,9 @@ class RedisOutbox:
             )
         return delivery
 
+    async def pending(self) -> int:
+        return int(await self._database.execute("GET", self._database.key("pending")) or 0)
+
     async def forget(self, call_ids: Iterable[str]) -> None:
         """Nothing to do: prune_calls.lua drops a call's deliveries with the call."""
 
