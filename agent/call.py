@@ -12,6 +12,7 @@ from agent.context import CallContext, read_context
 from agent.conversation import Conversation, NewConversation
 from agent.ending import Ending
 from agent.heartbeat import Heartbeat
+from agent.packets import PacketCounter
 from agent.record import Record
 from agent.report import Reporter
 from agent.room import ROOM_ENDED, RoomEnded, answered_caller, has_company, join
@@ -44,7 +45,8 @@ async def run_call(
     tasks = [asyncio.create_task(stalls.watch())]
     try:
         await join(ctx)
-        tasks.append(asyncio.create_task(_report_answer(ctx.room, call, reporter)))
+        tasks.append(asyncio.create_task(_report_answer(ctx.room, call, record, reporter)))
+        tasks.append(asyncio.create_task(PacketCounter(record).watch(ctx.room)))
         ending = await conversation.talk(lambda: reporter.report("agent_ready"))
     except RoomEnded:
         ending = Ending(ROOM_ENDED)
@@ -76,9 +78,12 @@ async def _finish(conversation: Conversation, reporter: Reporter) -> None:
     await conversation.finish(lambda report: reporter.report("agent_report", report=report))
 
 
-async def _report_answer(room: rtc.Room, call: CallContext, reporter: Reporter) -> None:
+async def _report_answer(
+    room: rtc.Room, call: CallContext, record: Record, reporter: Reporter
+) -> None:
     """Report that the caller's leg is answered: the hook that says so may be lost."""
     await answered_caller(room, call)
+    record.caller_answered()
     await reporter.report("answered")
 
 

@@ -68,6 +68,7 @@ async def _talk(room: rtc.Room, call: CallContext, voice: "Voice", record: Recor
     logger.info("caller.answered")
     await asyncio.sleep(inaudible_for(caller, call))
     record.said("agent", GREETING)
+    record.agent_speaks()
     await voice.play("greeting.wav")
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_repeat(room, caller.identity, voice))

@@ -37,8 +37,8 @@ class Record:
 
     `usage` is the models', as livekit-agents has it. `stalls` are the times in which the agent's
     process stood still, `mute` those in which it should have spoken and did not, though it ran:
-    `{"at", "duration_ms"}`. `look`: since when it should be speaking (time.monotonic()), None if it
-    need not; what the pipeline knows.
+    `{"at", "duration_ms"}`. `packets`: see agent/packets.py. `look`: since when it should be
+    speaking (time.monotonic()), None if it need not; what the pipeline knows.
     """
 
     pipeline: Pipeline = "diagnostic"
@@ -48,10 +48,13 @@ class Record:
     stalls: list[dict[str, int]] = field(default_factory=list)
     mute: list[dict[str, int]] = field(default_factory=list)
     longest_silence_ms: int = 0
+    packets: dict[str, dict[str, int] | None] = field(default_factory=dict)
     look: Callable[[], float | None] = lambda: None
     is_over: bool = False
     _dropped: int = 0
     _pressed: str = ""
+    _answered: float | None = None
+    _first_audio: float | None = None
     _started: float = field(default_factory=time.monotonic)
 
     @property
@@ -62,6 +65,23 @@ class Record:
         """The conversation is over: nobody waits for the agent any more."""
         self.is_over = True
         self.look()
+
+    def caller_answered(self) -> None:
+        """From now on the caller waits for the agent's first word."""
+        if self._answered is None:
+            self._answered = time.monotonic()
+
+    def agent_speaks(self) -> None:
+        """Audio of the agent goes out: a word of its own, not ringing or a noise."""
+        if self._first_audio is None:
+            self._first_audio = time.monotonic()
+
+    @property
+    def first_audio_ms(self) -> int | None:
+        """From the answer to the agent's first audio; None if there was none."""
+        if self._answered is None or self._first_audio is None:
+            return None
+        return max(0, round((self._first_audio - self._answered) * 1000))
 
     def said(
         self, role: Role, text: str, *, at: int | None = None, interrupted: bool = False
@@ -109,6 +129,8 @@ class Record:
             "stalls": self.stalls,
             "mute": self.mute,
             "longest_silence_ms": self.longest_silence_ms,
+            "first_audio_ms": self.first_audio_ms,
+            "packets": self.packets,
         }
 
     def _add(self, entry: Entry) -> None:

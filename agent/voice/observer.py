@@ -111,6 +111,8 @@ class Observer:
     def _on_agent_state(self, event: AgentStateChangedEvent) -> None:
         self.check()
         self.waiting.agent_state(event.new_state, self._clock())
+        if event.new_state == "speaking":
+            self._record.agent_speaks()
         self.check()
 
     def _on_transcribed(self, event: UserInputTranscribedEvent) -> None:

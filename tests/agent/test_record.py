@@ -84,3 +84,25 @@ def test_both_ends_of_what_is_too_long_are_kept() -> None:
     assert [entry["n"] for entry in kept] == [0, 1, 8, 9]
     assert without_middle(entries, 10_000) == entries
     assert without_middle([], 10) == []
+
+
+def test_the_first_audio_is_timed_from_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("agent.record.time.monotonic", lambda: now)
+    record = Record()
+    assert record.report()["first_audio_ms"] is None
+    record.caller_answered()
+    now += 0.4
+    record.agent_speaks()
+    now += 3
+    record.caller_answered()
+    record.agent_speaks()
+    assert record.report()["first_audio_ms"] == 400
+
+
+def test_an_agent_that_speaks_before_the_answer_keeps_nobody_waiting() -> None:
+    record = Record()
+    record.agent_speaks()
+    assert record.first_audio_ms is None
+    record.caller_answered()
+    assert record.first_audio_ms == 0

@@ -57,6 +57,10 @@ async def test_a_recorded_call_is_reported_and_analyzed(
     assert 0 < turn["llm_ms"] < turn["latency_ms"] <= report["longest_silence_ms"] + 1000
     assert {"llm_usage", "stt_usage", "tts_usage"} <= {it["type"] for it in report["usage"]}
     _is_whole(report["recording"], recordings / f"{telephone.call_id}.ogg")
+    conversation = call["conversation"]
+    assert conversation["turns"]["max_ms"] == turn["latency_ms"]
+    assert conversation["first_audio_ms"] == report["first_audio_ms"] is not None
+    assert all(it["received"] > 0 for it in conversation["packets"].values()), conversation
 
 
 def _is_whole(recording: dict[str, Any], file: Path) -> None:

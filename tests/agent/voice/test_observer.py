@@ -154,3 +154,11 @@ def test_what_is_said_has_the_time_at_which_it_began(watched: Watched) -> None:
         (5000, "[keys]"),
         (7500, "Thank you."),
     ]
+
+
+def test_the_first_word_of_the_agent_is_its_first_audio(watched: Watched) -> None:
+    watched.record.caller_answered()
+    watched.agent("thinking")
+    assert watched.record.first_audio_ms is None
+    watched.agent("speaking")
+    assert watched.record.first_audio_ms is not None
