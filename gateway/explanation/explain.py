@@ -6,26 +6,33 @@ from typing import Any
 
 from gateway.calls.call import EventKind
 from gateway.explanation.causes import Facts, cause_of
-from gateway.explanation.silence import with_silence
+from gateway.explanation.conversation import said_around_gaps, with_conversation
 from gateway.explanation.status import Status
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An event of the timeline in words; `after` is in s since the call began."""
+    """An event of the timeline in words, or what was said; `after` in s since the call began."""
 
     after: float
     text: str
 
+    def as_json(self) -> Mapping[str, Any]:
+        return {"after_s": self.after, "text": self.text}
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`headline` is the state of the call, or why there is no call to explain."""
+    """`headline` is the state of the call, or why there is no call to explain.
+
+    `said` is the transcript around what was wrong with the conversation.
+    """
 
     call_id: str
     status: Status
     headline: str
     timeline: tuple[Step, ...] = ()
+    said: tuple[Step, ...] = ()
     cause: str = ""
     next: str = ""
 
@@ -34,7 +41,8 @@ class Explanation:
             "status": self.status,
             "call_id": self.call_id,
             "headline": self.headline,
-            "timeline": [{"after_s": step.after, "text": step.text} for step in self.timeline],
+            "timeline": [step.as_json() for step in self.timeline],
+            "said": [step.as_json() for step in self.said],
             "cause": self.cause,
             "next": self.next,
         }
@@ -43,18 +51,24 @@ class Explanation:
 def explain(call: Mapping[str, Any], *, now: int) -> Explanation:
     """`call` is the response of `GET /livekit-api/calls/{call_id}`; `now` in ms since epoch."""
     facts = Facts.of(call, now)
-    cause = with_silence(cause_of(facts), call)
+    cause = with_conversation(cause_of(facts), call)
+    began = call["start_timestamp"]
     return Explanation(
         call_id=str(call["call_id"]),
         status=cause.status,
         headline=_headline(call, facts),
         timeline=tuple(
-            Step(round((entry["at"] - call["start_timestamp"]) / 1000, 1), _words(entry, facts))
-            for entry in call["timeline"]
+            Step(_after(began, entry["at"]), _words(entry, facts)) for entry in call["timeline"]
         ),
+        said=tuple(Step(_after(began, line.at), line.text) for line in said_around_gaps(call)),
         cause=cause.text,
         next="\n".join([cause.next, *_undelivered(call)]).strip("\n"),
     )
+
+
+def _after(began: int, at: int) -> float:
+    """In s; both in ms since epoch."""
+    return round((at - began) / 1000, 1)
 
 
 def not_found(call_id: str, *, url: str, stored_for: float) -> Explanation:

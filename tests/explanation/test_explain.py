@@ -301,7 +301,7 @@ def test_an_unknown_reason_is_shown_by_its_name() -> None:
     ("stalls", "status", "text"),
     [
         ([], OK, ""),
-        ([{"at": START, "duration_ms": 1200}], WARN, "mute for 1.2 s"),
+        ([{"at": START, "duration_ms": 1200}], WARN, "silent for 1.2 s"),
         ([{"at": START, "duration_ms": 1200}, {"at": START, "duration_ms": 8040}], FAIL, "8.0 s"),
         ([5, {"duration_ms": "long"}, None], OK, ""),
         ("often", OK, ""),
@@ -313,7 +313,7 @@ def test_a_call_in_which_the_agents_process_stood_still_is_not_ok(
     report = Event(EventKind.AGENT_REPORT, START, report={"stalls": stalls})
     explanation = inbound("answered", "agent_ready", "hung_up", report)
     assert explanation.status is status
-    assert ("mute" in explanation.cause) is bool(text)
+    assert ("silent" in explanation.cause) is bool(text)
     assert text in explanation.cause
 
 
@@ -321,13 +321,13 @@ def test_a_call_in_which_the_agents_process_stood_still_is_not_ok(
     "end",
     ["hung_up", "agent_failed", event_of(EventKind.AGENT_ENDED, reason=HANGUP), None],
 )
-def test_a_call_whose_worker_saw_its_agent_mute_is_never_fine(end: str | Event | None) -> None:
+def test_a_call_whose_worker_saw_its_agent_silent_is_never_fine(end: str | Event | None) -> None:
     silence = AgentSilence(START + 1_000, 5_000)
     silent = Event(EventKind.AGENT_SILENT, START + 6_000, silence=silence, detail="for 5.0 s")
     story = ["answered", "agent_ready", silent, *([end] if end else [])]
     explanation = inbound(*story)
     assert explanation.status is FAIL
-    assert "mute for 5.0 s" in explanation.cause
+    assert "silent for 5.0 s" in explanation.cause
     assert "the agent was silent for 5.0 s" in [step.text for step in explanation.timeline]
 
 

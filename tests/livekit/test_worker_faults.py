@@ -95,7 +95,7 @@ async def test_a_call_whose_agent_was_stopped_for_a_while_is_not_ok(
     call: Any = await get_call(real, http, call_id, lambda c: c["report"])
     explanation = explain({"deliveries": [], **call}, now=call["end_timestamp"])
     assert explanation.status is Status.WARN, call["report"]
-    assert "the agent was mute for " in explanation.cause
+    assert "the agent was silent for " in explanation.cause
 
 
 @pytest.mark.field("H10")
