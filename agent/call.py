@@ -7,6 +7,7 @@ from typing import Any
 
 from livekit import rtc
 from livekit.agents import JobContext
+from opentelemetry.context import Context
 
 from agent.context import CallContext, read_context
 from agent.conversation import Conversation, NewConversation
@@ -18,6 +19,7 @@ from agent.report import Reporter
 from agent.room import ROOM_ENDED, RoomEnded, answered_caller, has_company, join
 from agent.settings import WorkerSettings
 from agent.stalls import Stalls
+from agent.tracing import call_span, within
 
 logger = logging.getLogger("agent.call")
 
@@ -37,10 +39,21 @@ async def run_call(
     logger.info("job received", extra={"agent_name": ctx.job.agent_name})
     logger.info("Room name: %s", ctx.job.room.name)
     call = read_context(ctx.job.metadata)
+    with call_span(ctx, call) as trace:
+        await _run_call(ctx, call, settings, new_conversation, trace)
+
+
+async def _run_call(
+    ctx: JobContext,
+    call: CallContext,
+    settings: WorkerSettings,
+    new_conversation: NewConversation,
+    trace: Context | None,
+) -> None:
     reporter = Reporter(call.report_url, job_id=ctx.job.id, settings=settings)
     record = Record()
     conversation = new_conversation(ctx, call, record, settings)
-    ctx.proc.userdata[FINISH] = lambda: _finish(conversation, reporter)
+    ctx.proc.userdata[FINISH] = lambda: _finish(conversation, reporter, trace)
     stalls = Stalls(record, Heartbeat(ctx.job.id))
     tasks = [asyncio.create_task(stalls.watch())]
     try:
@@ -74,8 +87,9 @@ async def finish_call(ctx: JobContext) -> None:
         await finish()
 
 
-async def _finish(conversation: Conversation, reporter: Reporter) -> None:
-    await conversation.finish(lambda report: reporter.report("agent_report", report=report))
+async def _finish(conversation: Conversation, reporter: Reporter, trace: Context | None) -> None:
+    with within(trace):
+        await conversation.finish(lambda report: reporter.report("agent_report", report=report))
 
 
 async def _report_answer(

@@ -20,6 +20,8 @@ class CallContext:
     `caller_identity`: the participant that the gateway dials, "" if the caller dials in. `trunk`:
     the Jambonz carrier that an inbound call came by.
 
+    `traceparent`: the trace that the call belongs to, as W3C has it; "" if there is none.
+
     A job that another program dispatched has no `gateway` key: its `report_url` is "", and the
     agent reports nothing.
     """
@@ -36,6 +38,7 @@ class CallContext:
     transfer_timeout: float = 130.0
     session_options: Mapping[str, Any] = field(default_factory=dict)
     record_call: bool = False
+    traceparent: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 

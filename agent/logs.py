@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,10 @@ _HARMLESS = (
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "json", "console"]
+
+#: What the process of each call finds out anew is said once in so many s.
+_SELDOM = frozenset({"tracing.collector_unavailable", "tracing.unavailable"})
+_SELDOM_INTERVAL = 600.0
 
 #: Fields that the framework adds to each record and that say nothing here.
 _NOISE = frozenset({"message", "pid", "tid", "room_id"})
@@ -64,6 +69,7 @@ def configure_logs(
     handler = _Handler(output)
     handler.addFilter(_separate_traceback)
     handler.addFilter(add_fields)
+    handler.addFilter(_Seldom())
     if settings.level != "debug":
         handler.addFilter(lambda record: not _is_harmless(record))
     handler.setFormatter(
@@ -150,6 +156,21 @@ def _separate_traceback(record: logging.LogRecord) -> bool:
         record.msg = str(record.msg).replace(record.exc_text, "").rstrip()
         record.exc_text = None
     return True
+
+
+class _Seldom(logging.Filter):
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_at: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.msg not in _SELDOM:
+            return True
+        now, said_at = time.monotonic(), self._said_at.get(record.msg)
+        if said_at is not None and now - said_at < _SELDOM_INTERVAL:
+            return False
+        self._said_at[record.msg] = now
+        return True
 
 
 class _Handler(logging.StreamHandler[TextIO]):

@@ -16,6 +16,7 @@ from livekit import api
 from agent.ending import Reason
 from agent.settings import WorkerSettings
 from agent.spool import Spool
+from agent.tracing import trace_headers
 
 logger = logging.getLogger("agent.report")
 
@@ -132,6 +133,7 @@ class Reporter:
         return {
             "Authorization": f"Bearer {self._token(body)}",
             "Content-Type": "application/json",
+            **trace_headers(),
         }
 
     def _token(self, body: bytes) -> str:

@@ -14,6 +14,7 @@ from agent.config_file import agent_settings
 from agent.logs import Format, Level, LogSettings
 from agent.profiles.model_access import ModelAccess, model_access
 from common.signing import REQUIRED_FORM, is_secret
+from common.tracing import secret_headers
 
 AGENT_NAME = "nehos-outbound-agent"
 #: What the worker's agent does: a line test, or a conversation with models.
@@ -191,6 +192,7 @@ def _secrets(env: Mapping[str, str]) -> frozenset[str]:
     values = [value for name, value in env.items() if name.endswith(_SECRET_SUFFIXES)]
     parts = {*values, *(part for value in values for part in _parts(value))}
     own = {env[name] for name in ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET") if name in env}
+    own |= secret_headers(env)
     return frozenset(own | {part for part in parts if len(part) >= _MIN_SECRET})
 
 

@@ -25,6 +25,7 @@ from agent.monitor import monitor_jobs
 from agent.pipeline import DiagnosticPipeline, Pipeline
 from agent.settings import WorkerSettings, read_settings
 from agent.systemd import notify_ready
+from agent.tracing import close_traces, set_up_process
 
 logger = logging.getLogger("agent.worker")
 
@@ -60,6 +61,7 @@ class Worker(AgentServer):
             initialize_process_timeout=WARM_UP_TIMEOUT,
             drain_timeout=DRAIN_TIMEOUT,
             job_executor_type=JobExecutorType[settings.jobs.upper()],
+            setup_fnc=set_up_process,
             preload_modules=[*_imported_here(), *pipeline.imported_late],
         )
         self._settings = settings
@@ -85,6 +87,7 @@ class Worker(AgentServer):
                 _make_ffi_client()
             async with health_endpoint(host, port, self.problem, self._facts):
                 await super().run(devmode=devmode, unregistered=unregistered)
+        close_traces()  # of calls in threads
 
     def problem(self) -> str:
         """Why the worker can take no call now; "" if it can."""

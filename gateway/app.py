@@ -17,6 +17,8 @@ from gateway.config.settings import Config
 from gateway.lifecycle.deadlines import Deadlines
 from gateway.livekit.client import LiveKit
 from gateway.storage.stores import open_storage
+from gateway.telemetry import tracing
+from gateway.telemetry.traced_http import trace_requests
 from gateway.web.routes import PAGES
 from gateway.web.templates import set_up_templates
 from gateway.wiring import build_services, new_outbound_id
@@ -27,6 +29,7 @@ def create_app(config: Config) -> web.Application:
     app = web.Application(
         middlewares=[
             header_limit(config.limits),
+            *([trace_requests] if tracing.is_on() else []),
             errors_to_responses,
             *([loopback_only] if config.is_loopback_only else []),
         ],

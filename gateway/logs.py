@@ -21,6 +21,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from common.redaction import mask_fields, without_secrets
 from gateway.config.settings import LoggingSettings
+from gateway.telemetry import tracing
 
 log = structlog.get_logger()
 
@@ -45,6 +46,7 @@ def logs_configured(
     listener = LineListener(lines, output)
     rendering = _rendering(settings, secrets, is_terminal=output.isatty())
     shared: list[Processor] = [
+        tracing.add_ids,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -59,7 +61,7 @@ def logs_configured(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
                 structlog.stdlib.add_logger_name,
-                structlog.stdlib.ExtraAdder(allow={"lines"}),
+                structlog.stdlib.ExtraAdder(allow={"lines", "error", "effect"}),
                 *shared,
             ],
             processors=[remove_meta, *rendering],

@@ -16,6 +16,7 @@ from gateway.api.parsing import check_expectation, load, load_json, load_query, 
 from gateway.api.services import SERVICES, Services
 from gateway.errors import ErrorCode
 from gateway.security.api_keys import Role
+from gateway.telemetry import tracing
 
 #: A schema, or JSON Schema where no schema reads or writes the content.
 Shape: TypeAlias = type[Schema] | Schema | Mapping[str, Any]
@@ -157,6 +158,7 @@ class Endpoint:
             proof.check_body(raw)
         if isinstance(request.protocol, Connection):
             request.protocol.prove()
+        tracing.authenticated()
         return proof, raw
 
     async def _answer(

@@ -39,7 +39,7 @@ class Delivery:
     """A callback and its attempts; mutable, since only the outbox changes it.
 
     `body` is the JSON to send. All times are ms since epoch; `pending_since` is its creation or the
-    last retry on request, `conflict_since` the first 409 since then.
+    last retry on request, `conflict_since` the first 409 since then. `traceparent` is its call's.
     """
 
     delivery_id: str
@@ -56,6 +56,7 @@ class Delivery:
     last_error: str = ""
     pending_since: int = 0
     conflict_since: int | None = None
+    traceparent: str = ""
 
     @property
     def chain(self) -> str:

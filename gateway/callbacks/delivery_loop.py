@@ -11,6 +11,7 @@ import structlog
 from common.urls import without_query
 from gateway.callbacks.delivery import Answer, Delivery, DeliveryStatus
 from gateway.config.settings import CallbackSettings
+from gateway.telemetry import tracing
 
 log = structlog.get_logger()
 
@@ -37,11 +38,12 @@ class Deliverer:
 
         A defect fails it instead of blocking the deliveries behind it.
         """
-        try:
-            await self._deliver(delivery, save)
-        except Exception as error:
-            log_crash(delivery, error)
-            delivery.fail(f"the gateway has a defect: {type(error).__name__}")
+        with tracing.of_call(delivery.call_id, delivery.traceparent):
+            try:
+                await self._deliver(delivery, save)
+            except Exception as error:
+                log_crash(delivery, error)
+                delivery.fail(f"the gateway has a defect: {type(error).__name__}")
 
     async def _deliver(
         self, delivery: Delivery, save: Callable[[Delivery], Awaitable[None]]

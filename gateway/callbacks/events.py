@@ -79,6 +79,7 @@ def _deliveries(
             body=body,
             created_at=now,
             pending_since=now,
+            traceparent=call.traceparent,
         )
 
 

@@ -20,6 +20,7 @@ from gateway.callbacks.answers import answer_of
 from gateway.callbacks.delivery import Answer
 from gateway.config.settings import CallbackSettings
 from gateway.security.callback_policy import CallbackPolicy
+from gateway.telemetry.traced_http import trace_configs
 
 log = structlog.get_logger()
 
@@ -114,6 +115,7 @@ class Sender:
                 headers=headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
+                trace_request_ctx={"call.event_id": event_id},
             ) as response:
                 return answer_of(response)
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -123,4 +125,6 @@ class Sender:
 def _session(resolver: AbstractResolver) -> aiohttp.ClientSession:
     """Without a limit of connections: Sender has its own, outside of the receiver's time."""
     connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False, resolver=resolver)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=trace_configs()
+    )

@@ -149,7 +149,8 @@ class Call:
     `caller` is the call's own leg, None until it is known; `participants` is everybody else who is
     or was in the room. `caller_absence`: the caller has left, but the call has not ended by it yet.
     `handed_over`: the agent has left the caller with somebody else. `end_presumed`: nobody has told
-    that the call has ended, LiveKit only lists its room no more.
+    that the call has ended, LiveKit only lists its room no more. `traceparent`: the context of its
+    trace, as W3C has it; "" without traces.
     """
 
     call_id: str
@@ -189,6 +190,7 @@ class Call:
     report_settled: bool = False
     callback_url: str = field(default="", repr=False)
     callback_events: tuple[str, ...] = ()
+    traceparent: str = ""
 
     @property
     def is_active(self) -> bool:

@@ -16,6 +16,7 @@ from gateway.jambonz.hooks import CallHook
 from gateway.jambonz.identity import asserted_identity, diversion
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.storage.registry import CallRegistry
+from gateway.telemetry import tracing
 from gateway.transfers.fallback import BUSY, UNAVAILABLE
 
 
@@ -125,6 +126,7 @@ class CallsByHook:
             metadata={key: value for key, value in metadata.items() if value},
             jambonz={"call_sid": hook.call_sid, **hook.ids},
             timeline=(TimelineEntry(now, EventKind.REGISTERED),),
+            traceparent=tracing.traceparent(),
         )
 
 

@@ -28,6 +28,7 @@ from gateway.jambonz.leg_token import is_own_leg
 from gateway.jambonz.verbs import Verbs
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.storage.registry import CallRegistry
+from gateway.telemetry import tracing
 from gateway.transfers.announced import completed_event
 from gateway.transfers.fallback import NO_AGENT, Fallback, refuse
 from gateway.transfers.service import Transfers
@@ -82,6 +83,7 @@ class InboundCalls:
             if enqueued:
                 return self._dequeue(enqueued, hook)
             call = await self._calls.get_or_create(hook)
+            tracing.join(call.call_id, call.traceparent)
         except (StorageUnavailable, RecordUnreadable) as error:
             log.error("call.not_registered", call_sid=hook.call_sid, error=str(error))
             return await self._fallback.route_to_fallback(

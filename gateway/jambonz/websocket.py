@@ -41,12 +41,16 @@ _WITHOUT_ACK = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of Jambonz. `hook` is a path or a URL, "" in messages of most types."""
+    """A message of Jambonz. `hook` is a path or a URL, "" in messages of most types.
+
+    `b3` is the context of Jambonz's own trace, "" if it makes none.
+    """
 
     type: str
     msgid: str
     hook: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
+    b3: str = ""
 
     @property
     def wants_ack(self) -> bool:

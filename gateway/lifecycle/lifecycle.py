@@ -15,6 +15,7 @@ from gateway.errors import StorageUnavailable
 from gateway.lifecycle.deferred import DeferredWrites
 from gateway.lifecycle.room_cleanup import RoomCleanup
 from gateway.storage.registry import NO_LIMITS, ActiveLimits, Added, CallRegistry
+from gateway.telemetry import tracing
 
 log = structlog.get_logger()
 
@@ -61,6 +62,7 @@ class Lifecycle:
         Unless that is the call `replaces`. Raises LimitReached, StorageUnavailable.
         """
         added = await self._registry.add(call, limits, replaces=replaces)
+        tracing.join(added.call.call_id, added.call.traceparent)
         if added.is_new:
             log.info(
                 "call.registered",
@@ -160,6 +162,10 @@ class Lifecycle:
         return change.after
 
     def _act_on(self, change: Change, event: Event, *, is_retry: bool = False) -> None:
+        with tracing.of_call(change.after.call_id, change.after.traceparent):
+            self._follow_up(change, event, is_retry=is_retry)
+
+    def _follow_up(self, change: Change, event: Event, *, is_retry: bool) -> None:
         call = change.after
         log.debug("call.event", call_id=call.call_id, kind=event.kind, detail=event.detail)
         for changed in self._watched.get(call.call_id, ()):
@@ -195,8 +201,26 @@ class Lifecycle:
             duration_ms=call.duration_ms,
             detail=event.detail,
         )
+        _record_trace(call)
 
 
 def _is_over(call: Call) -> bool:
     """Whether the call has ended for sure; else people may still talk in its room."""
     return not (call.is_active or call.end_presumed)
+
+
+def _record_trace(call: Call) -> None:
+    attributes = {
+        "call.direction": call.direction,
+        "call.status": call.call_status,
+        "call.disconnection_reason": call.disconnection_reason or "",
+        "call.sip_status": call.sip.status if call.sip else 0,
+    }
+    tracing.record_call(
+        call.call_id,
+        call.traceparent,
+        began=call.start_timestamp,
+        ended=call.end_timestamp or call.start_timestamp,
+        attributes={name: value for name, value in attributes.items() if value},
+        events=((entry.at, entry.event) for entry in call.timeline),
+    )

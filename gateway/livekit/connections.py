@@ -13,6 +13,7 @@ from livekit.api.room_service import RoomService
 from common.resolver import Resolver
 from gateway.livekit.timeouts import reused_connection_trace
 from gateway.livekit.tokens import rooms_token
+from gateway.telemetry.traced_http import trace_configs
 
 #: How long the shared token is used before it is renewed, in s; it is valid longer, see tokens.py.
 TOKEN_RENEWAL = 600.0
@@ -72,7 +73,7 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         middlewares=(refuse_foreign_answers,),
-        trace_configs=[reused_connection_trace()],
+        trace_configs=[reused_connection_trace(), *trace_configs()],
     )
 
 

@@ -89,6 +89,7 @@ def restore_call(metadata: str, *, room: str, own_url: str) -> Call | None:
             jambonz=dict(fields["jambonz"]),
             callback_url=str(fields["callback_url"]),
             callback_events=tuple(fields["callback_events"]),
+            traceparent=str(gateway.get("traceparent", "")),
             caller=_caller(gateway),
             timeline=tuple(TimelineEntry(start, kind) for kind in events),
         )
@@ -124,6 +125,7 @@ def _public_fields(call: Call, own_url: str) -> dict[str, object]:
         "max_call_duration": call.max_call_duration,
         "caller_identity": call.caller.identity if call.caller else "",
         "trunk": call.jambonz.get("sip_trunk_name", ""),
+        **({"traceparent": call.traceparent} if call.traceparent else {}),
     }
 
 

@@ -36,6 +36,7 @@ from gateway.livekit.trunks import NO_TRUNK, OutboundTrunk
 from gateway.outbound.checks import check_metadata_size, check_targets
 from gateway.outbound.request import OutboundCallRequest
 from gateway.storage.registry import ActiveLimits
+from gateway.telemetry import tracing
 
 #: The Retry-After of a request that nobody was called for, in s.
 RETRY_AFTER = 5
@@ -141,6 +142,7 @@ class OutboundCalls:
             callback_url=request.callback_url,
             callback_events=request.callback_events,
             timeline=(TimelineEntry(now, EventKind.REGISTERED),),
+            traceparent=tracing.traceparent(),
         )
 
     def _from_number(self, request: OutboundCallRequest) -> str:

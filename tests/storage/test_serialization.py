@@ -88,6 +88,7 @@ FULL_CALL = Call(
     report_settled=True,
     callback_url="https://n8n.example.com/hook?signature=x",
     callback_events=("call_ended", "call_analyzed"),
+    traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 )
 DELIVERY = Delivery(
     "dlv_1_a", "call-1", "call_ended", "evt_1", "https://n8n.example.com/?a=b", "{}", START

@@ -22,6 +22,7 @@ from gateway.api.schemas.messages import MessageSchema
 from gateway.errors import ApiError, ErrorCode
 from gateway.jambonz import urls, websocket
 from gateway.jambonz.websocket import Message
+from gateway.telemetry import tracing
 
 log = structlog.get_logger()
 
@@ -145,7 +146,11 @@ class CallSocket:
             endpoint = HOOKS[message.path]
             return await endpoint.handle_message(http, message.body, message.query)
 
-        response = await errors_to_responses(self._http, handle)
+        came_with = {"b3": message.b3}
+        with tracing.request("POST", message.path, came_with, is_authenticated=True) as trace:
+            response = await errors_to_responses(self._http, handle)
+            if trace:
+                trace.end(response.status)
         if response.status >= 300:
             return websocket.answer_to_refused(message)
         verbs = json.loads((isinstance(response, web.Response) and response.text) or "[]")

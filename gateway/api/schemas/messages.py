@@ -23,7 +23,9 @@ class MessageSchema(Schema):
     msgid = fields.String(load_default="", validate=validate.Length(max=128))
     hook = fields.String(load_default="", allow_none=True, validate=_check_url)
     data = fields.Dict(load_default=dict, allow_none=True)
+    b3 = fields.String(load_default="", allow_none=True, validate=validate.Length(max=128))
 
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> Message:
-        return Message(data["type"], data["msgid"], data["hook"] or "", data["data"] or {})
+        hook, content, b3 = data["hook"] or "", data["data"] or {}, data["b3"] or ""
+        return Message(data["type"], data["msgid"], hook, content, b3)

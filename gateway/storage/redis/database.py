@@ -32,6 +32,7 @@ from gateway.storage.redis.connect import (
     connected,
     drop_idle_connections,
 )
+from gateway.telemetry import tracing
 
 #: Error replies about the state of Redis; any other one is about the command, and so a defect.
 _STATES = re.compile(
@@ -78,11 +79,12 @@ class Database:
     def key(self, *parts: str) -> str:
         return self._prefix + ":".join(parts)
 
-    async def execute(self, *command: str | float) -> Any:
-        """Execute one Redis command."""
+    async def execute(self, *command: str | float, script: str = "") -> Any:
+        """Execute one Redis command; `script` is the name of the one that it runs, if it does."""
         try:
-            async with asyncio.timeout(self._timeout), self._slots:
-                return await self._attempt_twice(command)
+            with tracing.redis_command(str(command[0]), script):
+                async with asyncio.timeout(self._timeout), self._slots:
+                    return await self._attempt_twice(command)
         except Exception as error:
             if _is_defect(error):
                 raise
@@ -118,9 +120,9 @@ class Database:
         text, digest = _script(script)
         keys_and_arguments = 1, key, self._prefix, *arguments
         try:
-            return await self.execute("EVALSHA", digest, *keys_and_arguments)
+            return await self.execute("EVALSHA", digest, *keys_and_arguments, script=script)
         except NoScriptError:
-            return await self.execute("EVAL", text, *keys_and_arguments)
+            return await self.execute("EVAL", text, *keys_and_arguments, script=script)
 
 
 def _is_defect(error: Exception) -> bool:

@@ -1,0 +1,1 @@
+"""What the gateway tells of itself to machines. Imports nothing else of the gateway."""
