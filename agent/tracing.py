@@ -19,7 +19,6 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from agent.context import CallContext
 from agent.settings import environment
 from common.otlp import Attributes, close
-from common.redaction import mask_text
 from common.tracing import tracer_provider
 
 SERVICE = "jambonz-livekit-agent"
@@ -110,7 +109,7 @@ def trace_headers() -> dict[str, str]:
 def without_people(attributes: Attributes) -> Attributes:
     """Without what livekit-agents does not mark as personal, and is: SIP headers and numbers."""
     return {
-        name: mask_text(value) if isinstance(value, str) else value
+        name: value
         for name, value in attributes.items()
         if not name.startswith(_SIP) or name in _SIP_IDS
     }

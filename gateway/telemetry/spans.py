@@ -101,6 +101,11 @@ class Trace:
         if context and context.trace_id != self.span.get_span_context().trace_id:
             self.span.add_link(context)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known which trace the request belongs to."""
+        return self._span is not None or self.parent is not None
+
     def after(self, record: Callable[[Span], None]) -> None:
         """`record` a step that has ended, as soon as there is a span that it belongs to."""
         if self._span is None:
@@ -109,8 +114,12 @@ class Trace:
             record(self._span)
 
     def end(self, status: int) -> None:
-        """With the HTTP status of the answer. Of a stranger's request nothing is recorded."""
-        if not self.is_authenticated:
+        """With the HTTP status of the answer.
+
+        Of a stranger's request nothing is recorded, nor of one that is about no call, such as a
+        webhook about somebody else's room.
+        """
+        if not self.is_authenticated or not (self.is_known or status >= 500):
             return
         self.span.set_attribute("http.response.status_code", status)
         if status >= 500:

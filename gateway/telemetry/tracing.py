@@ -166,7 +166,7 @@ def record_call(
 def add_ids(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """A structlog processor: `trace_id` and `span_id` of what the line is about."""
     trace = _current.get()
-    if trace and trace.is_authenticated:
+    if trace and trace.is_authenticated and trace.is_known:
         context = trace.span.get_span_context()
         event["trace_id"] = f"{context.trace_id:032x}"
         event["span_id"] = f"{context.span_id:016x}"
