@@ -22,15 +22,22 @@ _CLEAR_LINE = "\r\x1b[K"
 #: How often a terminal is redrawn, and how often a log gets a line, in s.
 _REDRAW_INTERVAL = 0.2
 _LOG_INTERVAL = 15.0
+#: How long a task may take before `Waiting` is seen, in s.
+_WAITING_DELAY = 1.0
+
+
+def printable(text: str) -> str:
+    """`text` with � for control characters and the like, which a name from outside may contain."""
+    return "".join(char if char.isprintable() else "�" for char in text)
 
 
 def wrapped(text: str, *, label: str = "", width: int = WIDTH) -> list[str]:
     """`text` in lines of at most `width`: the first after `label`, the rest indented by its length.
 
     Line breaks in `text` stay. Words are not broken, so that addresses and commands can be
-    copied whole. Control characters, which a name from outside may contain, are shown as �.
+    copied whole. What may not be printed is shown as �.
     """
-    shown = "".join(char if char.isprintable() or char == "\n" else "�" for char in text)
+    shown = "\n".join(map(printable, text.split("\n")))
     indent = " " * len(label)
     lines: list[str] = []
     for part in shown.splitlines():
@@ -63,6 +70,16 @@ def table(rows: Sequence[Sequence[str]], widths: Sequence[int], head: Sequence[s
     return "\n".join(lines)
 
 
+def width_of(stream: TextIO) -> int | None:
+    """The columns of a terminal; None where `stream` is a file or a pipe."""
+    return shutil.get_terminal_size().columns if is_terminal(stream) else None
+
+
+def has_colours(stream: TextIO) -> bool:
+    """Whether to write in colours: on a terminal, unless NO_COLOR says not to (no-color.org)."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR")
+
+
 def is_terminal(stream: TextIO) -> bool:
     """Whether a line on `stream` can be cleared and written again."""
     return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
@@ -82,6 +99,7 @@ class Progress:
         self._state = ""
         self._began = time.monotonic()
         self._ended = threading.Event()
+        self._drawing = threading.Lock()
         self._thread = threading.Thread(target=self._repeat, daemon=True, name="progress")
 
     def __enter__(self) -> Self:
@@ -98,10 +116,9 @@ class Progress:
     ) -> None:
         self._ended.set()
         self._thread.join()
-        if self._is_terminal:
-            self._stream.write(_CLEAR_LINE)
+        self._clear()
         if error is None:
-            self._print(f"{self._task}: done in {self._elapsed()}")
+            self._finish()
 
     def update(self, state: str) -> None:
         """Show `state`, such as `12 of 80`, from now on. Safe to call from any thread."""
@@ -111,12 +128,24 @@ class Progress:
         interval = _REDRAW_INTERVAL if self._is_terminal else _LOG_INTERVAL
         while not self._ended.wait(interval):
             line = ", ".join(filter(None, [f"{self._task}: {self._elapsed()}", self._state]))
-            if self._is_terminal:
-                columns = shutil.get_terminal_size().columns
-                self._stream.write(f"{_CLEAR_LINE}{line[: columns - 1]}")
-                self._stream.flush()
-            else:
+            if not self._is_terminal:
                 self._print(line)
+            elif self._is_shown():
+                columns = shutil.get_terminal_size().columns
+                with self._drawing:
+                    self._stream.write(f"{_CLEAR_LINE}{line[: columns - 1]}")
+                    self._stream.flush()
+
+    def _is_shown(self) -> bool:
+        return True
+
+    def _clear(self) -> None:
+        if self._is_terminal and self._is_shown():
+            self._stream.write(_CLEAR_LINE)
+            self._stream.flush()
+
+    def _finish(self) -> None:
+        self._print(f"{self._task}: done in {self._elapsed()}")
 
     def _elapsed(self) -> str:
         minutes, seconds = divmod(round(time.monotonic() - self._began), 60)
@@ -124,3 +153,36 @@ class Progress:
 
     def _print(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
+
+
+class Waiting(Progress):
+    """Progress of what is done in a moment, as a rule: seen after a second, gone without a trace.
+
+    Where there is no terminal it says nothing.
+    """
+
+    def __enter__(self) -> Self:
+        if self._is_terminal:
+            return super().__enter__()
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._is_terminal:
+            super().__exit__(error_type, error, traceback)
+
+    def print(self, text: str) -> None:
+        """Print `text` to standard output, above the progress."""
+        with self._drawing:
+            self._clear()
+            print(text, flush=True)  # noqa: T201 - it is text for standard output
+
+    def _is_shown(self) -> bool:
+        return time.monotonic() - self._began >= _WAITING_DELAY
+
+    def _finish(self) -> None:
+        """Nothing is left to say."""

@@ -16,10 +16,10 @@ from gateway.config.loader import CLIENT_ENV_FILES, environment, load_config, ow
 from gateway.config.settings import Config
 from gateway.errors import GatewayError
 from gateway.security.api_keys import OwnKeys
+from gateway.tools.gateway_api import GatewayApi, outcome
 from gateway.tools.simulate import caller
-from gateway.tools.simulate.gateway_api import GatewayApi, outcome
 from gateway.tools.simulate.jambonz import HookRefused, Jambonz
-from gateway.tools.simulate.steps import Steps
+from gateway.tools.simulate.steps import Steps, print_step
 
 SIP_URI = re.compile(r"sip:(?P<room>[^@;]+)@")
 #: How long one request may take, in s.
@@ -57,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
         wav=Path(arguments.wav) if arguments.wav else None,
         record=Path(arguments.record) if arguments.record else None,
     )
-    asyncio.run(play(config, keys, arguments.url or config.own_url, script, Steps(print)))
+    steps = Steps(print_step(in_json=arguments.json))
+    asyncio.run(play(config, keys, arguments.url or config.own_url, script, steps))
     return 0
 
 

@@ -17,9 +17,9 @@ from gateway.calls.call import TERMINAL_STATUSES
 from gateway.config.loader import CLIENT_ENV_FILES, environment, load_config, own_keys
 from gateway.config.settings import Config
 from gateway.security.api_keys import OwnKeys
+from gateway.tools.gateway_api import GatewayApi, UnexpectedResponse, outcome
 from gateway.tools.simulate import caller
-from gateway.tools.simulate.gateway_api import GatewayApi, UnexpectedResponse, outcome
-from gateway.tools.simulate.steps import Steps
+from gateway.tools.simulate.steps import Steps, print_step
 
 #: How long one request may take, in s: a dispatch waits for the agent and for early failures.
 REQUEST_TIMEOUT = 150
@@ -57,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     keys = own_keys(config, environment(CLIENT_ENV_FILES))
     caller.check_livekit(config)
     request = DispatchRequest(destination=arguments.to_number, hold=arguments.hold)
-    asyncio.run(play(config, keys, arguments.url or config.own_url, request, Steps(print)))
+    steps = Steps(print_step(in_json=arguments.json))
+    asyncio.run(play(config, keys, arguments.url or config.own_url, request, steps))
     return 0
 
 

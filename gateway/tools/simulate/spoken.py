@@ -18,9 +18,9 @@ from gateway.config.settings import Config
 from gateway.security.api_keys import OwnKeys
 from gateway.tools.dev.livekit_server import free_port
 from gateway.tools.dev.stack import running
+from gateway.tools.gateway_api import GatewayApi, outcome
 from gateway.tools.simulate import clips
 from gateway.tools.simulate.caller import check_writable, write_wav
-from gateway.tools.simulate.gateway_api import GatewayApi, outcome
 from gateway.tools.simulate.jambonz import Jambonz
 from gateway.tools.simulate.model_script import Rule, Script
 from gateway.tools.simulate.model_server import ModelServer

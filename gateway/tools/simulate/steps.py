@@ -1,6 +1,7 @@
 """The steps of a simulated call: each has a name, a timeout, and the moment when it was done."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -9,25 +10,41 @@ from typing import Any, TypeVar
 import aiohttp
 
 from gateway.errors import GatewayError
-from gateway.tools.terminal import Print
+from gateway.tools.gateway_api import NOT_RUNNING
+from gateway.tools.terminal import Waiting
 
 T = TypeVar("T")
-
-NOT_RUNNING = "start the gateway (`make run`), or give its address with --url"
 
 
 class StepFailed(GatewayError):
     """A step failed or took too long; the text begins with its name."""
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step that is done: its name, when (s since the first began), and what came of it."""
+
+    name: str
+    at: float
+    detail: str
+
+    def as_text(self) -> str:
+        return f"{self.at:8.3f} s  {self.name:<24} {self.detail}".rstrip()
+
+    def as_json(self) -> str:
+        return json.dumps({"step": self.name, "at_s": round(self.at, 3), "detail": self.detail})
+
+
+def print_step(*, in_json: bool) -> Callable[[Step], object]:
+    """What prints a step as a line."""
+    return lambda step: print(step.as_json() if in_json else step.as_text(), flush=True)
+
+
 @dataclass
 class Steps:
-    """Runs steps, prints a line for each, and records in `done` when each was done.
+    """Runs steps, shows each, and records in `done` when it was (s since they began)."""
 
-    Moments are in s since the steps began.
-    """
-
-    print_line: Print = lambda _: None
+    show: Callable[[Step], object] = lambda _: None
     done: dict[str, float] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
 
@@ -41,7 +58,8 @@ class Steps:
     ) -> T:
         """The result of `step`, which may take `timeout` s. Raises StepFailed."""
         try:
-            result = await asyncio.wait_for(step, timeout)
+            with Waiting(name):
+                result = await asyncio.wait_for(step, timeout)
         except TimeoutError as error:
             raise StepFailed(f"{name}: not within {timeout:g} s") from error
         except aiohttp.ClientConnectorError as error:
@@ -49,5 +67,5 @@ class Steps:
         except (GatewayError, aiohttp.ClientError) as error:
             raise StepFailed(f"{name}: {error}") from error
         self.done[name] = time.monotonic() - self._began
-        self.print_line(f"{self.done[name]:8.3f} s  {name:<24} {describe(result)}".rstrip())
+        self.show(Step(name, self.done[name], describe(result)))
         return result

@@ -1,0 +1,1 @@
+"""`python -m gateway calls`: calls of a running gateway, listed, shown, followed and ended."""

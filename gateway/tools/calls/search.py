@@ -1,0 +1,59 @@
+"""A search on the command line: as a query of the API, and held against an event's call. Pure."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+#: Options that the API filters by, by the name it has for them.
+_FIELDS = {
+    "direction": "direction",
+    "status": "status",
+    "reason": "disconnection_reason",
+    "query": "q",
+    "from_number": "from_number",
+    "to_number": "to_number",
+    "agent_name": "agent_name",
+    "account_code": "account_code",
+    "since": "since",
+    "until": "until",
+}
+#: Options with which active calls alone would not be an answer.
+_OF_ENDED = ("all", "reason", "query", "since", "until")
+
+
+def api_query(arguments: argparse.Namespace) -> dict[str, str]:
+    """The query string of `GET /livekit-api/calls`, without limit and cursor."""
+    given = {name: getattr(arguments, option) for option, name in _FIELDS.items()}
+    query = {name: str(value) for name, value in given.items() if value is not None}
+    if any(getattr(arguments, option, None) for option in _OF_ENDED):
+        query["include"] = "ended"
+    return query
+
+
+def matches(call: Mapping[str, Any], arguments: argparse.Namespace) -> bool:
+    """Whether the API would list `call`, as far as `watch` can be asked to filter."""
+    exact = ("direction", "agent_name", "account_code")
+    return (
+        all(getattr(arguments, name) in {None, call[name]} for name in exact)
+        and arguments.status in {None, call["call_status"]}
+        and arguments.reason in {None, call["disconnection_reason"]}
+        and _same(arguments.from_number, call["from_number"])
+        and _same(arguments.to_number, call["to_number"])
+        and _contains(call, arguments.query)
+    )
+
+
+def _same(wanted: str | None, number: str) -> bool:
+    return wanted is None or _digits(wanted) == _digits(number)
+
+
+def _contains(call: Mapping[str, Any], text: str | None) -> bool:
+    wanted = _digits(text or "")
+    return any(
+        wanted in _digits(str(call[name])) for name in ("call_id", "from_number", "to_number")
+    )
+
+
+def _digits(number: str) -> str:
+    """A number without `+` and blanks, which carriers and people write or leave out."""
+    return number.lower().removeprefix("tel:").replace("+", "").replace(" ", "")
