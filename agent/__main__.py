@@ -22,7 +22,7 @@ def main() -> int:
         case "check":
             return check(arguments.file)
         case "conversation":
-            return conversation(arguments.file)
+            return conversation(arguments.file, in_json=arguments.json)
     return run()
 
 
@@ -51,7 +51,7 @@ def check(file: Path | None) -> int:
     return 0
 
 
-def conversation(file: Path) -> int:
+def conversation(file: Path, *, in_json: bool = False) -> int:
     """Hold the conversation of `file`: see agent/scenarios/command.py."""
     try:
         settings = read_settings(needs_livekit=False)
@@ -59,7 +59,7 @@ def conversation(file: Path) -> int:
         sys.exit(f"agent: {error}")
     from agent.scenarios.command import run  # noqa: PLC0415 - see above
 
-    return run(file, settings)
+    return run(file, settings, in_json=in_json)
 
 
 def _checked(path: Path | None, access: ModelAccess) -> AgentsFile | None:
@@ -103,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         "Exit code: 0 if all expectations hold, 1 if not, 2 if it cannot be held.",
     )
     conversations.add_argument("file", metavar="FILE", type=Path)
+    conversations.add_argument("--json", action="store_true", help="print a JSON object a line")
     return parser
 
 

@@ -1,6 +1,7 @@
 """`python -m agent conversation FILE`, which `gateway simulate conversation` runs."""
 
 import asyncio
+import json
 import logging
 import sys
 from collections.abc import AsyncIterator
@@ -26,7 +27,7 @@ from agent.record import Record
 from agent.scenarios.checks import Check, Happened
 from agent.scenarios.play import TurnFailed, play
 from agent.scenarios.scenario import Scenario, ScenarioInvalid, Turn, load_scenario
-from agent.scenarios.show import summary, turn_lines
+from agent.scenarios.show import summary, summary_json, turn_json, turn_lines
 from agent.settings import WorkerSettings, environment
 from agent.voice.models import LLM, Models, models_for
 from agent.voice.requests import Requests
@@ -58,8 +59,8 @@ class Conversation:
     llm: LLM
 
 
-def run(file: Path, settings: WorkerSettings) -> int:
-    """Play the scenario and print it; returns an exit code."""
+def run(file: Path, settings: WorkerSettings, *, in_json: bool = False) -> int:
+    """Play the scenario and print it, as text or as a JSON object a line; returns an exit code."""
     logging.disable(logging.ERROR)  # what fails is in the conversation, in words
     try:
         conversation = _prepare(file, settings)
@@ -67,7 +68,7 @@ def run(file: Path, settings: WorkerSettings) -> int:
         for line in unusable.lines:
             print(f"agent: {line}", file=sys.stderr)
         return UNUSABLE
-    return asyncio.run(_hold(conversation, settings))
+    return asyncio.run(_hold(conversation, settings, in_json=in_json))
 
 
 def _prepare(file: Path, settings: WorkerSettings) -> Conversation:
@@ -112,12 +113,13 @@ def _call(scenario: Scenario) -> CallContext:
     )
 
 
-async def _hold(it: Conversation, settings: WorkerSettings) -> int:
+async def _hold(it: Conversation, settings: WorkerSettings, *, in_json: bool) -> int:
     done: list[Check] = []
 
     def show(turn: Turn, happened: Happened, checks: list[Check]) -> None:
         done.extend(checks)
-        print(*turn_lines(turn, happened, checks), sep="\n", flush=True)
+        lines = turn_json(turn, happened, checks) if in_json else turn_lines(turn, happened, checks)
+        print(*lines, sep="\n", flush=True)
 
     hosts = HostPolicy.reading(it.agents.allowed_hosts)
     requests = Requests(hosts, Signer(settings.callback_secrets))
@@ -125,9 +127,9 @@ async def _hold(it: Conversation, settings: WorkerSettings) -> int:
         async with _voice(it, settings) as voice:
             await play(it.scenario, voice, available.tools_for(voice, requests), it.llm, show)
     except TurnFailed as error:
-        print(f"  FAILED  {error}")
+        print(json.dumps({"failed": str(error)}) if in_json else f"  FAILED  {error}")
         return FAILS
-    print(f"\n{summary(done)}")
+    print(summary_json(done) if in_json else f"\n{summary(done)}")
     return FAILS if any(check.problem for check in done) else HOLDS
 
 

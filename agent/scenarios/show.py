@@ -26,9 +26,35 @@ def turn_lines(turn: Turn, happened: Happened, done: Sequence[Check]) -> Iterato
         yield _line("", result)
 
 
+def turn_json(turn: Turn, happened: Happened, done: Sequence[Check]) -> Iterator[str]:
+    """The turn as one JSON object; `problem` of an expectation is "" if it holds."""
+    events = [
+        {"agent": event}
+        if isinstance(event, str)
+        else {"tool": event.name, "arguments": dict(event.arguments), "output": event.output}
+        for event in happened.events
+    ]
+    ending = happened.ending
+    yield json.dumps(
+        {
+            "user": turn.user,
+            "events": events,
+            "ended": (ending.reason or ending.detail) if ending else None,
+            "expectations": [{"text": it.text, "problem": it.problem} for it in done],
+        }
+    )
+
+
 def summary(checks: Sequence[Check]) -> str:
-    holding = sum(not check.problem for check in checks)
-    return f"{holding} of {len(checks)} expectations hold"
+    return f"{_holding(checks)} of {len(checks)} expectations hold"
+
+
+def summary_json(checks: Sequence[Check]) -> str:
+    return json.dumps({"expectations": len(checks), "holding": _holding(checks)})
+
+
+def _holding(checks: Sequence[Check]) -> int:
+    return sum(not check.problem for check in checks)
 
 
 def _call(call: ToolCall) -> str:

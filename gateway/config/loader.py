@@ -22,6 +22,8 @@ ENV_FILE = ".env.local"
 #: Written by `dev`, read by other commands in another terminal: the addresses and keys of what
 #: `dev` has started.
 DEV_ENV = ".run/dev.env"
+#: In it: the URL of the LiveKit server that `dev` has started, which has no SIP.
+DEV_LIVEKIT = "DEV_LIVEKIT_URL"
 #: What commands read that work with a running gateway; `serve` itself reads ENV_FILE only.
 CLIENT_ENV_FILES = (ENV_FILE, DEV_ENV)
 PREFIX = "GATEWAY__"

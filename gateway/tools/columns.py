@@ -9,9 +9,9 @@ _CUT = "…"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`least`: cells are cut to no less. `rank`: where there is no room, the highest goes first.
+    """`least`: cells are cut to no less. `rank`: the highest is cut first, and left out first.
 
-    Columns of rank 0 stay. `is_coloured`: its cells have the colour of their row.
+    One of rank 0 stays. `is_coloured`: its cells have the colour of their row.
     """
 
     title: str
@@ -44,13 +44,11 @@ def fitted(columns: Sequence[Column], natural: Sequence[int], width: int | None)
     least = [min(column.least, own) for column, own in zip(columns, natural, strict=True)]
     by_rank = sorted(range(len(columns)), key=lambda number: -columns[number].rank)
     for number in by_rank:
-        if _total(least) <= width or not columns[number].rank:
-            break
-        widths[number] = least[number] = 0
-    while _total(widths) > width and widths != least:
-        spare = [own - minimum for own, minimum in zip(widths, least, strict=True)]
-        widest = max((number for number, room in enumerate(spare) if room), key=widths.__getitem__)
-        widths[widest] -= 1
+        if columns[number].rank and _total(least) > width:
+            widths[number] = least[number] = 0
+    for number in by_rank:
+        excess = max(0, _total(widths) - width)
+        widths[number] -= min(excess, widths[number] - least[number])
     return widths
 
 

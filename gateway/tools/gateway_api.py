@@ -27,11 +27,12 @@ Query = Mapping[str, str]
 
 
 class UnexpectedResponse(GatewayError):
-    """The gateway answered with an error; the text quotes it, `status` is its HTTP status."""
+    """The gateway answered with an error; the text has its HTTP `status` and its `message`."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"answered {status}: {message}")
         self.status = status
+        self.message = message
 
 
 class CallFailed(GatewayError):

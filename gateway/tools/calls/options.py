@@ -42,7 +42,7 @@ def _add_list(kinds: Commands) -> None:
         notes=f"Times: {FORMS}.",
     )
     listing.add_argument(
-        "-a", "--all", action="store_true", help="ended calls too, as with any of the following"
+        "-a", "--all", action="store_true", help="ended calls too, as with -q, --reason or a time"
     )
     _add_search(listing)
     listing.add_argument(

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import NoReturn
 
 from gateway.config.field_types import split_list
-from gateway.config.loader import DEV_ENV, environment, load_config
+from gateway.config.loader import DEV_ENV, DEV_LIVEKIT, environment, load_config
 from gateway.config.settings import Config
 from gateway.errors import ConfigError
 from gateway.security.api_keys import SECRET_SIZE
@@ -84,6 +84,8 @@ def _shared(config: Config, stack: Stack, secret: str) -> Mapping[str, str]:
     """The variables of DEV_ENV."""
     shared = {name: stack.env[name] for name in SHARED if stack.env.get(name)}
     shared["PORT"] = str(config.server.port)
+    if not config.livekit.url:
+        shared[DEV_LIVEKIT] = stack.env["LIVEKIT_URL"]
     if secret:
         shared |= {KEY_VARIABLE: secret, "GATEWAY_API_KEYS": f"{KEY_NAME}:dispatch:{secret}"}
     return shared

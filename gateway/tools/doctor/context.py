@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
 
-from gateway.config.loader import own_keys
+from gateway.config.loader import DEV_LIVEKIT, own_keys
 from gateway.config.settings import Config
 from gateway.livekit.client import LiveKit
 from gateway.tools.doctor.web import HttpClient
@@ -19,6 +19,13 @@ class Context:
     env: Mapping[str, str]
     http: HttpClient
     livekit: LiveKit
+
+    @property
+    def is_dev(self) -> bool:
+        """Whether `make run` has started LiveKit: on this machine, and without SIP."""
+        return (
+            bool(self.config.livekit.url) and self.env.get(DEV_LIVEKIT) == self.config.livekit.url
+        )
 
     @classmethod
     @asynccontextmanager

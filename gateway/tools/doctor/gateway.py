@@ -37,7 +37,7 @@ _AUTHENTICATION = {
 
 def checks(context: Context) -> list[Check]:
     async def configured() -> Finding:
-        return configuration(context.config)
+        return configuration(context.config, is_dev=context.is_dev)
 
     return [
         Check("configuration", "configuration", configured, offline=True),
@@ -64,8 +64,11 @@ def unusable(problems: Sequence[str]) -> Result:
     return Result(Check("configuration", "configuration", run), finding)
 
 
-def configuration(config: Config) -> Finding:
-    """The finding on a valid configuration: what it leaves unauthenticated."""
+def configuration(config: Config, *, is_dev: bool = False) -> Finding:
+    """The finding on a valid configuration: what it leaves unauthenticated.
+
+    `is_dev`: everything is on this machine, so that a gateway on loopback needs no keys.
+    """
     strategy = config.inbound.strategy
     findings = [ok(f"valid: agent {config.agent.name!r}, inbound strategy {strategy!r}")]
     if config.unauthenticated_endpoints:
@@ -75,9 +78,9 @@ def configuration(config: Config) -> Finding:
             else "the gateway listens on loopback only"
         )
         steps = "\n".join(_AUTHENTICATION[name] for name in config.unauthenticated_endpoints)
-        findings.append(
-            warn(f"{' and '.join(config.unauthenticated_endpoints)} not set: {effect}", steps)
-        )
+        message = f"{' and '.join(config.unauthenticated_endpoints)} not set: {effect}"
+        is_fine = is_dev and config.is_loopback_only
+        findings.append(ok(message) if is_fine else warn(message, steps))
     callbacks = config.callbacks
     if callbacks.urls and not (callbacks.secrets or callbacks.header):
         step = (
@@ -147,6 +150,8 @@ def next_without_diagnostics(error: RequestFailed) -> str:
 
 async def _public_url(context: Context) -> Finding:
     url = context.config.server.public_url.rstrip("/")
+    if not url and context.is_dev:
+        return ok("not set, and not needed: `make run` has everything on this machine")
     if not url:
         message = "not set: workers report to loopback, and Jambonz does not repeat hooks that fail"
         step = "set GATEWAY_PUBLIC_URL=https://… in .env.local: where Jambonz reaches the gateway"

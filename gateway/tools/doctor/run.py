@@ -39,6 +39,7 @@ from gateway.tools.doctor.check import (
 from gateway.tools.doctor.context import Context
 from gateway.tools.doctor.explanation_text import explanation_text
 from gateway.tools.doctor.web import HttpClient, RequestFailed
+from gateway.tools.terminal import Waiting
 
 _REPEAT = "run doctor again; if it fails again, see the logs of the gateway and of LiveKit"
 
@@ -58,14 +59,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _check(config: Config, url: str, arguments: argparse.Namespace) -> int:
-    finished, in_json = [], arguments.json
+    finished: list[Result] = []
     async with Context.opened(config, environment(CLIENT_ENV_FILES), url) as context:
         checks = [check for check in all_checks(context) if check.offline or not arguments.offline]
-        async for result in results(checks):
-            finished.append(result)
-            if not in_json:
-                print(as_text(result), flush=True)
-    return _finish(finished, in_json=in_json, printed=True)
+        with Waiting("checking") as waiting:
+            async for result in results(checks):
+                finished.append(result)
+                waiting.update(f"{len(finished)} of {len(checks)} done")
+                if not arguments.json:
+                    waiting.print(as_text(result))
+    return _finish(finished, in_json=arguments.json, printed=True)
 
 
 def all_checks(context: Context) -> list[Check]:
@@ -120,15 +123,20 @@ def _finish(results: Sequence[Result], *, in_json: bool, printed: bool = False) 
 
 
 async def _explain(config: Config, url: str, call_id: str, *, in_json: bool) -> int:
-    async with HttpClient.opened(own_keys(config, environment(CLIENT_ENV_FILES)), url) as http:
-        try:
-            call = await http.gateway(f"/livekit-api/calls/{quote(call_id, safe='')}")
-        except RequestFailed as error:
-            explanation = _without_call(config, http.url, call_id, error)
-        else:
-            explanation = explain(call, now=time.time_ns() // 1_000_000)
+    keys = own_keys(config, environment(CLIENT_ENV_FILES))
+    with Waiting("asking for the call"):
+        async with HttpClient.opened(keys, url) as http:
+            explanation = await _explanation(config, http, call_id)
     print(json.dumps(explanation.as_json(), indent=2) if in_json else explanation_text(explanation))
     return exit_code(explanation.status)
+
+
+async def _explanation(config: Config, http: HttpClient, call_id: str) -> Explanation:
+    try:
+        call = await http.gateway(f"/livekit-api/calls/{quote(call_id, safe='')}")
+    except RequestFailed as error:
+        return _without_call(config, http.url, call_id, error)
+    return explain(call, now=time.time_ns() // 1_000_000)
 
 
 def _without_call(config: Config, url: str, call_id: str, error: RequestFailed) -> Explanation:

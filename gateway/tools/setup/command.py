@@ -2,11 +2,15 @@
 
 import argparse
 import asyncio
+import json
+import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.config.loader import CLIENT_ENV_FILES, load_config
@@ -29,7 +33,7 @@ from gateway.tools.setup.jambonz import (
 from gateway.tools.setup.jambonz_rest import JambonzAccount
 from gateway.tools.setup.plan import Plan, plan_setup
 from gateway.tools.setup.restore import plan_restore
-from gateway.tools.terminal import Print, wrapped
+from gateway.tools.terminal import Print, Waiting, wrapped
 
 NOTHING_TO_DO = "Nothing to do: everything is as desired."
 
@@ -56,7 +60,10 @@ class Options:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The command; returns 0. Raises GatewayError if the plan could not be made or applied."""
+    """The command; returns 0. Raises GatewayError if the plan could not be made or applied.
+
+    With --json standard output is one document, and what is done meanwhile on standard error.
+    """
     options = Options(
         apply=arguments.apply,
         prune=arguments.prune,
@@ -65,16 +72,29 @@ def run(arguments: argparse.Namespace) -> int:
         restore=Path(arguments.restore) if arguments.restore else None,
     )
     config = load_config(arguments.config, env_files=CLIENT_ENV_FILES)
-    asyncio.run(set_up(config, options, print))
+    if not arguments.json:
+        asyncio.run(set_up(config, options, print))
+        return 0
+    document: dict[str, Any] = {}
+    try:
+        asyncio.run(set_up(config, options, partial(print, file=sys.stderr), document))
+    except ApplyFailed as error:
+        document["error"] = str(error)
+        raise
+    finally:
+        if document:
+            print(json.dumps(document, indent=2))
     return 0
 
 
-async def set_up(config: Config, options: Options, print_line: Print) -> None:
-    """As `run`, with the output to `print_line`."""
+async def set_up(
+    config: Config, options: Options, print_line: Print, document: dict[str, Any] | None = None
+) -> None:
+    """As `run`, with the output as text to `print_line`, and for programs in `document`."""
     if problems := _access_problems(config, options):
         raise ConfigError(problems)
     backup = read_backup(options.restore) if options.restore else None
-    setup = Setup(config, options, backup, print_line)
+    setup = Setup(config, options, backup, print_line, document)
     livekit = config.livekit
     async with AsyncExitStack() as stack:
         account = None
@@ -105,25 +125,36 @@ class Setup:
     """One run of the command: list what exists, plan, report and, with --apply, apply."""
 
     def __init__(
-        self, config: Config, options: Options, backup: Backup | None, print_line: Print
+        self,
+        config: Config,
+        options: Options,
+        backup: Backup | None,
+        print_line: Print,
+        document: dict[str, Any] | None = None,
     ) -> None:
-        """`backup` is the one to restore. Raises ConfigError for settings that are not enough."""
+        """`backup` is the one to restore, `document` what --json prints.
+
+        Raises ConfigError for settings that are not enough.
+        """
         self._config = config
         self._options = options
         self._backup = backup
         self._print = print_line
+        self._document = {} if document is None else document
         if backup is None:
             desired_items(config)
 
     async def run(self, store: SipStore, account: JambonzAccount | None) -> None:
         """`account` is given if the hooks of its application are set up too. Raises ApplyFailed."""
-        try:
-            before = await store.listed()
-        except LiveKitError as error:
-            raise ApplyFailed(explain(error)) from error
-        hooks = await self._hooks_plan(account) if account else None
-        plan = self._plan(before)
-        self._report(before, plan, hooks, await self._carrier_notes(account, hooks))
+        with Waiting("listing what there is"):
+            try:
+                before = await store.listed()
+            except LiveKitError as error:
+                raise ApplyFailed(explain(error)) from error
+            hooks = await self._hooks_plan(account) if account else None
+            plan = self._plan(before)
+            notes = [*self._notes(plan), *await self._carrier_notes(account, hooks)]
+        self._report(before, plan, hooks, [*notes, *report.open_access(plan)])
         if not self._options.apply:
             self._print_next_step(plan, hooks)
             return
@@ -132,6 +163,7 @@ class Setup:
         await self._apply(plan, store)
         if account and hooks:
             await self._set_hooks(account, hooks)
+        self._document["applied"] = True
         self._print("Done." if plan.changes or (hooks and hooks.changes) else NOTHING_TO_DO)
 
     def _plan(self, items: Sequence[SipItem]) -> Plan:
@@ -169,8 +201,15 @@ class Setup:
         self._print(report.plan_table(plan, hooks) + "\n")
         if routes := report.routes(self._config, before, plan):
             self._print(routes + "\n")
-        for note in [*self._notes(plan), *notes, *report.open_access(plan)]:
+        for note in notes:
             self._print("\n".join(wrapped(note, label="Note: ")) + "\n")
+        self._document |= {
+            "livekit_url": self._config.livekit.url,
+            "plan": report.plan_json(plan, hooks),
+            "notes": list(notes),
+            "applied": False,
+            "backup": None,
+        }
 
     def _notes(self, plan: Plan) -> list[str]:
         if self._backup is None:
@@ -214,6 +253,7 @@ class Setup:
         # A run that continues a failed one finds the remaining items in that one's backup.
         if not contains(path, url, items):
             write_backup(path, Backup(url, now.isoformat(timespec="seconds"), items))
+        self._document["backup"] = str(path)
         self._print(
             f"Backup of the items that the gateway does not manage: {path}\n"
             f"To restore it: python -m gateway setup --restore {path} --apply\n"

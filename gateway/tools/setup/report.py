@@ -1,6 +1,7 @@
 """A plan as text: a table, the route of an INVITE now and afterwards, warnings. Does no I/O."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from gateway.config.settings import Config
@@ -19,27 +20,49 @@ WIDTHS = (10, 14, 24)
 
 def plan_table(plan: Plan, hooks: HooksPlan | None) -> str:
     """Conflicts and changes first, then what stays unchanged."""
-    unchanged = [step for step in plan.steps if step.action is Action.UNCHANGED]
-    rows = [_row(step) for step in (*plan.conflicts, *plan.changes, *unchanged)]
-    rows += _hook_rows(hooks) if hooks else []
+    rows = [
+        (row.action, row.kind, "\n".join(filter(None, [row.id, row.name])), row.reason)
+        for row in _rows(plan, hooks)
+    ]
     return table(rows, WIDTHS, HEAD)
 
 
-def _row(step: Step) -> tuple[str, ...]:
-    item_id = "(new)" if step.action is Action.CREATE else step.item.id
-    name = "\n".join(part for part in (item_id, step.item.name) if part)
-    return str(step.action), str(step.item.kind), name, step.reason
+def plan_json(plan: Plan, hooks: HooksPlan | None) -> list[Mapping[str, str]]:
+    """The rows of the table; the `id` of an item to create is ""."""
+    return [row._asdict() | ({"id": ""} if row.id == _NEW_ID else {}) for row in _rows(plan, hooks)]
 
 
-def _hook_rows(plan: HooksPlan) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
+class _Row(NamedTuple):
+    action: str
+    kind: str
+    id: str
+    name: str
+    reason: str
+
+
+_NEW_ID = "(new)"
+
+
+def _rows(plan: Plan, hooks: HooksPlan | None) -> list[_Row]:
+    unchanged = [step for step in plan.steps if step.action is Action.UNCHANGED]
+    rows = [_row(step) for step in (*plan.conflicts, *plan.changes, *unchanged)]
+    return rows + (_hook_rows(hooks) if hooks else [])
+
+
+def _row(step: Step) -> _Row:
+    item_id = _NEW_ID if step.action is Action.CREATE else step.item.id
+    return _Row(str(step.action), str(step.item.kind), item_id, step.item.name, step.reason)
+
+
+def _hook_rows(plan: HooksPlan) -> list[_Row]:
+    rows: list[_Row] = []
     for name in plan.desired:
         change, current = plan.changes.get(name), plan.application.hooks.get(name)
         if change:
             action, reason = Action.UPDATE, f"{_hook_text(current)}\nbecomes\n{change.url}"
         else:
             action, reason = Action.UNCHANGED, f"leads to the gateway: {_hook_text(current)}"
-        rows.append((str(action), "Jambonz hook", f"{name}\n{plan.application.name}", reason))
+        rows.append(_Row(str(action), "Jambonz hook", name, plan.application.name, reason))
     return rows
 
 

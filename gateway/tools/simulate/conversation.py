@@ -7,8 +7,10 @@ from gateway.errors import ConfigError
 from gateway.tools.dev.processes import python
 
 
-def run(file: str) -> int:
+def run(file: str, *, in_json: bool = False) -> int:
     """Returns the exit code of `python -m agent conversation`. Raises ConfigError."""
     if not (find_spec("livekit") and find_spec("livekit.agents")):
         raise ConfigError(["the package livekit-agents is missing: install the extra 'agent'"])
-    return subprocess.run(python("-m", "agent", "conversation", file), check=False).returncode  # noqa: S603
+    options = ["--json"] if in_json else []
+    command = python("-m", "agent", "conversation", *options, file)
+    return subprocess.run(command, check=False).returncode  # noqa: S603

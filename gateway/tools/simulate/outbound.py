@@ -87,7 +87,7 @@ async def _dispatch(config: Config, api: GatewayApi, request: DispatchRequest) -
         return await api.dispatch(request.body())
     except UnexpectedResponse as error:
         if config.outbound.dialed_by == "gateway" and _NO_SIP.search(str(error)):
-            raise UnexpectedResponse(f"{error}; {_WITHOUT_SIP}") from error
+            raise UnexpectedResponse(error.status, f"{error.message}; {_WITHOUT_SIP}") from error
         raise
 
 

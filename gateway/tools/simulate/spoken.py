@@ -2,9 +2,10 @@
 
 import argparse
 import asyncio
+import json
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, chdir
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from gateway.tools.simulate.model_script import Rule, Script
 from gateway.tools.simulate.model_server import ModelServer
 from gateway.tools.simulate.recognizer import Recognize, sphinx
 from gateway.tools.simulate.telephone import NotHeard, Telephone, inbound_call
-from gateway.tools.terminal import Print, Progress
+from gateway.tools.terminal import Progress
 
 GREETING = "Good day, this is the Example Clinic."
 GOODBYE = "Goodbye, and see you tomorrow."
@@ -78,6 +79,46 @@ OTHERS = ("AGENT", "CALLBACK_", "GATEWAY_", "JAMBONZ_", "LIVEKIT_", "OPENAI_", "
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
+@dataclass(frozen=True)
+class Said:
+    """A sentence that was heard; times in s, `later` after the caller's."""
+
+    at: float
+    who: str
+    words: str
+    later: float | None = None
+
+    def as_text(self) -> str:
+        later = "" if self.later is None else f"  ({self.later:.2f} s later)"
+        return f"{self.at:7.2f} s  {self.who:<8}{self.words}{later}"
+
+    def as_json(self) -> dict[str, object]:
+        later = {} if self.later is None else {"later_s": round(self.later, 2)}
+        return {"at_s": round(self.at, 2), "who": self.who, "text": self.words, **later}
+
+
+@dataclass(frozen=True)
+class Ended:
+    outcome: str
+
+    def as_text(self) -> str:
+        return f"\nended: {self.outcome}"
+
+    def as_json(self) -> dict[str, object]:
+        return {"ended": self.outcome}
+
+
+Show = Callable[[Said | Ended], object]
+
+
+def _print_text(line: Said | Ended) -> None:
+    print(line.as_text(), flush=True)
+
+
+def _print_json(line: Said | Ended) -> None:
+    print(json.dumps(line.as_json()), flush=True)
+
+
 class KnownWords:
     """A recognizer that is told what the caller is about to `say`, and hears it once."""
 
@@ -95,13 +136,14 @@ def run(arguments: argparse.Namespace) -> int:
     if record:
         check_writable(record)
     recognize, how = _recognizer()
-    print(f"The models follow a script, so no key is needed. {how}")
-    print("Each sentence of the agent sounds as a chord of two tones.\n", flush=True)
+    if not arguments.json:
+        print(f"The models follow a script, so no key is needed. {how}")
+        print("Each sentence of the agent sounds as a chord of two tones.\n", flush=True)
     logging.getLogger("livekit").setLevel(logging.CRITICAL)  # that the agent hangs up is no error
     # Elsewhere, the processes would read the settings that are in this folder.
     with TemporaryDirectory() as folder, chdir(folder):
         Path("agents.yaml").write_text(yaml.safe_dump(AGENTS))
-        asyncio.run(hold(recognize, record, print))
+        asyncio.run(hold(recognize, record, _print_json if arguments.json else _print_text))
     return 0
 
 
@@ -115,7 +157,7 @@ def _recognizer() -> tuple[Recognize, str]:
     return recognize, "pocketsphinx recognizes what the caller says."
 
 
-async def hold(recognize: Recognize, record: Path | None, show: Print) -> None:
+async def hold(recognize: Recognize, record: Path | None, show: Show) -> None:
     """The whole conversation. Raises GatewayError, TimeoutError."""
     async with (
         ModelServer(SCRIPT, recognize).serving() as models,
@@ -130,37 +172,32 @@ async def hold(recognize: Recognize, record: Path | None, show: Print) -> None:
                 write_wav(record, telephone.caller.recording)
         api = GatewayApi(session, config.own_url, OwnKeys({}, is_required=False))
         call = await api.ended_call(telephone.call_id)
-    show(f"\nended: {outcome(call)}")
+    show(Ended(outcome(call)))
 
 
-async def _converse(telephone: Telephone, recognize: Recognize, show: Print) -> None:
+async def _converse(telephone: Telephone, recognize: Recognize, show: Show) -> None:
     heard = await telephone.hears_out(GREETING)
-    show(_line(heard.start, "agent", GREETING))
+    show(Said(heard.start, "agent", GREETING))
     for turn in TURNS:
         await _take_turn(turn, telephone, recognize, show)
     await telephone.is_hung_up()
 
 
-async def _take_turn(turn: Turn, telephone: Telephone, recognize: Recognize, show: Print) -> None:
+async def _take_turn(turn: Turn, telephone: Telephone, recognize: Recognize, show: Show) -> None:
     """Raises NotHeard, once the caller has said it as often as they do."""
     for tries_left in reversed(range(TRIES)):
         if isinstance(recognize, KnownWords):
             recognize.say = clips.WORDS[turn.clip]
         said = await telephone.says(turn.clip)
-        show(_line(said, "caller", clips.WORDS[turn.clip]))
+        show(Said(said, "caller", clips.WORDS[turn.clip]))
         try:
             heard = await telephone.hears_out(turn.answer, after=said, within=PATIENCE)
         except NotHeard:
             if not tries_left:
                 raise
         else:
-            later = f"  ({heard.start - said:.2f} s later)"
-            show(_line(heard.start, "agent", turn.answer + later))
+            show(Said(heard.start, "agent", turn.answer, later=heard.start - said))
             return
-
-
-def _line(at: float, who: str, words: str) -> str:
-    return f"{at:7.2f} s  {who:<8}{words}"
 
 
 @asynccontextmanager

@@ -1,0 +1,217 @@
+"""`gateway calls` against a gateway: list, show, hang up, transfer, export."""
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import READ_KEY, Client, get_call, jambonz_for, list_calls
+from tests.ports import free_port
+from tests.tools.calls.conftest import Calls
+
+COLOUR = re.compile(r"\x1b\[\d+m")
+
+
+async def started(gateway: Client, **numbers: str) -> str:
+    """A call that has begun; returns its id."""
+    [dial] = await jambonz_for(gateway, **numbers).call_arrives()
+    return str(dial["target"][0]["sipUri"]).partition("@")[0].removeprefix("sip:")
+
+
+async def ended(gateway: Client, **numbers: str) -> None:
+    jambonz = jambonz_for(gateway, **numbers)
+    await jambonz.call_arrives()
+    await jambonz.status("no-answer", 487)
+
+
+async def test_the_list_has_active_calls_with_their_full_ids(gateway: Client, calls: Calls) -> None:
+    call_id = await started(gateway, from_number="+15550101")
+    await ended(gateway)
+    status, out, err = await calls("list")
+    assert status == 0
+    head, row = out.splitlines()
+    assert head.split() == ["started", "call", "from", "to", "state", "lasted", "agent"]
+    assert row.split()[1:] == [
+        call_id,
+        "in",
+        "+15550101",
+        "+15550199",
+        "registered",
+        "nehos-outbound-agent",
+    ]
+    assert err == "1 listed; 1 active\n"
+
+
+async def test_nothing_to_list(calls: Calls) -> None:
+    assert await calls("list") == (0, "", "0 listed; 0 active\n")
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 160])
+async def test_the_list_fits_the_terminal_and_has_colours_there(
+    gateway: Client, calls: Calls, terminal: Callable[[int], None], columns: int
+) -> None:
+    call_id = await started(gateway, from_number="sip:reception@pbx.example.com")
+    terminal(columns)
+    _, out, _ = await calls("list")
+    lines = COLOUR.sub("", out).splitlines()
+    assert max(map(len, lines)) <= columns
+    assert (call_id if columns == 160 else call_id[:13]) in lines[1].split()
+    assert "\x1b[33mregistered" in out
+
+
+async def test_no_colours_where_they_are_not_wanted(
+    gateway: Client,
+    calls: Calls,
+    terminal: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await started(gateway)
+    assert "\x1b" not in (await calls("list"))[1]
+    terminal(100)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in (await calls("list"))[1]
+
+
+async def test_control_characters_do_not_reach_the_terminal(gateway: Client, calls: Calls) -> None:
+    call_id = await started(gateway, from_number="\x1b]0;owned\x07anna\u202e")
+    for words in (("list",), ("show", call_id)):
+        _, out, _ = await calls(*words)
+        assert "anna" in out
+        assert not set("\x1b\x07\u202e") & set(out)
+
+
+async def test_filters_reach_the_gateway(gateway: Client, calls: Calls) -> None:
+    call_id = await started(gateway, from_number="+15550101")
+    await started(gateway, from_number="+15550102")
+    _, out, _ = await calls("list", "--from", "15550101", "--json")
+    assert [call["call_id"] for call in json.loads(out)["calls"]] == [call_id]
+    _, out, _ = await calls("list", "--direction", "outbound", "--json")
+    assert json.loads(out)["calls"] == []
+
+
+async def test_a_search_in_time_has_ended_calls_too(gateway: Client, calls: Calls) -> None:
+    await ended(gateway)
+    assert (await calls("list"))[1] == ""
+    for words in (["--all"], ["--since", "1h"], ["--since", "today"]):
+        _, out, _ = await calls("list", *words)
+        assert "user_hangup" in out
+    _, out, err = await calls("list", "--since", "now")
+    assert (out, err) == ("", "0 listed; 0 active\n")
+
+
+async def test_the_list_takes_as_many_pages_as_it_needs(
+    gateway: Client, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.tools.calls.pages.PAGE", 2)
+    ids = [await started(gateway) for _ in range(5)]
+    content = json.loads((await calls("list", "--json"))[1])
+    assert sorted(call["call_id"] for call in content["calls"]) == sorted(ids)
+    assert content.keys() == (await list_calls(gateway)).keys()
+    _, _, err = await calls("list", "-n", "3")
+    assert err == "3 listed, and there are more: --limit; 5 active\n"
+
+
+async def test_a_call_is_shown(gateway: Client, calls: Calls) -> None:
+    jambonz = jambonz_for(gateway, from_number="+15550101")
+    await jambonz.call_arrives()
+    await jambonz.status("in-progress")
+    await jambonz.status("completed", call_termination_by="caller")
+    [call] = (await list_calls(gateway, "?include=ended"))["calls"]
+    status, out, _ = await calls("show", call["call_id"])
+    assert status == 0
+    lines = {line[:12].strip(): line[12:] for line in out.splitlines()}
+    assert lines["call"] == f"{call['call_id']}, inbound"
+    assert lines["from"] == "+15550101, Simulated"
+    assert lines["state"] == "ended: user_hangup"
+    assert "0.0 s  the call is registered: Jambonz posted its call hook" in out
+    assert out.endswith(f"Why: python -m gateway doctor --call {call['call_id']}\n")
+    _, out, _ = await calls("show", call["call_id"], "--json")
+    assert json.loads(out) == await get_call(gateway, call["call_id"])
+
+
+async def test_a_call_is_ended(gateway: Client, calls: Calls) -> None:
+    call_id = await started(gateway)
+    status, out, _ = await calls("hangup", call_id)
+    assert (status, out) == (0, f"{call_id}: manual_stopped\n")
+    assert (await get_call(gateway, call_id))["disconnection_reason"] == "manual_stopped"
+    _, out, _ = await calls("hangup", call_id, "--json")
+    assert json.loads(out)["call_id"] == call_id
+
+
+async def test_what_the_gateway_refuses_is_named(gateway: Client, calls: Calls) -> None:
+    call_id = await started(gateway)
+    status, out, err = await calls("transfer", call_id, "+15550123")
+    assert (status, out) == (1, "")
+    assert err.startswith("gateway: answered 403: ")
+    assert "transfer.allowed" in err
+
+
+async def test_a_call_that_is_not_there(calls: Calls) -> None:
+    for action in ("show", "hangup", "transfer"):
+        status, out, err = await calls(action, "call-0000")
+        assert (status, out) == (1, "")
+        assert err.startswith("gateway: ")
+
+
+async def test_a_key_that_may_only_read(
+    gateway: Client, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_id = await started(gateway)
+    monkeypatch.setenv("GATEWAY_API_KEYS", f"ops:read:{READ_KEY}")
+    assert (await calls("show", call_id))[0] == 0
+    status, _, err = await calls("hangup", call_id)
+    assert status == 1
+    assert "GATEWAY_API_KEYS=name:dispatch:secret" in err or "role dispatch" in err
+
+
+async def test_without_a_gateway_it_says_how_to_start_one(calls: Calls) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    for words in (["list"], ["show", "call-1"], ["watch"], ["export"]):
+        status, out, err = await calls(*words, url=url)
+        assert (status, out) == (1, "")
+        assert "refuses connections: nothing listens there; start the gateway" in err
+
+
+async def test_calls_are_exported(gateway: Client, calls: Calls, tmp_path: Path) -> None:
+    await ended(gateway, from_number="+15550101")
+    await started(gateway, from_number="=1+1")
+    _, out, _ = await calls("export")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert {line["from_number"] for line in lines} == {"+15550101", "=1+1"}
+    status, out, _ = await calls("export", "--format", "csv", "-o", "calls.csv")
+    assert (status, out) == (0, "")
+    with open(tmp_path / "calls.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["call_id"] for row in rows} == {line["call_id"] for line in lines}
+    assert list(tmp_path.iterdir()) == [tmp_path / "calls.csv"]
+
+
+async def test_an_export_that_fails_leaves_no_half_file(calls: Calls, tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    assert (await calls("export", "-o", "calls.jsonl", url=url))[0] == 1
+    assert list(tmp_path.iterdir()) == []
+    status, _, err = await calls("export", "-o", "missing/calls.jsonl")
+    assert status == 1
+    assert err == "gateway: cannot write missing/calls.jsonl: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["list", "--since", "soon"], "--since: must be a time: 2h ago as 2h"),
+        (["list", "--limit", "0"], "--limit: must be a number from 1 to 10000"),
+        (["list", "--status", "over"], "--status: invalid choice: 'over'"),
+        (["transfer", "call-1", "--kind", "hot"], "--kind: invalid choice: 'hot'"),
+        (["show"], "the following arguments are required: CALL_ID"),
+    ],
+)
+async def test_wrong_usage(
+    words: list[str], message: str, calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        await calls(*words)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err.replace("-n/", "")
