@@ -109,7 +109,7 @@ def _add_key(commands: Commands) -> None:
     )
     key.add_argument("name", metavar="NAME", help="the client, such as n8n; logs show it")
     roles = [role.value for role in Role]
-    key.add_argument("role", metavar="ROLE", choices=roles, help=" or ".join(roles))
+    key.add_argument("role", metavar="ROLE", choices=roles, help=", ".join(roles))
     add_json(key)
     key.set_defaults(run=_key)
 

@@ -86,10 +86,16 @@ def test_dev_and_a_simulated_call_leave_nothing_behind(
 
     # Another terminal does not know the port.
     elsewhere = {name: value for name, value in env.items() if name != "PORT"}
-    demo = gateway("simulate", "inbound", "--hold", "1", env=elsewhere, cwd=tmp_path)
+    demo = gateway("simulate", "inbound", "--hold", "1", "--json", env=elsewhere, cwd=tmp_path)
     assert demo.returncode == 0, demo.stdout + demo.stderr
-    assert "agent heard" in demo.stdout
-    assert "call shown as ended" in demo.stdout
+    steps = [json.loads(line) for line in demo.stdout.splitlines()]
+    assert {"agent heard", "call shown as ended"} <= {step["step"] for step in steps}
+    assert sorted(step["at_s"] for step in steps) == [step["at_s"] for step in steps]
+    listed = gateway("calls", "list", "--all", "--json", env=elsewhere, cwd=tmp_path)
+    assert [it["call_status"] for it in json.loads(listed.stdout)["calls"]] == ["ended"]
+    doctor = gateway("doctor", env=elsewhere, cwd=tmp_path)
+    assert doctor.returncode == 0, doctor.stdout + doctor.stderr
+    assert "skip  LiveKit SIP        none: the LiveKit of `make run` has no SIP" in doctor.stdout
 
     dev.send_signal(signal.SIGINT)
     assert dev.wait(LIMIT) == 0

@@ -53,9 +53,9 @@ def test_the_file_of_a_dev_that_was_killed_is_not_read(dev_env: str) -> None:
 @pytest.mark.field("H7")
 def test_an_unknown_role_is_answered_with_the_roles(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["key", "n8n", "admin"])
+        main(["key", "n8n", "owner"])
     error = capsys.readouterr().err
-    assert "(choose from 'read', 'dispatch')" in error
+    assert "(choose from 'view', 'read', 'dispatch', 'admin')" in error
     assert "Role" not in error.replace("ROLE", "")
 
 

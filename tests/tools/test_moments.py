@@ -9,7 +9,7 @@ import pytest
 from gateway.tools.moments import local_time, read_moment
 
 #: A Thursday in Berlin, at 02:30 in the night.
-NOW = datetime(2026, 11, 26, 2, 30)
+NOW = datetime(2026, 11, 26, 2, 30)  # noqa: DTZ001 - local, as on the command line
 
 
 @pytest.fixture(autouse=True)

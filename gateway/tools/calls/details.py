@@ -8,7 +8,7 @@ from gateway.explanation.explain import explain
 from gateway.tools.calls.rows import clock, state, when
 from gateway.tools.terminal import wrapped
 
-_LABEL = 12
+_LABEL = 14
 
 
 def call_text(call: Mapping[str, Any], now: datetime, width: int) -> str:
@@ -37,18 +37,24 @@ def _facts(call: Mapping[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
     if call["answer_timestamp"]:
         waited = (call["answer_timestamp"] - call["start_timestamp"]) / 1000
         yield "answered", f"{waited:.1f} s later"
-    sip = f", SIP {call['sip']['status']} {call['sip']['reason']}".rstrip() if call["sip"] else ""
-    yield "state", f"{call['call_status']}{_reason(call)}{sip}"
+    yield "state", f"{call['call_status']}{_reason(call)}{_refusal(call['sip'])}"
     if call["duration_ms"] is not None:
         yield "lasted", clock(call["duration_ms"] / 1000)
     if transfer := call["transfer"]:
         result = transfer["reason"] or (transfer["sip"] or {}).get("status") or "under way"
         yield "transfer", f"{transfer['kind']}, to {transfer['target']}: {result}"
+    if conversation := call["conversation"]:
+        problems = ", ".join(map(str, conversation["problems"])).replace("_", " ")
+        yield "conversation", f"{conversation['verdict']}{': ' if problems else ''}{problems}"
     yield "summary", str((call["call_analysis"] or {}).get("call_summary") or "")
 
 
 def _reason(call: Mapping[str, Any]) -> str:
     return f": {state(call)}" if call["disconnection_reason"] else ""
+
+
+def _refusal(sip: Mapping[str, Any] | None) -> str:
+    return f", SIP {sip['status']} {sip['reason']}".rstrip() if sip and sip["status"] >= 300 else ""
 
 
 def _after(entry: Mapping[str, Any], start: int) -> float:

@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.calls.search import searched
+
 #: Options that the API filters by, by the name it has for them.
 _FIELDS = {
     "direction": "direction",
@@ -44,16 +46,10 @@ def matches(call: Mapping[str, Any], arguments: argparse.Namespace) -> bool:
 
 
 def _same(wanted: str | None, number: str) -> bool:
-    return wanted is None or _digits(wanted) == _digits(number)
+    return wanted is None or searched(wanted) == searched(number)
 
 
 def _contains(call: Mapping[str, Any], text: str | None) -> bool:
-    wanted = _digits(text or "")
-    return any(
-        wanted in _digits(str(call[name])) for name in ("call_id", "from_number", "to_number")
-    )
-
-
-def _digits(number: str) -> str:
-    """A number without `+` and blanks, which carriers and people write or leave out."""
-    return number.lower().removeprefix("tel:").replace("+", "").replace(" ", "")
+    wanted = searched(text or "")
+    names = ("call_id", "from_number", "to_number")
+    return any(wanted in searched(str(call[name])) for name in names)

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -51,7 +51,11 @@ async def watch(api: GatewayApi, arguments: argparse.Namespace) -> None:
             show(content)
 
 
-async def changes(api: GatewayApi, notice: Callable[[str], object]) -> AsyncIterator[Message]:
+async def changes(
+    api: GatewayApi,
+    notice: Callable[[str], object],
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+) -> AsyncIterator[Message]:
     """The events of the stream, and of those that continue it after it was lost.
 
     Raises as GatewayApi does for the first stream, and for what no further attempt would change.
@@ -75,7 +79,7 @@ async def changes(api: GatewayApi, notice: Callable[[str], object]) -> AsyncIter
             if not has_begun:
                 raise
             notice(f"the connection is lost: {error or type(error).__name__}")
-        await asyncio.sleep(pause)
+        await sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
 
 

@@ -122,7 +122,7 @@ async def test_a_call_is_shown(gateway: Client, calls: Calls) -> None:
     [call] = (await list_calls(gateway, "?include=ended"))["calls"]
     status, out, _ = await calls("show", call["call_id"])
     assert status == 0
-    lines = {line[:12].strip(): line[12:] for line in out.splitlines()}
+    lines = {line[:14].strip(): line[14:] for line in out.splitlines()}
     assert lines["call"] == f"{call['call_id']}, inbound"
     assert lines["from"] == "+15550101, Simulated"
     assert lines["state"] == "ended: user_hangup"
@@ -183,16 +183,19 @@ async def test_calls_are_exported(gateway: Client, calls: Calls, tmp_path: Path)
     assert {line["from_number"] for line in lines} == {"+15550101", "=1+1"}
     status, out, _ = await calls("export", "--format", "csv", "-o", "calls.csv")
     assert (status, out) == (0, "")
-    with open(tmp_path / "calls.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(written(tmp_path)["calls.csv"].splitlines()))
     assert {row["call_id"] for row in rows} == {line["call_id"] for line in lines}
-    assert list(tmp_path.iterdir()) == [tmp_path / "calls.csv"]
+    assert list(written(tmp_path)) == ["calls.csv"]
+
+
+def written(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}
 
 
 async def test_an_export_that_fails_leaves_no_half_file(calls: Calls, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     assert (await calls("export", "-o", "calls.jsonl", url=url))[0] == 1
-    assert list(tmp_path.iterdir()) == []
+    assert written(tmp_path) == {}
     status, _, err = await calls("export", "-o", "missing/calls.jsonl")
     assert status == 1
     assert err == "gateway: cannot write missing/calls.jsonl: No such file or directory\n"

@@ -409,3 +409,42 @@ def test_the_command_line(
     assert "bad.json is damaged" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["setup", "--prune", "--restore", "bad.json"])
+
+
+async def test_the_plan_as_one_document(config_for: ConfigMaker, trunks: Trunks) -> None:
+    document: dict[str, Any] = {}
+    await set_up(config_for(), Options(apply=True), lambda _: None, document)
+    assert [(row["action"], row["kind"], row["id"]) for row in document["plan"]] == [
+        ("create", "inbound trunk", ""),
+        ("create", "dispatch rule", ""),
+    ]
+    assert all(row["name"] and row["reason"] for row in document["plan"])
+    assert (document["applied"], document["backup"]) == (True, None)
+    await set_up(config_for(), Options(), lambda _: None, document)
+    assert {row["action"] for row in document["plan"]} == {"unchanged"}
+    assert document["applied"] is False
+    assert json.loads(json.dumps(document)) == document
+
+
+async def test_a_plan_that_cannot_be_applied_as_a_document(
+    config_for: ConfigMaker,
+    trunks: Trunks,
+    foreign_items: list[SipItem],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    livekit = config_for().livekit
+    env = {
+        "LIVEKIT_URL": livekit.url,
+        "LIVEKIT_API_KEY": livekit.api_key,
+        "LIVEKIT_API_SECRET": livekit.api_secret,
+        "GATEWAY__TRUNKS__INBOUND_ADDRESSES": SBC,
+    }
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert await asyncio.to_thread(main, ["setup", "--apply", "--json"]) == 1
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert "conflict" in {row["action"] for row in document["plan"]}
+    assert "nothing was changed" in document["error"]
+    assert "gateway: nothing was changed" in err

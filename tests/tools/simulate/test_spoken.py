@@ -1,7 +1,6 @@
 """`simulate voice`: a whole conversation, from nothing to the agent's goodbye."""
 
 import itertools
-import re
 from pathlib import Path
 from unittest import mock
 
@@ -29,19 +28,29 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.timeout(240)
 async def test_a_conversation_is_held_and_printed(livekit_binary: Path, folder: Path) -> None:
-    lines: list[str] = []
+    lines: list[spoken.Said | spoken.Ended] = []
     with mock.patch.object(stack, "LIVEKIT_PORT", free_port()):
         await spoken.hold(spoken.KnownWords(), folder / "heard.wav", lines.append)
-    said = [re.sub(r"^ *[0-9.]+ s  (agent|caller) +", r"\1: ", line) for line in lines]
-    answers = [re.sub(r"  \([0-9.]+ s later\)$", "", line) for line in said]
-    expected = [f"agent: {spoken.GREETING}"]
+    said = [line for line in lines if isinstance(line, spoken.Said)]
+    expected = [("agent", spoken.GREETING)]
     for turn in spoken.TURNS:
-        expected += [f"caller: {WORDS[turn.clip]}", f"agent: {turn.answer}"]
+        expected += [("caller", WORDS[turn.clip]), ("agent", turn.answer)]
     # On a busy machine the caller may have to say it again.
-    assert [line for line, _ in itertools.groupby(answers[:-1])] == expected
-    assert answers[-1].startswith("\nended: agent_hangup after ")
-    assert sum(line != answer for line, answer in zip(said, answers, strict=True)) == 5
+    assert [line for line, _ in itertools.groupby((it.who, it.words) for it in said)] == expected
+    assert lines[-1].as_text().startswith("\nended: agent_hangup after ")
+    assert sum(it.later is not None for it in said) == 5
     assert (folder / "heard.wav").stat().st_size > 1_000_000
+
+
+def test_a_sentence_as_text_and_as_json() -> None:
+    said = spoken.Said(3.14159, "agent", "Nine is free.", later=0.5)
+    assert said.as_text() == "   3.14 s  agent   Nine is free.  (0.50 s later)"
+    assert said.as_json() == {
+        "at_s": 3.14,
+        "who": "agent",
+        "text": "Nine is free.",
+        "later_s": 0.5,
+    }
 
 
 def test_pocketsphinx_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
