@@ -11,8 +11,9 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
+from common.tracing import secret_headers
 from gateway import __version__
-from gateway.config.loader import load_config
+from gateway.config.loader import environment, load_config
 from gateway.config.secret_values import secret_values
 from gateway.errors import ConfigError, GatewayError
 from gateway.security.api_keys import MalformedApiKey, Role, new_key
@@ -119,9 +120,11 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     from gateway.logs import logs_configured
     from gateway.server import serve
+    from gateway.telemetry import tracing
 
-    config = load_config(arguments.config)
-    with logs_configured(config.logging, secret_values(config)):
+    config, env = load_config(arguments.config), environment()
+    secrets = secret_values(config) | secret_headers(env)
+    with logs_configured(config.logging, secrets), tracing.exporting(env, version=__version__):
         uvloop.run(serve(config))
     return 0
 
