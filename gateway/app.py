@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from functools import partial
 
+import aiohttp_jinja2
 from aiohttp import web
 
 from gateway.aio import BackgroundTasks, run_forever
@@ -19,6 +20,7 @@ from gateway.livekit.client import LiveKit
 from gateway.storage.stores import open_storage
 from gateway.telemetry import tracing
 from gateway.telemetry.traced_http import trace_requests
+from gateway.web.live import LIVE, LiveUpdates
 from gateway.web.routes import PAGES
 from gateway.web.templates import set_up_templates
 from gateway.wiring import build_services, new_outbound_id
@@ -65,7 +67,9 @@ async def _services(app: web.Application, config: Config) -> AsyncIterator[None]
             config, livekit, storage, check_callback_url=sender.check, probe=probe, clock=clock
         )
         app[SERVICES] = services
+        app[LIVE] = live = LiveUpdates(services, aiohttp_jinja2.get_env(app))
         yield
+        await live.close()
         await services.close()
 
 

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from gateway import __version__
 from gateway.web.static_files import static_url
+from gateway.web.words import FILTERS
 
 
 def set_up_templates(app: web.Application) -> None:
@@ -21,3 +22,4 @@ def set_up_templates(app: web.Application) -> None:
         default_helpers=False,
     )
     environment.globals |= {"static": static_url, "version": __version__}
+    environment.filters |= FILTERS
