@@ -17,7 +17,7 @@ from gateway.web.live import LIVE
 from gateway.web.masking import visible
 from gateway.web.page import Page, render
 from gateway.web.recording import recording_of
-from gateway.web.transcript import shown_text, transcript_of
+from gateway.web.transcript import transcript_of
 
 #: Of JSON that is shown as it is at most so many characters.
 MAX_JSON = 20_000
@@ -80,7 +80,7 @@ def _moments(call: Mapping[str, Any], explanation: Explanation) -> Sequence[Mome
 def _pairs(content: Mapping[str, Any] | None) -> Sequence[tuple[str, str]]:
     """Names and values as text, what is nested as JSON."""
     return [
-        (str(name)[:100], shown_text(value[:MAX_JSON]) if isinstance(value, str) else _text(value))
+        (str(name)[:100], value[:MAX_JSON] if isinstance(value, str) else _text(value))
         for name, value in list((content or {}).items())[:50]
     ]
 
@@ -90,4 +90,4 @@ def _text(value: Any) -> str:
     if not value and not isinstance(value, bool | int):
         return ""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    return shown_text(text[:MAX_JSON]) + (" […]" if len(text) > MAX_JSON else "")
+    return text[:MAX_JSON] + (" […]" if len(text) > MAX_JSON else "")

@@ -132,6 +132,7 @@ class LiveUpdates:
 
     async def close(self) -> None:
         await self._tasks.close()
+        await self.overviews.close()
 
     @property
     def _is_wanted(self) -> bool:

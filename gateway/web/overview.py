@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.aio import BackgroundTasks
 from gateway.api.services import Services
 from gateway.errors import LiveKitError, StorageUnavailable
 from gateway.explanation.status import Status
@@ -18,6 +19,8 @@ from gateway.web.health import Part, of_pending, of_recent_calls, of_state, of_t
 #: as it took to make: it costs no more than a twentieth of a core, however many calls there are.
 SHOWN_FOR = 4.0
 COST_FACTOR = 20
+#: How long a page waits for a newer overview, in s; then it has the one before.
+PATIENCE = 0.2
 #: How long a list of the trunks is used, in s.
 TRUNKS_SHOWN_FOR = 60.0
 #: So many of the newest calls show whether agents come.
@@ -38,21 +41,33 @@ class Overviews:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._trunks = Trunks(services.livekit)
-        self._lock = asyncio.Lock()
+        self._tasks = BackgroundTasks()
+        self._making: asyncio.Task[None] | None = None
         self._overview = Overview(None, ())
         self._until = 0.0
         self._sip = Part("SIP trunks", Status.SKIP, "")
         self._sip_until = 0.0
 
     async def current(self) -> Overview:
-        """The overview, a few seconds old at most; a part that is away is said in it."""
-        async with self._lock:
-            began = time.monotonic()
-            if began >= self._until:
-                self._overview = await self._made()
-                took = time.monotonic() - began
-                self._until = began + max(SHOWN_FOR, COST_FACTOR * took)
-            return self._overview
+        """The overview, a few seconds old; older where a part does not answer. Never raises."""
+        if self._making is None and time.monotonic() >= self._until:
+            self._making = self._tasks.spawn(self._make(), name="overview of the page")
+        if self._making:
+            limit = PATIENCE if self._overview.parts else None
+            await asyncio.wait({self._making}, timeout=limit)
+        return self._overview
+
+    async def close(self) -> None:
+        await self._tasks.close()
+
+    async def _make(self) -> None:
+        began = time.monotonic()
+        try:
+            self._overview = await self._made()
+        finally:
+            took = time.monotonic() - began
+            self._until = began + max(SHOWN_FOR, COST_FACTOR * took)
+            self._making = None
 
     async def _made(self) -> Overview:
         config, states = self._services.config, await self._services.readiness.states()

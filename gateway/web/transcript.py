@@ -1,6 +1,5 @@
-"""What was said in a call, as the page shows it: bounded, and with nothing that misleads. Pure."""
+"""What was said in a call, as the page shows it: bounded. Pure."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -12,9 +11,6 @@ from gateway.calls.conversation import SLOW_TURN_FROM, turns_in
 MAX_LINES = 1_000
 MAX_TEXT = 120_000
 MAX_LINE = 4_000
-#: Control characters, and those that write what follows in another direction (UAX #9): a line
-#: could show something else than what was said. Browsers isolate lines from each other (`<bdi>`).
-_MISLEADING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
 #: How fast people speak, for how long a line lasts whose end is not known, in ms for a character.
 _MS_PER_CHARACTER = 65
 
@@ -59,11 +55,6 @@ def transcript_of(report: Mapping[str, Any] | None) -> Transcript:
     return Transcript(lines, len(entries) - len(lines), dropped)
 
 
-def shown_text(text: str) -> str:
-    """`text` without what misleads."""
-    return _MISLEADING.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
 def _lines(entries: list[Any]) -> Iterator[Line]:
     for entry in entries:
         content = entry if isinstance(entry, Mapping) else {}
@@ -72,7 +63,7 @@ def _lines(entries: list[Any]) -> Iterator[Line]:
             continue
         text = _tool(content) if role == "tool" else str(content.get("text") or "")
         length = len(text)
-        text = shown_text(text[:MAX_LINE]) + (" […]" if length > MAX_LINE else "")
+        text = text[:MAX_LINE] + (" […]" if length > MAX_LINE else "")
         lasts = _natural(content.get("duration_ms")) or min(length, MAX_LINE) * _MS_PER_CHARACTER
         yield Line(at, at + lasts, str(role), text, content.get("interrupted") is True)
 

@@ -1,5 +1,6 @@
 """How the page writes durations, times and names; its templates' filters. Pure."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +28,8 @@ _TONES: Mapping[str, str] = {
     ConversationProblem.NO_CONVERSATION: "bad",
     ConversationProblem.SILENT_AGENT: "bad",
 }
+#: Control characters, and those that write what follows in another direction (UAX #9).
+_MISLEADING = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
 #: Names that are no plain words.
 _NAMES: Mapping[str, str] = {
     "user_hangup": "Caller hung up",
@@ -46,6 +49,15 @@ _NAMES: Mapping[str, str] = {
     "slow_first_word": "Late first word",
     "not_connected": "Not connected",
 }
+
+
+def unmisleading(value: Any) -> Any:
+    """A text without what could have it show something else than it says; anything else as it is.
+
+    Browsers isolate texts from each other (`<bdi>`), but not the parts of one.
+    """
+    is_text = type(value) is str  # not Markup, which a template has made
+    return _MISLEADING.sub("\N{REPLACEMENT CHARACTER}", value) if is_text else value
 
 
 def words(name: object) -> str:

@@ -34,9 +34,12 @@ from livekit.protocol.sip import (
     CreateSIPParticipantRequest,
     ListSIPDispatchRuleRequest,
     ListSIPDispatchRuleResponse,
+    ListSIPInboundTrunkRequest,
+    ListSIPInboundTrunkResponse,
     ListSIPOutboundTrunkRequest,
     ListSIPOutboundTrunkResponse,
     SIPDispatchRuleInfo,
+    SIPInboundTrunkInfo,
     SIPOutboundTrunkInfo,
     SIPParticipantInfo,
     TransferSIPParticipantRequest,
@@ -129,6 +132,7 @@ class FakeLiveKit:
     dispatches: list[AgentDispatch] = field(default_factory=list)
     workers: set[str] = field(default_factory=lambda: {"nehos-outbound-agent"})
     callees: dict[str, Callee] = field(default_factory=dict)
+    inbound_trunks: list[SIPInboundTrunkInfo] = field(default_factory=list)
     outbound_trunks: list[SIPOutboundTrunkInfo] = field(default_factory=list)
     dispatch_rules: list[SIPDispatchRuleInfo] = field(default_factory=list)
     transfer_error: TwirpError | None = None
@@ -225,6 +229,7 @@ class FakeLiveKit:
             "CreateSIPParticipant": (CreateSIPParticipantRequest, self._create_sip_participant),
             "TransferSIPParticipant": (TransferSIPParticipantRequest, self._transfer),
             "RemoveParticipant": (RoomParticipantIdentity, self._remove_participant),
+            "ListSIPInboundTrunk": (ListSIPInboundTrunkRequest, self._list_inbound_trunks),
             "ListSIPOutboundTrunk": (ListSIPOutboundTrunkRequest, self._list_outbound_trunks),
             "ListSIPDispatchRule": (ListSIPDispatchRuleRequest, self._list_dispatch_rules),
         }
@@ -307,6 +312,11 @@ class FakeLiveKit:
             for participant in self.participants.get(room, [])
             if participant.identity != identity
         ]
+
+    def _list_inbound_trunks(
+        self, request: ListSIPInboundTrunkRequest
+    ) -> ListSIPInboundTrunkResponse:
+        return ListSIPInboundTrunkResponse(items=self.inbound_trunks)
 
     def _list_outbound_trunks(
         self, request: ListSIPOutboundTrunkRequest

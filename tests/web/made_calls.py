@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from gateway.api.services import Services
@@ -56,7 +57,7 @@ def _turns(start: int, lines: Sequence[tuple[str, float, str]]) -> list[dict[str
             "at": start + round((said + 2.6) * 1000),
             "latency_ms": round((answered - said - 2.6) * 1000),
         }
-        for (role, said, _), (_, answered, _) in zip(lines, lines[1:], strict=False)
+        for (role, said, _), (_, answered, _) in pairwise(lines)
         if role == "user"
     ]
 
