@@ -46,6 +46,7 @@ VARIABLES = {
     "LIVEKIT_INFERENCE_API_SECRET": "the key's secret",
     "AGENTS_FILE": f"the conversations of pipeline voice; {AGENTS_FILE}, if it exists",
     "CALLBACK_SECRET": "the gateway's; signs requests of tools and lookups, too",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "collector of traces, as all of OpenTelemetry's variables",
     "AGENT_HTTP_HOST": "address of the health endpoint; 127.0.0.1",
     "AGENT_HTTP_PORT": "its port; 8081",
     "AGENT_LOAD_THRESHOLD": "share of CPU above which no call is taken, or inf; 0.7",

@@ -193,6 +193,11 @@ class Call:
     traceparent: str = ""
 
     @property
+    def trace_id(self) -> str | None:
+        """The id under which OpenTelemetry's backends have its trace; None without traces."""
+        return self.traceparent.split("-")[1] if self.traceparent else None
+
+    @property
     def is_active(self) -> bool:
         return not self.call_status.is_terminal
 

@@ -126,6 +126,7 @@ def details(call: Call) -> Mapping[str, Any]:
         "diversion": call.diversion,
         "jambonz": call.jambonz,
         "livekit": call.livekit,
+        "trace_id": call.trace_id,
         "caller": _leg(call.caller),
         "participants": [_participant(participant) for participant in call.participants],
         "timeline": [

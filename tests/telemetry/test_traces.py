@@ -89,6 +89,7 @@ async def test_an_inbound_call_is_one_trace(
     assert call.events[0] == "registered"
     assert {"agent_ready", "hung_up"} <= set(call.events)
     assert call.attributes["call.disconnection_reason"] == "user_hangup"
+    assert (await get_call(gateway, call_id))["trace_id"] == call.trace_id
     length = (call.span.end_time_unix_nano - call.span.start_time_unix_nano) / 1e9
     assert 0 < length < 60
 
@@ -209,7 +210,8 @@ async def test_strangers_and_readers_leave_no_span(
 ) -> None:
     gateway = await start_gateway()
     for path in ("/livekit-api", "/dispatch", "/livekit/webhook", "/nowhere"):
-        async with gateway.post(path, data=b"{}") as answer:
+        header = {"traceparent": f"00-{JAMBONZ_TRACE}-{JAMBONZ_SPAN}-01"}
+        async with gateway.post(path, data=b"{}", headers=header) as answer:
             assert answer.status in {401, 404}
     await get_call(gateway, await inbound_call(gateway))
     await collector.until(lambda: collector.named("call"))

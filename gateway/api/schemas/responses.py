@@ -198,6 +198,9 @@ class CallSchema(CallWithReportSchema):
     diversion = fields.String()
     jambonz = fields.Dict(keys=fields.String(), values=fields.String())
     livekit = fields.Dict(keys=fields.String(), values=fields.String())
+    trace_id = fields.String(
+        allow_none=True, metadata={"description": "OpenTelemetry's id of its trace, if it has one"}
+    )
     caller = fields.Nested(
         LegSchema, allow_none=True, metadata={"description": "the call's own leg in its room"}
     )
