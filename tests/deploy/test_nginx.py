@@ -35,11 +35,12 @@ def test_nginx_has_every_endpoint_in_its_table() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/calls/call-1", "/static/0a1b/app.js", "/docs", "/metrics", "/livekit-api/events"],
+    ["/", "/calls/call-1", "/static/0a1b/app.js", "/live", "/docs", "/metrics"],
 )
 def test_the_page_and_the_numbers_are_for_ops_only(path: str) -> None:
     assert "if ($is_ops = 0) { return 403; }" in location_of(path)
 
 
-def test_events_are_passed_on_at_once() -> None:
-    assert "proxy_buffering off;" in location_of("/livekit-api/events")
+@pytest.mark.parametrize("path", ["/live", "/livekit-api/events"])
+def test_events_are_passed_on_at_once(path: str) -> None:
+    assert "proxy_buffering off;" in location_of(path)
