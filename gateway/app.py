@@ -10,11 +10,13 @@ from gateway.aio import BackgroundTasks, run_forever
 from gateway.api.connections import header_limit
 from gateway.api.errors import errors_to_responses
 from gateway.api.loopback import loopback_only
+from gateway.api.measuring import measure_requests
 from gateway.api.routes import ENDPOINTS
 from gateway.api.services import SERVICES
 from gateway.callbacks.sender import Sender
 from gateway.clock import Clock
 from gateway.config.settings import Config
+from gateway.lifecycle.call_metrics import new_metrics
 from gateway.lifecycle.deadlines import Deadlines
 from gateway.livekit.client import LiveKit
 from gateway.storage.stores import open_storage
@@ -32,6 +34,7 @@ def create_app(config: Config) -> web.Application:
         middlewares=[
             header_limit(config.limits),
             *([trace_requests] if tracing.is_on() else []),
+            measure_requests,
             errors_to_responses,
             *([loopback_only] if config.is_loopback_only else []),
         ],
@@ -46,12 +49,14 @@ def create_app(config: Config) -> web.Application:
 
 
 async def _services(app: web.Application, config: Config) -> AsyncIterator[None]:
-    settings, limits, clock = config.livekit, config.limits, Clock()
+    settings, limits, clock, metrics = config.livekit, config.limits, Clock(), new_metrics()
     credentials = settings.url, settings.api_key, settings.api_secret
     connected = partial(LiveKit.connected, *credentials, timeout=settings.timeout)
     async with (
         connected(
-            connections=settings.connections, slow_connections=limits.max_active_calls
+            connections=settings.connections,
+            slow_connections=limits.max_active_calls,
+            observe=metrics.livekit.observe,
         ) as livekit,
         connected(connections=1, slow_connections=1) as probe,
         Sender.open(config.callbacks) as sender,
@@ -61,10 +66,17 @@ async def _services(app: web.Application, config: Config) -> AsyncIterator[None]
             deadline=Deadlines(config).next,
             new_call_id=new_outbound_id,
             clock=clock,
+            metrics=metrics,
         ) as storage,
     ):
         services = build_services(
-            config, livekit, storage, check_callback_url=sender.check, probe=probe, clock=clock
+            config,
+            livekit,
+            storage,
+            check_callback_url=sender.check,
+            probe=probe,
+            clock=clock,
+            metrics=metrics,
         )
         app[SERVICES] = services
         app[LIVE] = live = LiveUpdates(services, aiohttp_jinja2.get_env(app))

@@ -33,6 +33,7 @@ from gateway.monitor.stray_legs import StrayLegs
 from gateway.monitor.stray_rooms import StrayRooms
 from gateway.outbound.service import OutboundCalls
 from gateway.storage.backend import StorageBackend
+from gateway.telemetry.metrics import Metrics
 from gateway.transfers.announced import AnnouncedTransfers
 from gateway.transfers.fallback import Fallback
 from gateway.transfers.refer import Refers
@@ -57,6 +58,7 @@ def build_services(
     *,
     check_callback_url: Callable[[str], Awaitable[None]],
     clock: Clock,
+    metrics: Metrics,
     probe: LiveKit | None = None,
 ) -> Services:
     """Everything that handlers use, wired together; needs a running event loop.
@@ -69,7 +71,7 @@ def build_services(
     deadlines = Deadlines(config)
     deferred = DeferredWrites()
     room_cleanup = RoomCleanup(livekit, clock.uptime)
-    lifecycle = Lifecycle(storage.registry, room_cleanup, deferred)
+    lifecycle = Lifecycle(storage.registry, room_cleanup, deferred, metrics)
     sip, trunks = SipParticipants(livekit), Trunks(livekit)
     dialer = Dialer(lifecycle=lifecycle, sip=sip, clock=clock)
     agent_wait = AgentWait(lifecycle, livekit, clock)
@@ -151,6 +153,7 @@ def build_services(
         config=config,
         clock=clock,
         counters=counters,
+        metrics=metrics,
         limits=Limits(config),
         listeners=Listeners(),
         livekit=livekit,

@@ -22,6 +22,7 @@ from gateway.monitor.readiness import Readiness
 from gateway.monitor.reconciler import Reconciler
 from gateway.outbound.service import OutboundCalls
 from gateway.storage.backend import StorageBackend
+from gateway.telemetry.metrics import Metrics
 from gateway.transfers.announced import AnnouncedTransfers
 from gateway.transfers.refer import Refers
 from gateway.transfers.service import Transfers
@@ -44,6 +45,7 @@ class Services:
     config: Config
     clock: Callable[[], int]
     counters: Counters
+    metrics: Metrics
     limits: Limits
     listeners: Listeners
     livekit: LiveKit

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 import traceback
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -12,6 +13,7 @@ from common.urls import without_query
 from gateway.callbacks.delivery import Answer, Delivery, DeliveryStatus
 from gateway.config.settings import CallbackSettings
 from gateway.telemetry import tracing
+from gateway.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -25,11 +27,16 @@ class Deliverer:
     """`clock` in ms since epoch."""
 
     def __init__(
-        self, settings: CallbackSettings, transport: Transport, clock: Callable[[], int]
+        self,
+        settings: CallbackSettings,
+        transport: Transport,
+        clock: Callable[[], int],
+        metrics: Metrics,
     ) -> None:
         self._settings = settings
         self._transport = transport
         self._clock = clock
+        self._metrics = metrics
 
     async def deliver(
         self, delivery: Delivery, save: Callable[[Delivery], Awaitable[None]]
@@ -44,6 +51,7 @@ class Deliverer:
             except Exception as error:
                 log_crash(delivery, error)
                 delivery.fail(f"the gateway has a defect: {type(error).__name__}")
+                self._metrics.callbacks_ended.labels(delivery.event, delivery.status).inc()
 
     async def _deliver(
         self, delivery: Delivery, save: Callable[[Delivery], Awaitable[None]]
@@ -55,6 +63,7 @@ class Deliverer:
             )
             if not delivery.is_pending:
                 break
+            self._metrics.callback_retries.labels(delivery.event).inc()
             if delivery.attempts == 1:
                 _log_first_failure(delivery)
             await save(delivery)
@@ -62,6 +71,7 @@ class Deliverer:
             await asyncio.sleep(delivery.backoff(answer, jitter))
         is_delivered = delivery.status is DeliveryStatus.DELIVERED
         level, event = (log.info, "delivered") if is_delivered else (log.warning, "failed")
+        self._metrics.callbacks_ended.labels(delivery.event, delivery.status).inc()
         level(
             f"callback.{event}",
             call_id=delivery.call_id,
@@ -73,11 +83,22 @@ class Deliverer:
 
     async def _attempt(self, delivery: Delivery) -> Answer:
         """Send it; an exception that the transport does not expect is a failed attempt, too."""
+        began = time.perf_counter()
         try:
-            return await self._transport.send(delivery.url, delivery.body, delivery.event_id)
+            answer = await self._transport.send(delivery.url, delivery.body, delivery.event_id)
         except Exception as error:
             log_crash(delivery, error)
-            return Answer(None, f"could not be sent: {type(error).__name__}")
+            answer = Answer(None, f"could not be sent: {type(error).__name__}")
+        seconds = time.perf_counter() - began
+        self._metrics.callbacks.observe(delivery.event, seconds, _problem_of(answer))
+        return answer
+
+
+def _problem_of(answer: Answer) -> str:
+    """A word for a metric: of receivers' statuses there are many."""
+    if answer.is_accepted:
+        return ""
+    return "no_answer" if answer.status is None else f"{answer.status // 100}xx"
 
 
 def log_crash(delivery: Delivery, error: Exception) -> None:

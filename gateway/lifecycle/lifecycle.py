@@ -12,10 +12,12 @@ from gateway.calls.call import Call, Event, EventKind
 from gateway.calls.change import Change
 from gateway.calls.reasons import DisconnectionReason
 from gateway.errors import StorageUnavailable
+from gateway.lifecycle.call_metrics import count_change
 from gateway.lifecycle.deferred import DeferredWrites
 from gateway.lifecycle.room_cleanup import RoomCleanup
 from gateway.storage.registry import NO_LIMITS, ActiveLimits, Added, CallRegistry
 from gateway.telemetry import tracing
+from gateway.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -47,9 +49,14 @@ class Lifecycle:
     """Registers calls and applies events to them."""
 
     def __init__(
-        self, registry: CallRegistry, room_cleanup: RoomCleanup, deferred: DeferredWrites
+        self,
+        registry: CallRegistry,
+        room_cleanup: RoomCleanup,
+        deferred: DeferredWrites,
+        metrics: Metrics,
     ) -> None:
         self._registry = registry
+        self._metrics = metrics
         self._room_cleanup = room_cleanup
         self._deferred = deferred
         self._watched: dict[str, set[asyncio.Event]] = {}
@@ -64,6 +71,7 @@ class Lifecycle:
         added = await self._registry.add(call, limits, replaces=replaces)
         tracing.join(added.call.call_id, added.call.traceparent)
         if added.is_new:
+            self._metrics.calls_registered.labels(call.direction).inc()
             log.info(
                 "call.registered",
                 call_id=call.call_id,
@@ -168,6 +176,7 @@ class Lifecycle:
     def _follow_up(self, change: Change, event: Event, *, is_retry: bool) -> None:
         call = change.after
         log.debug("call.event", call_id=call.call_id, kind=event.kind, detail=event.detail)
+        count_change(self._metrics, change, event)
         for changed in self._watched.get(call.call_id, ()):
             changed.set()
         if change.ended:

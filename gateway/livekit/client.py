@@ -23,6 +23,7 @@ from gateway.errors import LiveKitRefused
 from gateway.livekit.connections import ServerApi, fresh_session, pooled_session
 from gateway.livekit.rooms import RoomParticipants, RoomRequest, RoomState
 from gateway.livekit.timeouts import once, retried
+from gateway.telemetry.metrics import Observe, unobserved
 
 T = TypeVar("T")
 
@@ -69,17 +70,19 @@ class LiveKit:
         timeout: float,  # noqa: ASYNC109 - the client applies it to each request
         connections: int = CONNECTIONS,
         slow_connections: int = CONNECTIONS,
+        observe: Observe = unobserved,
     ) -> AsyncIterator[Self]:
         """A client while in the context; `timeout` (s) bounds a request with its repetitions.
 
         The time that a request waits for a free connection counts, too. Requests with a timeout of
         their own, such as dials, use `slow_connections`: while telephones ring, rooms can be made.
+        `observe` is told of each attempt.
         """
         async with (
             Resolver() as resolver,
-            pooled_session(connections, resolver) as session,
-            fresh_session(connections, resolver) as fresh,
-            fresh_session(slow_connections, resolver) as slow,
+            pooled_session(connections, resolver, observe) as session,
+            fresh_session(connections, resolver, observe) as fresh,
+            fresh_session(slow_connections, resolver, observe) as slow,
         ):
             yield cls(url, key, secret, session=session, fresh=fresh, slow=slow, timeout=timeout)
 

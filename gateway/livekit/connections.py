@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 
 import aiohttp
-from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
 from livekit import api
 from livekit.api.room_service import RoomService
 
 from common.resolver import Resolver
 from gateway.livekit.timeouts import reused_connection_trace
 from gateway.livekit.tokens import rooms_token
+from gateway.telemetry.metrics import Observe, unobserved
 from gateway.telemetry.traced_http import trace_configs
 
 #: How long the shared token is used before it is renewed, in s; it is valid longer, see tokens.py.
@@ -54,27 +55,58 @@ class ServerApi:
         return self._shared_client.room
 
 
-def pooled_session(connections: int, resolver: Resolver) -> aiohttp.ClientSession:
+def pooled_session(
+    connections: int, resolver: Resolver, observe: Observe = unobserved
+) -> aiohttp.ClientSession:
     """Its connections are used again: at most `connections` at a time."""
-    return _session(aiohttp.TCPConnector(limit=connections, use_dns_cache=False, resolver=resolver))
+    return _session(
+        aiohttp.TCPConnector(limit=connections, use_dns_cache=False, resolver=resolver), observe
+    )
 
 
-def fresh_session(connections: int, resolver: Resolver) -> aiohttp.ClientSession:
+def fresh_session(
+    connections: int, resolver: Resolver, observe: Observe = unobserved
+) -> aiohttp.ClientSession:
     """Each request has a connection of its own, so none is lost to one that has gone silent."""
     return _session(
         aiohttp.TCPConnector(
             limit=connections, use_dns_cache=False, resolver=resolver, force_close=True
-        )
+        ),
+        observe,
     )
 
 
-def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+def _session(connector: aiohttp.TCPConnector, observe: Observe) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
-        middlewares=(refuse_foreign_answers,),
+        middlewares=(_observing(observe), refuse_foreign_answers),
         trace_configs=[reused_connection_trace(), *trace_configs()],
     )
+
+
+def _observing(observe: Observe) -> ClientMiddlewareType:
+    """Tell `observe` of each attempt by Twirp's method, such as CreateRoom."""
+
+    async def observed(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        if request.method != "POST":
+            return await handler(request)
+        began, error = time.perf_counter(), "no_answer"
+        try:
+            response = await handler(request)
+            error = "" if response.status == 200 else _kind_of(response.status)
+        except api.ServerError as refusal:
+            error = _kind_of(refusal.status)
+            raise
+        finally:
+            observe(request.url.name, time.perf_counter() - began, error)
+        return response
+
+    return observed
+
+
+def _kind_of(status: int) -> str:
+    return "refused" if status < 500 else "failed"
 
 
 async def refuse_foreign_answers(

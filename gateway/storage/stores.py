@@ -10,6 +10,7 @@ from gateway.storage.backend import Deadline, StorageBackend
 from gateway.storage.memory.backend import memory_backend
 from gateway.storage.redis.backend import redis_backend
 from gateway.storage.redis.database import Database
+from gateway.telemetry.metrics import Metrics
 
 
 @asynccontextmanager
@@ -20,6 +21,7 @@ async def open_storage(
     deadline: Deadline,
     new_call_id: Callable[[], str],
     clock: Clock,
+    metrics: Metrics,
 ) -> AsyncIterator[StorageBackend]:
     """Redis if `storage.url` is set, else memory. Raises UnusableUrl.
 
@@ -28,10 +30,21 @@ async def open_storage(
     """
     if not config.storage.url:
         yield memory_backend(
-            config, transport, deadline=deadline, new_call_id=new_call_id, clock=clock
+            config,
+            transport,
+            deadline=deadline,
+            new_call_id=new_call_id,
+            clock=clock,
+            metrics=metrics,
         )
         return
-    async with Database.open(config.storage) as database:
+    async with Database.open(config.storage, metrics.storage.observe) as database:
         yield redis_backend(
-            database, config, transport, deadline=deadline, new_call_id=new_call_id, clock=clock
+            database,
+            config,
+            transport,
+            deadline=deadline,
+            new_call_id=new_call_id,
+            clock=clock,
+            metrics=metrics,
         )

@@ -10,6 +10,7 @@ from gateway.calls.change import Change
 from gateway.config.settings import StorageSettings
 from gateway.errors import StorageUnavailable
 from gateway.lifecycle import deferred as module
+from gateway.lifecycle.call_metrics import new_metrics
 from gateway.lifecycle.deferred import DeferredWrites
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.storage.memory.registry import MemoryRegistry
@@ -148,7 +149,7 @@ async def test_the_room_is_deleted_if_the_response_to_the_end_was_lost() -> None
         Cleanup(),
         DeferredWrites(),
     )
-    lifecycle = Lifecycle(registry, cleanup, deferred)  # type: ignore[arg-type]
+    lifecycle = Lifecycle(registry, cleanup, deferred, new_metrics())  # type: ignore[arg-type]
     await registry.add(Call("call-1", Direction.INBOUND, "agent", 0))
     assert await lifecycle.apply("call-1", Event(EventKind.AGENT_FAILED, 1)) is None
     await deferred.replay()

@@ -8,6 +8,7 @@ import pytest
 from gateway.calls.call import Call, Direction, Event, EventKind
 from gateway.calls.reasons import DisconnectionReason
 from gateway.config.settings import StorageSettings
+from gateway.lifecycle.call_metrics import new_metrics
 from gateway.lifecycle.deferred import DeferredWrites
 from gateway.lifecycle.lifecycle import ROOM_CLOSE_GRACE_MS, Lifecycle
 from gateway.lifecycle.room_cleanup import RoomCleanup
@@ -51,7 +52,7 @@ async def test_a_room_that_goes_with_its_agent_is_deleted_only_if_it_stays(
     now = 0
     cleanup = RoomCleanup(livekit, lambda: now)
     registry = MemoryRegistry(StorageSettings(), since=0)
-    lifecycle = Lifecycle(registry, cleanup, DeferredWrites())
+    lifecycle = Lifecycle(registry, cleanup, DeferredWrites(), new_metrics())
     await registry.add(Call("call-1", Direction.INBOUND, "agent", 0))
     livekit.go_on.set()
     await lifecycle.apply("call-1", Event(EventKind.ANSWERED, 1))

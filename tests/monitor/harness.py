@@ -15,6 +15,7 @@ from gateway.calls.call import Call, Direction, Event, EventKind
 from gateway.calls.participants import Participant, ParticipantKind
 from gateway.clock import Clock
 from gateway.config.settings import Config
+from gateway.lifecycle.call_metrics import new_metrics
 from gateway.lifecycle.deadlines import Deadlines
 from gateway.livekit.client import LiveKit
 from gateway.livekit.metadata import room_metadata
@@ -58,14 +59,18 @@ OUTBOUND = replace(
 def services_in_memory(
     config: Config, livekit: LiveKit, transport: Transport, *, clock: Clock
 ) -> Services:
+    metrics = new_metrics()
     storage = memory_backend(
         config,
         transport,
         deadline=Deadlines(config).next,
         new_call_id=new_outbound_id,
         clock=clock,
+        metrics=metrics,
     )
-    return build_services(config, livekit, storage, check_callback_url=_any_url, clock=clock)
+    return build_services(
+        config, livekit, storage, check_callback_url=_any_url, clock=clock, metrics=metrics
+    )
 
 
 async def _any_url(_: str) -> None:

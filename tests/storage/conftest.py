@@ -15,6 +15,7 @@ from gateway.callbacks.delivery import Answer
 from gateway.callbacks.events import CallbackEvent
 from gateway.calls.call import Call, Direction, Event, EventKind
 from gateway.config.settings import CallbackSettings, Config, OutboundSettings, StorageSettings
+from gateway.lifecycle.call_metrics import new_metrics
 from gateway.lifecycle.deadlines import Deadlines
 from gateway.storage.backend import StorageBackend
 from gateway.storage.memory.backend import memory_backend
@@ -160,6 +161,7 @@ class StorageOpener:
                 deadline=Deadlines(config).next,
                 new_call_id=self._new_call_id,
                 clock=clock_showing(lambda: self.now),
+                metrics=new_metrics(),
             )
             yield storage
             await storage.outbox.close(grace=0)
@@ -172,6 +174,7 @@ class StorageOpener:
                 deadline=Deadlines(config).next,
                 new_call_id=self._new_call_id,
                 clock=clock_showing(lambda: self.now),
+                metrics=new_metrics(),
             )
             transport.background = [asyncio.ensure_future(run()) for run in storage.background]
             self.transports[id(storage)] = transport

@@ -7,6 +7,7 @@ import pytest
 from gateway.calls.call import Event, EventKind
 from gateway.calls.change import Change
 from gateway.errors import StorageUnavailable
+from gateway.lifecycle.call_metrics import new_metrics
 from gateway.lifecycle.deferred import DeferredWrites
 from gateway.lifecycle.lifecycle import Lifecycle
 from gateway.storage.redis.database import Database
@@ -84,7 +85,7 @@ async def test_a_change_whose_answer_was_lost_is_stored_once_however_often_it_is
         await one.registry.add(call(1))
         registry = LossyRegistry(one.registry)
         deferred, cleanup = DeferredWrites(), Cleanup()
-        lifecycle = Lifecycle(registry, cleanup, deferred)  # type: ignore[arg-type]
+        lifecycle = Lifecycle(registry, cleanup, deferred, new_metrics())  # type: ignore[arg-type]
         await lifecycle.apply("call-0001", Event(EventKind.LEG_STATUS, START, detail="tried"))
         await lifecycle.apply("call-0001", Event(EventKind.AGENT_FAILED, START))
         # Another gateway changes the call before this one tries again.

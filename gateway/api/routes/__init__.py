@@ -12,11 +12,12 @@ from gateway.api.routes import (
     jambonz,
     legacy,
     livekit,
+    metrics,
     websocket,
 )
 from gateway.api.routes.openapi import with_openapi
 
-_MODULES = (jambonz, websocket, legacy, dispatch, calls, events, livekit, health)
+_MODULES = (jambonz, websocket, legacy, dispatch, calls, events, livekit, health, metrics)
 
 
 def _declared_in(modules: Iterable[ModuleType]) -> list[Endpoint]:

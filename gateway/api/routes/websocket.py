@@ -6,6 +6,7 @@ what it sends meanwhile waits in its connection.
 
 import asyncio
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from gateway.api.auth import JAMBONZ_SOCKET
 from gateway.api.endpoints import Endpoint, Request
 from gateway.api.errors import errors_to_responses
 from gateway.api.limits import Workload
+from gateway.api.measuring import count_request
 from gateway.api.parsing import load, parsed
 from gateway.api.routes import jambonz
 from gateway.api.schemas.messages import MessageSchema
@@ -146,11 +148,14 @@ class CallSocket:
             endpoint = HOOKS[message.path]
             return await endpoint.handle_message(http, message.body, message.query)
 
-        came_with = {"b3": message.b3}
+        came_with, began = {"b3": message.b3}, time.perf_counter()
         with tracing.request("POST", message.path, came_with, is_authenticated=True) as trace:
             response = await errors_to_responses(self._http, handle)
             if trace:
                 trace.end(response.status)
+        if message.path in HOOKS:
+            seconds = time.perf_counter() - began
+            count_request(self._http, f"POST {message.path}", seconds, response.status)
         if response.status >= 300:
             return websocket.answer_to_refused(message)
         verbs = json.loads((isinstance(response, web.Response) and response.text) or "[]")

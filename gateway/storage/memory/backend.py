@@ -12,6 +12,7 @@ from gateway.storage.memory.idempotency import MemoryIdempotencyStore
 from gateway.storage.memory.leader import SingleNode
 from gateway.storage.memory.outbox import MemoryOutbox
 from gateway.storage.memory.registry import MemoryRegistry
+from gateway.telemetry.metrics import Metrics
 
 
 def memory_backend(
@@ -21,9 +22,12 @@ def memory_backend(
     deadline: Deadline,
     new_call_id: Callable[[], str],
     clock: Callable[[], int],
+    metrics: Metrics,
 ) -> StorageBackend:
     """`transport` sends callbacks; `clock` in ms since epoch."""
-    outbox = MemoryOutbox(config.callbacks, Deliverer(config.callbacks, transport, clock), clock)
+    outbox = MemoryOutbox(
+        config.callbacks, Deliverer(config.callbacks, transport, clock, metrics), clock, metrics
+    )
     feed = MemoryFeed(clock())
 
     def on_change(change: Change) -> None:

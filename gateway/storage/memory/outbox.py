@@ -9,6 +9,7 @@ from gateway.aio import BackgroundTasks
 from gateway.callbacks.delivery import Delivery
 from gateway.callbacks.delivery_loop import Deliverer, log_lost
 from gateway.config.settings import CallbackSettings
+from gateway.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -17,11 +18,16 @@ class MemoryOutbox:
     """See Outbox. A slow receiver delays no other one. `clock` in ms since epoch."""
 
     def __init__(
-        self, settings: CallbackSettings, deliverer: Deliverer, clock: Callable[[], int]
+        self,
+        settings: CallbackSettings,
+        deliverer: Deliverer,
+        clock: Callable[[], int],
+        metrics: Metrics,
     ) -> None:
         self._max_pending = settings.max_pending
         self._deliverer = deliverer
         self._clock = clock
+        self._metrics = metrics
         self._deliveries: dict[str, list[Delivery]] = {}
         self._chains: dict[str, deque[Delivery]] = {}
         self._pending: Counter[str] = Counter()
@@ -35,6 +41,7 @@ class MemoryOutbox:
         """
         for delivery in deliveries:
             if self._pending[delivery.host] >= self._max_pending - self._pending.total():
+                self._metrics.callbacks_dropped.inc()
                 log.error("callback.dropped", call_id=delivery.call_id, kind=delivery.event)
                 continue
             self._deliveries.setdefault(delivery.call_id, []).append(delivery)

@@ -14,6 +14,7 @@ from gateway.storage.redis.idempotency import RedisIdempotencyStore
 from gateway.storage.redis.leader import RedisLeaderLock
 from gateway.storage.redis.outbox import RedisOutbox
 from gateway.storage.redis.registry import RedisRegistry
+from gateway.telemetry.metrics import Metrics
 
 
 def redis_backend(
@@ -24,10 +25,11 @@ def redis_backend(
     deadline: Deadline,
     new_call_id: Callable[[], str],
     clock: Clock,
+    metrics: Metrics,
 ) -> StorageBackend:
     """`transport` sends callbacks; `clock` follows that of other gateways."""
     outbox = RedisOutbox(
-        database, config.callbacks, Deliverer(config.callbacks, transport, clock), clock
+        database, config.callbacks, Deliverer(config.callbacks, transport, clock, metrics), clock
     )
     registry = RedisRegistry(
         database,
@@ -37,6 +39,7 @@ def redis_backend(
         deliveries=lambda change: deliveries(change, config.callbacks, clock()),
         feed_entry=feed_entry,
         clock=clock,
+        metrics=metrics,
     )
     return StorageBackend(
         registry=registry,

@@ -33,6 +33,7 @@ from gateway.storage.redis.connect import (
     drop_idle_connections,
 )
 from gateway.telemetry import tracing
+from gateway.telemetry.metrics import Observe, unobserved
 
 #: Error replies about the state of Redis; any other one is about the command, and so a defect.
 _STATES = re.compile(
@@ -61,31 +62,38 @@ class Database:
     may use any of them. `gateway_id` is unique to this process.
     """
 
-    def __init__(self, client: Client, prefix: str, *, timeout: float) -> None:
+    def __init__(
+        self, client: Client, prefix: str, *, timeout: float, observe: Observe = unobserved
+    ) -> None:
         self._client = client
         self._prefix = f"{{{prefix}}}:"
         self._timeout = timeout
+        self._observe = observe
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
         self._dropped_at = -math.inf
         self.gateway_id = secrets.token_hex(6)
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: StorageSettings) -> AsyncIterator[Self]:
-        """Connected by `settings`. Raises UnusableUrl."""
+    async def open(
+        cls, settings: StorageSettings, observe: Observe = unobserved
+    ) -> AsyncIterator[Self]:
+        """Connected by `settings`; `observe` is told of each command. Raises UnusableUrl."""
         async with connected(settings.url, connect_timeout=settings.timeout) as client:
-            yield cls(client, settings.prefix, timeout=settings.timeout)
+            yield cls(client, settings.prefix, timeout=settings.timeout, observe=observe)
 
     def key(self, *parts: str) -> str:
         return self._prefix + ":".join(parts)
 
     async def execute(self, *command: str | float, script: str = "") -> Any:
         """Execute one Redis command; `script` is the name of the one that it runs, if it does."""
+        began, problem = time.perf_counter(), "no_answer"
         try:
             with tracing.redis_command(str(command[0]), script):
                 async with asyncio.timeout(self._timeout), self._slots:
-                    return await self._attempt_twice(command)
+                    result = await self._attempt_twice(command)
         except Exception as error:
+            problem = _kind_of(error)
             if _is_defect(error):
                 raise
             if not isinstance(error, _FAILURES):
@@ -93,6 +101,11 @@ class Database:
             refused = isinstance(error, _REFUSALS)
             kind = StorageRefused if refused else StorageUnavailable
             raise kind(f"Redis: {_message(error)}") from error
+        else:
+            problem = ""
+            return result
+        finally:
+            self._observe(script or str(command[0]), time.perf_counter() - began, problem)
 
     async def _attempt_twice(self, command: Sequence[str | float]) -> Any:
         """Idle connections may have gone silent: after half the time the command gets a new one.
@@ -130,6 +143,13 @@ def _is_defect(error: Exception) -> bool:
     if isinstance(error, NoScriptError | DataError):
         return True
     return type(error) is ResponseError and not _STATES.search(str(error))
+
+
+def _kind_of(error: Exception) -> str:
+    """A word for a metric; a script that Redis does not know yet is no failure."""
+    if isinstance(error, NoScriptError):
+        return ""
+    return "refused" if isinstance(error, ResponseError | DataError) else "no_answer"
 
 
 def _message(error: Exception) -> str:

@@ -21,6 +21,7 @@ from gateway.storage.redis.call_records import CallRecords, Version
 from gateway.storage.redis.database import Database
 from gateway.storage.redis.serialization import dump_call, dump_delivery
 from gateway.storage.registry import NO_LIMITS, ActiveLimits, Added, CallFilter, Page, Position
+from gateway.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -53,11 +54,13 @@ class RedisRegistry:
         deliveries: Callable[[Change], Sequence[Delivery]],
         feed_entry: Callable[[Change], str],
         clock: Callable[[], int],
+        metrics: Metrics,
     ) -> None:
         self._database = database
         self._records = CallRecords(database)
         self._settings = settings
         self._callbacks = callbacks
+        self._metrics = metrics
         self._deadline = deadline
         self._deliveries = deliveries
         self._feed_entry = feed_entry
@@ -124,6 +127,7 @@ class RedisRegistry:
             if answer == "ok":
                 self._remember(token, change.after)
                 if dropped := int(details[0]):
+                    self._metrics.callbacks_dropped.inc(dropped)
                     log.error("callback.dropped", call_id=call_id, number=dropped)
                 return change
             self._cache.pop(call_id, None)
