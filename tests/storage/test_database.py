@@ -18,22 +18,43 @@ from tests.livekit.server import redis_server
 from tests.storage.conftest import StorageOpener, call
 from tests.storage.redis_servers import redis_cli, wait_for
 
+#: What a database has told of its commands: their name, and why they failed.
+Observed = list[tuple[str, str]]
+
 
 @pytest.fixture
-async def full_redis(server_process: None) -> AsyncIterator[Database]:
+def observed() -> Observed:
+    return []
+
+
+@pytest.fixture
+async def full_redis(server_process: None, observed: Observed) -> AsyncIterator[Database]:
     """A Redis that has no memory left."""
+
+    def observe(what: str, seconds: float, error: str) -> None:
+        assert 0 <= seconds < 10
+        observed.append((what, error))
+
     with redis_server() as address:
         redis_cli(address, "CONFIG", "SET", "maxmemory", "1")
         redis_cli(address, "CONFIG", "SET", "maxmemory-policy", "noeviction")
         async with connected(f"redis://{address}", connect_timeout=1.0) as client:
-            yield Database(client, "gateway", timeout=1.0)
+            yield Database(client, "gateway", timeout=1.0, observe=observe)
 
 
-async def test_a_full_redis_is_unavailable(full_redis: Database) -> None:
+async def test_a_full_redis_is_unavailable(full_redis: Database, observed: Observed) -> None:
     with pytest.raises(StorageUnavailable, match="maxmemory"):
         await full_redis.run("acquire_lock", full_redis.key("leader"), "me", 1000)
     with pytest.raises(StorageUnavailable, match="maxmemory"):
         await full_redis.execute("SET", full_redis.key("since"), 1)
+    await full_redis.execute("GET", full_redis.key("since"))
+    # A script that Redis has not seen is sent twice, and that is no failure.
+    assert observed == [
+        ("acquire_lock", ""),
+        ("acquire_lock", "refused"),
+        ("SET", "refused"),
+        ("GET", ""),
+    ]
 
 
 @pytest.mark.field("D9")
