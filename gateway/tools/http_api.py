@@ -3,10 +3,10 @@
 import itertools
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from gateway.api.openapi import document
+from gateway.api.reference import Field, Message, Operation, Reference
 from gateway.api.routes import ENDPOINTS
 from gateway.calls.reasons import DisconnectionReason
 from gateway.errors import ErrorCode
@@ -41,103 +41,81 @@ REASONS = """\
 [Retell's](https://docs.retellai.com/reliability/debug-call-disconnect) where Retell has one.
 """
 
-Schema = Mapping[str, Any]
-
 
 def render() -> str:
     """The page as Markdown."""
-    content = document(ENDPOINTS)
-    pages = (_overview(content), _details(content), _reasons(), _errors())
+    reference = Reference(document(ENDPOINTS))
+    operations = tuple(reference.endpoints())
+    overview = _overview(reference, operations)
+    pages = (overview, *map(_details, operations), _reasons(), _errors())
     return "\n".join([INTRODUCTION, *itertools.chain.from_iterable(pages)]) + "\n"
 
 
-def _operations(content: Schema) -> Iterator[tuple[str, str, Schema]]:
-    for path, methods in content["paths"].items():
-        for method, operation in methods.items():
-            yield method.upper(), path, operation
-
-
-def _overview(content: Schema) -> Iterator[str]:
+def _overview(reference: Reference, operations: Sequence[Operation]) -> Iterator[str]:
     yield "## Endpoints\n"
     yield "| endpoint | authentication | what it is for |"
     yield "|---|---|---|"
-    for method, path, operation in _operations(content):
-        link = f"[`{method} {path}`](#{_anchor(f'{method} {path}')})"
-        yield f"| {link} | {_authentication(content, operation)} | {operation['summary']} |"
+    for it in operations:
+        title = f"{it.method} {it.path}"
+        link = f"[`{title}`](#{_anchor(title)})"
+        yield f"| {link} | {_authentication(reference, it)} | {it.summary} |"
     yield "\n" + LIVE_FEED
 
 
-def _authentication(content: Schema, operation: Schema) -> str:
-    names = [name for scheme in operation["security"] for name in scheme]
-    role = operation.get("x-role")
-    if role:
-        return f"API key, role `{role}`"
-    schemes = content["components"]["securitySchemes"]
-    return " or ".join(schemes[name]["x-name"] for name in names) or "none"
+def _authentication(reference: Reference, operation: Operation) -> str:
+    if operation.role:
+        return f"API key, role `{operation.role}`"
+    return " or ".join(map(reference.scheme_name, operation.schemes)) or "none"
 
 
-def _details(content: Schema) -> Iterator[str]:
-    for method, path, operation in _operations(content):
-        yield f"## {method} {path}\n"
-        yield f"{operation['summary']}.\n"
-        if parameters := operation["parameters"]:
-            yield "| parameter | in | type | |"
-            yield "|---|---|---|---|"
-            for parameter in parameters:
-                kind, note = _kind(parameter["schema"]), _note(parameter)
-                yield f"| `{parameter['name']}` | {parameter['in']} | {kind} | {note} |"
-            yield ""
-        if body := operation.get("requestBody"):
-            yield from _fields(content, body, "body" if body["required"] else "body, optional")
-        for status, response in operation["responses"].items():
-            if int(status) < 300:
-                yield from _fields(content, response, f"response {status}")
-        yield from _error_list(operation)
+def _details(operation: Operation) -> Iterator[str]:
+    yield f"## {operation.method} {operation.path}\n"
+    yield f"{operation.summary}.\n"
+    if operation.parameters:
+        yield "| parameter | in | type | |"
+        yield "|---|---|---|---|"
+        for field in operation.parameters:
+            yield f"| `{field.name}` | {field.where} | {_kind(field)} | {_escaped(field.note)} |"
+        yield ""
+    if body := operation.body:
+        yield from _message(body, "body" if body.is_required else "body, optional")
+    for status, response in operation.responses.items():
+        yield from _message(response, f"response {status}")
+    if operation.errors:
+        codes = ", ".join(f"`{code}` ({code.status})" for code in operation.errors)
+        yield f"**errors**: {codes}\n"
 
 
-def _fields(content: Schema, message: Schema, title: str) -> Iterator[str]:
+def _message(message: Message | None, title: str) -> Iterator[str]:
     """The fields of a body or a response as a table."""
-    if "content" not in message:
+    if message is None:
         yield f"**{title}**: no body.\n"
         return
-    ((media_type, holder),) = message["content"].items()
-    schema = _resolved(content, holder["schema"])
-    kind = "" if media_type == "application/json" else f" ({media_type})"
-    if schema.get("type") == "array":
-        kind, schema = f"{kind}, an array of objects", _resolved(content, schema["items"])
-    if not schema.get("properties"):
-        yield f"**{title}**{kind}: {schema.get('description') or _kind(schema)}.\n"
+    kind = "" if message.media_type == "application/json" else f" ({message.media_type})"
+    kind += ", an array of objects" if message.is_array else ""
+    if not message.fields:
+        yield f"**{title}**{kind}: {message.text}.\n"
         return
-    required = schema.get("required", [])
     yield f"**{title}**{kind}\n"
     yield "| field | type | |"
     yield "|---|---|---|"
-    for name, field in schema["properties"].items():
-        needed = "required" if title.startswith("body") and name in required else ""
-        notes = "; ".join(filter(None, [needed, _note(field)]))
-        yield f"| `{name}` | {_kind(_resolved(content, field), field)} | {notes} |"
+    for field in message.fields:
+        needed = "required" if title.startswith("body") and field.is_required else ""
+        notes = "; ".join(filter(None, [needed, _escaped(field.note)]))
+        yield f"| `{field.name}` | {_kind(field)} | {notes} |"
     yield ""
 
 
-def _error_list(operation: Schema) -> Iterator[str]:
-    codes = [
-        f"`{code}` ({status})"
-        for status, response in operation["responses"].items()
-        if int(status) >= 400
-        for code in _codes(response)
-    ]
-    if codes:
-        yield f"**errors**: {', '.join(codes)}\n"
+def _kind(field: Field) -> str:
+    """Type or allowed values, for a cell of a table."""
+    if field.values:
+        return " \\| ".join(f"`{value}`" for value in field.values)
+    return " or ".join(field.kinds)
 
 
-def _codes(response: Schema) -> Sequence[str]:
-    schema = response["content"]["application/json"]["schema"]
-    parts = schema.get("allOf", [])
-    return [
-        code
-        for part in parts
-        for code in part.get("properties", {}).get("error", {}).get("enum", [])
-    ]
+def _escaped(text: str) -> str:
+    """For a cell of a table."""
+    return text.replace("|", "\\|")
 
 
 def _reasons() -> Iterator[str]:
@@ -157,36 +135,6 @@ def _errors() -> Iterator[str]:
     yield "|---|---|---|"
     for code in ErrorCode:
         yield f"| `{code}` | {code.status} | {code.description} |"
-
-
-def _resolved(content: Schema, schema: Schema) -> Schema:
-    if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        resolved: Schema = content["components"]["schemas"][name]
-        return resolved
-    return schema
-
-
-def _kind(schema: Schema, field: Schema | None = None) -> str:
-    """Type and allowed values, for a cell of a table."""
-    if "enum" in schema:
-        return " \\| ".join(f"`{value}`" for value in schema["enum"] if value is not None)
-    kind = schema.get("type", "object" if "allOf" in schema or "anyOf" in schema else "any")
-    kinds = kind if isinstance(kind, list) else [kind]
-    return " or ".join(kinds)
-
-
-def _note(schema: Schema) -> str:
-    """Description, bounds and default."""
-    inner = schema.get("schema", schema)
-    notes = [str(schema.get("description", ""))]
-    if "minimum" in inner and "maximum" in inner:
-        notes.append(f"{inner['minimum']} to {inner['maximum']}")
-    if "maxLength" in inner:
-        notes.append(f"at most {inner['maxLength']} characters")
-    if inner.get("default") not in (None, "", [], {}):
-        notes.append(f"default `{inner['default']}`".lower())
-    return "; ".join(filter(None, notes)).replace("|", "\\|")
 
 
 def _anchor(title: str) -> str:

@@ -6,6 +6,7 @@ from gateway.web.call_page import call_page
 from gateway.web.calls_page import calls_page
 from gateway.web.live import live_events
 from gateway.web.recording import recording
+from gateway.web.docs import docs
 from gateway.web.sign_in import sign_in, sign_in_form, sign_out
 from gateway.web.static_files import static_file
 
@@ -15,6 +16,7 @@ PAGES: tuple[Endpoint, ...] = (
     recording,
     debug_bundle,
     live_events,
+    docs,
     sign_in_form,
     sign_in,
     sign_out,
