@@ -4,9 +4,9 @@ from gateway.api.endpoints import Endpoint
 from gateway.web.bundle import debug_bundle
 from gateway.web.call_page import call_page
 from gateway.web.calls_page import calls_page
+from gateway.web.docs import docs
 from gateway.web.live import live_events
 from gateway.web.recording import recording
-from gateway.web.docs import docs
 from gateway.web.sign_in import sign_in, sign_in_form, sign_out
 from gateway.web.static_files import static_file
 
