@@ -90,8 +90,9 @@ bandit:
 pip-audit:
 	@$(BIN)/python .ci/audit.py constraints.txt
 
-docs: install  ## what is generated: docs/http-api.md, the schema of session_options
+docs: install  ## what is generated: docs/http-api.md, docs/configuration.md, a schema
 	@$(BIN)/python -m gateway.tools.http_api > docs/http-api.md
+	@$(BIN)/python -m gateway.tools.configuration > docs/configuration.md
 	@$(BIN)/python -m agent.profiles.options_schema > agent/profiles/session_options.json
 	@cp agent/profiles/session_options.json gateway/api/schemas/session_options.json
 
