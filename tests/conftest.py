@@ -46,6 +46,7 @@ CHAINS = (
     ("tools/doctor/", "tools/setup/"),
     ("sip/",),
     ("n8n/",),
+    ("web/test_browser",),
 )
 
 

@@ -44,6 +44,8 @@ MAX_ROWS = 60
 KEPT = 60
 #: How long the feed is read on with no page open, in s: a page that is being loaded misses nothing.
 LINGER = 30.0
+#: How soon a browser connects again, in ms.
+RETRY_MS = 1_500
 
 
 @dataclass
@@ -117,6 +119,7 @@ class LiveUpdates:
         """The events after the one with the id `after`, then new ones; "" is for new ones only."""
         await self.position()
         number = self._number_of(after) if after else self._number
+        yield f"retry: {RETRY_MS}\n\n"
         while True:
             dropped = self._number - len(self._messages)
             if number is None or number < dropped:

@@ -40,6 +40,11 @@ class TcpProxy:
         self._is_open.set()
         self._is_open = asyncio.Event()
 
+    def drop(self) -> None:
+        """End the connections that exist."""
+        for connection in self._connections:
+            connection.cancel()
+
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
