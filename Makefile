@@ -2,7 +2,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed-run
 INSTALLED_DEV := .venv/.installed-dev
-VALIDATOR := tests/jambonz/node_modules/.package-lock.json
+# What tests need from npm: a validator of Jambonz's verbs, axe-core.
+NPM_FOLDERS := tests/jambonz tests/web
+NPM_INSTALLED := $(NPM_FOLDERS:=/node_modules/.package-lock.json)
 # All tests run in so many processes at once: more than two cores, for most of them wait.
 TEST_PROCESSES ?= 5
 # Tests start many gateways, which start faster with compiled modules.
@@ -49,14 +51,14 @@ check: install-dev  ## lint, and the tests that need no server or conversation: 
 	@$(MAKE) --no-print-directory --jobs --output-sync=target $(LINTERS)
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) -m 'not server and not conversation'
 
-test: install-dev $(VALIDATOR)  ## all tests, with real servers where they are installed
+test: install-dev $(NPM_INSTALLED)  ## all tests, with real servers where they are installed
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) \
 	  $(if $(filter true,$(CI)),--cov --cov-fail-under=$(COVERAGE_FLOOR))
 
 # Without npm the tests that need it say so; with CI=true they fail.
-$(VALIDATOR): tests/jambonz/package.json tests/jambonz/package-lock.json
+$(NPM_INSTALLED): %/node_modules/.package-lock.json: %/package.json %/package-lock.json
 	@if command -v npm >/dev/null; then \
-	  cd tests/jambonz && npm ci --silent --no-audit --no-fund --ignore-scripts; fi
+	  cd $* && npm ci --silent --no-audit --no-fund --ignore-scripts; fi
 
 test-sip: install-dev  ## calls on real SIP, where livekit-sip, redis-server, sipp, baresip are on PATH
 	@$(BIN)/python -m pytest tests/sip
@@ -100,4 +102,4 @@ bench: install-dev  ## measurements, side by side with the floor
 	@$(BIN)/python -m bench
 
 clean:  ## what the above made
-	rm -rf .venv .run tests/jambonz/node_modules build *.egg-info
+	rm -rf .venv .run $(NPM_FOLDERS:=/node_modules) build *.egg-info
