@@ -32,7 +32,6 @@ GatewayStarter = Callable[..., Awaitable[Client]]
 #: What begins so runs in one process, in this order: it shares servers that take seconds to start,
 #: or would take the others' processor. The chains start first; the longest beginning counts.
 CHAINS = (
-    ("chaos/", "voice/"),
     (
         "several/test_killed_dispatch",
         "voice/test_deploy",
@@ -42,8 +41,11 @@ CHAINS = (
         "voice/test_silence",
         "voice/test_several",
     ),
-    ("livekit/", "voice/test_voicemail"),
+    ("livekit/",),
+    ("chaos/", "livekit/test_worker"),
+    ("voice/",),
     ("tools/doctor/", "tools/setup/"),
+    ("tools/simulate/",),
     ("sip/",),
     ("n8n/",),
     ("web/test_browser",),

@@ -13,7 +13,7 @@ from agent.voice.models import Models, check_models, models_for
 from tests.fakes import plugin as fake_plugin
 
 ACCESS = ModelAccess(openai=True)
-FAILURE = Failure(after=1)
+FAILURE = Failure(after=2)
 
 
 @pytest.fixture(autouse=True)
@@ -158,7 +158,7 @@ async def test_one_model_is_tried_twice() -> None:
 
 def test_time_limits_leave_time_for_a_second_model() -> None:
     options = models_for(part("llm", "fails"), ACCESS).conn_options.llm_conn_options
-    assert (options.timeout, options.max_retry) == (0.4, 1)
+    assert (options.timeout, options.max_retry) == (0.8, 1)
     options = models_for(part("llm", "fails", "fails"), ACCESS).conn_options.llm_conn_options
     assert options.max_retry == 0
 

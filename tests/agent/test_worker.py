@@ -173,6 +173,8 @@ def test_systemd_is_told(
 
 
 def test_records_of_a_job_in_a_thread_name_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in LIVEKIT.items():
+        monkeypatch.setenv(name, value)
     module = importlib.import_module("agent.worker")
     job = SimpleNamespace(id="AJ_1", room=SimpleNamespace(name="call-1"))
     for context, fields in ((SimpleNamespace(job=job), ("AJ_1", "call-1")), (None, (None, None))):

@@ -62,6 +62,10 @@ BOOKING = [
     ("agent", GOODBYE),
 ]
 
+#: By how much, in s, the whole of a sentence may be heard shorter or longer than it is: packets at
+#: its ends, a busy machine.
+TOLERANCE = 0.5
+
 #: Calls a number; the context is the call.
 Dial = Callable[..., AbstractAsyncContextManager[Telephone]]
 #: The call as the API shows it, once it has ended and the agent's report is there.

@@ -10,6 +10,7 @@ from tests.voice.conftest import (
     DETECTOR,
     GOODBYE,
     GREETING,
+    TOLERANCE,
     Dial,
     EndedCall,
     words,
@@ -33,7 +34,7 @@ async def test_from_the_greeting_to_the_agents_goodbye(dial: Dial, ended_call: E
         heard = telephone.heard()
     assert len(heard) == 4, "each sentence once, and nothing else"
     for sentence, spoken in zip((GREETING, ASKS_DAY, BOOKED, GOODBYE), heard, strict=True):
-        assert spoken.end - spoken.start == pytest.approx(length(sentence), abs=0.3), sentence
+        assert spoken.end - spoken.start == pytest.approx(length(sentence), abs=TOLERANCE)
     assert hung_up - heard[-1].end < HANG_UP_LIMIT
     call = await ended_call(telephone)
     assert (call["call_status"], call["disconnection_reason"]) == ("ended", "agent_hangup")

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from gateway.tools.simulate.tones import Heard, chord_of, length
-from tests.voice.conftest import ASKS_DAY, GREETING, Dial
+from tests.voice.conftest import ASKS_DAY, GREETING, TOLERANCE, Dial
 
 #: A silence within a sentence, in s, that nobody should hear. `bench` has the measured ones.
 MAX_GAP = 0.25
@@ -32,5 +32,5 @@ async def test_conversations_at_once(dial: Dial, number: int) -> None:
         assert len({it.chord for it in heard}) == 2, "every caller was understood"
         for sentence in (GREETING, ASKS_DAY):
             parts = [it for it in heard if it.chord == chord_of(sentence)]
-            assert sum(it.end - it.start for it in parts) > length(sentence) - 0.3
+            assert sum(it.end - it.start for it in parts) > length(sentence) - TOLERANCE
             assert load > OVERLOADED * cpus or [it.gap < MAX_GAP for it in parts] == [True]
