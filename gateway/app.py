@@ -16,6 +16,7 @@ from gateway.api.services import SERVICES
 from gateway.callbacks.sender import Sender
 from gateway.clock import Clock
 from gateway.config.settings import Config
+from gateway.history.database import open_history
 from gateway.lifecycle.call_metrics import new_metrics
 from gateway.lifecycle.deadlines import Deadlines
 from gateway.livekit.client import LiveKit
@@ -68,6 +69,7 @@ async def _services(app: web.Application, config: Config) -> AsyncIterator[None]
             clock=clock,
             metrics=metrics,
         ) as storage,
+        open_history(config.history) as database,
     ):
         services = build_services(
             config,
@@ -77,6 +79,7 @@ async def _services(app: web.Application, config: Config) -> AsyncIterator[None]
             probe=probe,
             clock=clock,
             metrics=metrics,
+            database=database,
         )
         app[SERVICES] = services
         app[LIVE] = live = LiveUpdates(services, aiohttp_jinja2.get_env(app))
@@ -87,7 +90,8 @@ async def _services(app: web.Application, config: Config) -> AsyncIterator[None]
 
 async def _background(app: web.Application) -> AsyncIterator[None]:
     services, tasks = app[SERVICES], BackgroundTasks()
-    for run in (services.deadline_loop.run, *services.storage.background):
+    history = [services.history.run] if services.history else []
+    for run in (services.deadline_loop.run, *services.storage.background, *history):
         tasks.spawn(run_forever(run), name=run.__qualname__)
     yield
     await tasks.close()

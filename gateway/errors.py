@@ -174,6 +174,10 @@ class StorageRefused(StorageUnavailable):
     """Storage answers, but rejects the gateway's credentials or rights: retrying does not help."""
 
 
+class HistoryUnavailable(StorageUnavailable):
+    """The history's database does not answer, or cannot be written."""
+
+
 class LimitReached(GatewayError):
     """No call can be added: as many are active as may be."""
 

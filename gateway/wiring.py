@@ -8,7 +8,11 @@ from gateway.api.limits import Limits
 from gateway.api.services import Listeners, Services
 from gateway.clock import Clock
 from gateway.config.settings import Config
+from gateway.history.audit import Audit
+from gateway.history.database import HistoryDatabase
 from gateway.history.directory import CallDirectory
+from gateway.history.history import History
+from gateway.history.writer import HistoryWriter
 from gateway.inbound.participant_strategy import ParticipantStrategy
 from gateway.inbound.room_strategy import RoomStrategy
 from gateway.inbound.service import InboundCalls
@@ -60,10 +64,12 @@ def build_services(
     clock: Clock,
     metrics: Metrics,
     probe: LiveKit | None = None,
+    database: HistoryDatabase | None = None,
 ) -> Services:
     """Everything that handlers use, wired together; needs a running event loop.
 
-    The caller opens and closes `livekit` and `storage`, which has the same `clock`.
+    The caller opens and closes `livekit`, `database` (the history's, None without one) and
+    `storage`, which has the same `clock`.
     `check_callback_url` raises UrlRejected. `probe` is the client by which readiness is
     checked, with connections of its own: `livekit` if there is none.
     """
@@ -149,6 +155,18 @@ def build_services(
         availability=availability,
         clock=clock,
     )
+    history = History(database) if database else None
+    audit = Audit(database, clock)
+    writer = None
+    if database and history:
+        writer = HistoryWriter(
+            config.history,
+            database=database,
+            history=history,
+            audit=audit,
+            unsaved=storage.unsaved,
+            clock=clock,
+        )
     return Services(
         config=config,
         clock=clock,
@@ -159,7 +177,9 @@ def build_services(
         livekit=livekit,
         webhooks=WebhookVerifier(config.livekit.accepted_keys),
         storage=storage,
-        calls=CallDirectory(storage.registry, storage.outbox, clock),
+        calls=CallDirectory(storage, history, clock),
+        audit=audit,
+        history=writer,
         readiness=Readiness({"livekit": (probe or livekit).ping, "storage": storage.probe}),
         lifecycle=lifecycle,
         deferred=deferred,

@@ -21,8 +21,13 @@ from tests.fakes.name_server import NameServer
 from tests.fakes.receiver import Receiver
 
 WEBHOOK_SECRET = "wh_secret_for_tests"
+# Processes that tests start inherit it: they share a folder, and would share the file in it.
+os.environ["HISTORY_URL"] = "none"
+
+VIEW_KEY = "view-secret"
 READ_KEY = "read-secret"
 DISPATCH_KEY = "dispatch-secret"
+ADMIN_KEY = "admin-secret"
 CALLBACK_SECRET = "whsec_" + "c2VjcmV0" * 5
 
 Client = TestClient[Request, Application]
@@ -159,13 +164,16 @@ def config_for(livekit_url: str, env: dict[str, str] | None = None, **sections: 
         "LIVEKIT_API_SECRET": SECRET,
         "LIVEKIT_SIP_HOST": "sip.example.com",
         "JAMBONZ_WEBHOOK_SECRET": WEBHOOK_SECRET,
-        "GATEWAY_API_KEYS": f"ops:read:{READ_KEY},n8n:dispatch:{DISPATCH_KEY}",
+        "GATEWAY_API_KEYS": f"ops:read:{READ_KEY},n8n:dispatch:{DISPATCH_KEY},"
+        f"wall:view:{VIEW_KEY},boss:admin:{ADMIN_KEY}",
         "SIP_OUTBOUND_TRUNK_ID": "ST_1",
         "CALLBACK_SECRET": CALLBACK_SECRET,
     }
     # A gateway that stops would wait for receivers that do not respond.
     callbacks = {"flush_timeout": 0.1, **sections.get("callbacks", {})}
-    return build_config({**sections, "callbacks": callbacks}, environment | (env or {}))
+    history = {"url": "none", **sections.get("history", {})}
+    content = {**sections, "callbacks": callbacks, "history": history}
+    return build_config(content, environment | (env or {}))
 
 
 @pytest.fixture

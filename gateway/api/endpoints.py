@@ -46,6 +46,11 @@ class Request:
         return self.http.match_info["call_id"]
 
 
+def client_of(request: Request) -> str:
+    """The API key's name, for timelines and the audit."""
+    return request.client or "a client without an API key"
+
+
 Handler: TypeAlias = Callable[[Request], Awaitable[web.StreamResponse]]
 
 

@@ -3,17 +3,20 @@
 Where the gateway makes them they are made of a call by the functions that make them in service.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gateway.callbacks.delivery import Delivery, DeliveryStatus
 from gateway.callbacks.events import CallbackEvent, callback_body
+from gateway.calls import spreadsheet
 from gateway.calls.call import Call, CallStatus, Direction, EventKind, TimelineEntry
 from gateway.calls.outcomes import SipOutcome, Transfer
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.views import details, dispatch_answer, listed
-from gateway.history.today import count
+from gateway.history.audit import Action, AuditEntry
+from gateway.history.today import Counts, today
 from gateway.jambonz import urls
 from gateway.jambonz.verbs import announce, hangup, proceed
 
@@ -162,10 +165,21 @@ ENDPOINT_EXAMPLES: Mapping[str, Example] = {
     f"POST {urls.QUEUE_ACTION}": Example({**_LEG, "queue_result": "bridged"}, hangup()),
     "POST /dispatch": Example(DISPATCH, dispatch_answer(RINGING)),
     "GET /livekit-api/calls": Example(
-        answer={"calls": [listed(ONGOING)], "active": 1, "next_cursor": None}
+        answer={"calls": [listed(ONGOING)], "active": 1, "next_cursor": None, "is_complete": True}
     ),
     "GET /livekit-api/today": Example(
-        answer=asdict(count([listed(ONGOING), listed(ENDED)], since=1767225600000, active=1))
+        answer=asdict(today(Counts.of([listed(ENDED)]), since=START, active=1, began_today=1))
+    ),
+    "GET /livekit-api/export.jsonl": Example(answer=json.dumps(_CALL) + "\n"),
+    "GET /livekit-api/export.csv": Example(answer=spreadsheet.header() + spreadsheet.line(_CALL)),
+    "POST /livekit-api/callers/delete": Example(
+        {"number": "+61491570156"}, {"deleted": 3, "active": 0}
+    ),
+    "GET /livekit-api/audit": Example(
+        answer={
+            "entries": [asdict(AuditEntry(START, "ops", Action.HANG_UP, ENDED.call_id, ""))],
+            "next_before": None,
+        }
     ),
     "GET /livekit-api/calls/{call_id}": Example(answer=_CALL),
     "POST /livekit-api/calls/{call_id}/hangup": Example(answer=_CALL),

@@ -28,6 +28,9 @@ LONG_BODIES = 16 * 1024 * 1024
 SIGN_IN_INTERVAL = 5.0
 SIGN_IN_BURST = 10
 
+#: Exports of calls at a time: each reads the whole history.
+MAX_EXPORTS = 2
+
 
 class Workload(StrEnum):
     """Requests that bring new work. Hooks, webhooks and reports of active calls have no limit."""
@@ -35,6 +38,7 @@ class Workload(StrEnum):
     NEW_CALLS = "new_calls"
     DISPATCHES = "dispatches"
     SOCKETS = "sockets"
+    EXPORTS = "exports"
 
 
 @dataclass(slots=True)
@@ -65,6 +69,7 @@ class Limits:
             Workload.NEW_CALLS: Slots(settings.max_requests),
             Workload.DISPATCHES: Slots(dispatches),
             Workload.SOCKETS: Slots(settings.max_sockets),
+            Workload.EXPORTS: Slots(MAX_EXPORTS),
         }
         self._logged_at = -LOG_INTERVAL
         self._long_bodies = 0

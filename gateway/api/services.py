@@ -8,7 +8,9 @@ from aiohttp import web
 
 from gateway.api.limits import Limits
 from gateway.config.settings import Config
+from gateway.history.audit import Audit
 from gateway.history.directory import CallDirectory
+from gateway.history.writer import HistoryStatus, HistoryWriter
 from gateway.inbound.service import InboundCalls
 from gateway.lifecycle.deferred import DeferredWrites
 from gateway.lifecycle.dialing import Dialer
@@ -52,6 +54,8 @@ class Services:
     webhooks: WebhookVerifier
     storage: StorageBackend
     calls: CallDirectory
+    audit: Audit
+    history: HistoryWriter | None
     readiness: Readiness
     lifecycle: Lifecycle
     deferred: DeferredWrites
@@ -67,13 +71,21 @@ class Services:
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def history_status(self) -> HistoryStatus:
+        return self.history.status if self.history else HistoryStatus()
+
     async def close(self) -> None:
-        """End the background work; callbacks in progress get `callbacks.flush_timeout`."""
+        """End the background work: callbacks in progress get `callbacks.flush_timeout`, what the
+        history does not have yet gets `history.timeout`.
+        """
         await self.readiness.close()
         await self.dialer.close()
         await self.deferred.close()
         await self.storage.leader.release()
         await self.storage.outbox.close(grace=self.config.callbacks.flush_timeout)
+        if self.history:
+            await self.history.close(grace=self.config.history.timeout)
 
 
 SERVICES = web.AppKey("services", Services)

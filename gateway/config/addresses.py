@@ -79,6 +79,24 @@ def read_public_url(text: str) -> str:
     return url
 
 
+HISTORY_FORM = (
+    "must be sqlite:///file, sqlite:////absolute/file, postgresql://[user:password@]host[:port]/"
+    "database, or none; in a password / ? # @ % are written %2F %3F %23 %40 %25"
+)
+_HISTORY_URL = re.compile(r"sqlite:///(?P<file>[^?#]+)|postgres(?:ql)?://(?P<rest>[^/]+/[^/]+)")
+
+
+def read_history_url(text: str) -> str:
+    """The URL of the history's database; "" for `none`, as an empty variable counts as not set."""
+    url = text.strip()
+    if url == "none":
+        return ""
+    match = _HISTORY_URL.fullmatch(url)
+    if not (match and url.isprintable()) or " " in (match["rest"] or "") or ":memory:" in url:
+        raise ValueError(HISTORY_FORM)
+    return f"postgresql://{match['rest']}" if match["rest"] else url
+
+
 def _read_url(text: str, schemes: tuple[str, ...], form: str) -> str:
     """`text` without blanks and a trailing slash, its scheme and host in lower case."""
     url = text.strip().rstrip("/")

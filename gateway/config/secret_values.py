@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
+from urllib.parse import unquote
 
 from gateway.calls.destinations import Credentials
 from gateway.config.settings import Config, KeyPair
 
-#: The passwords in a URL: `redis://user:password@host/?sentinel_password=…`.
+#: The passwords in a URL of Redis or PostgreSQL: `redis://user:password@host/?password=…`.
 _URL_PASSWORDS = re.compile(r"(?<=:)[^:@/]+(?=@)|(?<=password=)[^&#]+")
 
 
@@ -27,8 +28,9 @@ def secret_values(config: Config) -> frozenset[str]:
 
 def _secrets_in(value: Any) -> Iterator[str]:
     match value:
-        case str() if value.startswith("redis") and "://" in value:
-            yield from _URL_PASSWORDS.findall(value)
+        case str() if value.startswith(("redis", "postgresql://", "sqlite://")) and "://" in value:
+            for password in _URL_PASSWORDS.findall(value):
+                yield from {password, unquote(password)}
         case str():
             yield value
         case Credentials():

@@ -242,6 +242,18 @@ class StorageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HistorySettings:
+    url: str = setting(
+        "sqlite:///data/history.db",
+        env="HISTORY_URL",
+        sensitive=True,
+        read=addresses.read_history_url,
+    )
+    timeout: float = setting(2.0, validate.Range(0.1, 30))
+    retention: float = setting(2_592_000.0, validate.Range(3600, 315_360_000))
+
+
+@dataclass(frozen=True, slots=True)
 class MonitorSettings:
     interval: float = setting(1.0, validate.Range(0.05, 60))
     reconcile_interval: float = setting(15.0, validate.Range(0.1, 600))
@@ -271,6 +283,7 @@ class Config:
     legacy: LegacySettings = field(default_factory=LegacySettings)
     callbacks: CallbackSettings = field(default_factory=CallbackSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
+    history: HistorySettings = field(default_factory=HistorySettings)
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
     web: WebSettings = field(default_factory=WebSettings)
 

@@ -9,6 +9,7 @@ from gateway.storage.idempotency import IdempotencyStore
 from gateway.storage.leader import LeaderLock
 from gateway.storage.outbox import Outbox
 from gateway.storage.registry import CallRegistry
+from gateway.storage.unsaved import UnsavedCalls
 
 #: When a call is due next, in ms since epoch; None if nothing more is due.
 Deadline = Callable[[Call], int | None]
@@ -19,6 +20,8 @@ class StorageBackend:
     """`background` must run, each function in a task of its own, while the backend is in use.
 
     `probe` writes something; it raises StorageUnavailable if calls could not be stored now.
+    `delete` forgets ended calls at once, with their callbacks and the live feed; it returns how
+    many there were, and may raise StorageUnavailable.
     """
 
     registry: CallRegistry
@@ -26,5 +29,7 @@ class StorageBackend:
     idempotency: IdempotencyStore
     feed: Feed
     leader: LeaderLock
+    unsaved: UnsavedCalls
     probe: Callable[[], Awaitable[None]]
+    delete: Callable[[Sequence[str]], Awaitable[int]]
     background: Sequence[Callable[[], Awaitable[None]]] = ()

@@ -11,7 +11,12 @@ from tests.fakes.livekit import FakeLiveKit
 
 
 async def test_an_empty_list(gateway: Client) -> None:
-    assert await list_calls(gateway) == {"calls": [], "active": 0, "next_cursor": None}
+    assert await list_calls(gateway) == {
+        "calls": [],
+        "active": 0,
+        "next_cursor": None,
+        "is_complete": True,
+    }
 
 
 @pytest.mark.parametrize(
@@ -92,6 +97,7 @@ async def test_todays_calls(gateway: Client) -> None:
         "reasons": {"manual_stopped": 1},
         "silent": 0,
         "first_audio_p50_ms": None,
+        "is_complete": True,
     }
 
 

@@ -41,6 +41,7 @@ class Traffic:
         self.port = free_port()
         self.env = {
             "PATH": os.environ["PATH"],
+            "HISTORY_URL": os.environ["HISTORY_URL"],
             "PORT": str(self.port),
             "LIVEKIT_URL": livekit.url,
             "LIVEKIT_API_KEY": KEY,

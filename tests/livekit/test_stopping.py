@@ -85,6 +85,7 @@ async def start(
             port = free_port()
             env = {
                 "PATH": os.environ["PATH"],
+                "HISTORY_URL": os.environ["HISTORY_URL"],
                 "PYTHONPATH": str(Path(__file__).parents[2]),
                 "LIVEKIT_URL": fake_livekit.url,
                 "LIVEKIT_API_KEY": KEY,

@@ -170,7 +170,7 @@ class Group:
 def environment(url: str, redis: str, livekit: FakeLiveKit, receiver: Receiver) -> dict[str, str]:
     """The environment of both gateways, but for PORT."""
     return {
-        **{key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ},
+        **{key: os.environ[key] for key in ("PATH", "HOME", "HISTORY_URL") if key in os.environ},
         "LIVEKIT_URL": livekit.url,
         "LIVEKIT_API_KEY": KEY,
         "LIVEKIT_API_SECRET": SECRET,

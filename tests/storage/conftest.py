@@ -14,7 +14,13 @@ from gateway.callbacks import delivery
 from gateway.callbacks.delivery import Answer
 from gateway.callbacks.events import CallbackEvent
 from gateway.calls.call import Call, Direction, Event, EventKind
-from gateway.config.settings import CallbackSettings, Config, OutboundSettings, StorageSettings
+from gateway.config.settings import (
+    CallbackSettings,
+    Config,
+    HistorySettings,
+    OutboundSettings,
+    StorageSettings,
+)
 from gateway.lifecycle.call_metrics import new_metrics
 from gateway.lifecycle.deadlines import Deadlines
 from gateway.storage.backend import StorageBackend
@@ -33,6 +39,7 @@ CONFIG = Config(
     storage=StorageSettings(ended_ttl=60, ended_max=3, timeout=4.0),
     callbacks=CallbackSettings(urls=(HOOK,), give_up_after=60),
     outbound=OutboundSettings(idempotency_ttl=60),
+    history=HistorySettings(url=""),
 )
 #: The callbacks of a call that is answered, ends and is reported.
 EVENTS = [CallbackEvent.CALL_STARTED, CallbackEvent.CALL_ENDED, CallbackEvent.CALL_ANALYZED]

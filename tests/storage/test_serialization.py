@@ -16,7 +16,7 @@ from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.silences import AgentSilence
 from gateway.calls.views import summary
 from gateway.errors import ApiError, DialFailed, ErrorCode, LiveKitRefused, RecordUnreadable
-from gateway.storage.redis.serialization import (
+from gateway.storage.serialization import (
     FORMAT,
     dump_call,
     dump_delivery,

@@ -9,6 +9,7 @@ from gateway.api.routes import (
     dispatch,
     events,
     health,
+    history,
     jambonz,
     legacy,
     livekit,
@@ -17,7 +18,18 @@ from gateway.api.routes import (
 )
 from gateway.api.routes.openapi import with_openapi
 
-_MODULES = (jambonz, websocket, legacy, dispatch, calls, events, livekit, health, metrics)
+_MODULES = (
+    jambonz,
+    websocket,
+    legacy,
+    dispatch,
+    calls,
+    history,
+    events,
+    livekit,
+    health,
+    metrics,
+)
 
 
 def _declared_in(modules: Iterable[ModuleType]) -> list[Endpoint]:

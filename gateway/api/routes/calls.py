@@ -1,25 +1,24 @@
 """Calls for ops and n8n: list them, show one, end it, transfer it, retry its callbacks."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
 
 from gateway.api.auth import DISPATCH, LIVEKIT, READ
-from gateway.api.endpoints import Endpoint, Request
+from gateway.api.endpoints import Endpoint, Request, client_of
 from gateway.api.limits import Workload
 from gateway.api.schemas.listing import ListQuery, ListQuerySchema, write_cursor
 from gateway.api.schemas.responses import (
     CallSchema,
     CallsSchema,
     DeliverySchema,
-    TodaySchema,
 )
 from gateway.api.schemas.transfer import TransferSchema
 from gateway.calls.call import Call, Event, EventKind
 from gateway.calls.reasons import DisconnectionReason
 from gateway.errors import ApiError, ErrorCode
+from gateway.history.audit import Action
 
 #: Why a transfer may be refused.
 TRANSFER_ERRORS = (
@@ -32,8 +31,6 @@ TRANSFER_ERRORS = (
     ErrorCode.NO_TRUNK,
     ErrorCode.STORAGE_UNAVAILABLE,
 )
-#: The client's name in a call's timeline where no API keys are configured.
-WITHOUT_KEY = "a client without an API key"
 #: The agent's, where it requests a transfer.
 AGENT = "the agent"
 
@@ -57,6 +54,7 @@ async def list_calls(request: Request) -> web.Response:
             "calls": page.calls,
             "active": await services.storage.registry.count_active(),
             "next_cursor": write_cursor(page.next),
+            "is_complete": page.is_complete,
         }
     )
 
@@ -74,19 +72,6 @@ async def show_call(request: Request) -> web.Response:
 
 
 @Endpoint(
-    "GET",
-    "/livekit-api/today",
-    "How many calls began since midnight, and how they ended",
-    authentication=READ,
-    answers={200: TodaySchema},
-    raises=(ErrorCode.STORAGE_UNAVAILABLE,),
-    workload=Workload.NEW_CALLS,
-)
-async def today(request: Request) -> web.Response:
-    return web.json_response(asdict(await request.services.calls.today()))
-
-
-@Endpoint(
     "POST",
     "/livekit-api/calls/{call_id}/hangup",
     "End a call",
@@ -95,13 +80,15 @@ async def today(request: Request) -> web.Response:
     raises=(ErrorCode.NOT_FOUND, ErrorCode.STORAGE_UNAVAILABLE),
 )
 async def hang_up(request: Request) -> web.Response:
-    services, call = request.services, await _call(request)
-    if call.is_active:
+    services = request.services
+    call = await services.storage.registry.get(request.call_id)
+    if call and call.is_active:
+        services.audit.record(Action.HANG_UP, client=client_of(request), call_id=call.call_id)
         event = Event(
             EventKind.STOPPED,
             services.clock(),
             reason=DisconnectionReason.MANUAL_STOPPED,
-            detail=f"requested by {request.client or WITHOUT_KEY}",
+            detail=f"requested by {client_of(request)}",
         )
         await services.lifecycle.apply(call.call_id, event)
         await services.room_cleanup.delete_due()
@@ -120,8 +107,11 @@ async def hang_up(request: Request) -> web.Response:
 )
 async def transfer(request: Request) -> web.Response:
     order: Mapping[str, Any] = request.body or {"target": ""}
-    call, client = await _call(request), request.client or WITHOUT_KEY
+    call, client = await _call(request), client_of(request)
     await request.services.transfers.request(call, by=client, **order)
+    request.services.audit.record(
+        Action.TRANSFER, client=client, call_id=call.call_id, detail=order["target"]
+    )
     return await _call_response(request)
 
 
@@ -154,6 +144,9 @@ async def retry_delivery(request: Request) -> web.Response:
     if delivery is None:
         message = f"call {request.call_id} has no delivery {delivery_id}"
         raise ApiError(ErrorCode.NOT_FOUND, message)
+    request.services.audit.record(
+        Action.RETRY, client=client_of(request), call_id=request.call_id, detail=delivery.event
+    )
     return web.json_response(delivery.view())
 
 

@@ -1,5 +1,7 @@
 """Whether the gateway lives and is ready for calls, and what it has counted since it started."""
 
+from dataclasses import asdict
+
 from aiohttp import web
 
 from gateway import __version__
@@ -58,5 +60,6 @@ async def diagnostics(request: Request) -> web.Response:
             **services.counters.view(),
             "refused": services.limits.refused,
             "log_lines_lost": lost_lines(),
+            "history": asdict(services.history_status),
         }
     )

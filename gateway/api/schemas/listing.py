@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -94,7 +94,9 @@ class ListQuery:
     after: Position | None
 
 
-class ListQuerySchema(RequestSchema):
+class ExportQuerySchema(RequestSchema):
+    """Which calls to export; ended ones are among them."""
+
     status = fields.Enum(CallStatus, by_value=True, load_default=None)
     direction = fields.Enum(Direction, by_value=True, load_default=None)
     from_number = QueriedNumber(load_default=None)
@@ -105,16 +107,22 @@ class ListQuerySchema(RequestSchema):
     until = Moment(load_default=None)
     q = SearchText(load_default=None)
     disconnection_reason = fields.Enum(DisconnectionReason, by_value=True, load_default=None)
+
+    @post_load
+    def make_filter(self, data: dict[str, Any], **kwargs: Any) -> CallFilter:
+        return CallFilter(search=data.pop("q"), include_ended=True, **data)
+
+
+class ListQuerySchema(ExportQuerySchema):
     include = fields.String(load_default="", validate=validate.OneOf(["", "ended"]))
     limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))
     cursor = Cursor(load_default=None)
 
     @post_load
-    def make(self, data: dict[str, Any], **kwargs: Any) -> ListQuery:
-        limit, after = data.pop("limit"), data.pop("cursor")
-        search, include_ended = data.pop("q"), data.pop("include") == "ended"
-        call_filter = CallFilter(search=search, include_ended=include_ended, **data)
-        return ListQuery(call_filter, limit, after)
+    def make_filter(self, data: dict[str, Any], **kwargs: Any) -> ListQuery:
+        limit, after, include = (data.pop(name) for name in ("limit", "cursor", "include"))
+        call_filter = super().make_filter(data)
+        return ListQuery(replace(call_filter, include_ended=include == "ended"), limit, after)
 
 
 class FeedQuerySchema(RequestSchema):

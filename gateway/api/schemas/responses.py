@@ -11,6 +11,8 @@ from gateway.calls.conversation import SLOW_TURN_FROM, ConversationProblem
 from gateway.calls.outcomes import TransferKind
 from gateway.calls.participants import ParticipantKind
 from gateway.calls.reasons import DisconnectionReason
+from gateway.history.audit import Action
+from gateway.history.writer import HistoryState
 
 
 def _moment(**kwargs: Any) -> fields.Integer:
@@ -232,6 +234,29 @@ class CallsSchema(_Response):
     calls = fields.List(fields.Nested(ListedCallSchema))
     active = fields.Integer()
     next_cursor = fields.String(allow_none=True)
+    is_complete = fields.Boolean(
+        metadata={"description": "false while the history does not answer: some may be missing"}
+    )
+
+
+class AuditEntrySchema(_Response):
+    at = _moment()
+    client = fields.String(metadata={"description": "the API key's name"})
+    action = fields.Enum(Action, by_value=True)
+    call_id = fields.String(metadata={"description": "empty where it is about no one call"})
+    detail = fields.String()
+
+
+class AuditSchema(_Response):
+    entries = fields.List(fields.Nested(AuditEntrySchema))
+    next_before = fields.Integer(allow_none=True)
+
+
+class DeletedSchema(_Response):
+    deleted = fields.Integer()
+    active = fields.Integer(
+        metadata={"description": "calls with that person that have not ended: not deleted"}
+    )
 
 
 class TodaySchema(_Response):
@@ -245,6 +270,9 @@ class TodaySchema(_Response):
     reasons = fields.Dict(keys=fields.String(), values=fields.Integer())
     silent = fields.Integer(metadata={"description": "calls in which the caller heard silence"})
     first_audio_p50_ms = fields.Integer(allow_none=True)
+    is_complete = fields.Boolean(
+        metadata={"description": "false while the history does not answer: some are missing"}
+    )
 
 
 class DispatchedSchema(_Response):
@@ -268,6 +296,14 @@ class CounterSchema(_Response):
     last_at = _moment(allow_none=True)
 
 
+class HistorySchema(_Response):
+    state = fields.Enum(HistoryState, by_value=True)
+    problem = fields.String(metadata={"description": "why nothing is saved now"})
+    waiting = fields.Integer(metadata={"description": "ended calls that are not saved yet"})
+    lost = fields.Integer(metadata={"description": "ended calls that were not saved"})
+    audit_lost = fields.Integer(metadata={"description": "audit entries that only the log has"})
+
+
 class DiagnosticsSchema(_Response):
     version = fields.String()
     strategy = fields.String()
@@ -279,6 +315,7 @@ class DiagnosticsSchema(_Response):
     stray_legs = fields.Nested(CounterSchema)
     refused = fields.Dict(keys=fields.String(), values=fields.Integer())
     log_lines_lost = fields.Integer()
+    history = fields.Nested(HistorySchema)
 
 
 class HealthSchema(_Response):

@@ -29,6 +29,10 @@ class MemoryFeed:
         self._last_number += 1
         self._published.set()
 
+    def clear(self) -> None:
+        """Drop all entries; listeners who have not read them learn that some are missing."""
+        self._texts.clear()
+
     async def listen(self, after: str) -> AsyncIterator[FeedEntry]:
         return self._entries(self._number_of(after) if after else self._last_number)
 

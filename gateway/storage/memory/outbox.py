@@ -1,7 +1,7 @@
 """The outbox of one process: for each call and URL a chain of deliveries, worked off by a task."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 
@@ -15,7 +15,10 @@ log = structlog.get_logger()
 
 
 class MemoryOutbox:
-    """See Outbox. A slow receiver delays no other one. `clock` in ms since epoch."""
+    """See Outbox. A slow receiver delays no other one. `clock` in ms since epoch.
+
+    `on_settled` is called with the id of a call of which a delivery was made, or has failed.
+    """
 
     def __init__(
         self,
@@ -23,11 +26,14 @@ class MemoryOutbox:
         deliverer: Deliverer,
         clock: Callable[[], int],
         metrics: Metrics,
+        *,
+        on_settled: Callable[[str], Awaitable[None]],
     ) -> None:
         self._max_pending = settings.max_pending
         self._deliverer = deliverer
         self._clock = clock
         self._metrics = metrics
+        self._on_settled = on_settled
         self._deliveries: dict[str, list[Delivery]] = {}
         self._chains: dict[str, deque[Delivery]] = {}
         self._pending: Counter[str] = Counter()
@@ -68,6 +74,12 @@ class MemoryOutbox:
             self._to_forget.discard(call_id)
             self._deliveries.pop(call_id, None)
 
+    def delete(self, call_ids: Iterable[str]) -> None:
+        """Drop the deliveries of these calls, also those that are pending."""
+        for call_id in call_ids:
+            for delivery in self._deliveries.pop(call_id, []):
+                delivery.fail("the call was deleted")
+
     async def close(self, *, grace: float) -> None:
         """Deliveries that are still pending after `grace` s are logged and lost."""
         await self._tasks.close(grace=grace)
@@ -90,7 +102,9 @@ class MemoryOutbox:
     async def _deliver(self, chain: str) -> None:
         deliveries = self._chains[chain]
         while deliveries:
-            await self._deliverer.deliver(deliveries[0], _save)
+            if deliveries[0].is_pending:
+                await self._deliverer.deliver(deliveries[0], _save)
+            await self._on_settled(deliveries[0].call_id)
             self._pending -= Counter([deliveries.popleft().host])  # without hosts that have none
         del self._chains[chain]
 

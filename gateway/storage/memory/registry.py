@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from gateway.calls.call import Call, Direction, Event
 from gateway.calls.change import Change
@@ -19,7 +19,7 @@ class MemoryRegistry:
     """See CallRegistry. Ended calls expire after `ended_ttl` s, or beyond `ended_max` of them.
 
     `deadline` says when a call is due, from the call alone. `on_change` is called with each change
-    as it happens.
+    as it happens. A call that `is_kept` does not expire; `on_drop` is called with the others' ids.
     """
 
     def __init__(
@@ -29,12 +29,16 @@ class MemoryRegistry:
         since: int,
         deadline: Callable[[Call], int | None] = lambda _: None,
         on_change: Callable[[Change], None] = lambda _: None,
+        is_kept: Callable[[str], bool] = lambda _: False,
+        on_drop: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._ended_ttl_ms = int(settings.ended_ttl * 1000)
         self._ended_max = settings.ended_max
         self._since = since
         self._deadline = deadline
         self._on_change = on_change
+        self._is_kept = is_kept
+        self._on_drop = on_drop
         self._calls: dict[str, Call] = {}
         self._by_call_sid: dict[str, str] = {}
         self._all: list[Position] = []
@@ -119,14 +123,27 @@ class MemoryRegistry:
     async def prune(self, now: int) -> Sequence[str]:
         dropped: list[str] = []
         while self._ended and self._has_expired(self._calls[self._ended[0]], now):
-            call = self._calls.pop(self._ended.popleft())
-            _remove(self._all, _position(call))
-            self._reschedule(call, None)
-            call_sid = call.jambonz.get("call_sid", "")
-            if self._by_call_sid.get(call_sid) == call.call_id:  # else a later call has it
-                del self._by_call_sid[call_sid]
-            dropped.append(call.call_id)
+            call_id = self._ended.popleft()
+            self._drop(call_id)
+            dropped.append(call_id)
+            self._on_drop(call_id)
         return dropped
+
+    async def delete(self, call_ids: Iterable[str]) -> Sequence[str]:
+        """Forget these ended calls; returns those that there were."""
+        deleted = [it for it in call_ids if (call := self._calls.get(it)) and not call.is_active]
+        for call_id in deleted:
+            self._ended.remove(call_id)
+            self._drop(call_id)
+        return deleted
+
+    def _drop(self, call_id: str) -> None:
+        call = self._calls.pop(call_id)
+        _remove(self._all, _position(call))
+        self._reschedule(call, None)
+        call_sid = call.jambonz.get("call_sid", "")
+        if self._by_call_sid.get(call_sid) == call_id:  # else a later call has it
+            del self._by_call_sid[call_sid]
 
     def _with_call_sid(self, call_sid: str | None) -> Call | None:
         call_id = self._by_call_sid.get(call_sid) if call_sid else None
@@ -154,8 +171,8 @@ class MemoryRegistry:
         return False
 
     def _has_expired(self, call: Call, now: int) -> bool:
-        if not call.report_settled:
-            return False  # its report may still come
+        if not call.report_settled or self._is_kept(call.call_id):
+            return False  # its report may still come, or the history does not have it yet
         is_old = (call.end_timestamp or 0) + self._ended_ttl_ms <= now
         return is_old or len(self._ended) > self._ended_max
 

@@ -14,6 +14,7 @@ from gateway.storage.redis.idempotency import RedisIdempotencyStore
 from gateway.storage.redis.leader import RedisLeaderLock
 from gateway.storage.redis.outbox import RedisOutbox
 from gateway.storage.redis.registry import RedisRegistry
+from gateway.storage.redis.unsaved import RedisUnsavedCalls
 from gateway.telemetry.metrics import Metrics
 
 
@@ -28,8 +29,13 @@ def redis_backend(
     metrics: Metrics,
 ) -> StorageBackend:
     """`transport` sends callbacks; `clock` follows that of other gateways."""
+    has_history = bool(config.history.url)
     outbox = RedisOutbox(
-        database, config.callbacks, Deliverer(config.callbacks, transport, clock, metrics), clock
+        database,
+        config.callbacks,
+        Deliverer(config.callbacks, transport, clock, metrics),
+        clock,
+        has_history=has_history,
     )
     registry = RedisRegistry(
         database,
@@ -40,6 +46,7 @@ def redis_backend(
         feed_entry=feed_entry,
         clock=clock,
         metrics=metrics,
+        has_history=has_history,
     )
     return StorageBackend(
         registry=registry,
@@ -48,6 +55,8 @@ def redis_backend(
             database, ttl=config.outbound.idempotency_ttl, new_call_id=new_call_id
         ),
         feed=RedisFeed(database),
+        unsaved=RedisUnsavedCalls(database),
+        delete=registry.delete,
         leader=RedisLeaderLock(database, interval=config.monitor.interval, clock=clock),
         probe=database.probe,
         background=(outbox.run,),

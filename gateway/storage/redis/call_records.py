@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from gateway.calls.call import Call
 from gateway.errors import RecordUnreadable
 from gateway.storage.redis.database import Database
-from gateway.storage.redis.serialization import load_call, log_unreadable
+from gateway.storage.serialization import load_call, log_unreadable
 
 #: Records that are read at a time.
 BATCH = 200

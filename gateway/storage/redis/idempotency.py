@@ -14,7 +14,7 @@ from gateway.calls.call import Call
 from gateway.errors import GatewayError, StorageUnavailable
 from gateway.storage.idempotency import Create, Outcome, call_or_raise, keeps_key, key_reused
 from gateway.storage.redis.database import Database
-from gateway.storage.redis.serialization import dump_outcome, load_outcome
+from gateway.storage.serialization import dump_outcome, load_outcome
 
 log = structlog.get_logger()
 

@@ -19,12 +19,13 @@ from gateway.config.settings import CallbackSettings
 from gateway.errors import RecordUnreadable, StorageUnavailable
 from gateway.storage.redis.call_records import MAX_SET_ASIDE
 from gateway.storage.redis.database import Database
-from gateway.storage.redis.serialization import (
+from gateway.storage.serialization import (
     dump_delivery,
     load_delivery,
     load_readable,
     log_unreadable,
 )
+from gateway.storage.unsaved import SETTLE_MS
 
 log = structlog.get_logger()
 
@@ -55,12 +56,15 @@ class RedisOutbox:
         settings: CallbackSettings,
         deliverer: Deliverer,
         clock: Callable[[], int],
+        *,
+        has_history: bool,
     ) -> None:
         self._database = database
         self._max_chains = settings.max_pending
         self._give_up_after_ms = int(settings.give_up_after * 1000)
         self._deliverer = deliverer
         self._clock = clock
+        self._settle_ms = SETTLE_MS if has_history else ""
         self._stream = database.key("outbox")
         self._tasks = BackgroundTasks()
         self._chains: dict[str, asyncio.Task[None]] = {}
@@ -72,7 +76,7 @@ class RedisOutbox:
         deliveries = load_readable(
             load_delivery, ((f"{key} {name}", text) for name, text in records.items())
         )
-        return sorted(deliveries, key=_creation_order)
+        return in_order(deliveries)
 
     async def retry(self, call_id: str, delivery_id: str) -> Delivery | None:
         key = self._key(call_id)
@@ -236,6 +240,7 @@ class RedisOutbox:
                     completed_id,
                     completed,
                     MAX_SET_ASIDE,
+                    self._settle_ms,
                 )
             except StorageUnavailable:
                 await asyncio.sleep(RETRY_INTERVAL)
@@ -257,6 +262,11 @@ class RedisOutbox:
 
     def _key(self, call_id: str) -> str:
         return self._database.key("deliveries", call_id)
+
+
+def in_order(deliveries: Iterable[Delivery]) -> list[Delivery]:
+    """The deliveries of a call, oldest first."""
+    return sorted(deliveries, key=_creation_order)
 
 
 def _creation_order(delivery: Delivery) -> tuple[int, int]:

@@ -19,8 +19,9 @@ from gateway.config.settings import CallbackSettings, StorageSettings
 from gateway.errors import LimitReached, StorageUnavailable
 from gateway.storage.redis.call_records import CallRecords, Version
 from gateway.storage.redis.database import Database
-from gateway.storage.redis.serialization import dump_call, dump_delivery
 from gateway.storage.registry import NO_LIMITS, ActiveLimits, Added, CallFilter, Page, Position
+from gateway.storage.serialization import dump_call, dump_delivery
+from gateway.storage.unsaved import MAX_UNSAVED, SETTLE_MS
 from gateway.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -41,7 +42,7 @@ class RedisRegistry:
     """See CallRegistry.
 
     `deadline` says when a call is due, `deliveries` which callbacks a change causes, `feed_entry`
-    what the live feed says of it ("" for nothing).
+    what the live feed says of it ("" for nothing). `has_history`: whether ended calls are saved.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class RedisRegistry:
         feed_entry: Callable[[Change], str],
         clock: Callable[[], int],
         metrics: Metrics,
+        has_history: bool,
     ) -> None:
         self._database = database
         self._records = CallRecords(database)
@@ -65,6 +67,7 @@ class RedisRegistry:
         self._deliveries = deliveries
         self._feed_entry = feed_entry
         self._clock = clock
+        self._settle_ms = SETTLE_MS if has_history else ""
         self._cache: OrderedDict[str, Version] = OrderedDict()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._last_token = 0
@@ -182,6 +185,12 @@ class RedisRegistry:
             self._cache.pop(call_id, None)
         return dropped
 
+    async def delete(self, call_ids: Sequence[str]) -> int:
+        """See StorageBackend."""
+        for call_id in call_ids:
+            self._cache.pop(call_id, None)
+        return int(await self._database.run("delete_calls", self._key("all"), *call_ids))
+
     async def _prune_batch(self, now: int) -> list[str]:
         dropped: list[str] = await self._database.run(
             "prune_calls",
@@ -190,6 +199,7 @@ class RedisRegistry:
             self._settings.ended_max,
             BATCH,
             int(self._callbacks.give_up_after * 1000) + 60_000,
+            MAX_UNSAVED,
         )
         return dropped
 
@@ -221,6 +231,7 @@ class RedisRegistry:
             EVENT_ID_TTL_MS,
             self._feed_entry(change),
             self._callbacks.max_pending,
+            self._settle_ms,
             *deliveries,
         )
         return answer

@@ -57,6 +57,7 @@ def stack(sip_host: str) -> Iterator[Stack]:
     with redis_server() as redis, livekit_server(webhook_port=port, redis=redis) as server:
         env = {
             "PATH": os.environ["PATH"],
+            "HISTORY_URL": os.environ["HISTORY_URL"],
             "LIVEKIT_URL": server.url,
             "LIVEKIT_API_KEY": server.key,
             "LIVEKIT_API_SECRET": server.secret,

@@ -1,9 +1,9 @@
 -- Complete a delivery and get the next one of its chain. A chain that is not empty has exactly one stream
 -- entry: both end in one step, and only the consumer that has the entry changes the chain.
 -- KEYS: the chain. ARGV: prefix, call id, stream entry, group, consumer, host, id of the completed delivery (""
--- at first), its JSON ("" sets its record, which cannot be read, aside), how many records to set aside. Returns
--- {id, JSON} of the next delivery; nil if the chain is complete or another consumer has claimed the entry.
-local prefix, call_id, entry, group, consumer, host, completed, json, max_set_aside = unpack(ARGV)
+-- at first), its JSON ("" sets its record, which cannot be read, aside), how many records to set aside, ms until the
+-- history saves the outcome ("" without a history). Returns {id, JSON} of the next delivery; nil if the chain is complete or another consumer has claimed the entry.
+local prefix, call_id, entry, group, consumer, host, completed, json, max_set_aside, settle_ms = unpack(ARGV)
 local stream = prefix .. 'outbox'
 local deliveries = prefix .. 'deliveries:' .. call_id
 
@@ -32,6 +32,10 @@ if completed ~= '' then
     redis.call('HSET', deliveries, completed, json)
   end
   if redis.call('LINDEX', KEYS[1], 0) == completed then shift() end
+  if settle_ms ~= '' and not redis.call('ZSCORE', prefix .. 'active', call_id) then
+    local time = redis.call('TIME')
+    redis.call('ZADD', prefix .. 'unsaved', time[1] * 1000 + math.floor(time[2] / 1000) + settle_ms, call_id)
+  end
 end
 local id = redis.call('LINDEX', KEYS[1], 0)
 while id do
@@ -48,6 +52,6 @@ if redis.call('EXISTS', prefix .. 'call:' .. call_id) == 0 then
     local receiver = string.match(other, '_([^_]*)$')
     if redis.call('EXISTS', prefix .. 'chain:' .. call_id .. ':' .. receiver) == 1 then return false end
   end
-  redis.call('DEL', deliveries)
+  if settle_ms == '' then redis.call('DEL', deliveries) else redis.call('PEXPIRE', deliveries, 3600000) end
 end
 return false

@@ -1,15 +1,15 @@
 -- Replace a call by its next version, with everything that the change causes: indexes, feed, callbacks.
 -- KEYS: the call's hash. ARGV: prefix, call id, token of the version that was changed, token of this change,
 -- JSON, deadline ("" for never), direction, "1" if ended, end in ms since epoch once its report is settled
--- (else ""), event id (""), ms until that expires, feed entry (""), how many callbacks may be pending, then
--- four per callback: delivery id, chain, host, JSON. A host may have as many pending as are left for all others.
+-- (else ""), event id (""), ms until that expires, feed entry (""), how many callbacks may be pending, ms until the
+-- history saves an ended call ("" without a history), then four per callback: delivery id, chain, host, JSON. A host may have as many pending as are left for all others.
 -- Returns {'ok', callbacks dropped} | {'stored', token, JSON} (this change was stored before, and Redis' reply was
 -- lost) | {'stale', token, JSON} (another change came first) | {'repeated', token, JSON} (the event was applied
 -- before) | {'missing'}.
 -- Tokens are unique, unlike version numbers: a call that was lost and registered again is another call.
 local prefix, call_id, based_on, token, json, deadline, direction, has_ended, settled_end, event_id, event_ms,
-  feed_entry, max_pending = unpack(ARGV, 1, 13)
-local FIRST_DELIVERY = 14
+  feed_entry, max_pending, settle_ms = unpack(ARGV, 1, 14)
+local FIRST_DELIVERY = 15
 local stored = redis.call('HMGET', KEYS[1], 'version', 'json', 'recent')
 if not stored[1] then return {'missing'} end
 local recent = stored[3] or ' '
@@ -28,6 +28,10 @@ end
 if has_ended == '1' then
   redis.call('ZREM', prefix .. 'active', call_id)
   redis.call('ZREM', prefix .. 'active:' .. direction, call_id)
+  if settle_ms ~= '' then
+    local time = redis.call('TIME')
+    redis.call('ZADD', prefix .. 'unsaved', time[1] * 1000 + math.floor(time[2] / 1000) + settle_ms, call_id)
+  end
 end
 if settled_end ~= '' then redis.call('ZADD', prefix .. 'ended', settled_end, call_id) end
 if event_id ~= '' then redis.call('SET', prefix .. 'event:' .. event_id, '', 'PX', event_ms) end

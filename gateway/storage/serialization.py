@@ -1,4 +1,4 @@
-"""Calls, deliveries and idempotency outcomes as JSON records in Redis, and back.
+"""Calls, deliveries and idempotency outcomes as JSON records in Redis and the history, and back.
 
 A record is `{"format": 1, "call": {…}}`; a field that has its default value is left out. Gateways
 of different versions may share a Redis: a field that this gateway does not know is ignored, a
@@ -74,7 +74,7 @@ def dump_call(call: Call) -> str:
 
 
 def load_call(text: str, key: str) -> Call:
-    """`key` is where Redis has the record, for the error's text. Raises RecordUnreadable."""
+    """`key` is where the record is stored, for the error's text. Raises RecordUnreadable."""
     return _load(_call_record, text, key).call
 
 
@@ -156,7 +156,7 @@ def _format_of(text: str) -> int:
 
 
 def _unreadable(key: str, number: int, reason: str = "") -> RecordUnreadable:
-    record = f"Redis: the record of {key} is"
+    record = f"the record of {key} is"
     if number > FORMAT:
         newer = f"in format {number}, this gateway reads {FORMAT}: upgrade the gateway"
         return RecordUnreadable(f"{record} {newer}", is_newer=True)

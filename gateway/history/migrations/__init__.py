@@ -1,0 +1,1 @@
+"""Alembic's environment: how a history's database becomes what this version of the gateway uses."""

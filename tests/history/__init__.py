@@ -1,0 +1,1 @@
+"""The history: one contract for SQLite and a real PostgreSQL."""
