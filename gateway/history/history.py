@@ -25,7 +25,7 @@ from gateway.calls.call import Direction
 from gateway.calls.search import comparable, searched
 from gateway.history.database import HistoryDatabase
 from gateway.history.dialects import found_by_index
-from gateway.history.records import SavedCall, details_of
+from gateway.history.records import SavedCall, details_of, storable
 from gateway.history.schema import AUDIT, CALLS
 from gateway.history.today import Counts
 from gateway.storage.registry import CallFilter, Position
@@ -78,7 +78,7 @@ class History:
     async def get(self, call_id: str) -> Mapping[str, Any] | None:
         """Everything about a call. Raises RecordUnreadable, too."""
         columns = select(CALLS.c.call_id, CALLS.c.record, CALLS.c.deliveries)
-        rows = await self._rows(columns.where(CALLS.c.call_id == call_id))
+        rows = await self._rows(columns.where(CALLS.c.call_id == storable(call_id)))
         return details_of(rows[0]) if rows else None
 
     async def details(
@@ -116,7 +116,7 @@ class History:
 
     async def delete_party(self, number: str) -> set[str]:
         """Delete the calls with the person who has `number`; returns their ids."""
-        other = comparable(number)
+        other = comparable(storable(number))
         inbound = CALLS.c.direction == Direction.INBOUND
         return await self._delete(
             or_(
@@ -159,7 +159,7 @@ class History:
     ) -> Sequence[Row[Any]]:
         conditions = _conditions(call_filter, after)
         if call_filter.search is not None:
-            part = searched(call_filter.search)
+            part = searched(storable(call_filter.search))
             conditions = [CALLS.c.id.in_(await self._search(conditions, part, limit))]
         query = select(CALLS.c.start_timestamp, CALLS.c.call_id, *columns).where(*conditions)
         return await self._rows(query.order_by(*_ORDER).limit(limit))
@@ -193,7 +193,9 @@ def _conditions(call_filter: CallFilter, after: Position | None) -> list[ColumnE
         "disconnection_reason": call_filter.disconnection_reason,
         **{name: value and comparable(value) for name, value in numbers.items()},
     }
-    conditions = [CALLS.c[name] == value for name, value in equal.items() if value is not None]
+    conditions = [
+        CALLS.c[name] == storable(value) for name, value in equal.items() if value is not None
+    ]
     if call_filter.since is not None:
         conditions.append(CALLS.c.start_timestamp >= call_filter.since)
     if call_filter.until is not None:
@@ -205,6 +207,6 @@ def _conditions(call_filter: CallFilter, after: Position | None) -> list[ColumnE
 
 def _is_after(position: Position) -> ColumnElement[bool]:
     """Whether a call comes after `position`, newest first."""
-    return tuple_(CALLS.c.start_timestamp, CALLS.c.call_id) < tuple_(
-        literal(position[0]), literal(position[1])
-    )
+    start, call_id = position
+    own = tuple_(CALLS.c.start_timestamp, CALLS.c.call_id)
+    return own < tuple_(literal(start), literal(storable(call_id)))

@@ -58,7 +58,7 @@ def row_of(item: UnsavedCall, call: Call) -> dict[str, Any]:
         "deliveries": _encode(item.deliveries).decode(),
         "record": dump_call(kept),
     }
-    return {name: _storable(value) for name, value in columns.items()}
+    return {name: storable(value) for name, value in columns.items()}
 
 
 def details_of(row: Row[Any]) -> Mapping[str, Any]:
@@ -70,8 +70,8 @@ def details_of(row: Row[Any]) -> Mapping[str, Any]:
     return {**details(call), "deliveries": _decode(row.deliveries)}
 
 
-def _storable(value: Any) -> Any:
-    """Plain text without what PostgreSQL cannot store; JSON has it escaped."""
+def storable(value: Any) -> Any:
+    """Text without what no database can store or be asked for; JSON has it escaped."""
     if not isinstance(value, str):
         return value
     return str(value).replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")

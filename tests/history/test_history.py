@@ -59,6 +59,11 @@ async def test_hostile_texts_are_kept_and_found(books: Books) -> None:
     assert ids(await found(books, "DROP TABLE")) == [1]
     for part in ("%_*?[É", "*?[", "%_*"):
         assert ids(await found(books, part)) == [1], part
+    for odd in ("a\0b", "\ud800\ud801\ud802"):
+        assert await found(books, odd) == []
+        assert await books.history.get(odd) is None
+        assert await books.history.page(ALL, limit=1, after=(0, odd)) == []
+        assert await books.history.page(CallFilter(agent_name=odd), limit=1, after=None) == []
     assert await found(books, "%%%") == await found(books, "???") == []
 
 

@@ -6,7 +6,6 @@ from unittest import mock
 
 import pytest
 import structlog
-from gateway.storage.redis.serialization import dump_call, load_call
 from livekit.protocol.room import CreateRoomRequest
 
 from agent.context import read_context
@@ -14,6 +13,7 @@ from common import otlp
 from common.tracing import secret_headers
 from gateway.calls.call import Call, Direction
 from gateway.livekit.metadata import restore_call, room_metadata
+from gateway.storage.serialization import dump_call, load_call
 from gateway.telemetry import tracing
 from tests.api.test_dispatch import dispatch
 from tests.api.test_livekit import AGENT, SIP, send, tell, webhook
