@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import shlex
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 import yaml
 from livekit.agents import FunctionTool
 
-from agent.__main__ import _parser as agent_parser
 from agent.context import CallContext
 from agent.profiles.checks import warnings
 from agent.profiles.loader import parse_agents
@@ -22,7 +20,6 @@ from agent.profiles.options import read_lookup, read_options
 from agent.scenarios.scenario import load_scenario
 from agent.voice.requests import call_view
 from gateway.api.schemas.dispatch import DispatchSchema
-from gateway.cli import _parser as gateway_parser
 from gateway.config.loader import build_config
 from gateway.tools.simulate.model_script import Rule, Script
 from gateway.tools.simulate.model_server import ModelServer
@@ -95,46 +92,6 @@ def test_a_python_snippet_is_a_tool(text: str) -> None:
     exec(text, namespace)  # noqa: S102 - that is what it is for
     tools = [value for value in namespace.values() if isinstance(value, FunctionTool)]
     assert [tool.info.name for tool in tools] == ["opening_hours"]
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        line
-        for text in snippets("bash")
-        for line in text.replace("\\\n", " ").splitlines()
-        if line and not line.startswith("#")
-    ],
-)
-def test_a_command_is_there(command: str) -> None:
-    words = shlex.split(command, comments=True)
-    while words and re.fullmatch(r"[A-Z_0-9]+=.*", words[0]):
-        words.pop(0)  # a variable: tests/config/test_documented.py
-    match words:
-        case []:
-            pass
-        case ["make", target, *_]:
-            assert re.search(f"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
-        case [".venv/bin/python" | "python", "-m", "gateway", *arguments]:
-            gateway_parser().parse_args(arguments)
-        case [".venv/bin/python" | "python", "-m", "agent", *arguments]:
-            agent_parser().parse_args(arguments)
-        case ["cp", *files, _]:
-            assert all((ROOT / file).exists() for file in files)
-        case [program, *_]:
-            assert program in {"echo", "curl", "kill", "ollama", "docker"}
-
-
-@pytest.mark.parametrize("target", re.findall(r"\]\(([^)]+)\)", PAGE))
-def test_a_link_leads_somewhere(target: str) -> None:
-    if target.startswith("https://"):
-        return
-    path, _, anchor = target.partition("#")
-    file = (ROOT / "docs" / path) if path else ROOT / "docs" / "agents.md"
-    assert file.exists()
-    if anchor:
-        heads = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
-        assert anchor in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
 def test_the_page_is_short_enough_to_be_read() -> None:
