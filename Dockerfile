@@ -12,20 +12,24 @@ COPY constraints.txt pyproject.toml setup.cfg ./
 COPY gateway/__init__.py gateway/
 
 FROM build AS gateway-dependencies
-# Symbols for debuggers are more than a third of what the wheels have.
+# Almost half of what the wheels have is for debuggers, type checkers and the libraries' own tests.
 RUN pip --python /opt/gateway/bin/python install -c constraints.txt . && \
     find /opt/gateway -name '*.so' -exec strip --strip-unneeded {} + && \
-    find /opt/gateway -name tests -type d -prune -exec rm -r {} +
+    find /opt/gateway -type d \( -name tests -o -name testing \) -prune -exec rm -r {} + && \
+    find /opt/gateway -name '*.py[idx]' -delete
 
 FROM build AS worker-dependencies
 ARG EXTRAS=agent
 RUN pip --python /opt/gateway/bin/python install -c constraints.txt ".[${EXTRAS}]"
 
-FROM build AS code
+FROM build AS gateway-code
 COPY common common
-COPY agent agent
 COPY gateway gateway
 RUN pip install --no-deps --target /code .
+
+FROM gateway-code AS worker-code
+COPY agent agent
+RUN pip install --no-deps --upgrade --target /code .
 
 FROM python:3.11-slim-bookworm AS runtime
 # Its home is the folder for what is stored: the history of calls, reports on their way.
@@ -46,7 +50,7 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=120s \
 
 FROM runtime AS worker
 COPY --from=worker-dependencies /opt/gateway /opt/gateway
-COPY --from=code /code /opt/gateway/lib/python3.11/site-packages
+COPY --from=worker-code /code /opt/gateway/lib/python3.11/site-packages
 ENV AGENTS_FILE=/etc/gateway/agents.yaml \
     AGENT_HTTP_HOST=0.0.0.0
 EXPOSE 8081
@@ -54,7 +58,7 @@ ENTRYPOINT ["python", "-m", "agent"]
 
 FROM runtime AS gateway
 COPY --from=gateway-dependencies /opt/gateway /opt/gateway
-COPY --from=code /code /opt/gateway/lib/python3.11/site-packages
+COPY --from=gateway-code /code /opt/gateway/lib/python3.11/site-packages
 EXPOSE 8000
 ENTRYPOINT ["python", "-m", "gateway"]
 CMD ["serve"]
