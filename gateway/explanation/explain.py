@@ -71,18 +71,20 @@ def _after(began: int, at: int) -> float:
     return round((at - began) / 1000, 1)
 
 
-def not_found(call_id: str, *, url: str, stored_for: float) -> Explanation:
-    """The gateway at `url`, which stores ended calls for `stored_for` s, has no such call."""
+def not_found(call_id: str, *, url: str, kept_for: float, setting: str) -> Explanation:
+    """The gateway at `url` has no such call; it keeps ended ones for `kept_for` s, by `setting`."""
+    days = kept_for / 86_400
+    time = f"{days:.0f} days" if days >= 2 else f"{kept_for:g} s"
     return Explanation(
         call_id,
         Status.FAIL,
         headline=f"the gateway at {url} has no such call",
         cause=(
-            f"ended calls are stored for {stored_for:g} s (storage.ended_ttl), in memory until the "
-            "gateway restarts; or the call went to another gateway, or never reached one"
+            f"ended calls are kept for {time} ({setting}); or the call went to another gateway, or "
+            "never reached one"
         ),
         next=(
-            "list the calls: GET /livekit-api/calls?include=ended\n"
+            "list the calls: python -m gateway calls list --all\n"
             "if the call never reached the gateway, check Jambonz: python -m gateway doctor"
         ),
     )

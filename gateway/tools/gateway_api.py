@@ -75,6 +75,19 @@ class GatewayApi:
         return await self._request("GET", "/livekit-api/calls", Role.READ, query=query)
 
     @asynccontextmanager
+    async def export(self, form: str, query: Query) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Calls as `jsonl` or `csv`, in pieces; one that is not whole ends with an error."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENCE_TIMEOUT)
+        async with self._session.get(
+            f"{self._url}/livekit-api/export.{form}",
+            params=query,
+            headers=self._keys.header(Role.READ),
+            timeout=timeout,
+        ) as response:
+            await _check(response)
+            yield response.content.iter_any()
+
+    @asynccontextmanager
     async def events(self, last_id: str) -> AsyncIterator[AsyncIterator[Message]]:
         """The changes after the event `last_id`, or from now on, until the connection ends."""
         headers = dict(self._keys.header(Role.READ))

@@ -365,9 +365,12 @@ def test_callbacks_that_wait_are_explanation_of() -> None:
 
 
 def test_an_unknown_call() -> None:
-    explanation = not_found("call-1", url="https://gw.example.com", stored_for=3600)
+    url = "https://gw.example.com"
+    explanation = not_found("call-1", url=url, kept_for=3600, setting="storage.ended_ttl")
     assert explanation.status is FAIL
-    assert "stored for 3600 s (storage.ended_ttl)" in explanation.cause
+    assert "kept for 3600 s (storage.ended_ttl)" in explanation.cause
+    explanation = not_found("call-1", url=url, kept_for=2_592_000, setting="history.retention")
+    assert "kept for 30 days (history.retention)" in explanation.cause
 
 
 def test_an_explanation_as_text_and_as_json() -> None:

@@ -17,7 +17,7 @@ from gateway.tools.calls.details import call_text
 from gateway.tools.calls.export import export
 from gateway.tools.calls.pages import found_call, listed_calls
 from gateway.tools.calls.rows import COLUMNS, call_row, state
-from gateway.tools.calls.search import api_query
+from gateway.tools.calls.search import list_query
 from gateway.tools.calls.watch import watch
 from gateway.tools.doctor.web import cause_of_failure
 from gateway.tools.gateway_api import NOT_RUNNING, GatewayApi
@@ -52,7 +52,7 @@ def run(action: str, arguments: argparse.Namespace) -> int:
 
 async def _list(api: GatewayApi, arguments: argparse.Namespace) -> None:
     with Waiting("listing calls") as waiting:
-        listing = await listed_calls(api, api_query(arguments), arguments.limit, waiting.update)
+        listing = await listed_calls(api, list_query(arguments), arguments.limit, waiting.update)
     if arguments.json:
         _print_json(listing)
         return

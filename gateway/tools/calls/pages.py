@@ -1,6 +1,6 @@
 """The list of calls page by page, and a call by the beginning of its id."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -31,15 +31,6 @@ async def listed_calls(
         if page["next_cursor"] is None:
             break
     return {**page, "calls": calls}
-
-
-async def all_calls(api: GatewayApi, query: Query) -> AsyncIterator[Mapping[str, Any]]:
-    """Every call that `query` finds, newest first."""
-    page: Mapping[str, Any] = {"next_cursor": ""}
-    while page["next_cursor"] is not None:
-        page = await api.calls({**query, "limit": str(PAGE), **_after(page)})
-        for call in page["calls"]:
-            yield call
 
 
 def _after(page: Mapping[str, Any]) -> Query:

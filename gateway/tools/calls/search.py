@@ -24,12 +24,15 @@ _OF_ENDED = ("all", "reason", "query", "since", "until")
 
 
 def api_query(arguments: argparse.Namespace) -> dict[str, str]:
-    """The query string of `GET /livekit-api/calls`, without limit and cursor."""
+    """The query string of an export: that of a list lacks `include`, limit and cursor."""
     given = {name: getattr(arguments, option) for option, name in _FIELDS.items()}
-    query = {name: str(value) for name, value in given.items() if value is not None}
-    if any(getattr(arguments, option, None) for option in _OF_ENDED):
-        query["include"] = "ended"
-    return query
+    return {name: str(value) for name, value in given.items() if value is not None}
+
+
+def list_query(arguments: argparse.Namespace) -> dict[str, str]:
+    """The query string of `GET /livekit-api/calls`, without limit and cursor."""
+    has_ended = any(getattr(arguments, option) for option in _OF_ENDED)
+    return api_query(arguments) | ({"include": "ended"} if has_ended else {})
 
 
 def matches(call: Mapping[str, Any], arguments: argparse.Namespace) -> bool:

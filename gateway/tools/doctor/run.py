@@ -141,7 +141,10 @@ async def _explanation(config: Config, http: HttpClient, call_id: str) -> Explan
 
 def _without_call(config: Config, url: str, call_id: str, error: RequestFailed) -> Explanation:
     if error.status == 404:
-        return not_found(call_id, url=url, stored_for=config.storage.ended_ttl)
+        kept_for, setting = config.storage.ended_ttl, "storage.ended_ttl"
+        if config.history.url:
+            kept_for, setting = config.history.retention, "history.retention"
+        return not_found(call_id, url=url, kept_for=kept_for, setting=setting)
     step = (
         gateway.next_without_diagnostics(error)
         if error.status

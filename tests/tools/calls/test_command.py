@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from tests.conftest import READ_KEY, Client, get_call, jambonz_for, list_calls
 from tests.ports import free_port
@@ -181,6 +183,8 @@ async def test_calls_are_exported(gateway: Client, calls: Calls, tmp_path: Path)
     _, out, _ = await calls("export")
     lines = [json.loads(line) for line in out.splitlines()]
     assert {line["from_number"] for line in lines} == {"+15550101", "=1+1"}
+    _, out, _ = await calls("export", "--status", "registered")
+    assert [json.loads(line)["from_number"] for line in out.splitlines()] == ["=1+1"]
     status, out, _ = await calls("export", "--format", "csv", "-o", "calls.csv")
     assert (status, out) == (0, "")
     rows = list(csv.DictReader(written(tmp_path)["calls.csv"].splitlines()))
@@ -199,6 +203,25 @@ async def test_an_export_that_fails_leaves_no_half_file(calls: Calls, tmp_path: 
     status, _, err = await calls("export", "-o", "missing/calls.jsonl")
     assert status == 1
     assert err == "gateway: cannot write missing/calls.jsonl: No such file or directory\n"
+
+
+async def test_an_export_that_breaks_off_is_no_file(calls: Calls, tmp_path: Path) -> None:
+    async def half(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b'{"call_id": "call-1"}\n')
+        assert request.transport
+        request.transport.abort()
+        return response
+
+    app = web.Application()
+    app.router.add_get("/livekit-api/export.jsonl", half)
+    async with TestServer(app) as server:
+        url = str(server.make_url("")).rstrip("/")
+        status, _, err = await calls("export", "-o", "calls.jsonl", url=url)
+    assert status == 1
+    assert err.startswith("gateway: ")
+    assert written(tmp_path) == {}
 
 
 @pytest.mark.parametrize(
