@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
-from gateway.api.client_address import ClientGroup, check_allowed_address
+from common.addresses import is_among
+from gateway.api.client_address import ClientGroup, address_of, check_allowed_address
 from gateway.api.services import SERVICES, Services
 from gateway.errors import ApiError, ErrorCode
 from gateway.jambonz import basic_auth, signature
@@ -156,6 +157,12 @@ def _verify_api_key(role: Role, request: web.Request, services: Services) -> Pro
     return Proof(key.name, key.role)
 
 
+def _verify_metrics(request: web.Request, services: Services) -> Proof:
+    if is_among(address_of(request), services.config.security.metrics_addresses):
+        return NOTHING_PROVEN
+    return _verify_api_key(Role.VIEW, request, services)
+
+
 def session_of(request: web.Request, services: Services) -> list[ApiKey]:
     """The API key of the session whose cookie a page of the gateway sends; [] without one.
 
@@ -213,6 +220,8 @@ LIVEKIT = Authentication(
     _verify_livekit,
 )
 VIEW = api_key(Role.VIEW)
+#: Prometheus: as VIEW, or nothing from an address in `security.metrics_addresses`.
+METRICS = replace(VIEW, verify=_verify_metrics)
 READ = api_key(Role.READ)
 DISPATCH = api_key(Role.DISPATCH)
 ADMIN = api_key(Role.ADMIN)

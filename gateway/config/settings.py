@@ -96,6 +96,7 @@ class SecuritySettings:
     jambonz_addresses: tuple[Network, ...] = setting(())
     api_addresses: tuple[Network, ...] = setting(())
     livekit_addresses: tuple[Network, ...] = setting(())
+    metrics_addresses: tuple[Network, ...] = setting(())
     trusted_proxies: tuple[Network, ...] = setting(())
 
     @property

@@ -189,6 +189,19 @@ async def test_numbers_of_storage_are_missing_while_it_does_not_answer(
     assert found("gateway_deferred_writes") == 0
 
 
+async def test_prometheus_needs_no_key_where_its_address_is_listed(
+    start_gateway: GatewayStarter,
+) -> None:
+    security = {"metrics_addresses": ["192.0.2.0/24"], "trusted_proxies": ["127.0.0.0/8"]}
+    gateway = await start_gateway(security=security)
+    for address, status in (("192.0.2.7", 200), ("198.51.100.7", 401)):
+        async with gateway.get("/metrics", headers={"X-Forwarded-For": address}) as response:
+            assert response.status == status
+    listed = {"X-Forwarded-For": "192.0.2.7"}
+    async with gateway.get("/livekit-api/calls", headers=listed) as response:
+        assert response.status == 401
+
+
 async def test_numbers_are_for_those_with_a_key(gateway: Client) -> None:
     for headers in ({}, {"X-API-Key": "wrong"}):
         async with gateway.get("/metrics", headers=headers) as response:

@@ -5,7 +5,7 @@ import asyncio
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from gateway.api.auth import VIEW
+from gateway.api.auth import METRICS
 from gateway.api.endpoints import Endpoint, Request
 from gateway.api.stock import take_stock
 
@@ -14,7 +14,7 @@ from gateway.api.stock import take_stock
     "GET",
     "/metrics",
     "Numbers of this gateway in Prometheus' text format",
-    authentication=VIEW,
+    authentication=METRICS,
     answers={200: {"type": "string"}},
     answer_type="text/plain",
 )
