@@ -17,6 +17,7 @@ from livekit.protocol.agent import Job
 
 from agent.context import read_context
 from agent.heartbeat import forget_beat, read_beat
+from agent.metrics import WorkerMetrics
 from agent.report import FAILURES, Reporter, ReportEvent, describe
 from agent.settings import WorkerSettings
 from agent.silences import JobSilences, Silence
@@ -31,7 +32,9 @@ CHECK_INTERVAL = 0.1
 SPOOL_INTERVAL = 5.0
 
 
-async def monitor_jobs(server: AgentServer, settings: WorkerSettings) -> None:
+async def monitor_jobs(
+    server: AgentServer, settings: WorkerSettings, metrics: WorkerMetrics
+) -> None:
     """Report each job whose process has ended; runs as long as the worker."""
     pool = server._proc_pool
     running: dict[str, _RunningJob] = {}
@@ -41,6 +44,7 @@ async def monitor_jobs(server: AgentServer, settings: WorkerSettings) -> None:
     def launched(executor: JobExecutor) -> None:
         if executor.running_job:
             job = executor.running_job.job
+            metrics.jobs.inc()
             running[job.id] = _RunningJob(job, executor)
 
     async with asyncio.TaskGroup() as tasks:
@@ -49,6 +53,8 @@ async def monitor_jobs(server: AgentServer, settings: WorkerSettings) -> None:
         while True:
             for it in list(running.values()):
                 if silence := it.silence():
+                    if it.silences.is_silent:
+                        metrics.silent(silence.why)
                     tasks.create_task(_report_silence(it.job, silence, settings))
                 if not (it.executor in pool.processes and it.is_running()):
                     del running[it.job.id]

@@ -29,6 +29,11 @@ class JobSilences:
         self._current: Silence | None = None
         self._reported = 0
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether a silence has been told and has not ended."""
+        return self._current is not None
+
     def look(self, beat: Beat | None, now: float) -> Silence | None:
         """What is to be reported now; to be called often. `beat`: None after the conversation."""
         silence = _silence(beat, now) if beat else None

@@ -82,6 +82,10 @@ class Spool:
                     file.rename(file.with_suffix(SET_ASIDE))
         self._clean_up()
 
+    def count(self) -> int:
+        """How many wait to be delivered."""
+        return len(self._sizes())
+
     def _sizes(self) -> list[int]:
         """Of all reports; the worker may be delivering, deleting or setting them aside."""
         sizes = []

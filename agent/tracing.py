@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from livekit.agents import JobContext, JobProcess, telemetry
+from livekit.agents import JobContext, telemetry
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -33,7 +33,7 @@ _W3C = TraceContextTextMapPropagator()
 _provider: TracerProvider | None = None
 
 
-def set_up_process(_: JobProcess) -> None:
+def trace_calls() -> None:
     """Before the first job of a process; its spans are exported when the process ends."""
     global _provider  # noqa: PLW0603 - OpenTelemetry and logging have one of each process, too
     if _provider or not (provider := tracer_provider(environment(), SERVICE, clean=without_people)):

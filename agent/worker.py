@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from weakref import WeakSet
 
 from livekit.agents import AgentServer, JobContext, JobExecutorType, get_job_context
@@ -19,13 +19,17 @@ from agent.call import finish_call, run_call
 from agent.health import health_endpoint
 from agent.heartbeat import heartbeats
 from agent.idle import IdleProcesses
+from agent.job_process import set_up_process
 from agent.load import FULL, load_of
 from agent.logs import configure_logs
+from agent.measurements import measured_here, measured_in, measuring
+from agent.metrics import WorkerMetrics
 from agent.monitor import monitor_jobs
 from agent.pipeline import DiagnosticPipeline, Pipeline
 from agent.settings import WorkerSettings, read_settings
+from agent.spool import Spool
 from agent.systemd import notify_ready
-from agent.tracing import close_traces, set_up_process
+from agent.tracing import close_traces
 
 logger = logging.getLogger("agent.worker")
 
@@ -39,6 +43,8 @@ COLD_LIMIT = 30.0
 DRAIN_TIMEOUT = 86_400
 #: Tells the framework not to load the turn detector's model into the processes of jobs.
 PRELOAD_LOCAL_INFERENCE = "LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE"
+#: Between two looks for what processes that ended have measured, in s.
+GATHER_INTERVAL = 10.0
 #: Between two looks at the idle processes, in s.
 CHECK_INTERVAL = 0.5
 
@@ -67,6 +73,7 @@ class Worker(AgentServer):
         self._settings = settings
         self._pipeline = pipeline
         self._launched: WeakSet[JobExecutor] = WeakSet()
+        self._metrics = WorkerMetrics(self._gauges)
         self._idle = IdleProcesses(settings.idle_processes, settings.max_idle_processes)
         self._is_registered = False
         self._warm_at = -math.inf
@@ -80,12 +87,12 @@ class Worker(AgentServer):
         # Here, because the framework's command line has just installed its own handler.
         configure_logs(settings.logging, settings.secrets, add_fields=_add_job)
         host, port = settings.http_host, settings.http_port
-        with publishing(settings), heartbeats():
+        with publishing(settings), heartbeats(), measuring() as self._measurements:
             if not self._pipeline.has_turn_model():
                 os.environ[PRELOAD_LOCAL_INFERENCE] = "0"
             if settings.jobs == "thread":
                 _make_ffi_client()
-            async with health_endpoint(host, port, self.problem, self._facts):
+            async with health_endpoint(host, port, self.problem, self._facts, self._numbers):
                 await super().run(devmode=devmode, unregistered=unregistered)
         close_traces()  # of calls in threads
 
@@ -114,6 +121,20 @@ class Worker(AgentServer):
             **self._pipeline.facts(),
         }
 
+    def _numbers(self) -> bytes:
+        self._metrics.measured.add([*measured_in(self._measurements), *measured_here()])
+        return self._metrics.page()
+
+    def _gauges(self) -> Iterator[tuple[str, str, float]]:
+        facts = self._facts()
+        yield "available", "1 if a call would find a warm process", not self.problem()
+        yield "active_jobs", "Calls that it has now", int(str(facts["active_jobs"]))
+        yield "idle_processes", "Processes that wait for calls", int(str(facts["idle_processes"]))
+        yield "max_calls", "AGENT_MAX_CALLS; 0: the CPU decides", self._settings.max_calls
+        yield "load", "As LiveKit is told, from 0 to 1", self._worker_load
+        stored = Spool(self._settings.spool).count()
+        yield "reports_waiting", "Reports that the gateway has not accepted yet", stored
+
     def _get_effective_load(self) -> float:
         """With calls that were accepted and have not begun yet.
 
@@ -133,7 +154,8 @@ class Worker(AgentServer):
         # The attribute owns the tasks: asyncio itself keeps only weak references.
         self._proc_pool.on("process_job_launched", self._on_launched)
         for name, work in (
-            ("monitor", monitor_jobs(self, self._settings)),
+            ("monitor", monitor_jobs(self, self._settings, self._metrics)),
+            ("measurements", self._gather_measurements()),
             ("idle processes", self._keep_idle()),
             ("pipeline", self._pipeline.watch()),
         ):
@@ -155,6 +177,12 @@ class Worker(AgentServer):
         if wanted != pool._default_num_idle_processes:
             self._num_idle_processes = pool._default_num_idle_processes = wanted
             pool.set_target_idle_processes(wanted)
+
+    async def _gather_measurements(self) -> None:
+        """Also where nobody asks for the numbers: the files would pile up."""
+        while True:
+            await asyncio.sleep(GATHER_INTERVAL)
+            self._metrics.measured.add(measured_in(self._measurements))
 
     async def _keep_idle(self) -> None:
         """Have as many idle processes as IdleProcesses wants; log once calls can come."""

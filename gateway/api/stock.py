@@ -10,7 +10,7 @@ from gateway import __version__
 from gateway.api.limits import Workload
 from gateway.api.services import Services
 from gateway.calls.call import Direction
-from gateway.errors import StorageUnavailable
+from gateway.errors import ErrorCode, StorageUnavailable
 from gateway.logs import lost_lines
 
 
@@ -73,8 +73,8 @@ def _own(services: Services) -> Iterator[Metric]:
     shed = CounterMetricFamily(
         "gateway_requests_shed", "Requests and connections refused by a limit", labels=["limit"]
     )
-    for limit, number in limits.refused.items():
-        shed.add_metric([limit], number)
+    for limit in {ErrorCode.OVERLOADED, ErrorCode.TOO_MANY_REQUESTS, *limits.refused}:
+        shed.add_metric([limit], limits.refused[limit])
     yield shed
     for name, text, value in (
         ("draining", "1 once it has been told to stop", services.draining.is_set()),

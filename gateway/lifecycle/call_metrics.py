@@ -1,6 +1,8 @@
 """Counts what becomes of calls: what one change of a call tells about them all."""
 
-from gateway.calls.call import Call, Direction, Event, EventKind
+from gateway.callbacks.delivery import DeliveryStatus
+from gateway.callbacks.events import CallbackEvent
+from gateway.calls.call import Call, CallStatus, Direction, Event, EventKind
 from gateway.calls.change import Change
 from gateway.calls.conversation import (
     Conversation,
@@ -10,17 +12,38 @@ from gateway.calls.conversation import (
     moments_in,
     turns_in,
 )
+from gateway.calls.reasons import DisconnectionReason
 from gateway.telemetry.metrics import Metrics
 
 #: Verdicts beside ConversationProblem: nothing was wrong; nobody has told.
 GOOD, UNKNOWN = "good", "unknown"
 VERDICTS = (*ConversationProblem, GOOD, UNKNOWN)
+_ALERTING = (
+    (CallStatus.ERROR, DisconnectionReason.NO_AGENT),
+    (CallStatus.ERROR, DisconnectionReason.AGENT_ERROR),
+    (CallStatus.ERROR, DisconnectionReason.CONNECTION_LOST),
+    (CallStatus.ERROR, DisconnectionReason.DIAL_FAILED),
+    (CallStatus.NOT_CONNECTED, DisconnectionReason.CONCURRENCY_LIMIT_REACHED),
+)
 _AUDIBLE = frozenset({EventKind.AGENT_AUDIBLE, EventKind.AGENT_READY})
 
 
 def new_metrics() -> Metrics:
-    """Of one gateway."""
-    return Metrics(directions=Direction, verdicts=VERDICTS)
+    """Of one gateway, with what alerts look at.
+
+    Prometheus does not notice the first increase of a series that was not there at 0.
+    """
+    metrics = Metrics()
+    for direction in Direction:
+        metrics.calls_registered.labels(direction)
+        metrics.calls_answered.labels(direction)
+        for status, reason in _ALERTING:
+            metrics.calls_ended.labels(direction, status, reason)
+    for verdict in VERDICTS:
+        metrics.conversations.labels(verdict)
+    for event in CallbackEvent:
+        metrics.callbacks_ended.labels(event, DeliveryStatus.FAILED)
+    return metrics
 
 
 def count_change(metrics: Metrics, change: Change, event: Event) -> None:

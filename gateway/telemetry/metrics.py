@@ -3,7 +3,7 @@
 Labels are words of the code (directions, reasons, endpoints), never ids, numbers or people's names.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
@@ -59,13 +59,9 @@ class Requests:
 
 
 class Metrics:
-    """Everything that is counted as it happens; what is there at a moment is read when asked for.
+    """Everything that is counted as it happens; what is there now is read when asked for."""
 
-    `directions` and `verdicts` are the values of labels that are there from the start, at
-    0: Prometheus does not notice the first increase of a series that was not there before.
-    """
-
-    def __init__(self, *, directions: Iterable[str] = (), verdicts: Iterable[str] = ()) -> None:
+    def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.http = self._requests("http_request", "requests to the gateway", "endpoint")
@@ -114,11 +110,6 @@ class Metrics:
         self.packets = self._counter(
             "audio_packets", "Audio between LiveKit and agents", "direction", "outcome"
         )
-        for direction in directions:
-            self.calls_registered.labels(direction)
-            self.calls_answered.labels(direction)
-        for verdict in verdicts:
-            self.conversations.labels(verdict)
 
     def _requests(self, name: str, of: str, label: str) -> Requests:
         return Requests(self.registry, name, of, label)

@@ -145,7 +145,7 @@ async def test_the_endpoint_says_why_it_is_not_healthy() -> None:
     url = f"http://127.0.0.1:{port}"
     facts = {"agent_name": "agent"}
     async with (
-        health_endpoint("127.0.0.1", port, lambda: problem, lambda: facts),
+        health_endpoint("127.0.0.1", port, lambda: problem, lambda: facts, bytes),
         aiohttp.ClientSession() as session,
     ):
         async with session.get(url) as response:

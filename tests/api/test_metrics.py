@@ -7,12 +7,12 @@ import pytest
 
 from gateway.calls.conversation import ConversationProblem
 from gateway.errors import StorageUnavailable
-from tests.api.prometheus import Numbers
 from tests.api.test_dispatch import dispatch
 from tests.api.test_livekit import registered, tell
 from tests.conftest import READ_KEY, Client, GatewayStarter, get_call, jambonz_for
 from tests.fakes.livekit import Drop, FakeLiveKit, Raw, TwirpError
 from tests.fakes.receiver import Receiver
+from tests.prometheus import Numbers
 
 HOOK = "POST /livekit-api"
 REFUSAL = TwirpError(400, "invalid_argument", "no")
@@ -77,6 +77,11 @@ async def test_what_an_alert_looks_at_is_there_before_it_happens(gateway: Client
         assert found("gateway_conversations_total", verdict=verdict) == 0
     for direction in ("inbound", "outbound"):
         assert found("gateway_calls_registered_total", direction=direction) == 0
+        no_agent = {"direction": direction, "status": "error", "reason": "no_agent"}
+        assert found("gateway_calls_ended_total", **no_agent) == 0
+    failed = {"event": "call_analyzed", "status": "failed"}
+    assert found("gateway_callbacks_total", **failed) == 0
+    assert found("gateway_requests_shed_total", limit="overloaded") == 0
     for part in ("livekit", "storage"):
         assert found("gateway_part_available", part=part) == 1
     assert found("gateway_draining") == 0

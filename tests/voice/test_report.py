@@ -1,16 +1,22 @@
 """What is known after a call: how it went, its recording, its analysis."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import av
 import numpy as np
 import pytest
 
+from gateway.config.settings import LOOPBACK
 from gateway.tools.simulate.model_script import Rule, Script
 from gateway.tools.simulate.model_server import ModelServer
-from gateway.tools.simulate.telephone import EAR_RATE
+from gateway.tools.simulate.telephone import EAR_RATE, LIMIT
 from gateway.tools.simulate.tones import chord_of, listen
+from tests.livekit.conftest import RealServers
+from tests.prometheus import Numbers
 from tests.voice.conftest import (
     ASKS_DAY,
     GREETING,
@@ -21,6 +27,7 @@ from tests.voice.conftest import (
     words,
 )
 
+LATENCY = "lk_agents_turn_e2e_latency_seconds"
 ANNOUNCEMENT = "For your safety this telephone call is now recorded."
 ANALYSIS = {
     "call_summary": "The user wants an appointment.",
@@ -31,8 +38,37 @@ ANALYSIS = {
 }
 
 
+#: Waits until the turn of the test's call is among the worker's numbers.
+Counted = Callable[[], Awaitable[None]]
+
+
+@pytest.fixture
+async def counted(real: RealServers, http: aiohttp.ClientSession) -> Counted:
+    url = f"http://{LOOPBACK}:{real.env['AGENT_HTTP_PORT']}/metrics"
+
+    async def numbers() -> tuple[Numbers, float]:
+        async with http.get(url) as response:
+            numbers = Numbers(await response.text())
+        turns = (it for it in numbers.samples if it.name == f"{LATENCY}_count")
+        return numbers, sum(it.value for it in turns)
+
+    _, before = await numbers()
+
+    async def wait() -> None:
+        # They come with the end of the call's process, which is after the report.
+        async with asyncio.timeout(LIMIT):
+            while (now := await numbers())[1] <= before:
+                await asyncio.sleep(0.1)
+        labels = {label for it in now[0].samples for label in it.labels}
+        assert "model_name" in labels
+        assert not {"job_id", "room_id"} & labels
+        assert now[0]("worker_available") == 1
+
+    return wait
+
+
 async def test_a_recorded_call_is_reported_and_analyzed(
-    dial: Dial, models: ModelServer, ended_call: EndedCall, recordings: Path
+    dial: Dial, models: ModelServer, ended_call: EndedCall, recordings: Path, counted: Counted
 ) -> None:
     rule = Rule("I would like", call="save_analysis", arguments=ANALYSIS)
     models.script = Script([rule, *RECEPTIONIST.rules])
@@ -56,6 +92,7 @@ async def test_a_recorded_call_is_reported_and_analyzed(
     assert {"latency_ms", "end_of_turn_ms", "transcription_ms", "llm_ms", "tts_ms"} < turn.keys()
     assert 0 < turn["llm_ms"] < turn["latency_ms"] <= report["longest_silence_ms"] + 1000
     assert {"llm_usage", "stt_usage", "tts_usage"} <= {it["type"] for it in report["usage"]}
+    await counted()
     _is_whole(report["recording"], recordings / f"{telephone.call_id}.ogg")
     conversation = call["conversation"]
     assert conversation["turns"]["max_ms"] == turn["latency_ms"]
