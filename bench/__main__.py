@@ -17,6 +17,7 @@ from bench import (
     hook_cost,
     many_calls,
     neighbours,
+    open_pages,
     shared_redis,
     startup,
     steady_rate,
@@ -67,6 +68,12 @@ def measure_steady() -> Iterator[Result]:
 def measure_many() -> Iterator[Result]:
     with fake_livekit() as env, serving(GATEWAY, {**env, **FEW_ENDED}) as gateway:
         yield from asyncio.run(many_calls.measure(gateway))
+
+
+def measure_pages() -> Iterator[Result]:
+    patient = {**FEW_ENDED, "GATEWAY__LIVEKIT__TIMEOUT": "8"}
+    with fake_livekit() as env, serving(GATEWAY, {**env, **patient}) as gateway:
+        yield from asyncio.run(open_pages.measure(gateway))
 
 
 def measure_neighbours() -> Iterator[Result]:
@@ -123,6 +130,7 @@ MEASUREMENTS: Mapping[str, Callable[[], Iterator[Result]]] = {
     "shared": measure_shared,
     "steady": measure_steady,
     "many": measure_many,
+    "pages": measure_pages,
     "neighbours": measure_neighbours,
     "calls": measure_calls,
     "at_once": measure_at_once,

@@ -101,12 +101,14 @@ class CallRecording:
         logger.info("recording.started")
 
     async def _save(self, recorder: RecorderIO) -> dict[str, object]:
-        recorded = time.time() - (recorder.recording_started_at or time.time())
+        started_at = recorder.recording_started_at or time.time()
+        recorded = time.time() - started_at
         await recorder.aclose()
         file = recorder.output_path
         if file is None:
             raise FileNotFoundError("the recorder wrote no file")
         about = await asyncio.to_thread(_measure, file, recorded)
+        about["started_at"] = round(started_at * 1000)
         if self._settings.folder:
             stored = await asyncio.to_thread(store, file, Path(self._settings.folder), self._name)
             about["file"] = str(stored)

@@ -122,11 +122,13 @@ async def bucket(*statuses: int) -> AsyncIterator[tuple[str, list[web.Request], 
 
 async def test_a_recording_is_stored_whole_and_for_its_owner_only(tmp_path: Path) -> None:
     folder = tmp_path / "recordings"
+    before = time.time()
     about = await recorded(tmp_path, Recording(enabled=True, folder=str(folder)))
     file = folder / "call-1.ogg"
     assert about.pop("file") == str(file)
     assert about["duration_ms"] >= 400
-    assert about.keys() == {"duration_ms", "bytes"}
+    assert about.keys() == {"started_at", "duration_ms", "bytes"}
+    assert before - 0.1 <= about["started_at"] / 1000 <= time.time() - 0.4
     assert file.stat().st_size == about["bytes"]
     assert file.stat().st_mode & 0o777 == 0o600
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -184,7 +186,7 @@ async def test_a_recording_is_put_to_a_url_whose_query_is_told_to_nobody(
     async with bucket(503) as (url, requests, bodies):
         with stamina.set_testing(True, attempts=2):
             about = await recorded(tmp_path, Recording(enabled=True, url=url))
-    assert about.keys() == {"url", "duration_ms", "bytes"}
+    assert about.keys() == {"url", "started_at", "duration_ms", "bytes"}
     assert about["url"] == url.removesuffix(f"?{SECRET}")
     assert len(bodies[1]) == about["bytes"]
     assert bodies[1].startswith(b"OggS")
