@@ -57,6 +57,7 @@ async def calls_page(request: Request) -> web.Response:
         request,
         "calls.html",
         calls=[visible(call, request.role) for call in page.calls],
+        is_complete=page.is_complete,
         overview=await live.overviews.current(),
         position=position,
         is_newest=query["cursor"] is None,

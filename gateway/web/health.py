@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.calls.reasons import DisconnectionReason
 from gateway.explanation.status import Status
+from gateway.history.writer import HistoryState, HistoryStatus
 from gateway.livekit.trunks import Kind, SipItem
 from gateway.monitor.readiness import PartState
 
@@ -57,6 +58,18 @@ def of_pending(pending: int, most: int) -> Part:
     if pending >= most * MANY_PENDING:
         return Part("Callbacks", Status.WARN, f"{pending} wait: receivers do not keep up")
     return Part("Callbacks", Status.OK, f"{pending} wait" if pending else "none waits")
+
+
+def of_history(status: HistoryStatus, kept_for: float) -> Part:
+    """Where ended calls are kept; without a history for `kept_for` s."""
+    if status.state is HistoryState.OFF:
+        return Part("History", Status.SKIP, f"off: ended calls are kept for {kept_for:g} s")
+    waiting = f"{status.waiting} calls wait" if status.waiting else "every ended call is saved"
+    if status.state is HistoryState.UNAVAILABLE:
+        return Part("History", Status.FAIL, f"{status.problem}; {waiting}")
+    if status.lost:
+        return Part("History", Status.WARN, f"{_number(status.lost, 'call')} could not be saved")
+    return Part("History", Status.OK, waiting)
 
 
 def _number(number: int, thing: str) -> str:

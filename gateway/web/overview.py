@@ -13,7 +13,7 @@ from gateway.explanation.status import Status
 from gateway.history.today import Today
 from gateway.livekit.trunks import Trunks
 from gateway.storage.registry import CallFilter
-from gateway.web.health import Part, of_pending, of_recent_calls, of_state, of_trunks
+from gateway.web.health import Part, of_history, of_pending, of_recent_calls, of_state, of_trunks
 
 #: How long an overview is shown before another is made, in s, and at least so many times as long
 #: as it took to make: it costs no more than a twentieth of a core, however many calls there are.
@@ -81,6 +81,7 @@ class Overviews:
                 of_recent_calls(recent),
                 of_state("Registry", states["storage"], shared),
                 callbacks,
+                of_history(self._services.history_status, config.storage.ended_ttl),
             ),
         )
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from gateway.api.endpoints import Endpoint, Request
 from gateway.api.services import SERVICES
-from gateway.errors import ApiError, ErrorCode, StorageUnavailable
+from gateway.errors import ApiError, ErrorCode, RecordUnreadable, StorageUnavailable
 from gateway.security.api_keys import Role
 
 #: What a page may load: scripts, styles and data of this gateway, nothing inline. A script makes
@@ -40,7 +40,7 @@ class Page(Endpoint):
             response = await super().handle(request)
         except ApiError as error:
             response = _refusal(request, error)
-        except StorageUnavailable as error:
+        except (StorageUnavailable, RecordUnreadable) as error:
             response = _refusal(request, ApiError(ErrorCode.STORAGE_UNAVAILABLE, str(error)))
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)

@@ -15,6 +15,7 @@ from gateway.api.client_address import ClientGroup, address_of, check_allowed_ad
 from gateway.api.endpoints import Request
 from gateway.api.schemas.requests import RequestSchema
 from gateway.errors import ApiError, ErrorCode
+from gateway.history.audit import Action
 from gateway.security.api_keys import ApiKey, Role, matching
 from gateway.security.sessions import is_same_origin, new_session
 from gateway.web.page import SIGN_IN, Page, render, see_other
@@ -70,7 +71,7 @@ async def sign_in(request: Request) -> web.Response:
         error = "The gateway does not know this API key."
         return render(request, "sign_in.html", status=401, next=target, error=error)
     key = max(offered, key=lambda key: sum(map(key.role.includes, Role)))
-    log.info("session.begun", client=key.name, role=key.role, remote=address)
+    services.audit.record(Action.SIGN_IN, client=key.name, detail=f"from {address}")
     response = see_other(target)
     _begin(response, request, key)
     return response
