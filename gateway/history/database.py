@@ -63,7 +63,8 @@ class HistoryDatabase:
 
     async def read(self, work: Work[T]) -> T:
         """The result of `work`; without asking, if the database has just not answered."""
-        if not self.is_ready or time.monotonic() < self._rests_until:
+        await self.check_ready()
+        if time.monotonic() < self._rests_until:
             raise HistoryUnavailable("history: its database does not answer")
         try:
             return await self._attempt(lambda: self._read(work), within=self._timeout)
@@ -73,12 +74,18 @@ class HistoryDatabase:
 
     async def write(self, work: Work[T]) -> T:
         """The result of `work`, in one transaction. Raises RowRefused, too."""
+        await self.check_ready()
         return await self._attempt(lambda: self._write(work), within=self._timeout)
 
     async def prepare(self) -> None:
         """Create or migrate the tables; one gateway at a time."""
         await self._attempt(self._migrate, within=MIGRATION_TIMEOUT)
         self.is_ready = True
+
+    async def check_ready(self) -> None:
+        """Raises HistoryUnavailable before `prepare()` has succeeded."""
+        if not self.is_ready:
+            raise HistoryUnavailable("history: its database was not reached yet")
 
     async def _read(self, work: Work[T]) -> T:
         async with self._engine.connect() as connection:

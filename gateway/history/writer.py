@@ -93,6 +93,7 @@ class HistoryWriter:
     async def step(self, *, settled_only: bool = True) -> None:
         """Save all calls that wait, or none while the history or storage does not answer."""
         try:
+            self._note(await self._unsaved.claim(0))
             if not self._database.is_ready:
                 await self._database.prepare()
             await self._audit.save()

@@ -20,8 +20,8 @@ class StorageBackend:
     """`background` must run, each function in a task of its own, while the backend is in use.
 
     `probe` writes something; it raises StorageUnavailable if calls could not be stored now.
-    `delete` forgets ended calls at once, with their callbacks and the live feed; it returns how
-    many there were, and may raise StorageUnavailable.
+    `delete` forgets ended calls at once, with their callbacks and the live feed; it may raise
+    StorageUnavailable.
     """
 
     registry: CallRegistry
@@ -31,5 +31,5 @@ class StorageBackend:
     leader: LeaderLock
     unsaved: UnsavedCalls
     probe: Callable[[], Awaitable[None]]
-    delete: Callable[[Sequence[str]], Awaitable[int]]
+    delete: Callable[[Sequence[str]], Awaitable[None]]
     background: Sequence[Callable[[], Awaitable[None]]] = ()

@@ -1,6 +1,7 @@
 """A history in SQLite and in a real PostgreSQL: what a test asserts holds for both."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,17 @@ from sqlalchemy import text
 
 from gateway.calls.call import Call, CallStatus, Direction
 from gateway.calls.reasons import DisconnectionReason
-from gateway.config.settings import HistorySettings
+from gateway.config.settings import CallbackSettings, HistorySettings
+from gateway.history.audit import Audit
 from gateway.history.database import HistoryDatabase, open_history
+from gateway.history.directory import CallDirectory
 from gateway.history.history import History
 from gateway.history.records import row_of
+from gateway.history.writer import HistoryWriter
+from gateway.storage.backend import StorageBackend
 from gateway.storage.unsaved import UnsavedCall
 from tests.history.postgres import Postgres, postgres_server
+from tests.storage.conftest import CONFIG, Receivers, StorageOpener, complete_call
 
 START = 1_700_000_000_000
 
@@ -88,3 +94,53 @@ async def _empty(connection: Any) -> None:
 def ids(calls: Sequence[Any]) -> list[int]:
     """The numbers of calls that were made by `ended_call()`."""
     return [int(call.position[1].removeprefix("call-")) for call in calls]
+
+
+@dataclass
+class Gateway:
+    """What one gateway has to do with the history; its registry is in memory."""
+
+    storage: StorageBackend
+    database: HistoryDatabase
+    history: History
+    audit: Audit
+    writer: HistoryWriter
+    directory: CallDirectory
+
+    async def end_call(self, number: int, **fields: Any) -> str:
+        """A call that begins and ends now; returns its id."""
+        return (await complete_call(self.storage.registry, number, **fields)).call_id
+
+    async def save(self) -> None:
+        """What the writer does by itself, without its pauses."""
+        await self.writer.step(settled_only=False)
+
+
+@asynccontextmanager
+async def running_gateway(
+    url: str, *, within: float = 20, retention: float = 10**8
+) -> AsyncIterator[Gateway]:
+    settings = HistorySettings(url=url, timeout=within, retention=retention)
+    config = replace(CONFIG, history=settings, callbacks=CallbackSettings())
+    opener = StorageOpener("", Receivers())
+    async with opener.opened(config) as storage, open_history(settings) as database:
+        assert database
+        history, audit = History(database), Audit(database, lambda: opener.now)
+        writer = HistoryWriter(
+            settings,
+            database=database,
+            history=history,
+            audit=audit,
+            unsaved=storage.unsaved,
+            clock=lambda: opener.now,
+        )
+        directory = CallDirectory(storage, history, lambda: opener.now)
+        yield Gateway(storage, database, history, audit, writer, directory)
+
+
+@pytest.fixture
+async def gateway(books: Books) -> AsyncIterator[Gateway]:
+    """A gateway whose history is that of `books`."""
+    async with running_gateway(books.url) as gateway:
+        await gateway.save()
+        yield gateway

@@ -23,7 +23,6 @@ UNPRIVILEGED = "nobody" if os.getuid() == 0 else None
 _SETTINGS = {
     "listen_addresses": LOOPBACK,
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "shared_buffers": "64MB",
     "max_connections": "50",

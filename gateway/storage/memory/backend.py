@@ -46,14 +46,13 @@ def memory_backend(
         outbox.add(deliveries(change, config.callbacks, clock()))
         feed.publish(change)
 
-    async def delete(call_ids: Sequence[str]) -> int:
+    async def delete(call_ids: Sequence[str]) -> None:
         deleted = await registry.delete(call_ids)
         outbox.delete(deleted)
         for call_id in deleted:
             unsaved.discard(call_id)
         if deleted:
             feed.clear()
-        return len(deleted)
 
     deliverer = Deliverer(config.callbacks, transport, clock, metrics)
     outbox = MemoryOutbox(config.callbacks, deliverer, clock, metrics, on_settled=on_settled)

@@ -185,11 +185,11 @@ class RedisRegistry:
             self._cache.pop(call_id, None)
         return dropped
 
-    async def delete(self, call_ids: Sequence[str]) -> int:
+    async def delete(self, call_ids: Sequence[str]) -> None:
         """See StorageBackend."""
         for call_id in call_ids:
             self._cache.pop(call_id, None)
-        return int(await self._database.run("delete_calls", self._key("all"), *call_ids))
+        await self._database.run("delete_calls", self._key("all"), *call_ids)
 
     async def _prune_batch(self, now: int) -> list[str]:
         dropped: list[str] = await self._database.run(
