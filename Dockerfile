@@ -51,10 +51,10 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=120s \
 FROM runtime AS worker
 COPY --from=worker-dependencies /opt/gateway /opt/gateway
 COPY --from=worker-code /code /opt/gateway/lib/python3.11/site-packages
-ENV AGENTS_FILE=/etc/gateway/agents.yaml \
-    AGENT_HTTP_HOST=0.0.0.0
 EXPOSE 8081
-ENTRYPOINT ["python", "-m", "agent"]
+# By env(1): a copy of .env.example as --env-file would take precedence over ENV.
+ENTRYPOINT ["env", "AGENTS_FILE=/etc/gateway/agents.yaml", "AGENT_HTTP_HOST=0.0.0.0", \
+    "python", "-m", "agent"]
 
 FROM runtime AS gateway
 COPY --from=gateway-dependencies /opt/gateway /opt/gateway

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import pytest
 
-from agent.settings import VARIABLES
 from gateway.config.loader import build_config
 from gateway.config.settings import ServerSettings
+from tests.deploy.variables import check_environment_file, check_variables
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "Dockerfile"
@@ -101,8 +101,8 @@ def test_an_image_has_what_the_documentation_says_of_it(image: str) -> None:
     assert last(image, "VOLUME") == last(image, "WORKDIR") == "/var/lib/gateway"
     assert last(image, "HEALTHCHECK").endswith('CMD ["python", "-m", "gateway.tools.healthy"]')
     # In this form no shell stands between Docker's SIGTERM and the process.
-    entry_point = json.loads(last(image, "ENTRYPOINT"))
-    assert entry_point == ["python", "-m", {"worker": "agent"}.get(image, image)]
+    *_, python, option, module = json.loads(last(image, "ENTRYPOINT"))
+    assert (python, option, module) == ("python", "-m", {"worker": "agent"}.get(image, image))
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -114,10 +114,10 @@ def test_the_settings_of_an_image_exist(image: str) -> None:
         for pair in arguments.split()
     ]
     env = dict(pairs)
+    check_environment_file(env)
     assert build_config({}, env).logging.format == "json"
-    own = {name for name in env if name.startswith("AGENT")}
-    assert own <= set(VARIABLES)
-    copied = last("runtime", "COPY").split()
-    for name in ("GATEWAY_CONFIG", "AGENTS_FILE"):
-        folder, _, file = env.get(name, "/etc/gateway/agents.yaml").rpartition("/")
-        assert (file in copied[:-1], copied[-1]) == (True, f"{folder}/")
+    by_env = [word.split("=") for word in json.loads(last(image, "ENTRYPOINT")) if "=" in word]
+    check_variables(dict(by_env))
+    *copied, folder = last("runtime", "COPY").split()
+    for file in (env["GATEWAY_CONFIG"], *(value for _, value in by_env if "/" in value)):
+        assert file.removeprefix(folder) in copied

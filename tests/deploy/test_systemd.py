@@ -12,6 +12,7 @@ import pytest
 
 from gateway.config.loader import build_config
 from tests.conftest import skip_unless_ci
+from tests.deploy.variables import check_environment_file
 
 ROOT = Path(__file__).parents[2]
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
@@ -58,6 +59,8 @@ def systemd_analyze(*arguments: object) -> tuple[int, str]:
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_the_settings_in_the_unit_are_valid(unit: Path) -> None:
+    preset = re.findall(r"^Environment=(.*)", unit.read_text(), re.MULTILINE)
+    check_environment_file(re.findall(r"(\w+)=", " ".join(preset)))
     env = dict(re.findall(r"\b(GATEWAY__\w+)=(\S+)", unit.read_text()))
     config = build_config({}, env)
     assert config.logging.format == "json"
@@ -71,8 +74,8 @@ def test_each_unit_is_installed_and_enabled_and_finds_what_it_needs() -> None:
         assert f"deploy/systemd/{unit.name}" in steps()
         assert re.search(rf"systemctl enable --now .*\b{unit.stem}\d+", steps())
         names = "ExecStart=.* |EnvironmentFile=|CONFIG=|AGENTS_FILE="
-        paths = re.findall(rf"(?:{names})(/\S+)", unit.read_text())
-        assert paths
+        paths = re.findall(rf"(?:{names})(/\S+)", unit.read_text().replace("\\\n", ""))
+        assert "/opt/gateway/.venv/bin/python" in paths
         assert set(paths) <= set(USED_PATHS)
         assert "User=gateway" in unit.read_text()
 
