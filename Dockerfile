@@ -18,7 +18,7 @@ RUN pip --python /opt/gateway/bin/python install -c constraints.txt . && \
     find /opt/gateway -type d \( -name tests -o -name testing \) -prune -exec rm -r {} + && \
     find /opt/gateway -name '*.py[idx]' -delete
 
-FROM build AS worker-dependencies
+FROM gateway-dependencies AS worker-dependencies
 ARG EXTRAS=agent
 RUN pip --python /opt/gateway/bin/python install -c constraints.txt ".[${EXTRAS}]"
 

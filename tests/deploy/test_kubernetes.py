@@ -1,5 +1,6 @@
 """The manifests in deploy/kubernetes, against Kubernetes' own schemas and our settings."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,8 @@ def test_workers_are_scaled_before_they_are_full() -> None:
     [metric] = manifest("HorizontalPodAutoscaler", "worker")["spec"]["metrics"]
     env = {item["name"]: item["value"] for item in container("worker")["env"]}
     assert int(metric["pods"]["target"]["averageValue"]) < int(env["AGENT_MAX_CALLS"])
+    rules = (FOLDER.parent / "prometheus" / "recording.rules.yaml").read_text()
+    assert re.search(rf"\b{metric['pods']['metric']['name']}\b", rules)
 
 
 def test_the_ingress_leaves_page_and_metrics_out() -> None:
