@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from gateway.aio import BackgroundTasks
 from gateway.api.services import Services
@@ -76,7 +77,7 @@ class Overviews:
         return Overview(
             today,
             (
-                of_state("LiveKit", states["livekit"], config.livekit.url),
+                of_state("LiveKit", states["livekit"], urlsplit(config.livekit.url).netloc),
                 await self._sip_trunks(),
                 of_recent_calls(recent),
                 of_state("Registry", states["storage"], shared),
