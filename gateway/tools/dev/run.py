@@ -157,6 +157,7 @@ def _summary(config: Config, stack: Stack) -> str:
   LiveKit  {stack.env["LIVEKIT_URL"]}  ({source})
   gateway  {config.own_url}
   worker   takes jobs for the agent "{config.agent.name}"
+  page     {config.own_url}/
 
   Try in another terminal:
 {examples}
