@@ -131,7 +131,6 @@ class Worker(AgentServer):
         yield "active_jobs", "Calls that it has now", int(str(facts["active_jobs"]))
         yield "idle_processes", "Processes that wait for calls", int(str(facts["idle_processes"]))
         yield "max_calls", "AGENT_MAX_CALLS; 0: the CPU decides", self._settings.max_calls
-        yield "load", "As LiveKit is told, from 0 to 1", self._worker_load
         stored = Spool(self._settings.spool).count()
         yield "reports_waiting", "Reports that the gateway has not accepted yet", stored
 

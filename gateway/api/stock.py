@@ -61,6 +61,7 @@ async def _parts(services: Services) -> Iterator[Metric]:
 
 def _own(services: Services) -> Iterator[Metric]:
     counters, limits = services.counters, services.limits
+    history = services.history_status
     info = GaugeMetricFamily("gateway_info", "Always 1", labels=["version", "strategy"])
     info.add_metric([__version__, services.config.inbound.strategy], 1)
     yield info
@@ -79,6 +80,7 @@ def _own(services: Services) -> Iterator[Metric]:
     for name, text, value in (
         ("draining", "1 once it has been told to stop", services.draining.is_set()),
         ("deferred_writes", "Writes that wait for storage", len(services.deferred)),
+        ("history_waiting", "Ended calls that are not in the history yet", history.waiting),
         ("event_listeners", "Clients of the live feed", services.listeners.number),
     ):
         yield GaugeMetricFamily(f"gateway_{name}", text, value)
@@ -86,6 +88,7 @@ def _own(services: Services) -> Iterator[Metric]:
         ("livekit_webhooks", "Webhooks of LiveKit", counters.webhooks),
         ("stray_rooms", "Rooms of unsolicited INVITEs, deleted", counters.stray_rooms),
         ("stray_legs", "Legs of unsolicited INVITEs, removed", counters.stray_legs),
+        ("history_lost", "Ended calls that the history will not have", history.lost),
         ("log_lines_lost", "Log lines that could not be written", lost_lines()),
     ):
         yield CounterMetricFamily(f"gateway_{name}", text, count)

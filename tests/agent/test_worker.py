@@ -32,6 +32,7 @@ class Pool:
         self._warmed_proc_queue: asyncio.Queue[None] = asyncio.Queue()
         self._default_num_idle_processes = 2
         self.target_idle_processes = 2
+        self.processes: list[Any] = []
 
     def set_target_idle_processes(self, number: int) -> None:
         self.target_idle_processes = number
