@@ -18,14 +18,20 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from agent.diagnostic import GREETING
+from gateway.config.settings import LOOPBACK
 from gateway.explanation.explain import explain
 from gateway.explanation.status import Status
 from gateway.livekit.rooms import RoomRequest
+from gateway.tools.dev.processes import python
 from gateway.tools.simulate.caller import Caller, tone
+from tests.conftest import READ_KEY
 from tests.livekit.conftest import RealServers, real_servers
 from tests.livekit.test_whole_path import caller_in, events, get_call, jambonz_for, livekit_of
+from tests.prometheus import Numbers
 
 LIMIT = 30.0
+#: How long a process is stopped, in s.
+STOPPED = 8.0
 #: An encoded JSON object begins so, and with it a token.
 TOKEN = re.compile(r"eyJ[\w-]{8}")
 
@@ -99,9 +105,11 @@ async def test_a_call_whose_agent_was_stopped_for_a_while_is_not_ok(
 
 
 @pytest.mark.field("H10")
-async def test_the_gateway_is_told_while_the_agents_process_stands_still(
+async def test_a_process_that_stands_still_is_told_by_call_doctor_and_numbers(
     real: RealServers, http: aiohttp.ClientSession
 ) -> None:
+    """The gateway is told at once; the alert is tested in deploy/prometheus/tests.yaml."""
+    before = (await numbers_of(real, http))[0]("gateway_agent_silences_total") or 0
     async with talk(real, http) as call_id:
         processes = job_processes(real)
         stopped_at = time.time() * 1000
@@ -113,7 +121,9 @@ async def test_the_gateway_is_told_while_the_agents_process_stands_still(
             (silence,) = call["agent_silences"]
             assert silence["at"] == pytest.approx(stopped_at, abs=1500)
             assert silence["duration_ms"] >= 5000
-            await asyncio.sleep(2)
+            assert call["conversation"]["verdict"] == "silent_agent"
+            assert (await numbers_of(real, http))[0]("gateway_agent_silences_total") == before + 1
+            await asyncio.sleep(max(0.0, stopped_at / 1000 + STOPPED - time.time()))
         finally:
             for process in processes:
                 os.kill(process.pid, signal.SIGCONT)
@@ -121,7 +131,44 @@ async def test_the_gateway_is_told_while_the_agents_process_stands_still(
     call = await get_call(real, http, call_id, lambda c: "agent_report" in events(c))
     (silence,) = call["agent_silences"]
     assert silence["duration_ms"] >= 7000
-    assert explain({"deliveries": [], **call}, now=call["end_timestamp"]).status is Status.FAIL
+    assert call["conversation"]["verdict"] == "silent_agent"
+    assert call["conversation"]["longest_silence_ms"] == silence["duration_ms"]
+    explained = await doctor_explains(real, call_id)
+    assert explained["status"] == "fail"
+    seconds = silence["duration_ms"] / 1000
+    assert f"the agent was silent for {seconds:.1f} s" in explained["cause"]
+    said = [line["text"] for line in explained["said"]]
+    assert f"agent: {GREETING}" in said
+    assert f"--- the agent was silent for {seconds:.1f} s ---" in said
+    gateway, worker = await numbers_of(real, http)
+    assert gateway("gateway_agent_silences_total") == before + 1
+    assert (gateway("gateway_conversations_total", verdict="silent_agent") or 0) >= 1
+    assert gateway("gateway_agent_silence_seconds_bucket", le="5.0") != gateway(
+        "gateway_agent_silence_seconds_count"
+    )
+    assert (worker("worker_agent_silences_total", why="stood_still") or 0) >= 1
+
+
+async def doctor_explains(real: RealServers, call_id: str) -> dict[str, Any]:
+    """What `doctor --call` prints, as JSON."""
+    command = python("-m", "gateway", "doctor", "--call", call_id, "--json")
+    process = await asyncio.create_subprocess_exec(
+        *command, env={**real.env}, stdout=asyncio.subprocess.PIPE
+    )
+    text, _ = await asyncio.wait_for(process.communicate(), LIMIT)
+    explained: dict[str, Any] = json.loads(text)
+    return explained
+
+
+async def numbers_of(real: RealServers, http: aiohttp.ClientSession) -> tuple[Numbers, Numbers]:
+    """Of the gateway and of the worker."""
+    worker = f"http://{LOOPBACK}:{real.env['AGENT_HTTP_PORT']}/metrics"
+    pages = []
+    for url in (f"{real.url}/metrics", worker):
+        async with http.get(url, headers={"X-API-Key": READ_KEY}) as response:
+            assert response.status == 200
+            pages.append(Numbers(await response.text()))
+    return pages[0], pages[1]
 
 
 @asynccontextmanager
