@@ -2,9 +2,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed-run
 INSTALLED_DEV := .venv/.installed-dev
+INSTALLED_BENCH := .venv/.installed-bench
 # What tests need from npm: a validator of Jambonz's verbs, axe-core.
 NPM_FOLDERS := tests/jambonz tests/web
 NPM_INSTALLED := $(NPM_FOLDERS:=/node_modules/.package-lock.json)
+EXPRESS := bench/servers/express/node_modules/.package-lock.json
 # All tests run in so many processes at once: more than two cores, for most of them wait.
 TEST_PROCESSES ?= 5
 # Tests start many gateways, which start faster with compiled modules.
@@ -33,6 +35,9 @@ $(INSTALLED): constraints.txt setup.cfg pyproject.toml
 $(INSTALLED_DEV): $(INSTALLED)
 	$(call pip_install,the tools of tests and checks,dev)
 
+$(INSTALLED_BENCH): $(INSTALLED_DEV)
+	$(call pip_install,what the gateway is compared with,bench)
+
 # pip shows its progress on a terminal; elsewhere a line says what it installs.
 define pip_install
 @echo "installing $(1) into .venv ..."; began=$$(date +%s); \
@@ -55,8 +60,8 @@ test: install-dev $(NPM_INSTALLED)  ## all tests, with real servers where they a
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) \
 	  $(if $(filter true,$(CI)),--cov --cov-fail-under=$(COVERAGE_FLOOR))
 
-# Without npm the tests that need it say so; with CI=true they fail.
-$(NPM_INSTALLED): %/node_modules/.package-lock.json: %/package.json %/package-lock.json
+# Without npm the tests that need it say so, with CI=true they fail; `bench` leaves Express out.
+$(NPM_INSTALLED) $(EXPRESS): %/node_modules/.package-lock.json: %/package.json %/package-lock.json
 	@if command -v npm >/dev/null; then \
 	  cd $* && npm ci --silent --no-audit --no-fund --ignore-scripts; fi
 
@@ -98,8 +103,8 @@ docs: install  ## what is generated: docs/http-api.md, docs/configuration.md, a 
 	@$(BIN)/python -m agent.profiles.options_schema > agent/profiles/session_options.json
 	@cp agent/profiles/session_options.json gateway/api/schemas/session_options.json
 
-bench: install-dev  ## measurements, side by side with the floor
+bench: $(INSTALLED_BENCH) $(EXPRESS)  ## measurements, side by side with what others would do
 	@$(BIN)/python -m bench
 
 clean:  ## what the above made
-	rm -rf .venv .run $(NPM_FOLDERS:=/node_modules) build *.egg-info
+	rm -rf .venv .run $(NPM_FOLDERS:=/node_modules) $(dir $(EXPRESS)) build *.egg-info

@@ -1,11 +1,12 @@
 """`python -m bench [measurement …]`: prints a line for each result; 1 if a limit is missed."""
 
 import asyncio
+import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 
 import uvloop
 
@@ -21,31 +22,53 @@ from bench import (
     shared_redis,
     startup,
     steady_rate,
+    whole_call,
 )
+from bench.hook_cost import Rival
+from bench.machine import machine
 from bench.processes import (
-    BARE_HANDLER,
+    BARE_AIOHTTP,
+    BARE_FASTAPI,
+    EXPRESS,
     FEW_ENDED,
+    FULL_FASTAPI,
     GATEWAY,
     environment,
     fake_livekit,
     livekit,
     redis,
     serving,
+    whole_calls,
 )
 from bench.result import Result
 from tests.fakes.livekit import KEY, Callee, FakeLiveKit
 from tests.fakes.livekit import SECRET as FAKE_SECRET
+from tests.fakes.receiver import Receiver
 
 
 def measure_hooks() -> Iterator[Result]:
     with livekit() as env:
         yield from startup.measure(env)
-        with (
-            serving(BARE_HANDLER, env) as bare,
-            serving([*BARE_HANDLER, "--shared-token"], env) as bare_shared_token,
-            serving(GATEWAY, env) as gateway,
-        ):
-            yield from asyncio.run(hook_cost.measure(bare, bare_shared_token, gateway))
+        with ExitStack() as servers, serving(GATEWAY, env) as gateway:
+            rivals = [
+                Rival(name, servers.enter_context(serving(command, env)), limit)
+                for name, (command, limit) in RIVALS.items()
+                if command[0] != "node" or (EXPRESS / "node_modules").exists()
+            ]
+            yield from asyncio.run(hook_cost.measure(gateway, rivals))
+
+
+def measure_whole() -> Iterator[Result]:
+    yield from asyncio.run(_whole())
+
+
+async def _whole() -> list[Result]:
+    async with Receiver().serving() as receiver:
+        with fake_livekit() as livekit:
+            env = {**livekit, **whole_calls(receiver.url)}
+            impatient = {**env, "GATEWAY__INBOUND__AGENT_TIMEOUT": f"{whole_call.PATIENCE:g}"}
+            with serving(GATEWAY, env) as gateway, serving(GATEWAY, impatient) as other:
+                return await whole_call.measure(gateway, other, receiver)
 
 
 def measure_shared() -> Iterator[Result]:
@@ -125,8 +148,18 @@ def spare_core() -> Iterator[int]:
         os.sched_setaffinity(0, cores)
 
 
+#: What serves a call hook, and the gateway's CPU at most, as a multiple of its own.
+RIVALS: Mapping[str, tuple[Sequence[str], float]] = {
+    "a bare aiohttp handler": (BARE_AIOHTTP, 1.15),
+    "a bare one that shares one token": ([*BARE_AIOHTTP, "--shared-token"], math.inf),
+    "FastAPI that does the same": (FULL_FASTAPI, 0.7),
+    "FastAPI, bare": (BARE_FASTAPI, math.inf),
+    "Express, bare": (["node", str(EXPRESS / "server.js")], 0.5),
+}
+
 MEASUREMENTS: Mapping[str, Callable[[], Iterator[Result]]] = {
     "hooks": measure_hooks,
+    "whole": measure_whole,
     "shared": measure_shared,
     "steady": measure_steady,
     "many": measure_many,
@@ -142,6 +175,7 @@ MEASUREMENTS: Mapping[str, Callable[[], Iterator[Result]]] = {
 def main() -> int:
     # SIGTERM leaves the contexts, which stops the processes that they have started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    print(machine(), flush=True)
     all_met = True
     for name in sys.argv[1:] or MEASUREMENTS:
         for result in MEASUREMENTS[name]():

@@ -5,8 +5,9 @@ import json
 import statistics
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count, takewhile
 from pathlib import Path
 
 import aiohttp
@@ -16,6 +17,8 @@ from gateway.jambonz.signature import sign
 
 #: How many requests are in flight during a round.
 IN_FLIGHT = 16
+#: How long a slice lasts, in s.
+SLICE = 1.0
 
 SDP = "v=0\r\n" + "".join(f"a=rtpmap:{n} codec{n}/8000\r\n" for n in range(40))
 
@@ -31,18 +34,25 @@ class Load:
     p50: list[float] = field(default_factory=list)
 
     async def run_round(self, requests: int, new_hook: Callable[[], bytes]) -> None:
+        await self._run(iter(range(requests)), new_hook)
+
+    async def run_slice(self, new_hook: Callable[[], bytes]) -> None:
+        """As many requests as there is time for."""
+        end = time.perf_counter() + SLICE
+        await self._run(takewhile(lambda _: time.perf_counter() < end, count()), new_hook)
+
+    async def _run(self, pending: Iterator[object], new_hook: Callable[[], bytes]) -> None:
         cpu_before = cpu_time(self.server.pid)
         times: list[float] = []
         start = time.perf_counter()
         async with aiohttp.ClientSession() as session:
-            pending = iter(range(requests))
 
             async def client() -> None:
                 times.extend([await self._send(session, new_hook()) for _ in pending])
 
             await asyncio.gather(*(client() for _ in range(IN_FLIGHT)))
-        self.cpu.append((cpu_time(self.server.pid) - cpu_before) / requests)
-        self.elapsed.append((time.perf_counter() - start) / requests)
+        self.cpu.append((cpu_time(self.server.pid) - cpu_before) / len(times))
+        self.elapsed.append((time.perf_counter() - start) / len(times))
         self.p50.append(statistics.median(times))
 
     async def _send(self, session: aiohttp.ClientSession, body: bytes) -> float:
@@ -59,9 +69,9 @@ class Load:
         self.p50.clear()
 
 
-def cpu_ratio(load: Load, reference: Load) -> float:
-    """The median over rounds: the two of a round ran under the same conditions."""
-    return statistics.median(a / b for a, b in zip(load.cpu, reference.cpu, strict=True))
+def cpu_ratios(load: Load, reference: Load) -> list[float]:
+    """One for each round: the two of a round ran under the same conditions."""
+    return [a / b for a, b in zip(load.cpu, reference.cpu, strict=True)]
 
 
 def cpu_time(pid: int) -> float:

@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from gateway.config.settings import LOOPBACK
 from gateway.tools.dev.livekit_binary import find_or_build
@@ -15,7 +17,10 @@ from tests.fakes.livekit import SECRET as FAKE_SECRET
 
 GATEWAY = python("-m", "gateway", "serve")
 GATEWAY_BEHIND_NAME_SERVER = python("-m", "bench.behind_name_server", "serve")
-BARE_HANDLER = python("-m", "bench.bare_handler")
+BARE_AIOHTTP = python("-m", "bench.servers.bare_aiohttp")
+BARE_FASTAPI = python("-m", "bench.servers.bare_fastapi")
+FULL_FASTAPI = python("-m", "bench.servers.full_fastapi")
+EXPRESS = Path(__file__).parent / "servers" / "express"
 #: For a gateway whose memory is measured with active calls: it stores few that have ended.
 FEW_ENDED = {"GATEWAY__STORAGE__ENDED_MAX": "500"}
 SECRET = "wh_secret_bench"  # noqa: S105 - of a server on loopback, for the length of a run
@@ -55,6 +60,8 @@ def environment(url: str, key: str, secret: str) -> dict[str, str]:
         # No call ends because no caller and no agent joins its room.
         "GATEWAY__INBOUND__REGISTERED_TIMEOUT": "3600",
         "GATEWAY__INBOUND__AGENT_TIMEOUT": "120",
+        # The other servers have all the time in the world.
+        "GATEWAY__LIVEKIT__TIMEOUT": "8",
     }
 
 
@@ -87,16 +94,28 @@ def redis() -> Iterator[tuple[int, str]]:
 
 @contextmanager
 def serving(command: Sequence[str], env: Mapping[str, str]) -> Iterator[Server]:
-    """`command` as a server on a free port, once it is ready."""
+    """`command` as a server on a free port, once it is ready; with a history of its own."""
     port = free_port()
-    process = Process(command[-1], command, {**env, "PORT": str(port)})
-    try:
-        wait_until_up(process, f"http://{LOOPBACK}:{port}/readyz")
-        yield Server(f"http://{LOOPBACK}:{port}", process.pid)
-    finally:
-        process.stop()
+    with TemporaryDirectory() as folder:
+        own = {"PORT": str(port), "HISTORY_URL": f"sqlite:///{folder}/history.db"}
+        process = Process(command[-1], command, {**env, **own})
+        try:
+            wait_until_up(process, f"http://{LOOPBACK}:{port}/readyz")
+            yield Server(f"http://{LOOPBACK}:{port}", process.pid)
+        finally:
+            process.stop()
 
 
 def without_livekit() -> dict[str, str]:
     """This process' environment without a LiveKit, so that the development stack starts one."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("LIVEKIT_")}
+    own = {key: value for key, value in os.environ.items() if not key.startswith("LIVEKIT_")}
+    return {**own, "HISTORY_URL": "none"}
+
+
+def whole_calls(receiver: str) -> dict[str, str]:
+    """Settings of a gateway whose calls come to their end, and are reported to `receiver`."""
+    return {
+        "GATEWAY__CALLBACKS__URLS": receiver,
+        "GATEWAY__CALLBACKS__ALLOWED_HOSTS": LOOPBACK,
+        "GATEWAY__CALLBACKS__REPORT_TIMEOUT": "5",
+    }

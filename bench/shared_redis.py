@@ -4,7 +4,7 @@ import asyncio
 import os
 import statistics
 
-from bench.hooks import Load, call_hook, cpu_ratio, cpu_time
+from bench.hooks import Load, call_hook, cpu_ratios, cpu_time
 from bench.processes import Server
 from bench.result import Result
 
@@ -29,7 +29,7 @@ async def measure(in_memory: Server, first: Server, second: Server, redis_pid: i
         await shared.run_round(ROUND, call_hook)
         redis_cpu.append((cpu_time(redis_pid) - before) / ROUND)
     single_cpu, single_time = statistics.median(shared.cpu), statistics.median(shared.elapsed)
-    cost = cpu_ratio(shared, reference)
+    cost = statistics.median(cpu_ratios(shared, reference))
     shared.reset()
     for _ in range(ROUNDS):
         await asyncio.gather(
