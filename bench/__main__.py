@@ -5,6 +5,7 @@ import math
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -15,6 +16,7 @@ from bench import (
     conversations,
     dispatch_time,
     first_audio,
+    history,
     hook_cost,
     many_calls,
     neighbours,
@@ -44,6 +46,7 @@ from bench.result import Result
 from tests.fakes.livekit import KEY, Callee, FakeLiveKit
 from tests.fakes.livekit import SECRET as FAKE_SECRET
 from tests.fakes.receiver import Receiver
+from tests.history.postgres import postgres_server
 
 
 def measure_hooks() -> Iterator[Result]:
@@ -101,6 +104,13 @@ def measure_pages() -> Iterator[Result]:
 
 def measure_neighbours() -> Iterator[Result]:
     yield from uvloop.run(neighbours.measure())
+
+
+def measure_history() -> Iterator[Result]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield from history.measure("SQLite", f"sqlite:///{folder}/history.db")
+    with postgres_server() as server:
+        yield from history.measure("PostgreSQL", server.url)
 
 
 def measure_calls() -> Iterator[Result]:
@@ -165,6 +175,7 @@ MEASUREMENTS: Mapping[str, Callable[[], Iterator[Result]]] = {
     "many": measure_many,
     "pages": measure_pages,
     "neighbours": measure_neighbours,
+    "history": measure_history,
     "calls": measure_calls,
     "at_once": measure_at_once,
     "conversations": measure_conversations,

@@ -93,11 +93,13 @@ def redis() -> Iterator[tuple[int, str]]:
 
 
 @contextmanager
-def serving(command: Sequence[str], env: Mapping[str, str]) -> Iterator[Server]:
-    """`command` as a server on a free port, once it is ready; with a history of its own."""
+def serving(
+    command: Sequence[str], env: Mapping[str, str], *, history: str = ""
+) -> Iterator[Server]:
+    """`command` as a server on a free port, once it is ready; by default its history is its own."""
     port = free_port()
     with TemporaryDirectory() as folder:
-        own = {"PORT": str(port), "HISTORY_URL": f"sqlite:///{folder}/history.db"}
+        own = {"PORT": str(port), "HISTORY_URL": history or f"sqlite:///{folder}/history.db"}
         process = Process(command[-1], command, {**env, **own})
         try:
             wait_until_up(process, f"http://{LOOPBACK}:{port}/readyz")

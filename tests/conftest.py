@@ -53,7 +53,7 @@ CHAINS = (
     ("tools/simulate/",),
     ("sip/",),
     ("n8n/",),
-    ("web/test_browser",),
+    ("history/", "web/test_browser"),
 )
 
 
