@@ -44,8 +44,8 @@ def _facts(call: Mapping[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
         result = transfer["reason"] or (transfer["sip"] or {}).get("status") or "under way"
         yield "transfer", f"{transfer['kind']}, to {transfer['target']}: {result}"
     if conversation := call["conversation"]:
-        problems = ", ".join(map(str, conversation["problems"])).replace("_", " ")
-        yield "conversation", f"{conversation['verdict']}{': ' if problems else ''}{problems}"
+        verdict = [conversation["verdict"], ", ".join(conversation["problems"])]
+        yield "conversation", ": ".join(filter(None, verdict)).replace("_", " ")
     yield "summary", str((call["call_analysis"] or {}).get("call_summary") or "")
 
 

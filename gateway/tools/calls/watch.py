@@ -26,12 +26,13 @@ _COLUMNS = (
     Column("time", 8),
     Column("call", SHORT_ID),
     Column("event", 16),
-    Column("from", 8, rank=2),
-    Column("to", 8, rank=1),
-    Column("state", 9, is_coloured=True),
+    Column("from", 12, rank=1),
+    Column("to", 12, rank=2),
+    Column("state", 18, is_coloured=True),
 )
-#: What the cells of a line need, as a rule: no later line is known yet.
-_WIDTHS = (8, 41, 16, 16, 16, 24)
+#: What the cells of a line need, as a rule: no later line is known yet. Ids are whole or short.
+_WIDTHS = (8, 41, 16, 16, 16, 20)
+_SHORT_WIDTHS = (8, SHORT_ID, *_WIDTHS[2:])
 
 
 async def watch(api: GatewayApi, arguments: argparse.Namespace) -> None:
@@ -100,7 +101,9 @@ def change_line(content: Mapping[str, Any], width: int | None, *, in_colour: boo
     call, now = content["call"], datetime.now().astimezone()
     at = round(now.timestamp() * 1000)
     widths = columns.fitted(_COLUMNS, _WIDTHS, width)
-    is_short = widths[1] < len(call["call_id"])
+    is_short = widths != list(_WIDTHS)
+    if is_short:
+        widths = columns.fitted(_COLUMNS, _SHORT_WIDTHS, width)
     cells = (
         when(at, now),
         call["call_id"][:SHORT_ID] if is_short else call["call_id"],

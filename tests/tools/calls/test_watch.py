@@ -174,13 +174,13 @@ async def _until_the_stream_ends(gateway: Client, capsys: pytest.CaptureFixture[
     return out
 
 
-@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize("width", [60, 80, 120, 140])
 def test_a_line_fits_the_terminal(width: int) -> None:
     text = change_line({"event": "call_ended", "call": CALL}, width, in_colour=False)
     assert len(text) <= width
     assert "call_ended" in text
     assert "user_hangup" in text
-    assert (CALL["call_id"] if width >= 120 else "call-2b776760") in text.split()
+    assert (CALL["call_id"] if width >= 140 else "call-2b776760") in text.split()
 
 
 def test_a_line_in_a_file_has_everything() -> None:
