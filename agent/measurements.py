@@ -1,7 +1,8 @@
 """What livekit-agents measures in the jobs: turns, models' usage; brought to the worker as files.
 
 The framework measures by OpenTelemetry, each process for itself, and each call has a process of its
-own. A process that ends leaves its numbers in the worker's folder. Only words are kept of their
+own. A process that ends leaves its numbers in the worker's folder. (prometheus_client's mode for
+several processes would keep the files of each call for ever.) Only words are kept of their
 attributes: the framework adds the ids of job and room.
 """
 

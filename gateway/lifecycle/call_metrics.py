@@ -26,6 +26,8 @@ _ALERTING = (
     (CallStatus.NOT_CONNECTED, DisconnectionReason.CONCURRENCY_LIMIT_REACHED),
 )
 _AUDIBLE = frozenset({EventKind.AGENT_AUDIBLE, EventKind.AGENT_READY})
+#: What may be counted though the call's status stays.
+_COUNTED = _AUDIBLE | {EventKind.AGENT_SILENT, EventKind.REPORT_MISSED, EventKind.AGENT_REPORT}
 
 
 def new_metrics() -> Metrics:
@@ -47,8 +49,11 @@ def new_metrics() -> Metrics:
 
 
 def count_change(metrics: Metrics, change: Change, event: Event) -> None:
-    """Count what `event` has changed; cheap for most events, of which there are many."""
+    """Count what `event` has changed: for most events, of which there are many, nothing."""
     before, call = change.before, change.after
+    is_same = before and before.call_status is call.call_status and not event.report
+    if is_same and event.kind not in _COUNTED:
+        return
     direction = call.direction
     if change.answered:
         metrics.calls_answered.labels(direction).inc()
