@@ -17,7 +17,9 @@ RUN_BY: Mapping[str, str] = {
     "agent check": "tests/agent/test_agents_file.py",
     "curl": "tests/api/test_endpoints.py",
     "curl -i": "tests/monitor/test_readiness.py",
-    "curl -X POST": "tests/callbacks/test_retries.py",
+    "curl -H": "tests/api/test_history.py",
+    'curl -X POST -H "X-API-Key: $KEY"': "tests/api/test_history.py",
+    'curl -X POST -H "X-API-Key: $API_KEY"': "tests/callbacks/test_retries.py",
     "gateway calls": "tests/tools/calls/test_command.py",
     "gateway calls watch": "tests/tools/calls/test_watch.py",
     "gateway doctor": "tests/tools/doctor/test_command.py",
@@ -104,7 +106,7 @@ def test_a_command_exists(command: Command) -> None:
             for file in (it for it in files if re.match(r"[.\w]", it) and not it.isdecimal()):
                 assert (ROOT / file).exists(), file
         case ["curl", *words]:
-            (url,) = [it for it in words if it.startswith("http")]
+            (url,) = [it for it in words if it.startswith(("http", "$GATEWAY/"))]
             assert _is_served("POST" if {"POST", "-d"} & set(words) else "GET", url)
         case [program, *_]:
             assert program not in {"python", ".venv/bin/python"}, "not of a module of ours"
@@ -112,7 +114,7 @@ def test_a_command_exists(command: Command) -> None:
 
 def _is_served(method: str, url: str) -> bool:
     """Whether an endpoint, or the worker's health endpoint, has this path."""
-    path = re.sub(r"^https?://[^/]+", "", url)
+    path = re.sub(r"^(https?://[^/]+|[$]GATEWAY)", "", url).partition("?")[0]
     patterns = {re.sub(r"{\w+}", "[^/]+", it.path) for it in ENDPOINTS if it.method == method} | {
         "/"
     }
