@@ -24,7 +24,7 @@ FLUSH_TIMEOUT = 2.0
 _NOISY = ("opentelemetry.exporter.otlp", "opentelemetry.sdk._shared_internal")
 
 
-def open_provider(env: Mapping[str, str], service: str, clean: Clean) -> TracerProvider:
+def open_provider(env: Mapping[str, str], service: str, clean: Clean | None) -> TracerProvider:
     """Reads OpenTelemetry's variables from `env`: sampler, queue, batches, resource, time-outs.
 
     At most OTEL_BSP_MAX_QUEUE_SIZE (2048) spans wait for the collector; more are dropped.
@@ -49,13 +49,15 @@ def close(provider: TracerProvider) -> None:
 class Collector(SpanExporter):
     """Exports cleaned spans; says once that the collector does not take them, or does again."""
 
-    def __init__(self, exporter: SpanExporter, clean: Clean) -> None:
+    def __init__(self, exporter: SpanExporter, clean: Clean | None) -> None:
         self._exporter = exporter
         self._clean = clean
         self._is_available = True
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        result = self._exporter.export([_cleaned(span, self._clean) for span in spans])
+        if clean := self._clean:
+            spans = [_cleaned(span, clean) for span in spans]
+        result = self._exporter.export(spans)
         is_available = result is SpanExportResult.SUCCESS
         if is_available != self._is_available:
             self._is_available = is_available

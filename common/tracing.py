@@ -35,7 +35,7 @@ def tracer_provider(
         return None
     from common.otlp import open_provider  # noqa: PLC0415 - it needs the SDK, and takes time
 
-    return open_provider(env, service, clean or (lambda attributes: attributes))
+    return open_provider(env, service, clean)
 
 
 def secret_headers(env: Mapping[str, str]) -> frozenset[str]:

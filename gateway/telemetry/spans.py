@@ -38,6 +38,10 @@ def traceparent_of(span: Span) -> str:
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
+def trace_id_of(traceparent: str) -> str:
+    return traceparent[3:35]
+
+
 def sent_by(headers: Mapping[str, object]) -> SpanContext | None:
     """The context that a request came with: `traceparent` (W3C), or `b3`, which Jambonz sends."""
     if context := context_of(str(headers.get("traceparent", ""))):
@@ -94,11 +98,12 @@ class Trace:
         """The request is about this call: be a child in its trace, or else linked to it."""
         if self.call_id:
             return
-        self.call_id, context = call_id, context_of(traceparent)
-        if self.parent is None and self._span is None:
-            self.parent = context
+        self.call_id = call_id
+        if not self.is_known:
+            self.parent = context_of(traceparent)
         self.span.set_attribute("call.id", call_id)
-        if context and context.trace_id != self.span.get_span_context().trace_id:
+        is_same = trace_id_of(traceparent) == trace_id_of(traceparent_of(self.span))
+        if not is_same and (context := context_of(traceparent)):
             self.span.add_link(context)
 
     @property
