@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from gateway.tools.terminal import WIDTH, Progress, table, wrapped
+from gateway.tools import terminal
+from gateway.tools.terminal import WIDTH, Progress, Waiting, has_colours, table, width_of, wrapped
 
 
 def test_cells_are_wrapped_but_addresses_are_not_broken() -> None:
@@ -61,3 +62,42 @@ def test_a_failed_task_clears_its_line_on_a_terminal(monkeypatch: pytest.MonkeyP
     with pytest.raises(KeyError), Progress("building", stream):
         raise KeyError
     assert stream.getvalue().endswith("\r\x1b[K")
+
+
+def test_waiting_for_a_moment_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    for stream in (Terminal(), io.StringIO()):
+        with Waiting("asking", stream):
+            pass
+        with pytest.raises(KeyError), Waiting("asking", stream):
+            raise KeyError
+        assert stream.getvalue() == ""
+
+
+def test_who_waits_longer_sees_for_what(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(terminal, "_REDRAW_INTERVAL", 0.001)
+    monkeypatch.setattr(terminal, "_WAITING_DELAY", 0.0)
+    stream = Terminal()
+    with Waiting("checking", stream) as waiting:
+        waiting.update("1 of 2")
+        while "checking: 0:00, 1 of 2" not in stream.getvalue():
+            time.sleep(0.001)
+        waiting.print("ok    clock")
+    assert capsys.readouterr().out == "ok    clock\n"
+    assert "\n" not in stream.getvalue()
+    assert stream.getvalue().endswith("\r\x1b[K")
+
+
+def test_colours_and_a_width_are_those_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "66")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert (width_of(Terminal()), has_colours(Terminal())) == (66, True)
+    assert (width_of(io.StringIO()), has_colours(io.StringIO())) == (None, False)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not has_colours(Terminal())
+    monkeypatch.setenv("TERM", "dumb")
+    assert width_of(Terminal()) is None

@@ -94,18 +94,24 @@ class ListQuery:
     after: Position | None
 
 
+_WITHOUT_PLUS = {"description": "a number, equal with and without `+`"}
+
+
 class ExportQuerySchema(RequestSchema):
     """Which calls to export; ended ones are among them."""
 
     status = fields.Enum(CallStatus, by_value=True, load_default=None)
     direction = fields.Enum(Direction, by_value=True, load_default=None)
-    from_number = QueriedNumber(load_default=None)
-    to_number = QueriedNumber(load_default=None)
+    from_number = QueriedNumber(load_default=None, metadata=_WITHOUT_PLUS)
+    to_number = QueriedNumber(load_default=None, metadata=_WITHOUT_PLUS)
     agent_name = fields.String(load_default=None)
     account_code = fields.String(load_default=None)
     since = Moment(load_default=None)
     until = Moment(load_default=None)
-    q = SearchText(load_default=None)
+    q = SearchText(
+        load_default=None,
+        metadata={"description": "part of a number or of the call's id, without `+` and blanks"},
+    )
     disconnection_reason = fields.Enum(DisconnectionReason, by_value=True, load_default=None)
 
     @post_load
@@ -114,7 +120,11 @@ class ExportQuerySchema(RequestSchema):
 
 
 class ListQuerySchema(ExportQuerySchema):
-    include = fields.String(load_default="", validate=validate.OneOf(["", "ended"]))
+    include = fields.String(
+        load_default="",
+        validate=validate.OneOf(["", "ended"]),
+        metadata={"description": "`ended`: ended calls too"},
+    )
     limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))
     cursor = Cursor(load_default=None)
 
