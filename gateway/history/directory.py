@@ -1,12 +1,11 @@
 """All calls as one list: those of the registry, and those that only the history has."""
 
 import asyncio
-import heapq
 import json
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import structlog
@@ -15,7 +14,7 @@ from gateway.calls.call import Call, Direction
 from gateway.calls.views import details, listed
 from gateway.errors import HistoryUnavailable, RecordUnreadable
 from gateway.history.history import History
-from gateway.history.records import details_of
+from gateway.history.records import SavedCall, details_of
 from gateway.history.today import Counts, Today, midnight, today
 from gateway.storage.backend import StorageBackend
 from gateway.storage.registry import CallFilter, Position
@@ -70,19 +69,21 @@ class CallDirectory:
         There are fewer where they would have more than MAX_PAGE_SIZE, and without those of the
         history where that is unavailable.
         """
-        recent = await self._registry.page(call_filter, limit=limit, after=after)
-        saved, is_complete = [], True
-        if self._history and call_filter.wants_ended:
-            try:
+        saved: Sequence[SavedCall] = []
+        try:
+            recent, has_more = await self._recent(call_filter, limit=limit, after=after)
+            if self._history and call_filter.wants_ended:
                 saved = await self._history.page(call_filter, limit=limit + 1, after=after)
-            except HistoryUnavailable:
-                is_complete = False
+            is_complete = True
+        except HistoryUnavailable:
+            page = await self._registry.page(call_filter, limit=limit, after=after)
+            recent, has_more, is_complete = page.calls, page.next is not None, False
         merged = _merged(
-            [(_position(call), listed(call)) for call in recent.calls],
             [(call.position, call.view) for call in saved],
+            [(_position(call), listed(call)) for call in recent],
         )
         fitting = _fitting([view for _, view in merged[:limit]])
-        has_more = len(merged) > len(fitting) or recent.next is not None
+        has_more = has_more or len(merged) > len(fitting)
         last = merged[len(fitting) - 1][0] if has_more else None
         return CallPage(fitting, last, is_complete)
 
@@ -107,13 +108,13 @@ class CallDirectory:
         """Everything about every call that passes `call_filter`, newest first."""
         after: Position | None = None
         while True:
-            recent = await self._registry.page(call_filter, limit=BATCH, after=after)
-            items = [(_position(call), self._reader(call)) for call in recent.calls]
+            recent, _ = await self._recent(call_filter, limit=BATCH, after=after)
+            items = [(_position(call), self._reader(call)) for call in recent]
             saved = []
             if self._history and call_filter.wants_ended:
                 rows = await self._history.details(call_filter, limit=BATCH, after=after)
                 saved = [(position, _reader_of(row)) for position, row in rows]
-            batch = _merged(items, saved)[:BATCH]
+            batch = _merged(saved, items)[:BATCH]
             for _, read in batch:
                 try:
                     yield await read()
@@ -134,7 +135,7 @@ class CallDirectory:
             CallFilter(direction=Direction.INBOUND, from_number=number, include_ended=True),
             CallFilter(direction=Direction.OUTBOUND, to_number=number, include_ended=True),
         ):
-            async for call in self._recent(call_filter):
+            async for call in self._in_registry(call_filter):
                 active += call.is_active
                 ended += [] if call.is_active else [call.call_id]
         for start in range(0, len(ended), BATCH):
@@ -172,10 +173,32 @@ class CallDirectory:
 
     async def _recent_counts(self, since: int) -> Counts:
         """Of the calls that the registry has: those of the last hour."""
-        recent = self._recent(CallFilter(since=since, include_ended=True))
+        recent = self._in_registry(CallFilter(since=since, include_ended=True))
         return Counts.of([listed(call) async for call in recent])
 
-    async def _recent(self, call_filter: CallFilter) -> AsyncIterator[Call]:
+    async def _recent(
+        self, call_filter: CallFilter, *, limit: int, after: Position | None
+    ) -> tuple[Sequence[Call], bool]:
+        """The calls of a page that the history does not have; whether the registry has more.
+
+        It is not asked for ended calls, of which it has copies for an hour: to search these would
+        be to read them all.
+        """
+        if self._history is None or not call_filter.wants_ended:
+            page = await self._registry.page(call_filter, limit=limit, after=after)
+            return page.calls, page.next is not None
+        calls, has_more = {}, False
+        if call_filter.wants_active:
+            active = replace(call_filter, include_ended=False)
+            page = await self._registry.page(active, limit=limit, after=after)
+            calls, has_more = {call.call_id: call for call in page.calls}, page.next is not None
+        # After the active ones, so that a call which ends meanwhile is in one of both.
+        for call in await self._storage.unsaved.waiting(MAX_UNSAVED):
+            if call_filter.includes(call) and (after is None or _position(call) < after):
+                calls[call.call_id] = call
+        return sorted(calls.values(), key=_position, reverse=True), has_more
+
+    async def _in_registry(self, call_filter: CallFilter) -> AsyncIterator[Call]:
         """Every call of the registry that passes `call_filter`."""
         after: Position | None = None
         while True:
@@ -204,13 +227,10 @@ def _position(call: Call) -> Position:
     return call.start_timestamp, call.call_id
 
 
-def _merged(
-    recent: Sequence[tuple[Position, T]], saved: Sequence[tuple[Position, T]]
-) -> list[tuple[Position, T]]:
-    """Both in one order, newest first; of a call that is in both, the recent one."""
-    ids = {position[1] for position, _ in recent}
-    others = [item for item in saved if item[0][1] not in ids]
-    return list(heapq.merge(recent, others, key=lambda item: item[0], reverse=True))
+def _merged(*lists: Sequence[tuple[Position, T]]) -> list[tuple[Position, T]]:
+    """All in one order, newest first; of a call that is in several lists, that of the last one."""
+    by_id = {position[1]: (position, item) for items in lists for position, item in items}
+    return sorted(by_id.values(), key=lambda item: item[0], reverse=True)
 
 
 def _fitting(views: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:

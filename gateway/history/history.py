@@ -33,7 +33,7 @@ from gateway.storage.registry import CallFilter, Position
 #: The calls that a search reads itself, newest first, before it asks the index: what is in many
 #: calls is found among these, and what is not the index finds faster.
 SEARCH_WINDOW = 10_000
-#: Rows that are deleted or exported at a time.
+#: Rows that are deleted at a time.
 BATCH = 500
 
 _INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -91,13 +91,15 @@ class History:
     async def counts(self, since: int, *, without: Sequence[str]) -> Counts:
         """The calls that began since `since` (ms since epoch), but for those with these ids."""
         chosen = and_(CALLS.c.start_timestamp >= since, CALLS.c.call_id.not_in(without))
+        # By the column itself SQLite would read all calls, in the order of its index.
+        reason = func.coalesce(CALLS.c.disconnection_reason, "None")
         by_reason = select(
-            CALLS.c.disconnection_reason,
+            reason,
             func.count(),
             func.count(CALLS.c.answer_timestamp),
             func.count().filter(CALLS.c.is_silent),
         )
-        by_reason = by_reason.where(chosen).group_by(CALLS.c.disconnection_reason)
+        by_reason = by_reason.where(chosen).group_by(reason)
         first_audio = select(CALLS.c.first_audio_ms, func.count())
         first_audio = first_audio.where(chosen, CALLS.c.first_audio_ms.is_not(None))
 
@@ -108,7 +110,7 @@ class History:
                 ended=sum(row[1] for row in reasons),
                 answered=sum(row[2] for row in reasons),
                 silent=sum(row[3] for row in reasons),
-                reasons=Counter({str(row[0]): row[1] for row in reasons}),
+                reasons=Counter({row[0]: row[1] for row in reasons}),
                 first_audio=Counter({row[0]: row[1] for row in heard}),
             )
 
@@ -118,31 +120,33 @@ class History:
         """Delete the calls with the person who has `number`; returns their ids."""
         other = comparable(storable(number))
         inbound = CALLS.c.direction == Direction.INBOUND
-        return await self._delete(
-            or_(
-                and_(inbound, CALLS.c.from_number == other),
-                and_(~inbound, CALLS.c.to_number == other),
-            )
+        is_theirs = or_(
+            and_(inbound, CALLS.c.from_number == other),
+            and_(~inbound, CALLS.c.to_number == other),
         )
+        deleted: set[str] = set()
+        while ids := await self._delete_batch(is_theirs):
+            deleted.update(ids)
+        return deleted
 
     async def expire(self, before: int) -> int:
-        """Delete calls that ended before `before` (ms since epoch), and what was done before it."""
+        """Delete what is older than `before` (ms since epoch): of calls BATCH at most.
+
+        Returns how many calls there were.
+        """
         stale = delete(AUDIT).where(AUDIT.c.at < before)
         await self._database.write(lambda it: it.execute(stale))
-        return len(await self._delete(CALLS.c.end_timestamp < before))
+        return len(await self._delete_batch(CALLS.c.end_timestamp < before))
 
-    async def _delete(self, chosen: ColumnElement[bool]) -> set[str]:
-        """In batches, so that what else is written does not wait for long; returns the ids."""
+    async def _delete_batch(self, chosen: ColumnElement[bool]) -> Sequence[str]:
+        """So many that what else is written does not wait for long; returns the ids."""
         oldest = select(CALLS.c.id).where(chosen).order_by(CALLS.c.end_timestamp).limit(BATCH)
         batch = delete(CALLS).where(CALLS.c.id.in_(oldest)).returning(CALLS.c.call_id)
 
         async def delete_batch(connection: AsyncConnection) -> Sequence[str]:
             return (await connection.execute(batch)).scalars().all()
 
-        deleted: set[str] = set()
-        while ids := await self._database.write(delete_batch):
-            deleted.update(ids)
-        return deleted
+        return await self._database.write(delete_batch)
 
     async def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
         async def rows(connection: AsyncConnection) -> Sequence[Row[Any]]:

@@ -19,6 +19,16 @@ _KEY = BigInteger().with_variant(Integer, "sqlite")
 #: Sorted by code points, as Redis and Python sort, whatever the database's own collation is.
 _ID = Text(collation="C").with_variant(Text(), "sqlite")
 
+#: What today's counts are made of: the index has it all, since rows are long.
+COUNTED = (
+    "start_timestamp",
+    "call_id",
+    "disconnection_reason",
+    "answer_timestamp",
+    "is_silent",
+    "first_audio_ms",
+)
+
 #: A call: what it is found and counted by, and three texts in JSON. `listed` is `views.listed()`,
 #: `record` the call as Redis stores it, `deliveries` its callbacks as the API shows them. Numbers
 #: are `comparable()`, `search` is `search_text()`. `revision` see UnsavedCall.
@@ -45,6 +55,7 @@ CALLS = Table(
     Column("deliveries", Text, nullable=False),
     Column("record", Text, nullable=False),
     Index("calls_by_start", "start_timestamp", "call_id"),
+    Index("calls_counted", *COUNTED),
     Index("calls_by_end", "end_timestamp"),
     Index("calls_by_from", "from_number", "start_timestamp", "call_id"),
     Index("calls_by_to", "to_number", "start_timestamp", "call_id"),

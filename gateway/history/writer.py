@@ -163,8 +163,9 @@ class HistoryWriter:
         if time.monotonic() - self._expired_at < EXPIRE_INTERVAL:
             return
         expired = await self._history.expire(self._clock() - self._retention_ms)
-        self._expired_at = time.monotonic()
-        if expired:
+        if not expired:
+            self._expired_at = time.monotonic()
+        else:
             log.info("history.calls_expired", calls=expired)
 
     def _note(self, claim: Claim) -> None:

@@ -39,8 +39,19 @@ class CallFilter:
         has_ended = self.status is not None and self.status.is_terminal
         return self.include_ended or has_ended or self.disconnection_reason is not None
 
+    @property
+    def wants_active(self) -> bool:
+        has_ended = self.status is not None and self.status.is_terminal
+        return not has_ended and self.disconnection_reason is None
+
+    def includes(self, call: Call) -> bool:
+        """Whether `call` passes all fields."""
+        is_listed = self.wants_active if call.is_active else self.wants_ended
+        is_recent = self.since is None or call.start_timestamp >= self.since
+        return is_listed and is_recent and self.matches(call)
+
     def matches(self, call: Call) -> bool:
-        """Whether `call` passes all fields but `since`, which the registry applies by its order."""
+        """As `includes()`, but for what the registry applies by its order: `since`, and the end."""
         if self.until is not None and call.start_timestamp >= self.until:
             return False
         if self.search is not None and searched(self.search) not in search_text(call):

@@ -38,6 +38,8 @@ def upgrade() -> None:
         sa.Column("record", sa.Text, nullable=False),
     )
     op.create_index("calls_by_start", "calls", ["start_timestamp", "call_id"])
+    counted = ["disconnection_reason", "answer_timestamp", "is_silent", "first_audio_ms"]
+    op.create_index("calls_counted", "calls", ["start_timestamp", "call_id", *counted])
     op.create_index("calls_by_end", "calls", ["end_timestamp"])
     for name, column in (
         ("calls_by_from", "from_number"),
