@@ -17,6 +17,7 @@ from gateway.tools.doctor import (
     agents,
     encryption,
     gateway,
+    history,
     jambonz,
     livekit,
     routes,
@@ -76,6 +77,7 @@ def all_checks(context: Context) -> list[Check]:
     modules = (
         gateway,
         storage,
+        history,
         livekit,
         sip,
         routes,
