@@ -59,6 +59,8 @@ async def _list(api: GatewayApi, arguments: argparse.Namespace) -> None:
     _print_table(listing["calls"])
     more = ", and there are more: --limit" if listing["next_cursor"] else ""
     print(f"{len(listing['calls'])} listed{more}; {listing['active']} active", file=sys.stderr)
+    if not listing["is_complete"]:
+        print("gateway: the history does not answer, so calls may be missing", file=sys.stderr)
 
 
 def _print_table(calls: list[Mapping[str, Any]]) -> None:

@@ -23,14 +23,16 @@ async def listed_calls(
     """As a page of the API, with up to `limit` calls of as many pages as that takes."""
     calls: list[Mapping[str, Any]] = []
     page: Mapping[str, Any] = {}
+    is_complete = True
     while len(calls) < limit:
         more = {"limit": str(min(PAGE, limit - len(calls)))}
         page = await api.calls({**query, **more, **_after(page)})
         calls += page["calls"]
+        is_complete = is_complete and page["is_complete"]
         report(f"{len(calls)} so far")
         if page["next_cursor"] is None:
             break
-    return {**page, "calls": calls}
+    return {**page, "calls": calls, "is_complete": is_complete}
 
 
 def _after(page: Mapping[str, Any]) -> Query:

@@ -116,6 +116,24 @@ async def test_the_list_takes_as_many_pages_as_it_needs(
     assert err == "3 listed, and there are more: --limit; 5 active\n"
 
 
+async def test_a_list_that_may_lack_calls_says_so(calls: Calls) -> None:
+    pages = [
+        {"calls": [], "active": 0, "next_cursor": "x", "is_complete": False},
+        {"calls": [], "active": 0, "next_cursor": None, "is_complete": True},
+    ]
+
+    async def page(_: web.Request) -> web.Response:
+        return web.json_response(pages.pop(0))
+
+    app = web.Application()
+    app.router.add_get("/livekit-api/calls", page)
+    async with TestServer(app) as server:
+        url = str(server.make_url("")).rstrip("/")
+        status, _, err = await calls("list", "--all", url=url)
+    assert status == 0
+    assert err.endswith("gateway: the history does not answer, so calls may be missing\n")
+
+
 async def test_a_call_is_shown(gateway: Client, calls: Calls) -> None:
     jambonz = jambonz_for(gateway, from_number="+15550101")
     await jambonz.call_arrives()
