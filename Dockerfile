@@ -2,6 +2,7 @@
 #   docker build --target gateway --tag gateway .
 #   docker build --target worker --tag worker .
 # With MCP servers as tools: --build-arg EXTRAS=agent,mcp
+# With traces of the gateway: --build-arg GATEWAY_EXTRAS=otel
 FROM python:3.11-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -12,8 +13,9 @@ COPY constraints.txt pyproject.toml setup.cfg ./
 COPY gateway/__init__.py gateway/
 
 FROM build AS gateway-dependencies
+ARG GATEWAY_EXTRAS=
 # Almost half of what the wheels have is for debuggers, type checkers and the libraries' own tests.
-RUN pip --python /opt/gateway/bin/python install -c constraints.txt . && \
+RUN pip --python /opt/gateway/bin/python install -c constraints.txt ".${GATEWAY_EXTRAS:+[$GATEWAY_EXTRAS]}" && \
     find /opt/gateway -name '*.so' -exec strip --strip-unneeded {} + && \
     find /opt/gateway -type d \( -name tests -o -name testing \) -prune -exec rm -r {} + && \
     find /opt/gateway -name '*.py[idx]' -delete
