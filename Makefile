@@ -3,8 +3,8 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed-run
 INSTALLED_DEV := .venv/.installed-dev
 INSTALLED_BENCH := .venv/.installed-bench
-# What tests need from npm: a validator of Jambonz's verbs, axe-core.
-NPM_FOLDERS := tests/jambonz tests/web
+# What npm is needed for: a validator of Jambonz's verbs, axe-core, the page's livekit-client.
+NPM_FOLDERS := tests/jambonz tests/web gateway/web/npm
 NPM_INSTALLED := $(NPM_FOLDERS:=/node_modules/.package-lock.json)
 EXPRESS := bench/servers/express/node_modules/.package-lock.json
 # All tests run in so many processes at once: more than two cores, for most of them wait.
@@ -16,10 +16,11 @@ COVERAGE_FLOOR := 93
 LINTERS := ruff mypy lint-imports bandit
 
 .PHONY: help install install-dev run demo check test test-sip test-n8n soak lint docs bench clean
+.PHONY: livekit-client
 .PHONY: $(LINTERS) pip-audit
 
 help:  ## list these targets
-	@grep -hE '^[a-z0-9-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 install: $(INSTALLED)  ## what running needs, in .venv, at the pinned versions
 
@@ -102,6 +103,9 @@ docs: install  ## what is generated: docs/http-api.md, docs/configuration.md, a 
 	@$(BIN)/python -m gateway.tools.configuration > docs/configuration.md
 	@$(BIN)/python -m agent.profiles.options_schema > agent/profiles/session_options.json
 	@cp agent/profiles/session_options.json gateway/api/schemas/session_options.json
+
+livekit-client: install gateway/web/npm/node_modules/.package-lock.json  ## the script of the page at /talk, from npm
+	@$(BIN)/python -m gateway.tools.livekit_client
 
 bench: $(INSTALLED_BENCH) $(EXPRESS)  ## measurements, side by side with what others would do
 	@$(BIN)/python -m bench

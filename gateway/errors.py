@@ -44,6 +44,7 @@ class ErrorCode(StrEnum):
         "no authentication is configured, and Host or Origin is not this machine",
     )
     FORBIDDEN = "forbidden", 403, "the API key does not have the role"
+    WEB_CALLS_OFF = "web_calls_off", 403, "web.calls is not set: no calls from the browser"
     CROSS_SITE = (
         "cross_site",
         403,

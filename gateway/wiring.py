@@ -17,6 +17,7 @@ from gateway.inbound.participant_strategy import ParticipantStrategy
 from gateway.inbound.room_strategy import RoomStrategy
 from gateway.inbound.service import InboundCalls
 from gateway.inbound.strategy import Strategy
+from gateway.inbound.web_calls import WebCalls
 from gateway.lifecycle.agent_wait import AgentWait
 from gateway.lifecycle.deadlines import Deadlines
 from gateway.lifecycle.deferred import DeferredWrites
@@ -119,6 +120,15 @@ def build_services(
         new_call_id=new_inbound_id,
         clock=clock,
     )
+    web_calls = WebCalls(
+        config,
+        lifecycle=lifecycle,
+        rooms=rooms,
+        agent_wait=agent_wait,
+        dialer=dialer,
+        new_call_id=new_inbound_id,
+        clock=clock,
+    )
     outbound = OutboundCalls(
         config,
         lifecycle=lifecycle,
@@ -189,6 +199,7 @@ def build_services(
         announced=announced,
         refers=Refers(storage.registry, transfers),
         inbound=inbound,
+        web_calls=web_calls,
         outbound=outbound,
         reconciler=reconciler,
         deadline_loop=deadline_loop,

@@ -164,6 +164,14 @@ ENDPOINT_EXAMPLES: Mapping[str, Example] = {
     f"POST {urls.QUEUE_WAIT}": Example(_LEG, [{"verb": "leave"}]),
     f"POST {urls.QUEUE_ACTION}": Example({**_LEG, "queue_result": "bridged"}, hangup()),
     "POST /dispatch": Example(DISPATCH, dispatch_answer(RINGING)),
+    "POST /livekit-api/web-calls": Example(
+        {"to_number": "+61491570110", "session_options": {"profile": "clinic"}},
+        {
+            "call_id": "call-5a0c1c0e-0000-4000-8000-000000000001",
+            "server_url": "wss://livekit.example.com",
+            "participant_token": "<JWT>",
+        },
+    ),
     "GET /livekit-api/calls": Example(
         answer={"calls": [listed(ONGOING)], "active": 1, "next_cursor": None, "is_complete": True}
     ),

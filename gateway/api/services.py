@@ -12,6 +12,7 @@ from gateway.history.audit import Audit
 from gateway.history.directory import CallDirectory
 from gateway.history.writer import HistoryStatus, HistoryWriter
 from gateway.inbound.service import InboundCalls
+from gateway.inbound.web_calls import WebCalls
 from gateway.lifecycle.deferred import DeferredWrites
 from gateway.lifecycle.dialing import Dialer
 from gateway.lifecycle.lifecycle import Lifecycle
@@ -65,6 +66,7 @@ class Services:
     announced: AnnouncedTransfers
     refers: Refers
     inbound: InboundCalls
+    web_calls: WebCalls
     outbound: OutboundCalls
     reconciler: Reconciler
     deadline_loop: DeadlineLoop

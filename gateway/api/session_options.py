@@ -12,6 +12,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from gateway.config.settings import AgentSettings
 from gateway.errors import ApiError, ErrorCode
 
 #: A body that is nothing but mistakes has no longer answer.
@@ -34,6 +35,15 @@ _CONDITIONS = {
     "maxLength": "Must be at most {} characters long.",
     "pattern": "Must match {}.",
 }
+
+
+def check_options_of(agent: AgentSettings, name: str, options: Mapping[str, Any]) -> None:
+    """As `check_session_options`, for the agent `name`, "" for the usual one.
+
+    Of other agents nobody here knows which options they take.
+    """
+    if agent.pipeline == "voice" and name in {"", agent.name}:
+        check_session_options(options)
 
 
 def check_session_options(options: Mapping[str, Any]) -> None:

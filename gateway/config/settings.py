@@ -264,6 +264,8 @@ class MonitorSettings:
 class WebSettings:
     session_lifetime: float = setting(43_200.0, validate.Range(60, 2_592_000))
     recordings: str = setting("")
+    calls: bool = setting(default=False)
+    livekit_url: str = setting("", read=addresses.read_livekit_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +299,11 @@ class Config:
     def own_url(self) -> str:
         """The base URL of this gateway for LiveKit and the workers; loopback on one machine."""
         return self.server.public_url.rstrip("/") or f"http://{LOOPBACK}:{self.server.port}"
+
+    @property
+    def browser_livekit_url(self) -> str:
+        """Where browsers reach LiveKit."""
+        return self.web.livekit_url or self.livekit.url
 
     @property
     def unauthenticated_endpoints(self) -> tuple[str, ...]:

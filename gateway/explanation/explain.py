@@ -157,7 +157,7 @@ def _words(entry: Mapping[str, Any], facts: Facts) -> str:
         words = f"{event.replace('_', ' ')}: {{0}}"
     if event == EventKind.REGISTERED:
         origin = "Jambonz posted its call hook" if facts.is_inbound else "POST /dispatch"
-        return f"{words}: {origin}"
+        return f"{words}: {detail or origin}"
     return words.format(detail).removesuffix(" ").removesuffix(":").removesuffix(" ")
 
 

@@ -23,6 +23,7 @@ class Action(StrEnum):
     HANG_UP = "hang_up"
     TRANSFER = "transfer"
     RETRY = "retry"
+    WEB_CALL = "web_call"
     SIGN_IN = "sign_in"
     EXPORT = "export"
     DELETE = "delete"

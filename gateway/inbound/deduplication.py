@@ -34,6 +34,32 @@ def agent_fields(hook: CallHook, account_code: str) -> dict[str, str]:
     }
 
 
+def new_call(hook: CallHook, config: Config, *, call_id: str, now: int) -> Call:
+    """The call of `hook` as it begins; `now` in ms since epoch."""
+    trusted = config.inbound.trusted_headers
+    account_code = hook.setting("ACCOUNT_CODE", trusted)
+    metadata = agent_fields(hook, account_code)
+    return Call(
+        call_id=call_id,
+        direction=Direction.OUTBOUND if hook.is_outbound else Direction.INBOUND,
+        agent_name=hook.setting("AGENT_NAME", trusted) or config.agent.name,
+        start_timestamp=now,
+        from_number=hook.from_number,
+        to_number=hook.to_number,
+        caller_name=hook.caller_name,
+        asserted_identity=metadata["asserted_identity"],
+        diversion=metadata["diversion"],
+        account_code=account_code,
+        caller_answered=hook.caller_answered,
+        ringing_timeout=config.inbound.ringing_timeout,
+        max_call_duration=config.inbound.max_call_duration,
+        metadata={key: value for key, value in metadata.items() if value},
+        jambonz={"call_sid": hook.call_sid, **hook.ids},
+        timeline=(TimelineEntry(now, EventKind.REGISTERED),),
+        traceparent=tracing.traceparent(),
+    )
+
+
 class CallsByHook:
     """Registers and prepares the call of a call hook, once. `clock` in ms since epoch."""
 
@@ -77,7 +103,7 @@ class CallsByHook:
         return call
 
     async def _register_and_prepare(self, hook: CallHook) -> Call:
-        new = self._new_call(hook)
+        new = new_call(hook, self._config, call_id=self._new_call_id(), now=self._clock())
         try:
             added = await self._lifecycle.register(new, replaces=await self._finished_call(hook))
         except StorageUnavailable:
@@ -103,31 +129,6 @@ class CallsByHook:
             return ""
         call = await self._registry.find_by_call_sid(hook.call_sid)
         return "" if call is None or call.is_active else call.call_id
-
-    def _new_call(self, hook: CallHook) -> Call:
-        now = self._clock()
-        trusted = self._config.inbound.trusted_headers
-        account_code = hook.setting("ACCOUNT_CODE", trusted)
-        metadata = agent_fields(hook, account_code)
-        return Call(
-            call_id=self._new_call_id(),
-            direction=Direction.OUTBOUND if hook.is_outbound else Direction.INBOUND,
-            agent_name=hook.setting("AGENT_NAME", trusted) or self._config.agent.name,
-            start_timestamp=now,
-            from_number=hook.from_number,
-            to_number=hook.to_number,
-            caller_name=hook.caller_name,
-            asserted_identity=metadata["asserted_identity"],
-            diversion=metadata["diversion"],
-            account_code=account_code,
-            caller_answered=hook.caller_answered,
-            ringing_timeout=self._config.inbound.ringing_timeout,
-            max_call_duration=self._config.inbound.max_call_duration,
-            metadata={key: value for key, value in metadata.items() if value},
-            jambonz={"call_sid": hook.call_sid, **hook.ids},
-            timeline=(TimelineEntry(now, EventKind.REGISTERED),),
-            traceparent=tracing.traceparent(),
-        )
 
 
 def _is_unprepared(call: Call) -> bool:

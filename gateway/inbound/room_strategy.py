@@ -1,6 +1,6 @@
 """The `room` strategy: LiveKit creates the room with its agent, then Jambonz dials into it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -39,7 +39,12 @@ class RoomStrategy:
         self._clock = clock
 
     async def prepare(
-        self, call: Call, *, audible_after: float | None = None, enqueues: bool = False
+        self,
+        call: Call,
+        *,
+        audible_after: float | None = None,
+        enqueues: bool = False,
+        session_options: Mapping[str, object] | None = None,
     ) -> Event:
         """Have LiveKit create the room and dispatch the agent.
 
@@ -51,7 +56,11 @@ class RoomStrategy:
             has_tone = self._config.inbound.dial_options.ringing_tone
             audible_after = AUDIBLE_AFTER if has_tone else AUDIBLE_AFTER_SILENCE
         transfer_ms = transfer_timeout(self._config, TransferKind.ANNOUNCED)
-        extras = {"audible_after": audible_after, "transfer_timeout": transfer_ms / 1000}
+        extras: dict[str, object] = {
+            "audible_after": audible_after,
+            "transfer_timeout": transfer_ms / 1000,
+            **({"session_options": session_options} if session_options else {}),
+        }
         request = RoomRequest(
             name=call.call_id,
             agent_name=call.agent_name,

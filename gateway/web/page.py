@@ -76,5 +76,9 @@ def _render(
 ) -> web.Response:
     config = request.app[SERVICES].config
     page = template.removesuffix(".html")
-    shared = {"page": page, "has_sign_in": bool(config.security.keys)}
+    shared = {
+        "page": page,
+        "has_sign_in": bool(config.security.keys),
+        "has_web_calls": config.web.calls,
+    }
     return aiohttp_jinja2.render_template(template, request, {**shared, **context}, status=status)

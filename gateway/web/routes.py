@@ -9,6 +9,7 @@ from gateway.web.live import live_events
 from gateway.web.recording import recording
 from gateway.web.sign_in import sign_in, sign_in_form, sign_out
 from gateway.web.static_files import static_file
+from gateway.web.talk_page import talk_page
 
 PAGES: tuple[Endpoint, ...] = (
     calls_page,
@@ -17,6 +18,7 @@ PAGES: tuple[Endpoint, ...] = (
     debug_bundle,
     live_events,
     docs,
+    talk_page,
     sign_in_form,
     sign_in,
     sign_out,

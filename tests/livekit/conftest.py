@@ -21,7 +21,7 @@ from gateway.tools.dev import stack as dev_stack
 from gateway.tools.dev.livekit_binary import NoLiveKit, find_or_build
 from gateway.tools.dev.processes import Process, python
 from gateway.tools.dev.stack import WORKER, running, wait_until_up
-from tests.conftest import READ_KEY, WEBHOOK_SECRET, skip_unless_ci
+from tests.conftest import DISPATCH_KEY, READ_KEY, WEBHOOK_SECRET, skip_unless_ci
 from tests.ports import free_port
 
 
@@ -46,7 +46,7 @@ def real_servers(worker: Sequence[str] = WORKER, **settings: str) -> Iterator[Re
     env = {
         **{key: value for key, value in os.environ.items() if not key.startswith("LIVEKIT_")},
         "JAMBONZ_WEBHOOK_SECRET": WEBHOOK_SECRET,
-        "GATEWAY_API_KEYS": f"ops:read:{READ_KEY}",
+        "GATEWAY_API_KEYS": f"ops:read:{READ_KEY},n8n:dispatch:{DISPATCH_KEY}",
         "PORT": str(free_port()),
         "GATEWAY__MONITOR__INTERVAL": "0.1",
         **settings,

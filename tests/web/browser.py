@@ -30,14 +30,14 @@ PATIENCE = 20_000
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
+async def chromium(*options: str) -> AsyncIterator[Browser]:
     """Debian's chromium; its driver is Playwright's, which downloads no browser."""
     program = shutil.which("chromium")
     if program is None:
         skip_unless_ci("chromium is not installed: apt-get install chromium")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
+            executable_path=program, args=["--no-sandbox", "--disable-gpu", *options]
         )
         yield browser
         await browser.close()
@@ -45,9 +45,10 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @dataclass
 class Site:
-    """The gateway at `url`, and its calls; `proxy` is in front of it."""
+    """The gateway at `url`, and its calls; `proxy` is in front of it, `livekit` behind."""
 
     url: str
+    livekit: FakeLiveKit
     made: MadeCalls
     proxy: TcpProxy
     keys: Sequence[ApiKey]
@@ -62,7 +63,7 @@ async def site(recordings: Path) -> AsyncIterator[Site]:
                 livekit.url,
                 {"GATEWAY_API_KEYS": KEYS},
                 monitor={"interval": 60, "reconcile_interval": 600},
-                web={"recordings": str(recordings)},
+                web={"recordings": str(recordings), "calls": True},
             )
         )
         runner = web.AppRunner(app, shutdown_timeout=1)
@@ -73,9 +74,8 @@ async def site(recordings: Path) -> AsyncIterator[Site]:
             async with TcpProxy.serving(port) as proxy:
                 services = app[SERVICES]
                 url = f"http://127.0.0.1:{proxy.port}"
-                yield Site(
-                    url, MadeCalls(services), proxy, services.config.security.keys, recordings
-                )
+                keys = services.config.security.keys
+                yield Site(url, livekit, MadeCalls(services), proxy, keys, recordings)
         finally:
             await runner.cleanup()
 
@@ -133,19 +133,27 @@ async def tab(
     browser: Browser, site: Site, key: str = READ_KEY, **options: Any
 ) -> AsyncIterator[Tab]:
     """A tab at `/` with a session of the API key `key`; with "" empty, and without one."""
+    async with empty_tab(browser, site.url, **options) as opened:
+        if key:
+            session = new_session(
+                matching(key, site.keys)[0], SECRET, expires_at=int(time.time()) + 3600
+            )
+            cookie: Any = {"name": SESSION_COOKIE, "value": session, "url": site.url}
+            await opened.page.context.add_cookies([cookie])
+            await opened.open("/")
+        yield opened
+
+
+@asynccontextmanager
+async def empty_tab(browser: Browser, url: str, **options: Any) -> AsyncIterator[Tab]:
+    """A tab for the gateway at `url`, without a session."""
     context = await browser.new_context(
-        base_url=site.url, timezone_id="Australia/Sydney", locale="en-GB", **options
+        base_url=url, timezone_id="Australia/Sydney", locale="en-GB", **options
     )
     page = await context.new_page()
     page.set_default_timeout(PATIENCE)
-    opened = Tab(page, site.url)
+    opened = Tab(page, url)
     page.on("console", opened.on_console)
     page.on("pageerror", lambda error: opened.complaints.append(str(error)))
-    if key:
-        session = new_session(
-            matching(key, site.keys)[0], SECRET, expires_at=int(time.time()) + 3600
-        )
-        await context.add_cookies([{"name": SESSION_COOKIE, "value": session, "url": site.url}])
-        await opened.open("/")
     yield opened
     await context.close()

@@ -14,6 +14,7 @@ from gateway.api.routes import (
     legacy,
     livekit,
     metrics,
+    web_calls,
     websocket,
 )
 from gateway.api.routes.openapi import with_openapi
@@ -23,6 +24,7 @@ _MODULES = (
     websocket,
     legacy,
     dispatch,
+    web_calls,
     calls,
     history,
     events,

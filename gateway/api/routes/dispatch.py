@@ -10,11 +10,9 @@ from gateway.api.endpoints import Endpoint, Request
 from gateway.api.limits import Workload
 from gateway.api.schemas.dispatch import DispatchRequest, DispatchSchema
 from gateway.api.schemas.responses import DispatchedSchema
-from gateway.api.session_options import check_session_options
+from gateway.api.session_options import check_options_of
 from gateway.calls.views import dispatch_answer
-from gateway.config.settings import AgentSettings
 from gateway.errors import ApiError, ErrorCode
-from gateway.outbound.request import OutboundCallRequest
 
 MAX_KEY_LENGTH = 255
 
@@ -44,21 +42,16 @@ MAX_KEY_LENGTH = 255
 )
 async def dispatch(request: Request) -> web.Response:
     dispatched: DispatchRequest = request.body
-    _check_options(request.services.config.agent, dispatched.call)
+    call, agent = dispatched.call, request.services.config.agent
+    check_options_of(agent, call.agent_name, call.session_options)
     key = _idempotency_key(request, dispatched)
     outbound = request.services.outbound
-    call = await request.services.storage.idempotency.run(
+    made = await request.services.storage.idempotency.run(
         f"{request.client}:{key}" if key else "",
         _fingerprint(request.raw) if key else "",
-        lambda call_id: outbound.dispatch(dispatched.call, call_id),
+        lambda call_id: outbound.dispatch(call, call_id),
     )
-    return web.json_response(dispatch_answer(call))
-
-
-def _check_options(agent: AgentSettings, call: OutboundCallRequest) -> None:
-    """Of other agents nobody here knows which options they take. Raises ApiError 422."""
-    if agent.pipeline == "voice" and call.agent_name in {"", agent.name}:
-        check_session_options(call.session_options)
+    return web.json_response(dispatch_answer(made))
 
 
 def _idempotency_key(request: Request, dispatched: DispatchRequest) -> str:

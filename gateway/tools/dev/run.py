@@ -148,6 +148,7 @@ def _summary(config: Config, stack: Stack) -> str:
     if config.security.keys:
         curl = f'. {DEV_ENV}; curl -H "X-API-Key: ${KEY_VARIABLE}" {listing}'
     commands = {
+        f"{config.own_url}/talk": "call the agent from the browser",
         "make demo": "simulate a call, from its first hook to its end",
         curl: "list the calls",
     }

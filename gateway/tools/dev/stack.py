@@ -76,6 +76,7 @@ def _with_defaults(env: Mapping[str, str]) -> dict[str, str]:
         # By default a worker takes no jobs while the machine is busy, which this one often is.
         "AGENT_LOAD_THRESHOLD": "inf",
         "AGENT_HTTP_PORT": str(free_port()),
+        "GATEWAY__WEB__CALLS": "true",
         **env,
     }
 

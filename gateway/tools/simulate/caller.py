@@ -13,7 +13,7 @@ from pathlib import Path
 from gateway.aio import BackgroundTasks
 from gateway.config.settings import Config
 from gateway.errors import ConfigError, GatewayError
-from gateway.livekit.tokens import caller_token
+from gateway.livekit.tokens import caller_token, sip_attributes
 
 try:
     from livekit import rtc
@@ -63,12 +63,7 @@ def sip_token(
         config.livekit.api_secret,
         room=room,
         identity=f"sip_{number}",
-        attributes={
-            "sip.phoneNumber": number,
-            "sip.trunkPhoneNumber": room,
-            "sip.callStatus": status,
-            **({"sip.ruleID": rule_id} if rule_id else {}),
-        },
+        attributes=sip_attributes(room, number, rule_id=rule_id, status=status),
     )
 
 
