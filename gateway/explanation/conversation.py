@@ -22,6 +22,9 @@ GAPS_SHOWN = 5
 LINES_BEFORE, LINES_AFTER = 2, 1
 LINE_LIMIT = 200
 
+#: Gaps that begin within so many ms are one, told in two ways.
+SAME_GAP = 1_000
+
 #: The caller heard nothing that they called for: the conversation has failed however it ended.
 _FAILURES = {ConversationProblem.NO_CONVERSATION, ConversationProblem.SILENT_AGENT}
 _MODELS = "the report's turns and model_errors tell which model is slow: speech, LLM or voice"
@@ -123,17 +126,21 @@ def said_around_gaps(call: Mapping[str, Any]) -> list[Line]:
     nothing was wrong.
     """
     report = call.get("report") or {}
-    gaps = sorted(_gaps(call, report), key=lambda it: -it[0])[:GAPS_SHOWN]
+    gaps: list[Line] = []
+    for _, gap in sorted(_gaps(call, report), key=lambda it: -it[0]):
+        # A slow answer is also a silence: the first word for it is enough.
+        if len(gaps) < GAPS_SHOWN and all(abs(it.at - gap.at) > SAME_GAP for it in gaps):
+            gaps.append(gap)
     said = [(it["at"], it) for it in report.get("transcript") or () if _is_line(it)]
     said.sort(key=lambda it: it[0])
     shown: dict[int, Line] = {}
-    for _, gap in gaps:
+    for gap in gaps:
         before = [index for index, (at, _) in enumerate(said) if at <= gap.at][-LINES_BEFORE:]
         after = [index for index, (at, _) in enumerate(said) if at > gap.at][:LINES_AFTER]
         shown |= {
             index: Line(said[index][0], _words_of(said[index][1])) for index in before + after
         }
-    return sorted([*shown.values(), *(gap for _, gap in gaps)], key=lambda it: it.at)
+    return sorted([*shown.values(), *gaps], key=lambda it: it.at)
 
 
 def _gaps(call: Mapping[str, Any], report: Mapping[str, Any]) -> Iterator[tuple[int, Line]]:
@@ -163,6 +170,6 @@ def _words_of(line: Mapping[str, Any]) -> str:
     role = str(line.get("role") or "")
     if role == "tool":
         return f"tool: {line.get('name') or ''}{'' if line.get('ok', True) else ' failed'}"
-    text = str(line.get("text") or "")
+    who, text = "caller" if role == "user" else role, str(line.get("text") or "")
     cut = text if len(text) <= LINE_LIMIT else f"{text[:LINE_LIMIT]} […]"
-    return f"{'caller' if role == 'user' else role}: {cut}"
+    return f"{who}: {cut}" if cut else who

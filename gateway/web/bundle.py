@@ -36,7 +36,7 @@ async def debug_bundle(request: Request) -> web.Response:
     if call is None:
         raise ApiError(ErrorCode.NOT_FOUND, f"no call {request.call_id} is stored")
     overview = await request.http.app[LIVE].overviews.current()
-    now = services.clock()
+    now, shown = services.clock(), redacted(call)
     content = {
         "made_at": now,
         "gateway": {
@@ -50,8 +50,8 @@ async def debug_bundle(request: Request) -> web.Response:
         "health": [
             {"part": part.name, "status": part.status, "text": part.text} for part in overview.parts
         ],
-        "explanation": explain(call, now=now).as_json(),
-        "call": redacted(call),
+        "explanation": explain(shown, now=now).as_json(),
+        "call": shown,
     }
     name = f"call-debug-{request.call_id}.json"
     text = json.dumps(mask_fields(content), indent=2, default=str)

@@ -82,6 +82,14 @@ def test_the_transcript_is_shown_around_a_silence_with_its_keys_masked() -> None
     ]
 
 
+def test_a_silence_that_is_also_a_slow_answer_is_shown_once() -> None:
+    turns = [{"at": STALL["at"] - 40, "latency_ms": 8_000}, {"at": ANSWER, "latency_ms": 700}]
+    call = ended(transcript=SAID, turns=turns, stalls=[STALL])
+    said = explain({**details(call), "deliveries": []}, now=START + 90_000).said
+    gaps = [line.text for line in said if line.text.startswith("---")]
+    assert gaps == ["--- the agent was silent for 8.0 s ---"]
+
+
 def test_a_good_conversation_shows_nothing_that_was_said() -> None:
     assert explained().said == ()
     assert explained().status is Status.OK

@@ -78,6 +78,12 @@ async def test_the_role_view_sees_no_number_and_nothing_said(viewed: Client) -> 
         assert not re.search(r"\+?1555\d+", text), path
         for said in ("Jo Caller", "date of birth", "Hang up", "Retry"):
             assert said not in text, path
+    silent = await made.silent()
+    for path in ("/calls/{id}", "/calls/{id}/debug.json"):
+        text = await read(viewed, path.format(id=silent.call_id), VIEW_KEY)
+        assert "silent for 7.8 s" in text
+        for said in ("date of birth", "half past nine"):
+            assert said not in text
     bundle = await read(viewed, f"/calls/{call.call_id}/debug.json", READ_KEY)
     assert "1555" not in bundle
     assert "date of birth" not in bundle
