@@ -105,7 +105,7 @@ async def test_a_call_whose_agent_was_stopped_for_a_while_is_not_ok(
 
 
 @pytest.mark.field("H10")
-async def test_a_process_that_stands_still_is_told_by_call_doctor_and_numbers(
+async def test_a_process_that_stands_still_is_told_by_call_page_doctor_and_numbers(
     real: RealServers, http: aiohttp.ClientSession
 ) -> None:
     """The gateway is told at once; the alert is tested in deploy/prometheus/tests.yaml."""
@@ -140,6 +140,9 @@ async def test_a_process_that_stands_still_is_told_by_call_doctor_and_numbers(
     said = [line["text"] for line in explained["said"]]
     assert f"agent: {GREETING}" in said
     assert f"--- the agent was silent for {seconds:.1f} s ---" in said
+    page = await page_of(real, http, call_id)
+    assert f"the agent was silent for {seconds:.1f} s" in page
+    assert GREETING in page
     gateway, worker = await numbers_of(real, http)
     assert gateway("gateway_agent_silences_total") == before + 1
     assert (gateway("gateway_conversations_total", verdict="silent_agent") or 0) >= 1
@@ -158,6 +161,14 @@ async def doctor_explains(real: RealServers, call_id: str) -> dict[str, Any]:
     text, _ = await asyncio.wait_for(process.communicate(), LIMIT)
     explained: dict[str, Any] = json.loads(text)
     return explained
+
+
+async def page_of(real: RealServers, http: aiohttp.ClientSession, call_id: str) -> str:
+    """The call's page, as text."""
+    url = f"{real.url}/calls/{call_id}"
+    async with http.get(url, headers={"X-API-Key": READ_KEY}) as response:
+        assert response.status == 200
+        return await response.text()
 
 
 async def numbers_of(real: RealServers, http: aiohttp.ClientSession) -> tuple[Numbers, Numbers]:
