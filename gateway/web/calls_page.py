@@ -15,7 +15,8 @@ from gateway.api.schemas.requests import RequestSchema
 from gateway.calls.call import Direction
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.search import SHORTEST_SEARCH
-from gateway.errors import ApiError, ErrorCode
+from gateway.errors import ApiError, ErrorCode, StorageUnavailable
+from gateway.history.directory import CallPage
 from gateway.security.api_keys import Role
 from gateway.storage.registry import CallFilter
 from gateway.web.live import LIVE
@@ -42,9 +43,9 @@ class CallsQuerySchema(RequestSchema):
     "All calls, today at a glance, the health of each part",
     authentication=VIEW,
     query=CallsQuerySchema(),
-    answers={200: {"type": "string"}},
+    answers={200: {"type": "string"}, 503: {"type": "string"}},
     answer_type="text/html",
-    raises=(ErrorCode.FORBIDDEN, ErrorCode.STORAGE_UNAVAILABLE),
+    raises=(ErrorCode.FORBIDDEN,),
     workload=Workload.NEW_CALLS,
 )
 async def calls_page(request: Request) -> web.Response:
@@ -52,10 +53,12 @@ async def calls_page(request: Request) -> web.Response:
     if query["q"] and not request.role.includes(Role.READ):
         raise ApiError(ErrorCode.FORBIDDEN, "a search by number needs an API key with role read")
     position = await live.position()
-    page = await request.services.calls.page(_filter(query), limit=PAGE_SIZE, after=query["cursor"])
+    page, problem = await _page(request)
     return render(
         request,
         "calls.html",
+        status=503 if problem else 200,
+        problem=problem,
         calls=[visible(call, request.role) for call in page.calls],
         is_complete=page.is_complete,
         overview=await live.overviews.current(),
@@ -68,6 +71,15 @@ async def calls_page(request: Request) -> web.Response:
         reasons=list(DisconnectionReason),
         shortest_search=SHORTEST_SEARCH,
     )
+
+
+async def _page(request: Request) -> tuple[CallPage, str]:
+    """The calls; without storage none, and why: the health of the parts is shown all the same."""
+    calls, after = request.services.calls, request.query["cursor"]
+    try:
+        return await calls.page(_filter(request.query), limit=PAGE_SIZE, after=after), ""
+    except StorageUnavailable as error:
+        return CallPage((), None), str(error)
 
 
 def _filter(query: Mapping[str, Any]) -> CallFilter:

@@ -19,6 +19,7 @@ class TcpProxy:
         self.port = 0
         self.accepted = 0
         self._connections: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self._is_open = asyncio.Event()
 
     @classmethod
@@ -42,18 +43,20 @@ class TcpProxy:
 
     def drop(self) -> None:
         """End the connections that exist."""
-        for connection in self._connections:
-            connection.cancel()
+        for writer in self._writers:
+            writer.transport.abort()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
         self._connections.add(task)
+        self._writers.add(writer)
         self.accepted += 1
         try:
             await self._pipe_both(reader, writer, self._is_open)
         finally:
             self._connections.discard(task)
+            self._writers.discard(writer)
             writer.close()
 
     async def _pipe_both(

@@ -18,6 +18,7 @@ from gateway.security.api_keys import ApiKey, matching
 from gateway.security.sessions import new_session
 from tests.conftest import DISPATCH_KEY, READ_KEY, config_for, skip_unless_ci
 from tests.fakes.livekit import SECRET, FakeLiveKit
+from tests.fakes.receiver import Receiver
 from tests.fakes.tcp_proxy import TcpProxy
 from tests.ports import free_port
 from tests.web.conftest import VIEW_KEY
@@ -45,25 +46,30 @@ async def chromium(*options: str) -> AsyncIterator[Browser]:
 
 @dataclass
 class Site:
-    """The gateway at `url`, and its calls; `proxy` is in front of it, `livekit` behind."""
+    """The gateway at `url`, and its calls.
+
+    `proxy` is in front of it, `livekit` behind; `receiver` gets its callbacks.
+    """
 
     url: str
     livekit: FakeLiveKit
     made: MadeCalls
     proxy: TcpProxy
+    receiver: Receiver
     keys: Sequence[ApiKey]
     recordings: Path
 
 
 @asynccontextmanager
 async def site(recordings: Path) -> AsyncIterator[Site]:
-    async with FakeLiveKit().serving() as livekit:
+    async with FakeLiveKit().serving() as livekit, Receiver().serving() as receiver:
         app = create_app(
             config_for(
                 livekit.url,
                 {"GATEWAY_API_KEYS": KEYS},
                 monitor={"interval": 60, "reconcile_interval": 600},
                 web={"recordings": str(recordings), "calls": True},
+                callbacks={"urls": [f"{receiver.url}/hook"], "allowed_hosts": ["127.0.0.1"]},
             )
         )
         runner = web.AppRunner(app, shutdown_timeout=1)
@@ -75,7 +81,8 @@ async def site(recordings: Path) -> AsyncIterator[Site]:
                 services = app[SERVICES]
                 url = f"http://127.0.0.1:{proxy.port}"
                 keys = services.config.security.keys
-                yield Site(url, livekit, MadeCalls(services), proxy, keys, recordings)
+                made = MadeCalls(services)
+                yield Site(url, livekit, made, proxy, receiver, keys, recordings)
         finally:
             await runner.cleanup()
 

@@ -1,5 +1,6 @@
 """The page in a real Chromium: what people see, do, and are told without loading it again."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -143,6 +144,18 @@ async def test_what_the_gateway_refuses_is_said_where_it_was_asked(
         await dialog.get_by_role("alert").get_by_text("transfer.allowed").wait_for(timeout=PATIENCE)
 
 
+async def test_a_callback_is_delivered_again(browser: Browser, gateway: Site) -> None:
+    call = await gateway.made.answered()
+    async with tab(browser, gateway, DISPATCH_KEY) as it:
+        await it.open(f"/calls/{call.call_id}")
+        retry = it.page.get_by_role("button", name="Retry call_started")
+        await retry.wait_for(timeout=PATIENCE)
+        received = gateway.receiver.events.count("call_started")
+        await retry.click()
+        await it.sees("2 attempts")
+        assert gateway.receiver.events.count("call_started") == received + 1
+
+
 async def test_the_role_view_sees_no_number_live_either(browser: Browser, gateway: Site) -> None:
     async with tab(browser, gateway, VIEW_KEY) as it:
         await it.is_live()
@@ -182,9 +195,10 @@ async def test_a_line_plays_its_place_of_the_recording(browser: Browser, gateway
         await it.open(f"/calls/{call.call_id}")
         line = it.page.locator(".said li", has_text="nineteen eighty-one")
         await line.get_by_role("button", name="Play from here").click()
-        await it.page.wait_for_function(
-            "document.querySelector('#audio').currentTime > 15.4", timeout=PATIENCE
-        )
+        audio = it.page.locator("#audio")
+        async with asyncio.timeout(PATIENCE / 1000):
+            while await audio.evaluate("it => it.currentTime") <= 15.4:
+                await asyncio.sleep(0.05)
         await line.and_(it.page.locator(".playing")).wait_for(timeout=PATIENCE)
         assert await it.page.locator("#audio-error").is_hidden()
 
