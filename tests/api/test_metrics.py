@@ -1,6 +1,7 @@
 """`GET /metrics`: what is counted of calls and requests, and that it names nobody."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.api.test_livekit import registered, tell
 from tests.conftest import READ_KEY, Client, GatewayStarter, get_call, jambonz_for
 from tests.fakes.livekit import Drop, FakeLiveKit, Raw, TwirpError
 from tests.fakes.receiver import Receiver
+from tests.livekit.server import redis_server
 from tests.prometheus import Numbers
 
 HOOK = "POST /livekit-api"
@@ -179,6 +181,25 @@ async def test_requests_beyond_a_limit_are_counted(start_gateway: GatewayStarter
         await dispatch(gateway)
     found = await numbers(gateway)
     assert found("gateway_requests_shed_total", limit="too_many_requests") == 2
+
+
+async def test_commands_to_redis_are_counted_by_their_script(
+    start_gateway: GatewayStarter, server_process: None
+) -> None:
+    with redis_server() as address:
+        gateway = await start_gateway({"REDIS_URL": f"redis://{address}"})
+        await whole_call(gateway)
+        found = await numbers(gateway)
+        await gateway.close()
+    name = "gateway_storage_request_duration_seconds_count"
+    # A script that Redis does not know yet is sent twice.
+    assert found(name, command="register_call") == 2
+    assert (found(name, command="update_call") or 0) >= 4
+    commands = {it.labels["command"] for it in found.samples if it.name == name}
+    assert len(commands) < 40
+    assert all(re.fullmatch(r"[A-Z]+|[a-z_]+", command) for command in commands)
+    assert found("gateway_active_calls", direction="inbound") == 0
+    assert found("gateway_agent_silences_total") == 1
 
 
 async def test_numbers_of_storage_are_missing_while_it_does_not_answer(
