@@ -2,6 +2,7 @@
 
 import logging
 import os
+import platform
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
@@ -30,11 +31,15 @@ def open_provider(env: Mapping[str, str], service: str, clean: Clean | None) -> 
     At most OTEL_BSP_MAX_QUEUE_SIZE (2048) spans wait for the collector; more are dropped.
     """
     os.environ.update({name: value for name, value in env.items() if name.startswith("OTEL_")})
-    if "service.name=" not in env.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+    named = env.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    if "service.name=" not in named:
         os.environ.setdefault("OTEL_SERVICE_NAME", service)
+    # Which of several gateways or jobs it was.
+    instance = {"service.instance.id": f"{platform.node()}:{os.getpid()}"}
+    resource = Resource.create({} if "service.instance.id=" in named else instance)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    provider = TracerProvider(resource=Resource.create(), shutdown_on_exit=False)
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(Collector(OTLPSpanExporter(), clean)))
     return provider
 

@@ -20,6 +20,7 @@ class SeenSpan:
     """A span of `service`; ids in hexadecimal, `parent_id` "" for a root, `links` trace ids."""
 
     service: str
+    instance: str
     span: Span
 
     @property
@@ -98,11 +99,10 @@ class Collector:
         self.raw.append(body)
         if self.status == 200:
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                service = str(_values(resource.resource.attributes)["service.name"])
+                known = _values(resource.resource.attributes)
+                names = str(known["service.name"]), str(known["service.instance.id"])
                 self.spans += [
-                    SeenSpan(service, span)
-                    for scope in resource.scope_spans
-                    for span in scope.spans
+                    SeenSpan(*names, span) for scope in resource.scope_spans for span in scope.spans
                 ]
         answer = ExportTraceServiceResponse().SerializeToString()
         return web.Response(status=self.status, body=answer, content_type="application/x-protobuf")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import platform
 import time
 from collections.abc import Sequence
 from unittest import mock
@@ -14,7 +15,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 
 from agent.context import read_context
 from common import otlp
-from common.tracing import secret_headers
+from common.tracing import secret_headers, tracer_provider
 from gateway.calls.call import Call, Direction
 from gateway.livekit.metadata import restore_call, room_metadata
 from gateway.storage.serialization import dump_call, load_call
@@ -338,6 +339,30 @@ def test_the_log_says_why_there_are_no_traces(
         assert not tracing.is_on()
     (record,) = caplog.records
     assert problem in vars(record)["error"]
+
+
+@pytest.mark.parametrize(
+    ("env", "service", "instance"),
+    [
+        ({}, tracing.SERVICE, f"{platform.node()}:{os.getpid()}"),
+        ({"OTEL_SERVICE_NAME": "telephony"}, "telephony", f"{platform.node()}:{os.getpid()}"),
+        (
+            {"OTEL_RESOURCE_ATTRIBUTES": "service.name=telephony,service.instance.id=gateway-1"},
+            "telephony",
+            "gateway-1",
+        ),
+    ],
+)
+def test_a_process_is_named_as_the_environment_says(
+    env: dict[str, str], service: str, instance: str
+) -> None:
+    with mock.patch.dict(os.environ):
+        provider = tracer_provider({**NOWHERE, **env}, tracing.SERVICE)
+        assert provider
+        attributes = provider.resource.attributes
+        otlp.close(provider)
+    assert attributes["service.name"] == service
+    assert attributes["service.instance.id"] == instance
 
 
 def test_the_collectors_key_is_sent_to_it_and_is_a_secret() -> None:
