@@ -37,6 +37,11 @@ class RoomStrategy:
         self._livekit = livekit
         self._fallback = fallback
         self._clock = clock
+        # The same for each call.
+        self._dial_options = config.livekit_dial
+        has_tone = config.inbound.dial_options.ringing_tone
+        self._audible_after = AUDIBLE_AFTER if has_tone else AUDIBLE_AFTER_SILENCE
+        self._transfer_ms = transfer_timeout(config, TransferKind.ANNOUNCED)
 
     async def prepare(
         self,
@@ -53,12 +58,10 @@ class RoomStrategy:
         meanwhile.
         """
         if audible_after is None:
-            has_tone = self._config.inbound.dial_options.ringing_tone
-            audible_after = AUDIBLE_AFTER if has_tone else AUDIBLE_AFTER_SILENCE
-        transfer_ms = transfer_timeout(self._config, TransferKind.ANNOUNCED)
+            audible_after = self._audible_after
         extras: dict[str, object] = {
             "audible_after": audible_after,
-            "transfer_timeout": transfer_ms / 1000,
+            "transfer_timeout": self._transfer_ms / 1000,
             **({"session_options": session_options} if session_options else {}),
         }
         request = RoomRequest(
@@ -82,7 +85,7 @@ class RoomStrategy:
         """In s: while a target decides on an announced transfer only the agent is in the room."""
         if not self._config.transfer.allowed:
             return DEPARTURE_TIMEOUT
-        return transfer_timeout(self._config, TransferKind.ANNOUNCED) // 1000 + DEPARTURE_TIMEOUT
+        return self._transfer_ms // 1000 + DEPARTURE_TIMEOUT
 
     def connect(self, call: Call) -> Verbs:
         livekit = self._config.livekit
@@ -91,7 +94,7 @@ class RoomStrategy:
             action_hook=self._fallback.action_hook(0, call),
             refer_hook=hook_url(self._config.server.public_url, REFER_HOOK),
             headers=call_headers(call),
-            options=self._config.livekit_dial,
+            options=self._dial_options,
             credentials=self._config.trunks.inbound_credentials,
             # Of a call that Jambonz made, the A leg's caller is our own number.
             caller_id=plain_user(call.to_number) if call.direction is Direction.OUTBOUND else "",
