@@ -282,6 +282,18 @@ async def test_a_collector_that_is_away_costs_no_call_and_is_said_once(
     assert said == ["tracing.collector_unavailable"]
 
 
+async def test_what_waits_is_exported_at_the_end(start_gateway: GatewayStarter) -> None:
+    with mock.patch.dict(os.environ):
+        async with Collector().serving() as collector:
+            exporting = tracing.exporting({**collector.env, "OTEL_BSP_SCHEDULE_DELAY": "60000"})
+            exporting.__enter__()
+            await inbound_call(await start_gateway())
+            assert not collector.spans
+            # In a thread, for it waits for the collector, which is here.
+            await asyncio.to_thread(exporting.__exit__, None, None, None)
+            assert collector.named("call")
+
+
 async def test_a_collector_that_comes_back_gets_spans_again(
     collector: Collector, start_gateway: GatewayStarter, caplog: pytest.LogCaptureFixture
 ) -> None:
