@@ -231,8 +231,8 @@ async def test_with_the_keyboard_alone(browser: Browser, gateway: Site) -> None:
 
 async def test_pages_fit_every_screen(browser: Browser, gateway: Site) -> None:
     call = await gateway.made.silent()
-    async with tab(browser, gateway) as it:
-        for path in ("/", f"/calls/{call.call_id}"):
+    async with tab(browser, gateway, DISPATCH_KEY) as it:
+        for path in ("/", f"/calls/{call.call_id}", "/sign-in"):
             await it.open(path)
             for width in (360, 768, 1920):
                 await it.page.set_viewport_size({"width": width, "height": 800})
