@@ -161,6 +161,23 @@ async def test_a_call_is_ended(gateway: Client, calls: Calls) -> None:
     assert json.loads(out)["call_id"] == call_id
 
 
+async def test_the_beginning_of_an_id_is_enough(gateway: Client, calls: Calls) -> None:
+    call_id = await started(gateway, from_number="+15550101")
+    await started(gateway)
+    status, out, _ = await calls("show", call_id[:13], "--json")
+    assert (status, json.loads(out)["call_id"]) == (0, call_id)
+    status, _, err = await calls("hangup", "call-")
+    assert status == 1
+    assert err.startswith("gateway: 2 calls have an id that begins with 'call-': call-")
+    # Part of a number is no id: the call of somebody else could end.
+    status, _, err = await calls("hangup", "15550101")
+    assert (status, err) == (
+        1,
+        "gateway: no call has the id '15550101', or one that begins so\n",
+    )
+    assert (await list_calls(gateway))["active"] == 2
+
+
 async def test_what_the_gateway_refuses_is_named(gateway: Client, calls: Calls) -> None:
     call_id = await started(gateway)
     status, out, err = await calls("transfer", call_id, "+15550123")

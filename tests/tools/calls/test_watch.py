@@ -96,6 +96,12 @@ async def test_a_lost_stream_is_continued_after_the_last_event() -> None:
     ]
 
 
+async def test_an_event_without_an_id_changes_nothing_about_where_it_continues() -> None:
+    script = Script(event(1) + 'event: call\ndata: {"number": 0}\n\n', event(2))
+    await followed(script)
+    assert script.last_ids == [None, "1", "2"]
+
+
 async def test_where_nothing_says_how_to_continue_it_is_said() -> None:
     seen, _ = await followed(Script(": listening\n\n", event(1)))
     assert [message.event for message in seen] == ["missed", "call"]

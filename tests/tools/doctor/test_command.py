@@ -27,7 +27,7 @@ async def test_every_check_succeeds(stack: Stack) -> None:
     content = json.loads(output)
     assert [(c["id"], c["message"]) for c in content["checks"] if c["status"] != "ok"] == []
     assert (status, content["status"]) == (0, "ok")
-    assert len(content["checks"]) == 25
+    assert len(content["checks"]) == 26
 
 
 @pytest.mark.server

@@ -9,6 +9,7 @@ from aiohttp.test_utils import TestServer
 
 from gateway.api.services import SERVICES
 from gateway.clock import Clock
+from gateway.config.loader import DEV_LIVEKIT
 from gateway.explanation.status import Status
 from gateway.security.api_keys import digest_of
 from gateway.tools.doctor.gateway import ago, configuration, public_answers
@@ -45,6 +46,22 @@ def test_unauthenticated_endpoints(
     assert f"{missing} not set: " in finding.message
     assert effect in finding.message
     assert missing in finding.next
+
+
+@pytest.mark.parametrize(("url", "is_dev"), [("ws://127.0.0.1:7880", True), ("", False)])
+async def test_what_make_run_starts_needs_no_keys(
+    url: str, is_dev: bool, make_config: ConfigMaker
+) -> None:
+    """With a LiveKit of one's own it is another matter."""
+    livekit = {"LIVEKIT_URL": "ws://127.0.0.1:7880", "LIVEKIT_SIP_HOST": "127.0.0.1"}
+    config = make_config({"GATEWAY_API_KEYS": "", **livekit})
+    env = {DEV_LIVEKIT: url or "ws://127.0.0.1:7881"}
+    for check in ("configuration", "public_url"):
+        finding = await run_check(config, check, env=env)
+        assert finding.status is (Status.OK if is_dev else Status.WARN)
+    assert (await run_check(config, "sip_host", env=env)).status is (
+        Status.SKIP if is_dev else Status.OK
+    )
 
 
 def test_unauthenticated_callbacks(make_config: ConfigMaker) -> None:
