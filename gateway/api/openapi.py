@@ -81,7 +81,7 @@ _FIELDS: Mapping[type[fields.Field[Any]], Mapping[str, Any]] = {
 
 _DESCRIPTION = """\
 Unknown fields of bodies and queries of API clients are refused; an optional one that is blank or \
-null counts as left out. docs/http-api.md has the same content for people."""
+null counts as left out. /docs has the same content for people."""
 
 _CALLBACK_SCHEMAS: Mapping[CallbackEvent, type[Schema]] = {
     event: AnalyzedCallbackSchema if event is CallbackEvent.CALL_ANALYZED else CallbackSchema

@@ -56,6 +56,7 @@ async def test_the_filter_is_used_by_keyboard(browser: Browser, gateway: Site) -
         assert await shown(it.page) == ["post_livekit_api_calls_call_id_hangup"]
         contents = it.page.locator(".contents li:visible")
         assert await contents.count() == 1
+        assert await it.page.locator(".entries:visible").count() == 1
         await it.page.keyboard.press("Enter")
         await it.page.wait_for_url("**/docs#post_livekit_api_calls_call_id_hangup")
         assert await active(it) == "#"

@@ -20,8 +20,8 @@ function apply() {
     if (entry) entry.hidden = !matches;
     number += matches;
   }
-  for (const group of document.querySelectorAll(".group")) {
-    const all = [...group.querySelectorAll("article.operation")];
+  for (const group of document.querySelectorAll(".group, .entries")) {
+    const all = [...group.querySelectorAll("article.operation, [data-of]")];
     group.hidden = all.length > 0 && all.every((it) => it.hidden);
   }
   found.textContent = words.length ? `${number} of ${operations.length}` : "";
