@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.calls.call import EventKind
 from gateway.calls.conversation import SLOW_TURN_FROM, moments_in, turns_in
+from gateway.calls.participants import ParticipantKind
 from gateway.web.transcript import Line
 
 #: Between two marks of the axis, in s: the first one that leaves MAX_TICKS marks at most.
@@ -133,8 +134,11 @@ def _present(
 
 
 def _others(call: Mapping[str, Any], scale: _Scale) -> Iterator[Lane]:
-    people = [it for it in call["participants"] if it["joined_at"]][:MAX_OTHERS]
-    for it in people:
+    """Everybody but the caller and the agent, who have lanes of their own."""
+    others = [
+        it for it in call["participants"] if it["joined_at"] and it["kind"] != ParticipantKind.AGENT
+    ]
+    for it in others[:MAX_OTHERS]:
         bar = scale.bar(it["joined_at"], it["left_at"] or scale.end, "leg", str(it["identity"]))
         yield Lane(str(it["identity"])[:40], (bar,))
 

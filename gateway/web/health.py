@@ -64,7 +64,9 @@ def of_history(status: HistoryStatus, kept_for: float) -> Part:
     """Where ended calls are kept; without a history for `kept_for` s."""
     if status.state is HistoryState.OFF:
         return Part("History", Status.SKIP, f"off: ended calls are kept for {kept_for:g} s")
-    waiting = f"{status.waiting} calls wait" if status.waiting else "every ended call is saved"
+    waiting = "every ended call is saved"
+    if status.waiting:
+        waiting = f"{_number(status.waiting, 'call')} to be saved"
     if status.state is HistoryState.UNAVAILABLE:
         return Part("History", Status.FAIL, f"{status.problem}; {waiting}")
     if status.lost:

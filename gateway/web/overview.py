@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from gateway.aio import BackgroundTasks
 from gateway.api.services import Services
-from gateway.errors import LiveKitError, StorageUnavailable
+from gateway.errors import LiveKitError, LiveKitRefused, StorageUnavailable
 from gateway.explanation.status import Status
 from gateway.history.today import Today
 from gateway.livekit.trunks import Trunks
@@ -102,7 +102,9 @@ class Overviews:
         if time.monotonic() >= self._sip_until:
             try:
                 self._sip = of_trunks(await self._trunks.listed())
+            except LiveKitRefused as error:
+                self._sip = Part("SIP trunks", Status.SKIP, f"LiveKit lists none: {error.reason}")
             except LiveKitError as error:
-                self._sip = Part("SIP trunks", Status.SKIP, f"LiveKit lists none: {error}")
+                self._sip = Part("SIP trunks", Status.SKIP, str(error))
             self._sip_until = time.monotonic() + TRUNKS_SHOWN_FOR
         return self._sip

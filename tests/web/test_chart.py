@@ -104,9 +104,11 @@ def test_a_call_that_lasted_no_time_is_drawn() -> None:
 
 
 def test_others_in_the_room_have_a_lane() -> None:
-    target = {"identity": "sip-target", "joined_at": START + 50_000, "left_at": None}
-    drawn = chart(call(participants=[target, {**target, "joined_at": None}]))
-    assert place(lane(drawn, "sip-target").bars[0]) == (50.0, 100.0)
+    target = {"identity": "target", "kind": "sip", "joined_at": START + 50_000, "left_at": None}
+    agent = {**target, "identity": "agent-AJ_1", "kind": "agent"}
+    drawn = chart(call(participants=[agent, target, {**target, "joined_at": None}]))
+    assert place(lane(drawn, "target").bars[0]) == (50.0, 100.0)
+    assert "agent-AJ_1" not in [it.name for it in drawn.lanes]
 
 
 def test_a_turn_tells_when_the_caller_stopped_and_how_long_they_waited() -> None:

@@ -56,7 +56,7 @@ def test_receivers_that_do_not_keep_up() -> None:
 
 def test_a_history_that_is_away_says_what_waits() -> None:
     away = HistoryStatus(HistoryState.UNAVAILABLE, "database is locked", waiting=7)
-    assert of_history(away, 3600).text == "database is locked; 7 calls wait"
+    assert of_history(away, 3600).text == "database is locked; 7 calls to be saved"
     assert of_history(away, 3600).status is Status.FAIL
     assert of_history(HistoryStatus(HistoryState.OK, lost=1), 3600).status is Status.WARN
     assert of_history(HistoryStatus(HistoryState.OK), 3600).status is Status.OK
