@@ -6,6 +6,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -96,6 +97,8 @@ def test_dev_and_a_simulated_call_leave_nothing_behind(
     doctor = gateway("doctor", env=elsewhere, cwd=tmp_path)
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr
     assert "skip  LiveKit SIP        none: the LiveKit of `make run` has no SIP" in doctor.stdout
+    with urllib.request.urlopen(f"http://127.0.0.1:{env['PORT']}/talk", timeout=LIMIT) as page:
+        assert '<h1 id="talk-title">Call the agent</h1>' in page.read().decode()
 
     dev.send_signal(signal.SIGINT)
     assert dev.wait(LIMIT) == 0
@@ -127,6 +130,7 @@ def test_with_api_keys_what_dev_suggests_works(
     with running_dev(env, tmp_path) as (_, summary):
         demo = gateway("simulate", "inbound", "--hold", "1", env=elsewhere, cwd=tmp_path)
         assert demo.returncode == 0, demo.stdout + demo.stderr
+        assert any(f"127.0.0.1:{env['PORT']}/talk" in line for line in summary)
         (command,) = [line.strip() for line in summary if "curl" in line]
         listing = subprocess.run(
             ["sh", "-c", command.removesuffix("list the calls").replace("curl", "curl -fsS")],
