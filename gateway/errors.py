@@ -256,6 +256,11 @@ class LiveKitRefused(LiveKitError):
         self.is_ambiguous = self.sip is None and (self.is_unavailable or status in _AMBIGUOUS)
 
     @property
+    def has_no_sip(self) -> bool:
+        """Whether LiveKit has no SIP: that needs Redis (livekit-server, pkg/service/sip.go)."""
+        return "sip not connected" in self.message
+
+    @property
     def sip(self) -> SipOutcome | None:
         """The final SIP response of the callee or the carrier, if that is why LiveKit refused."""
         status = self.meta.get("sip_status_code", "")

@@ -103,7 +103,8 @@ class Overviews:
             try:
                 self._sip = of_trunks(await self._trunks.listed())
             except LiveKitRefused as error:
-                self._sip = Part("SIP trunks", Status.SKIP, f"LiveKit lists none: {error.reason}")
+                text = "none: this LiveKit has no SIP" if error.has_no_sip else str(error)
+                self._sip = Part("SIP trunks", Status.SKIP, text)
             except LiveKitError as error:
                 self._sip = Part("SIP trunks", Status.SKIP, str(error))
             self._sip_until = time.monotonic() + TRUNKS_SHOWN_FOR

@@ -17,7 +17,7 @@ from gateway.tools.calls.details import call_text
 from gateway.tools.calls.export import export
 from gateway.tools.calls.pages import found_call, listed_calls
 from gateway.tools.calls.rows import COLUMNS, call_row, state
-from gateway.tools.calls.search import list_query
+from gateway.tools.calls.search import has_ended, list_query
 from gateway.tools.calls.watch import watch
 from gateway.tools.doctor.web import cause_of_failure
 from gateway.tools.gateway_api import NOT_RUNNING, GatewayApi
@@ -58,6 +58,8 @@ async def _list(api: GatewayApi, arguments: argparse.Namespace) -> None:
         return
     _print_table(listing["calls"])
     more = ", and there are more: --limit" if listing["next_cursor"] else ""
+    if not listing["calls"] and not has_ended(arguments):
+        more = " (ended ones: --all)"
     print(f"{len(listing['calls'])} listed{more}; {listing['active']} active", file=sys.stderr)
     if not listing["is_complete"]:
         print("gateway: the history does not answer, so calls may be missing", file=sys.stderr)

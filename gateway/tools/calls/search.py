@@ -31,8 +31,12 @@ def api_query(arguments: argparse.Namespace) -> dict[str, str]:
 
 def list_query(arguments: argparse.Namespace) -> dict[str, str]:
     """The query string of `GET /livekit-api/calls`, without limit and cursor."""
-    has_ended = any(getattr(arguments, option) for option in _OF_ENDED)
-    return api_query(arguments) | ({"include": "ended"} if has_ended else {})
+    return api_query(arguments) | ({"include": "ended"} if has_ended(arguments) else {})
+
+
+def has_ended(arguments: argparse.Namespace) -> bool:
+    """Whether the list that is asked for has ended calls, too."""
+    return any(getattr(arguments, option) for option in _OF_ENDED)
 
 
 def matches(call: Mapping[str, Any], arguments: argparse.Namespace) -> bool:

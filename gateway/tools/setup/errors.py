@@ -25,7 +25,7 @@ def _advice(error: LiveKitRefused) -> str:
             "the server does not know this pair of LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or the "
             "clock of this machine is wrong"
         )
-    if "sip not connected" in error.message:
+    if error.has_no_sip:
         return "this livekit-server has no Redis configured, and without Redis it has no SIP"
     if error.status == 404:
         return "no LiveKit server answers at this address, or one without SIP; check LIVEKIT_URL"

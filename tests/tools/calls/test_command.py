@@ -48,7 +48,7 @@ async def test_the_list_has_active_calls_with_their_full_ids(gateway: Client, ca
 
 
 async def test_nothing_to_list(calls: Calls) -> None:
-    assert await calls("list") == (0, "", "0 listed; 0 active\n")
+    assert await calls("list") == (0, "", "0 listed (ended ones: --all); 0 active\n")
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100, 160])
