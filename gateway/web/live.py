@@ -44,6 +44,8 @@ MAX_ROWS = 60
 KEPT = 60
 #: How long the feed is read on with no page open, in s: a page that is being loaded misses nothing.
 LINGER = 30.0
+#: What a row does not need of a call, and what may be large.
+_NOT_IN_ROWS = ("report", "call_analysis", "metadata")
 #: How soon a browser connects again, in ms.
 RETRY_MS = 1_500
 
@@ -81,6 +83,8 @@ class _Changes:
             self.is_more = True
             return
         call = msgspec.json.decode(entry.text)["call"]
+        for name in _NOT_IN_ROWS:
+            call.pop(name, None)
         self.calls.pop(call["call_id"], None)
         if len(self.calls) < MAX_ROWS:
             self.calls[call["call_id"]] = call

@@ -127,6 +127,18 @@ async def test_many_changes_are_one_bounded_message(gateway: Client, made: MadeC
         assert content["more"] or (await listener.event())["rows"]
 
 
+async def test_messages_that_are_kept_hold_no_reports(gateway: Client, made: MadeCalls) -> None:
+    assert gateway.app
+    async with listening(gateway) as listener:
+        call = await made.ended(metadata={"patient": "Jo Caller"})
+        while call.call_id not in await listener.rows():
+            pass
+    kept = str([message.calls for message in gateway.app[live.LIVE]._messages])
+    assert call.call_id in kept
+    assert "date of birth" not in kept
+    assert "Jo Caller" not in kept
+
+
 async def test_each_role_gets_what_it_may_see(start_gateway: GatewayStarter) -> None:
     keys = f"eyes:view:{VIEW_KEY},ops:read:{READ_KEY}"
     gateway = await start_gateway({"GATEWAY_API_KEYS": keys})
