@@ -12,14 +12,11 @@ from gateway import __version__
 from gateway.api.client_address import ClientGroup
 from gateway.api.endpoints import Endpoint, Shape
 from gateway.api.examples import ENDPOINT_EXAMPLES, Example, callback_example
+from gateway.api.schemas.calls import AnalyzedCallbackSchema, CallbackSchema
 from gateway.api.schemas.fields import SipHeaders, SipStatus, Text, TextMap
 from gateway.api.schemas.listing import Cursor, Moment
 from gateway.api.schemas.requests import Number
-from gateway.api.schemas.responses import (
-    AnalyzedCallbackSchema,
-    CallbackSchema,
-    ErrorSchema,
-)
+from gateway.api.schemas.responses import ErrorSchema
 from gateway.callbacks.events import CallbackEvent
 from gateway.errors import RETRY_AFTER_CODES, ErrorCode
 

@@ -8,12 +8,8 @@ from aiohttp import web
 from gateway.api.auth import DISPATCH, LIVEKIT, READ
 from gateway.api.endpoints import Endpoint, Request, client_of
 from gateway.api.limits import Workload
+from gateway.api.schemas.calls import CallSchema, CallsSchema, DeliverySchema
 from gateway.api.schemas.listing import ListQuery, ListQuerySchema, write_cursor
-from gateway.api.schemas.responses import (
-    CallSchema,
-    CallsSchema,
-    DeliverySchema,
-)
 from gateway.api.schemas.transfer import TransferSchema
 from gateway.calls.call import Call, Event, EventKind
 from gateway.calls.reasons import DisconnectionReason

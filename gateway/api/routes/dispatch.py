@@ -8,8 +8,8 @@ from aiohttp import web
 from gateway.api.auth import DISPATCH
 from gateway.api.endpoints import Endpoint, Request
 from gateway.api.limits import Workload
+from gateway.api.schemas.calls import DispatchedSchema
 from gateway.api.schemas.dispatch import DispatchRequest, DispatchSchema
-from gateway.api.schemas.responses import DispatchedSchema
 from gateway.api.session_options import check_options_of
 from gateway.calls.views import dispatch_answer
 from gateway.errors import ApiError, ErrorCode

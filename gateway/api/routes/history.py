@@ -10,9 +10,14 @@ from aiohttp import web
 from gateway.api.auth import ADMIN, READ
 from gateway.api.endpoints import Endpoint, Request, client_of
 from gateway.api.limits import Workload
-from gateway.api.schemas.history import AuditQuerySchema, CallerSchema
+from gateway.api.schemas.history import (
+    AuditQuerySchema,
+    AuditSchema,
+    CallerSchema,
+    DeletedSchema,
+    TodaySchema,
+)
 from gateway.api.schemas.listing import ExportQuerySchema
-from gateway.api.schemas.responses import AuditSchema, DeletedSchema, TodaySchema
 from gateway.calls import spreadsheet
 from gateway.errors import ErrorCode
 from gateway.history.audit import Action
