@@ -356,8 +356,8 @@ def test_the_log_says_why_there_are_no_traces(
 @pytest.mark.parametrize(
     ("env", "service", "instance"),
     [
-        ({}, tracing.SERVICE, f"{platform.node()}:{os.getpid()}"),
-        ({"OTEL_SERVICE_NAME": "telephony"}, "telephony", f"{platform.node()}:{os.getpid()}"),
+        ({}, tracing.SERVICE, None),
+        ({"OTEL_SERVICE_NAME": "telephony"}, "telephony", None),
         (
             {"OTEL_RESOURCE_ATTRIBUTES": "service.name=telephony,service.instance.id=gateway-1"},
             "telephony",
@@ -366,15 +366,16 @@ def test_the_log_says_why_there_are_no_traces(
     ],
 )
 def test_a_process_is_named_as_the_environment_says(
-    env: dict[str, str], service: str, instance: str
+    env: dict[str, str], service: str, instance: str | None
 ) -> None:
+    """Without an instance's name it is the host's and the process' own."""
     with mock.patch.dict(os.environ):
         provider = tracer_provider({**NOWHERE, **env}, tracing.SERVICE)
         assert provider
         attributes = provider.resource.attributes
         otlp.close(provider)
     assert attributes["service.name"] == service
-    assert attributes["service.instance.id"] == instance
+    assert attributes["service.instance.id"] == (instance or f"{platform.node()}:{os.getpid()}")
 
 
 def test_the_collectors_key_is_sent_to_it_and_is_a_secret() -> None:
