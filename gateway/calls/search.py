@@ -12,8 +12,8 @@ _DECORATION = re.compile(r"[+\s]")
 
 
 def comparable(number: str) -> str:
-    """A telephone number's digits; any other text as it is."""
-    digits = number.removeprefix("tel:").removeprefix("+")
+    """A telephone number's digits, without + and blanks; any other text as it is."""
+    digits = _DECORATION.sub("", number.removeprefix("tel:"))
     return digits if digits.isdecimal() else number
 
 

@@ -92,7 +92,7 @@ async def test_a_caller_is_deleted_by_admins_only(kept: Client) -> None:
     await end_call(kept, "+61491570156")
     await end_call(kept)
     await save(kept)
-    path, body = "/livekit-api/callers/delete", {"number": "+61491570156"}
+    path, body = "/livekit-api/callers/delete", {"number": "+61 491 570 156"}
     async with kept.post(path, json=body, headers=DISPATCH) as response:
         assert (response.status, (await response.json())["error"]) == (403, "forbidden")
     async with kept.post(path, json={}, headers=ADMIN) as response:

@@ -106,6 +106,7 @@ FILTERS = [
     (CallFilter(direction=Direction.OUTBOUND, include_ended=True), [2]),
     (CallFilter(from_number="15550000003", include_ended=True), [3]),
     (CallFilter(from_number="+15550000003", include_ended=True), [3]),
+    (CallFilter(from_number="+1 555 000 0003", include_ended=True), [3]),
     (CallFilter(to_number="tel:+15550199", include_ended=True), [0, 1, 3, 4, 5]),
     (CallFilter(agent_name="other", include_ended=True), [4]),
     (CallFilter(account_code="em", include_ended=True), [4]),
