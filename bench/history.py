@@ -105,7 +105,7 @@ async def _timed(session: aiohttp.ClientSession, path: str, sizes: list[int]) ->
         assert response.status == 200, body
     sizes.append(len(body))
     content = msgspec.json.decode(body)
-    assert content["is_complete"], "the history did not answer in time"
+    assert content["is_complete"], f"the history did not answer in time: {path}"
     return time.perf_counter() - began
 
 

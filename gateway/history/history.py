@@ -182,7 +182,10 @@ class History:
             return keys
         is_older = _is_after((last[0].start_timestamp, last[0].call_id))
         by_index = found_by_index(self._database.dialect, part)
-        rest = select(CALLS.c.id).where(*conditions, is_older, by_index).order_by(*_ORDER)
+        # Else PostgreSQL might read all calls in their order, sure to find enough among them soon.
+        older = columns.where(*conditions, is_older, by_index).cte("older")
+        older = older.prefix_with("MATERIALIZED", dialect="postgresql")
+        rest = select(older.c.id).order_by(older.c.start_timestamp.desc(), older.c.call_id.desc())
         return keys + [row.id for row in await self._rows(rest.limit(limit - len(keys)))]
 
 
