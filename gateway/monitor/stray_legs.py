@@ -49,12 +49,15 @@ class StrayLegs:
     async def check(self, call: Call, participants: RoomParticipants) -> None:
         """Remove all legs that came by our rule but the caller's.
 
-        That is the first which LiveKit lists: the one that was the caller's may have left.
+        That is the first which LiveKit lists: the one that was the caller's may have left. Unless
+        the caller is there who came by no rule of ours, as from the browser.
         """
         if all(is_callers_leg(call, leg.participant) for leg in participants.sip if leg.rule_id):
             return
         legs = [leg for leg in participants.sip if await self._rules.is_ours(leg.rule_id)]
-        if legs and not call.has_dialed_leg:
+        caller = participants.caller_leg(call)
+        came_otherwise = caller is not None and caller not in legs
+        if legs and not (call.has_dialed_leg or came_otherwise):
             first = legs.pop(0)
             if not is_callers_leg(call, first.participant):
                 await self._apply(call, EventKind.CALLER_RETURNED, first)

@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.calls.participants import Leg
+from gateway.inbound.web_calls import RULE_ID
 from tests.monitor.harness import (
     OUTBOUND,
     ROOM,
@@ -48,6 +49,15 @@ async def test_a_stranger_whose_webhook_is_first_is_not_taken_for_the_caller(
     await harness.reconcile()
     assert harness.removed() == [STRANGER]
     assert (await harness.call()).caller == Leg(CALLER, "SCL_1")
+
+
+async def test_nobody_comes_by_our_rule_to_a_caller_who_came_by_another(harness: Harness) -> None:
+    """As to one who calls from the browser."""
+    await harness.register_with_room()
+    await harness.joins("browser", SIP, {"sip.ruleID": RULE_ID})
+    await harness.joins(STRANGER, SIP, BY_OUR_RULE | {"sip.callID": "SCL_8"})
+    assert harness.removed() == [STRANGER]
+    assert (await harness.call()).caller == Leg("browser")
 
 
 @pytest.mark.field("A7")
