@@ -125,7 +125,9 @@ class Tab:
         faults = []
         for scheme in ("light", "dark"):
             await self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            options = {"runOnly": ["color-contrast"]} if scheme == "dark" else {}  # else the same
+            options: dict[str, Any] = {"resultTypes": ["violations"]}
+            if scheme == "dark":
+                options["runOnly"] = ["color-contrast"]  # all else is the same
             found: dict[str, Any] = await self.page.evaluate("axe.run", options)
             faults += [
                 f"{scheme}: {it['id']}: {it['nodes'][0]['html']} {it['nodes'][0]['failureSummary']}"
