@@ -16,10 +16,10 @@ from gateway.tools.server_sent_events import Message, messages
 
 #: How long to wait between two requests for a call's status, in s.
 POLL_INTERVAL = 0.05
-#: How long a request may take, in s: a transfer waits for its REFER.
-REQUEST_TIMEOUT = 60.0
-#: How long a stream may be silent, in s: the gateway sends a comment every 15 s.
-SILENCE_TIMEOUT = 40.0
+#: A request: a transfer waits for its REFER, so it may take longer than a connection may.
+REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=10)
+#: A stream: it may be silent for so long, since the gateway sends a comment every 15 s.
+STREAM_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=40)
 #: How long a line of a stream may be, in bytes: a call with its report in one event.
 LINE_LIMIT = 4_194_304
 NOT_RUNNING = "start the gateway (`make run`), or give its address with --url"
@@ -50,8 +50,9 @@ class GatewayApi:
     @classmethod
     @asynccontextmanager
     async def opened(cls, url: str, keys: OwnKeys) -> AsyncIterator[Self]:
-        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
-        async with aiohttp.ClientSession(timeout=timeout, read_bufsize=LINE_LIMIT) as session:
+        async with aiohttp.ClientSession(
+            timeout=REQUEST_TIMEOUT, read_bufsize=LINE_LIMIT
+        ) as session:
             yield cls(session, url, keys)
 
     async def dispatch(self, body: Mapping[str, object]) -> dict[str, Any]:
@@ -77,12 +78,11 @@ class GatewayApi:
     @asynccontextmanager
     async def export(self, form: str, query: Query) -> AsyncIterator[AsyncIterator[bytes]]:
         """Calls as `jsonl` or `csv`, in pieces; one that is not whole ends with an error."""
-        timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENCE_TIMEOUT)
         async with self._session.get(
             f"{self._url}/livekit-api/export.{form}",
             params=query,
             headers=self._keys.header(Role.READ),
-            timeout=timeout,
+            timeout=STREAM_TIMEOUT,
         ) as response:
             await _check(response)
             yield response.content.iter_any()
@@ -92,9 +92,8 @@ class GatewayApi:
         """The changes after the event `last_id`, or from now on, until the connection ends."""
         headers = dict(self._keys.header(Role.READ))
         headers |= {"Last-Event-ID": last_id} if last_id else {}
-        timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENCE_TIMEOUT)
         async with self._session.get(
-            f"{self._url}/livekit-api/events", headers=headers, timeout=timeout
+            f"{self._url}/livekit-api/events", headers=headers, timeout=STREAM_TIMEOUT
         ) as response:
             await _check(response)
             yield messages(response.content)

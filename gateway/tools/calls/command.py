@@ -19,7 +19,7 @@ from gateway.tools.calls.pages import found_call, listed_calls
 from gateway.tools.calls.rows import COLUMNS, call_row, state
 from gateway.tools.calls.search import has_ended, list_query
 from gateway.tools.calls.watch import watch
-from gateway.tools.doctor.web import cause_of_failure
+from gateway.tools.doctor.web import cause_of_failure, host_of
 from gateway.tools.gateway_api import NOT_RUNNING, GatewayApi
 from gateway.tools.terminal import WIDTH, Waiting, has_colours, printable, width_of
 
@@ -45,7 +45,9 @@ def run(action: str, arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         if action != "watch":
             raise
-    except (aiohttp.ClientError, TimeoutError) as error:
+    except TimeoutError as error:
+        raise NotReached(f"{host_of(url)} does not answer in time; {NOT_RUNNING}") from error
+    except aiohttp.ClientError as error:
         raise NotReached(f"{cause_of_failure(url, error)}; {NOT_RUNNING}") from error
     return 0
 

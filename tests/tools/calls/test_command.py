@@ -1,11 +1,13 @@
 """`gateway calls` against a gateway: list, show, hang up, transfer, export."""
 
+import asyncio
 import csv
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -210,6 +212,24 @@ async def test_without_a_gateway_it_says_how_to_start_one(calls: Calls) -> None:
         status, out, err = await calls(*words, url=url)
         assert (status, out) == (1, "")
         assert "refuses connections: nothing listens there; start the gateway" in err
+
+
+async def test_a_gateway_that_does_not_answer(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timeout = aiohttp.ClientTimeout(total=0.05)
+    monkeypatch.setattr("gateway.tools.gateway_api.REQUEST_TIMEOUT", timeout)
+    server = await asyncio.start_server(_reading, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        status, _, err = await calls("list", url=f"http://127.0.0.1:{port}")
+    assert status == 1
+    assert err.startswith(f"gateway: 127.0.0.1:{port} does not answer in time; start the gateway")
+
+
+async def _reading(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    writer.close()
 
 
 async def test_calls_are_exported(gateway: Client, calls: Calls, tmp_path: Path) -> None:
