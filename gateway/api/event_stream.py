@@ -5,7 +5,9 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 import asyncio
 import contextlib
+import math
 import socket
+import time
 from collections.abc import AsyncIterator
 
 import structlog
@@ -25,12 +27,17 @@ CHECK_INTERVAL = 1.0
 
 
 async def event_stream(
-    http: web.Request, events: AsyncIterator[str], end: asyncio.Event
+    http: web.Request,
+    events: AsyncIterator[str],
+    end: asyncio.Event,
+    *,
+    longest: float = math.inf,
 ) -> web.StreamResponse:
     """Send `events` until `end`, until the client is gone or does not read, or storage fails.
 
-    No error response can follow: it would be part of this one. The client comes back with the id
-    of the last event that it got.
+    It ends after `longest` s, too: who comes back has to authenticate again. No error response can
+    follow: it would be part of this one. The client comes back with the id of the last event that
+    it got.
     """
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
@@ -40,8 +47,9 @@ async def event_stream(
     sending = asyncio.create_task(_send(response, events))
     ending = asyncio.create_task(end.wait())
     running = {sending, ending}
+    until = time.monotonic() + longest
     try:
-        while len(running) == 2 and http.transport:
+        while len(running) == 2 and http.transport and time.monotonic() < until:
             _, running = await asyncio.wait(
                 running, timeout=CHECK_INTERVAL, return_when=asyncio.FIRST_COMPLETED
             )

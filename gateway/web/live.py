@@ -6,6 +6,7 @@ reader.
 """
 
 import asyncio
+import contextlib
 import json
 import secrets
 import time
@@ -44,6 +45,10 @@ MAX_ROWS = 60
 KEPT = 60
 #: How long the feed is read on with no page open, in s: a page that is being loaded misses nothing.
 LINGER = 30.0
+#: How long one connection lasts, in s: a session may have ended meanwhile.
+LONGEST = 900.0
+#: How long a page waits until the feed is read, in s: that is at once, unless something is wrong.
+PATIENCE = 2.0
 #: What a row does not need of a call, and what may be large.
 _NOT_IN_ROWS = ("report", "call_analysis", "metadata")
 #: How soon a browser connects again, in ms.
@@ -116,7 +121,9 @@ class LiveUpdates:
         self._wanted_until = time.monotonic() + LINGER
         if self._reading is None or self._reading.done():
             self._reading = self._tasks.spawn(self._run(), name="live updates")
-        await self._is_listening.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await self._is_listening.wait()
         return self._id(self._number)
 
     async def listen(self, after: str, role: Role) -> AsyncIterator[str]:
@@ -224,6 +231,7 @@ async def live_events(request: Request) -> web.StreamResponse:
     live.pages += 1
     try:
         events = live.listen(after, request.role)
-        return await event_stream(request.http, events, request.services.stopping)
+        stopping = request.services.stopping
+        return await event_stream(request.http, events, stopping, longest=LONGEST)
     finally:
         live.pages -= 1

@@ -51,6 +51,18 @@ async def test_signing_in_leads_to_the_page_that_was_asked_for(
         await it.page.wait_for_url("**/sign-in?**")
 
 
+async def test_who_is_no_longer_signed_in_is_asked_to(browser: Browser, gateway: Site) -> None:
+    call = await gateway.made.answered()
+    async with tab(browser, gateway) as it:
+        await it.open(f"/calls/{call.call_id}")
+        await it.is_live()
+        await it.page.context.clear_cookies()
+        gateway.proxy.drop()
+        await it.page.wait_for_url("**/sign-in?**")
+        await it.sign_in(READ_KEY)
+        await it.page.wait_for_url(f"**/calls/{call.call_id}")
+
+
 async def test_a_link_from_another_site_needs_no_second_sign_in(
     browser: Browser, gateway: Site
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 
+from gateway.api import event_stream
 from gateway.calls.call import EventKind
 from gateway.storage.memory.feed import MemoryFeed
 from gateway.web import live
@@ -190,6 +191,23 @@ async def test_too_many_pages_are_sent_away(
     async with listening(gateway), again as answer:
         assert answer.status == 503
         assert "Retry-After" in answer.headers
+
+
+async def test_a_connection_ends_after_a_while_and_another_goes_on(
+    gateway: Client, made: MadeCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client has to authenticate again."""
+    monkeypatch.setattr(live, "LONGEST", 0.2)
+    monkeypatch.setattr(event_stream, "CHECK_INTERVAL", 0.05)
+    async with listening(gateway) as listener:
+        await made.registered()
+        await listener.rows()
+        async with asyncio.timeout(20):
+            await listener.answer.content.read()
+    call = await made.registered()
+    headers = {"X-API-Key": READ_KEY, "Last-Event-ID": listener.last_id}
+    async with gateway.get("/live", headers=headers) as answer:
+        assert call.call_id in await Listener(answer).rows()
 
 
 async def test_only_with_a_key(gateway: Client) -> None:

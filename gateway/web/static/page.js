@@ -69,11 +69,18 @@ export function follow(after, on) {
     source.onerror = () => {
       on.state(false);
       if (source.readyState !== EventSource.CLOSED) return;
+      signInIfNeeded();
       setTimeout(connect, pause * (0.5 + Math.random()));
       pause = Math.min(pause * 2, 60_000);
     };
   };
   connect();
+}
+
+/** Where the session has ended the gateway leads to the sign-in, and from there back. */
+async function signInIfNeeded() {
+  const response = await fetch(location.href, { method: "HEAD", redirect: "manual" }).catch(() => null);
+  if (response?.type === "opaqueredirect") location.reload();
 }
 
 /** The page as the gateway makes it now, to take parts of. */
