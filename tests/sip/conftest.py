@@ -14,11 +14,21 @@ import pytest
 
 from gateway.livekit.client import LiveKit
 from gateway.tools.dev.livekit_binary import NoLiveKit, find_or_build
+from gateway.tools.dev.processes import Process
+from gateway.tools.dev.stack import READY_LIMIT, WORKER, WORKER_READY
+from gateway.tools.simulate.model_server import ModelServer
+from gateway.tools.simulate.recognizer import Recognize
 from tests.conftest import DISPATCH_KEY
 from tests.livekit.conftest import wait_for_call
+from tests.ports import free_port
 from tests.sip.network import NoNetwork, network
 from tests.sip.servers import Telephony, running_telephony
+from tests.voice.conftest import AGENTS_FILE, RECEPTIONIST, model_port, recognize, voice_env
 
+__all__ = ["model_port", "recognize"]
+
+#: The agent name of the worker with the voice pipeline.
+VOICE_AGENT = "receptionist"
 NEEDED = ("livekit-sip", "redis-server", "sipp", "ip", "openssl")
 #: How long any step of a test may take, in s.
 LIMIT = 20.0
@@ -72,6 +82,35 @@ async def participant_gateway(telephony: Telephony) -> AsyncIterator[aiohttp.Cli
 async def livekit(telephony: Telephony) -> AsyncIterator[LiveKit]:
     async with telephony.livekit() as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def voice_worker(
+    telephony: Telephony, model_port: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Process]:
+    """A worker with the voice pipeline beside that of the line test."""
+    recordings = tmp_path_factory.mktemp("recordings")
+    env = {
+        **telephony.real.env,
+        **voice_env(model_port, AGENTS_FILE, recordings),
+        "LIVEKIT_AGENT_NAME": VOICE_AGENT,
+        "AGENT_HTTP_PORT": str(free_port()),
+    }
+    worker = Process("voice worker", WORKER, env)
+    try:
+        worker.wait_for(WORKER_READY, limit=READY_LIMIT)
+        yield worker
+    finally:
+        worker.stop()
+
+
+@pytest.fixture
+async def models(
+    recognize: Recognize, model_port: int, voice_worker: Process
+) -> AsyncIterator[ModelServer]:
+    """The models of that worker's calls."""
+    async with ModelServer(RECEPTIONIST, recognize).serving(model_port) as server:
+        yield server
 
 
 def client_of(gateway_url: str) -> aiohttp.ClientSession:

@@ -17,7 +17,7 @@ from gateway.tools.simulate.caller import Caller, tone
 from tests.sip.conftest import call_when, ended_call, wait_until_empty
 from tests.sip.servers import Telephony
 from tests.sip.telephone import Telephone
-from tests.sip.test_transfer import TARGET, InboundTalk, inbound_talk, refer_to, transfer
+from tests.sip.test_transfer import TARGET, InboundTalk, inbound_talk, transfer
 
 SUMMARY = "Anna Example wants to move her appointment."
 CALLER = "sip_+15550100"
@@ -40,12 +40,7 @@ async def announced(talk: InboundTalk, gateway: aiohttp.ClientSession) -> tuple[
     """Have the caller leave for a target, who answers: the dial to them, and what they hear."""
     body = {"target": TARGET, "kind": "announced", "summary": SUMMARY}
     request = asyncio.create_task(transfer(gateway, talk.call_id, **body))
-    refer = await talk.caller.message("REFER ")
-    dial, _ = await talk.jambonz.refers(talk.dial["referHook"], refer_to(refer))
-    talk.caller.send_info()
-    await talk.caller.message("SIP/2.0 202 ")
-    talk.caller.send_info()
-    await talk.caller.finished()
+    dial, _ = await talk.follows_refer()
     status, call = await request
     assert (status, call["transfer"]["kind"]) == (200, "announced"), call
     hook = talk.dial["actionHook"]

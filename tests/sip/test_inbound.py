@@ -24,10 +24,12 @@ from tests.sip.servers import Telephony
 from tests.sip.telephone import Telephone
 
 
-def jambonz_for(telephony: Telephony, gateway: aiohttp.ClientSession, **env_vars: str) -> Jambonz:
+def jambonz_for(
+    telephony: Telephony, gateway: aiohttp.ClientSession, to: str = "+15550199", **env_vars: str
+) -> Jambonz:
     """Jambonz's webhooks for a call from +15550100 to the gateway with the strategy `room`."""
     url = telephony.real.url
-    return Jambonz(gateway, url, WEBHOOK_SECRET, "+15550100", "+15550199", env_vars=env_vars)
+    return Jambonz(gateway, url, WEBHOOK_SECRET, "+15550100", to, env_vars=env_vars)
 
 
 async def test_an_invite_reaches_the_room_that_the_call_hook_created(

@@ -37,6 +37,36 @@ class InboundTalk:
     caller: Sipp
     phone: Telephone
 
+    async def follows_refer(self) -> list[dict[str, Any]]:
+        """Accept the agent's REFER and hang up, as Jambonz does; returns the verbs that follow."""
+        refer = await self.caller.message("REFER ")
+        verbs = await self.jambonz.refers(self.dial["referHook"], refer_to(refer))
+        self.caller.send_info()
+        await self.caller.message("SIP/2.0 202 ")
+        self.caller.send_info()
+        await self.caller.finished()
+        return verbs
+
+
+@asynccontextmanager
+async def answered(
+    telephony: Telephony,
+    jambonz: Jambonz,
+    phone: Telephone,
+    folder: Path,
+    scenario: str = "call_refer",
+    **variables: str,
+) -> AsyncIterator[InboundTalk]:
+    """A caller whose call has been answered, played from `scenario` with `variables`."""
+    (dial,) = await jambonz.call_arrives()
+    call_id = dial["headers"]["X-Call-Id"]
+    variables |= {"user": call_id, "audio_port": str(phone.port)}
+    async with telephony.caller(scenario, folder, **variables) as caller:
+        await caller.message("SIP/2.0 200 ")
+        await jambonz.far_status("in-progress")
+        await jambonz.status("in-progress")
+        yield InboundTalk(call_id, dial, jambonz, caller, phone)
+
 
 @asynccontextmanager
 async def inbound_talk(
@@ -44,20 +74,12 @@ async def inbound_talk(
 ) -> AsyncIterator[InboundTalk]:
     """A caller who talks to the agent. After an INFO, they respond so to a REFER."""
     jambonz = jambonz_for(telephony, gateway)
-    (dial,) = await jambonz.call_arrives()
-    call_id = dial["headers"]["X-Call-Id"]
-    async with Telephone.at(telephony.carrier_address) as phone:
-        variables = {
-            "user": call_id,
-            "audio_port": str(phone.port),
-            "refer_response": refer_response,
-        }
-        async with telephony.caller("call_refer", folder, **variables) as caller:
-            await caller.message("SIP/2.0 200 ")
-            await phone.greeted()
-            await jambonz.far_status("in-progress")
-            await jambonz.status("in-progress")
-            yield InboundTalk(call_id, dial, jambonz, caller, phone)
+    async with (
+        Telephone.at(telephony.carrier_address) as phone,
+        answered(telephony, jambonz, phone, folder, refer_response=refer_response) as talk,
+    ):
+        await phone.greeted()
+        yield talk
 
 
 @asynccontextmanager
@@ -97,9 +119,9 @@ async def agent_transfers(telephony: Telephony, call_id: str) -> None:
         await client.sip.transfer_sip_participant(request)
 
 
-def refer_to(refer: str) -> str:
-    """The Refer-To header of a REFER."""
-    (value,) = [line[9:].strip() for line in refer.splitlines() if line.startswith("Refer-To:")]
+def refer_to(messages: str) -> str:
+    """The Refer-To header of the one REFER in `messages`."""
+    (value,) = [line[9:].strip() for line in messages.splitlines() if line.startswith("Refer-To:")]
     return value
 
 
@@ -111,15 +133,10 @@ async def test_a_caller_is_transferred_on_request(
     ) as talk:
         jambonz, call_id = talk.jambonz, talk.call_id
         request = asyncio.create_task(transfer(room_gateway, call_id, target=TARGET))
-        refer = await talk.caller.message("REFER ")
-        assert refer_to(refer).strip("<>") == f"tel:{TARGET}"
-        dial, after = await jambonz.refers(talk.dial["referHook"], refer_to(refer))
+        dial, after = await talk.follows_refer()
+        assert refer_to(talk.caller.messages).strip("<>") == f"tel:{TARGET}"
         assert dial["target"] == [{"type": "phone", "number": TARGET, "trunk": "my-carrier"}]
         assert after == {"verb": "hangup"}
-        talk.caller.send_info()
-        await talk.caller.message("SIP/2.0 202 ")
-        talk.caller.send_info()
-        await talk.caller.finished()
         status, call = await request
         assert (status, call["transfer"]["target"]) == (200, TARGET), call
     # The dial to LiveKit ends, but the call does not; Jambonz ignores the action hook's verbs.

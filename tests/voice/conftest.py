@@ -30,7 +30,7 @@ __all__ = ["http", "livekit_binary"]
 AGENTS_FILE = Path(__file__).with_name("agents.yaml")
 #: The numbers of its routes.
 CLINIC, QUIET, DETECTOR, RECORDED = "+15550199", "+15550101", "+15550102", "+15550103"
-ASKS_TOOLS, OFFICE, PROMISES = "+15550104", "+15550109", "+15550108"
+ASKS_TOOLS, OFFICE, PROMISES, HANDS_ON = "+15550104", "+15550109", "+15550108", "+15550105"
 
 GREETING = "Hello, this is the clinic, how can I help you today?"
 ASKS_DAY = "On which day would you like to come?"

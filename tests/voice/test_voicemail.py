@@ -23,16 +23,22 @@ def _is(category: str, pattern: str) -> Rule:
     return Rule(pattern, call="save_prediction", arguments={"label": category})
 
 
-@pytest.fixture(autouse=True)
-def detection(models: ModelServer) -> None:
-    rules = [
+#: Of a model that tells who answers.
+DETECTION = Script(
+    [
         _is("machine-vm", "leave a message"),
         _is("machine-ivr", "reason for calling"),
         _is("human", ""),
         Rule("reason for calling", say="Yes."),
         Rule("who is calling", say="This must not be said on top of the greeting."),
+        *RECEPTIONIST.rules,
     ]
-    models.script = Script([*rules, *RECEPTIONIST.rules])
+)
+
+
+@pytest.fixture(autouse=True)
+def detection(models: ModelServer) -> None:
+    models.script = DETECTION
 
 
 @asynccontextmanager
