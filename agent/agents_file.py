@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from agent.profiles.checks import warnings
+from agent.profiles.checks import file_problems, warnings
 from agent.profiles.loader import AgentsFileInvalid, parse_agents, read_text
 from agent.profiles.model_access import ModelAccess
+from agent.profiles.plain_yaml import at
 from agent.profiles.profile import AgentsFile
 from agent.settings import WorkerSettings, environment
 
@@ -55,14 +56,12 @@ def check_agents(text: str, env: Mapping[str, str], access: ModelAccess) -> Agen
 
     Call it on the main thread: it imports plugins. Raises AgentsFileInvalid.
     """
-    agents = parse_agents(text, env, check_files=True)
-    # The framework takes a second, which mistakes in the file need not wait for.
-    from agent.voice.models import check_models  # noqa: PLC0415
-    from agent.voice.tools.available import problems  # noqa: PLC0415
+    # They import the framework, which takes a second.
+    from agent.voice.models import model_problems  # noqa: PLC0415
+    from agent.voice.tools.available import tool_problems  # noqa: PLC0415
 
-    if found := [*check_models(agents, access), *problems(agents)]:
-        raise AgentsFileInvalid(found)
-    return agents
+    checks = (file_problems, lambda it: model_problems(it, access), tool_problems)
+    return parse_agents(text, env, checks)
 
 
 def prepare(settings: WorkerSettings) -> None:
@@ -72,12 +71,16 @@ def prepare(settings: WorkerSettings) -> None:
     """
     from agent.profiles.model_choice import ModelProblem  # noqa: PLC0415
     from agent.voice.models import import_plugins  # noqa: PLC0415
-    from agent.voice.tools.available import problems  # noqa: PLC0415
+    from agent.voice.tools.available import tool_problems  # noqa: PLC0415
 
     try:
         agents = current_agents(settings)
         import_plugins(agents, settings.models)
-        found = problems(agents)
+        found = [
+            f"{at('profiles', name)}.{key}: {text}"
+            for name, profile in agents.profiles.items()
+            for key, text in tool_problems(profile)
+        ]
     except AgentsFileInvalid as error:
         found = error.problems
     except ModelProblem as error:

@@ -8,13 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from agent.profiles.checks import (
-    Found,
-    file_problems,
-    no_such,
-    profile_problems,
-    route_problems,
-)
+from agent.profiles.checks import Found, no_such, profile_problems, route_problems
 from agent.profiles.hosts import HostPolicy
 from agent.profiles.mistakes import mistakes
 from agent.profiles.overlay import overlay
@@ -28,6 +22,7 @@ S = TypeVar("S", bound=Section)
 #: Finds what is wrong with a profile.
 Check = Callable[[Profile], Found]
 
+_MODELS = frozenset({"stt", "llm", "tts", "realtime"})
 _HOSTS = "n8n.example.com, *.example.com, n8n:5678, http://n8n or 192.0.2.0/24"
 
 #: In bytes; more is not a configuration.
@@ -40,14 +35,6 @@ class AgentsFileInvalid(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
-
-
-def load_agents(path: Path | None, env: Mapping[str, str]) -> AgentsFile:
-    """The file's profiles and routes, `extends` resolved; without a `path` the built-in profile.
-
-    Reads `${NAME}` from `env`, and looks for the files that are named. Raises AgentsFileInvalid.
-    """
-    return parse_agents(read_text(path), env, check_files=True)
 
 
 def read_text(path: Path | None) -> str:
@@ -67,16 +54,21 @@ def read_text(path: Path | None) -> str:
         raise AgentsFileInvalid([f"line {line}: not UTF-8"]) from error
 
 
-def parse_agents(text: str, env: Mapping[str, str], *, check_files: bool = False) -> AgentsFile:
-    """As `load_agents`, of a file's text. Raises AgentsFileInvalid."""
+def parse_agents(text: str, env: Mapping[str, str], checks: Sequence[Check] = ()) -> AgentsFile:
+    """The profiles and routes of a file's text, `extends` resolved; of "" the built-in profile.
+
+    `${NAME}` is read from `env`; `checks` are made of each profile besides. Raises
+    AgentsFileInvalid.
+    """
     problems = Problems()
     data = read_yaml(text, env, problems)
+    if "" in problems:
+        raise AgentsFileInvalid(problems.lines())
     given = data.pop("profiles", {})
     agents = _valid(AgentsFile, data, "", problems)
     hosts = _hosts(agents.allowed_hosts if agents else (), problems)
-    checks: list[Check] = [lambda it: profile_problems(it, hosts)]
-    if check_files:
-        checks.append(file_problems)
+    checks = [lambda it: profile_problems(it, hosts), *checks]
+    given = {DEFAULT: {}} if given == {} else given
     profiles = _profiles(given, checks, problems) or {DEFAULT: Profile()}
     if agents:
         route_problems(agents.routes, profiles, problems)
@@ -112,6 +104,8 @@ def _profiles(given: Any, checks: Sequence[Check], problems: Problems) -> dict[s
         whole[name] = _extended([own[it][0] for it in chain])
         # A section with a mistake is missing here: what the others say of it follows from that.
         unusable = {key for it in chain for key in own[it][1]}
+        if unusable & _MODELS or own[chain[-1]][0].extends:
+            unusable.add("models")  # of `auto`, in the place of what is missing
         for key, text in (found for check in checks for found in check(whole[name])):
             if re.split(r"\W", key)[0] not in unusable:
                 problems.add(f"{at('profiles', name)}.{key}", text)

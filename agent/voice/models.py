@@ -7,6 +7,7 @@ from typing import Any
 from livekit.agents import APIConnectOptions, inference, llm, stt, tts, vad
 from livekit.agents.voice.agent_session import SessionConnectOptions
 
+from agent.profiles.checks import Found
 from agent.profiles.model_access import ModelAccess
 from agent.profiles.model_choice import ModelProblem, choose, named_models
 from agent.profiles.profile import AgentsFile, Profile
@@ -35,20 +36,19 @@ class Models:
     tts: TTS | None = None
 
 
-def check_models(agents: AgentsFile, access: ModelAccess) -> list[str]:
-    """What is wrong with the models of all profiles, a line each, with its path in agents.yaml.
+def model_problems(profile: Profile, access: ModelAccess) -> Found:
+    """What is wrong with the models of a profile.
 
     Imports their plugins and makes each model once: it is the plugin that knows which key it lacks.
     """
-    problems = []
-    for name, profile in agents.profiles.items():
-        for kind, path, model in named_models(profile):
-            try:
-                found = list(problems_of(choose(kind, path, model, profile, access)))
-            except ModelProblem as problem:
-                found = [str(problem)]
-            problems += [f"profiles.{name}.{line}" for line in found]
-    return list(dict.fromkeys(problems))
+    for kind, path, model in named_models(profile):
+        try:
+            found = list(problems_of(choose(kind, path, model, profile, access)))
+        except ModelProblem as problem:
+            found = [str(problem)]
+        for line in found:
+            key, _, text = line.partition(": ")
+            yield key, text
 
 
 def import_plugins(agents: AgentsFile, access: ModelAccess) -> None:
@@ -59,7 +59,7 @@ def import_plugins(agents: AgentsFile, access: ModelAccess) -> None:
 
 
 def models_for(profile: Profile, access: ModelAccess) -> Models:
-    """The models of one call. Raises ModelProblem for what `check_models` tells.
+    """The models of one call. Raises ModelProblem for what `model_problems` tells.
 
     All attempts together take ATTEMPTS_SHARE of `failure.after` at most, so that the agent does not
     count as failed before the last of them. One model alone is tried twice.

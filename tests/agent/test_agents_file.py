@@ -81,18 +81,13 @@ async def test_jobs_read_what_the_worker_found_usable(
 
         caplog.clear()
         reload(file, "profiles: {default: {greting: a, stt: {plugin: no-such-plugin}, ivr: 3}}")
-        await until(lambda: len(caplog.records) == 2)
+        await until(lambda: len(caplog.records) == 3)
         assert greeting(settings) == "second"
         assert [it.__dict__["problem"] for it in caplog.records] == [
             "profiles.default.ivr: must be true or false",
             'profiles.default.greting: unknown key; did you mean "greeting"?',
+            "profiles.default.stt: there is no plugin no-such-plugin",
         ]
-
-        caplog.clear()
-        reload(file, "profiles: {default: {stt: {plugin: no-such-plugin}}}")
-        await until(lambda: bool(caplog.records))
-        assert "profiles.default.stt" in caplog.records[0].__dict__["problem"]
-        assert greeting(settings) == "second"
 
         caplog.clear()
         reload(file, None)
@@ -196,13 +191,18 @@ def test_check_counts_what_is_usable(
 @pytest.mark.parametrize(
     ("text", "problems"),
     [
-        ("profiles: {default: {ivr: 3, greting: a}}", ["ivr: must be true", "greting: unknown"]),
-        ("profiles: {default: {stt: {plugin: no-such-plugin}}}", ["stt"]),
         (
-            "profiles: {default: {tools: [{type: python, function: 'no.such:tool'}]}}",
-            ["tools[0].function"],
+            "profiles: {default: {ivr: 3, greting: a, failure: {clip: no.wav}, stt: {plugin: no}, "
+            "tools: [{type: python, function: 'no.such:tool'}]}}",
+            [
+                "ivr: must be true",
+                "greting: unknown",
+                "failure.clip: cannot be played",
+                "stt: there is no plugin no",
+                "tools[0].function: no.such:tool cannot be imported",
+            ],
         ),
-        ("profiles: {default: {failure: {clip: no.wav}}}", ["failure.clip: cannot be played"]),
+        ("profiles: {default: {stt: {plugn: deepgram}}}", ["stt.plugin: is missing"]),
     ],
 )
 def test_check_tells_every_problem(
@@ -237,8 +237,21 @@ def test_check_without_keys_names_them(
 ) -> None:
     for name in ("OPENAI_API_KEY", "LIVEKIT_URL", "LIVEKIT_INFERENCE_URL"):
         monkeypatch.delenv(name, raising=False)
+    needs = ".models: auto needs OPENAI_API_KEY"
     assert run("check") == 1
-    assert "OPENAI_API_KEY" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith(f"agents.yaml: profiles.default{needs}")
+    # What would follow from another mistake is not told.
+    file.write_text("profiles: {default: {extends: clinic}, other: {llm: {plugn: groq}}}")
+    assert run("check") == 1
+    assert needs not in capsys.readouterr().err
+    file.write_text("profiles: {")
+    assert run("check") == 1
+    assert needs not in capsys.readouterr().err
+    file.unlink()
+    assert run("check") == 1
+    assert capsys.readouterr().err.startswith(
+        f"no agents.yaml, so the built-in profile: profiles.default{needs}"
+    )
 
 
 @pytest.mark.parametrize("pipeline", ["voice", "diagnostic"])

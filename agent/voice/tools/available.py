@@ -2,14 +2,14 @@
 
 import asyncio
 import importlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from livekit.agents.beta.tools import send_dtmf_events
 from livekit.agents.llm import Tool, Toolset
 
+from agent.profiles.checks import Found
 from agent.profiles.hosts import HostPolicy
-from agent.profiles.profile import AgentsFile, HttpTool, McpServer, PythonTool
+from agent.profiles.profile import AgentsFile, HttpTool, McpServer, Profile, PythonTool
 from agent.profiles.profile import Tool as ToolSettings
 from agent.voice.requests import Requests
 from agent.voice.tools.end_call import end_call_tool
@@ -27,34 +27,37 @@ CHECK_TIMEOUT = 10.0
 
 
 def tools_for(voice: VoiceCall, requests: Requests) -> list[Tool | Toolset]:
-    """The tools of the call's profile; `problems()` has found none in it."""
+    """The tools of the call's profile, in which `tool_problems` has found nothing."""
     return [_tool(settings, voice, requests) for settings in voice.profile.tools]
 
 
-def problems(agents: AgentsFile) -> list[str]:
-    """What cannot be used of the tools, a line each with its path.
+def tool_problems(profile: Profile) -> Found:
+    """What cannot be used of a profile's tools.
 
     It imports what the tools need, so call it on the main thread before calls come.
     """
-    lines = []
-    for path, tool in _tools(agents):
+    for index, tool in enumerate(profile.tools):
         if isinstance(tool, PythonTool):
             try:
                 python_tool(tool)
             except PythonToolInvalid as error:
-                lines.append(f"{path}.function: {tool.function} {error}")
+                yield f"tools[{index}].function", f"{tool.function} {error}"
         elif isinstance(tool, McpServer):
             try:
                 importlib.import_module("agent.voice.tools.mcp")
             except ImportError:
-                lines.append(f"{path}.type: mcp {MCP_MISSING}")
-    return lines
+                yield f"tools[{index}].type", f"mcp {MCP_MISSING}"
 
 
 async def server_problems(agents: AgentsFile) -> list[str]:
     """Which MCP servers do not answer as they should, a line each; takes CHECK_TIMEOUT at most."""
     hosts = HostPolicy.reading(agents.allowed_hosts)
-    servers = [(path, tool) for path, tool in _tools(agents) if isinstance(tool, McpServer)]
+    servers = [
+        (f"profiles.{name}.tools[{index}]", tool)
+        for name, profile in agents.profiles.items()
+        for index, tool in enumerate(profile.tools)
+        if isinstance(tool, McpServer)
+    ]
     found = await asyncio.gather(*(_server_problem(tool, hosts) for _, tool in servers))
     return [
         f"{path}: MCP server {tool.name}: {problem}"
@@ -76,12 +79,6 @@ def _mcp_tools(server: McpServer, hosts: HostPolicy) -> "McpTools":
     from agent.voice.tools.mcp import McpTools  # noqa: PLC0415
 
     return McpTools(server, hosts)
-
-
-def _tools(agents: AgentsFile) -> Iterator[tuple[str, ToolSettings]]:
-    for name, profile in agents.profiles.items():
-        for index, tool in enumerate(profile.tools):
-            yield f"profiles.{name}.tools[{index}]", tool
 
 
 def _tool(settings: ToolSettings, voice: VoiceCall, requests: Requests) -> Tool | Toolset:

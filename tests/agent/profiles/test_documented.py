@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic.fields import FieldInfo
 
-from agent.profiles.loader import load_agents, parse_agents
+from agent.profiles.loader import parse_agents
 from agent.profiles.options import SessionOptions
 from agent.profiles.profile import (
     AgentsFile,
@@ -160,7 +160,7 @@ def test_every_agents_yaml_in_the_documentation_is_usable() -> None:
 
 
 def test_the_shipped_file_is_the_built_in_profile() -> None:
-    assert load_agents(FILE, {}) == AgentsFile()
+    assert parse_agents(FILE.read_text(), {}) == AgentsFile()
 
 
 def test_the_shipped_file_shows_every_default() -> None:

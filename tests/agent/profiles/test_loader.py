@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from livekit.agents import BuiltinAudioClip
 
-from agent.profiles.checks import CLIPS
-from agent.profiles.loader import AgentsFileInvalid, load_agents, parse_agents
+from agent.profiles.checks import CLIPS, file_problems
+from agent.profiles.loader import AgentsFileInvalid, parse_agents, read_text
 from agent.profiles.profile import AgentsFile, HttpTool, Plugin, Profile
 
 SECRET = "a-secret-of-the-environment"
 
 
 def load(text: str, **env: str) -> AgentsFile:
-    return parse_agents(text, env, check_files=True)
+    return parse_agents(text, env, [file_problems])
 
 
 def problems_of(text: str, **env: str) -> list[str]:
@@ -28,7 +28,7 @@ def in_profile(line: str) -> str:
 
 
 def test_without_a_file_there_is_the_built_in_profile() -> None:
-    assert load_agents(None, {}) == AgentsFile(profiles={"default": Profile()})
+    assert parse_agents(read_text(None), {}) == AgentsFile(profiles={"default": Profile()})
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "profiles:\n", "profiles: {}\n", "routes: []"])
@@ -65,7 +65,7 @@ routes:
 allowed_hosts: ["n8n:5678"]
 """
     )
-    agents = load_agents(path, {"DEEPGRAM_KEY": SECRET, "N8N_TOKEN": "t"})
+    agents = parse_agents(read_text(path), {"DEEPGRAM_KEY": SECRET, "N8N_TOKEN": "t"})
     profile = agents.profiles["default"]
     assert profile.language == "no"
     assert isinstance(profile.stt, list)
@@ -485,10 +485,10 @@ def test_the_clips_are_those_of_livekit_agents() -> None:
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     path = tmp_path / "agents.yaml"
     with pytest.raises(AgentsFileInvalid, match="cannot be read: No such file or directory"):
-        load_agents(path, {})
+        read_text(path)
     path.write_bytes(b"a: 1\nb: \xff\n")
     with pytest.raises(AgentsFileInvalid, match="line 2: not UTF-8"):
-        load_agents(path, {})
+        read_text(path)
     path.write_bytes(b"#" * (1024 * 1024 + 1))
     with pytest.raises(AgentsFileInvalid, match="is larger than"):
-        load_agents(path, {})
+        read_text(path)

@@ -53,7 +53,8 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 @given(TREES)
 def test_any_profile_is_taken_or_refused(tree: Any) -> None:
     text = yaml.safe_dump({"profiles": {"default": tree}, "routes": tree, "allowed_hosts": tree})
-    assert not [it for it in problems_of(text) if "union" in it or "Input" in it]
+    told = [it.rpartition(": ")[2] for it in problems_of(text)]  # without the keys of `tree`
+    assert not [it for it in told if "union" in it or "Input" in it]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from livekit.agents import RunContext, ToolError, function_tool
 
-from agent.profiles.profile import AgentsFile
-from agent.voice.tools.available import problems
+from agent.profiles.profile import Profile
+from agent.voice.tools.available import tool_problems
 from tests.agent.tools.conftest import conversation, turn
 from tests.fakes.llm import Use
 
@@ -110,8 +110,7 @@ async def test_a_function_that_hangs_is_given_up() -> None:
     ],
 )
 def test_what_is_no_tool_is_said_at_start(function: str, problem: str) -> None:
-    agents = AgentsFile.model_validate(
-        {"profiles": {"clinic": {"tools": [{"type": "python", "function": function}]}}}
-    )
-    (line,) = problems(agents)
-    assert line.startswith(f"profiles.clinic.tools[0].function: {function} {problem}")
+    profile = Profile.model_validate({"tools": [{"type": "python", "function": function}]})
+    ((key, text),) = tool_problems(profile)
+    assert key == "tools[0].function"
+    assert text.startswith(f"{function} {problem}")
