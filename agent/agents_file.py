@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from agent.profiles.checks import file_problems, warnings
+from agent.profiles.checks import file_problems, turn_model_users, warnings
 from agent.profiles.loader import AgentsFileInvalid, parse_agents, read_text
 from agent.profiles.model_access import ModelAccess
 from agent.profiles.plain_yaml import at
@@ -25,6 +25,10 @@ logger = logging.getLogger("agent.agents_file")
 
 #: Names the published file to the processes of the jobs, which inherit the environment.
 _PUBLISHED = "_AGENTS_FILE_PUBLISHED"
+_NOT_SHARED = (
+    "until the worker starts again each of their calls loads the turn detector's model for itself, "
+    "250 MB"
+)
 
 
 def current_agents(settings: WorkerSettings) -> AgentsFile:
@@ -96,12 +100,15 @@ def publishing(settings: WorkerSettings) -> Iterator[None]:
     AgentsFileInvalid, OSError.
     """
     loop = asyncio.get_running_loop()
+    shares_turn_model = True
     with tempfile.TemporaryDirectory(prefix="agent-") as folder:
         published = Path(folder) / "agents.yaml"
         if settings.pipeline == "voice":
             _publish(read_text(settings.agents_file), published)
             os.environ[_PUBLISHED] = str(published)
-        loop.add_signal_handler(signal.SIGHUP, _reload, settings, published)
+            if settings.jobs == "process":
+                shares_turn_model = bool(turn_model_users(current_agents(settings)))
+        loop.add_signal_handler(signal.SIGHUP, _reload, settings, published, shares_turn_model)
         try:
             yield
         finally:
@@ -109,7 +116,8 @@ def publishing(settings: WorkerSettings) -> Iterator[None]:
             os.environ.pop(_PUBLISHED, None)
 
 
-def _reload(settings: WorkerSettings, published: Path) -> None:
+def _reload(settings: WorkerSettings, published: Path, shares_turn_model: bool) -> None:
+    """`shares_turn_model`: the processes of jobs inherit it from the worker's start."""
     if settings.pipeline != "voice":
         logger.info("agents_file.not_used", extra={"pipeline": settings.pipeline})
         return
@@ -125,6 +133,9 @@ def _reload(settings: WorkerSettings, published: Path) -> None:
         counts = {"profiles": len(agents.profiles), "routes": len(agents.routes)}
         logger.info("agents_file.reloaded", extra=counts)
         log_warnings(agents)
+        if (users := turn_model_users(agents)) and not shares_turn_model:
+            warning = f"turn_handling.detection: model, in {', '.join(users)}: {_NOT_SHARED}"
+            logger.warning("agents_file.warning", extra={"warning": warning})
 
 
 def _log_problems(problems: Sequence[str]) -> None:

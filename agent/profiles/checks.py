@@ -100,6 +100,15 @@ def warnings(agents: AgentsFile) -> list[str]:
     return lines.lines()
 
 
+def turn_model_users(agents: AgentsFile) -> list[str]:
+    """The profiles that use the model of livekit-agents' turn detector."""
+    return [
+        name
+        for name, profile in agents.profiles.items()
+        if profile.realtime is None and profile.turn_handling.detection == "model"
+    ]
+
+
 def _models(profile: Profile) -> Found:
     if profile.realtime is not None:
         for name in ("stt", "tts"):

@@ -11,6 +11,7 @@ from livekit import local_inference
 
 from agent.agents_file import current_agents, prepare
 from agent.conversation import NewConversation
+from agent.profiles.checks import turn_model_users
 from agent.settings import WorkerSettings
 from agent.voice.conversation import VoiceConversation
 from agent.voice.tools import available
@@ -45,10 +46,7 @@ class VoicePipeline:
         prepare(settings)
 
     def has_turn_model(self) -> bool:
-        return any(
-            profile.realtime is None and profile.turn_handling.detection == "model"
-            for profile in current_agents(self._settings).profiles.values()
-        )
+        return bool(turn_model_users(current_agents(self._settings)))
 
     def facts(self) -> Mapping[str, object]:
         profiles = sorted(current_agents(self._settings).profiles)

@@ -121,6 +121,28 @@ async def test_what_no_call_brings_is_told(
     assert "{{nobody}} is empty in calls that do not bring it" in record.__dict__["warning"]
 
 
+@pytest.mark.parametrize(("at_start", "is_told"), [("vad", True), ("model", False)])
+async def test_a_turn_model_that_the_worker_has_not_loaded_is_used_and_told(
+    at_start: str,
+    is_told: bool,
+    settings: WorkerSettings,
+    file: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    text = GOOD.format("first").replace(
+        "{default:", "{quiet: {turn_handling: {detection: model}}, default:"
+    )
+    edit(file, text.replace("model", at_start))
+    with publishing(settings):
+        reload(file, text.replace("first", "second"))
+        await until(lambda: greeting(settings) == "second")
+        assert current_agents(settings).profiles["quiet"].turn_handling.detection == "model"
+    told = [it.__dict__["warning"] for it in caplog.records]
+    assert [it.split(": until")[0] for it in told] == (
+        ["turn_handling.detection: model, in quiet"] if is_told else []
+    )
+
+
 async def test_the_line_test_needs_no_profiles(
     settings: WorkerSettings, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
