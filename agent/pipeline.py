@@ -14,7 +14,7 @@ class Pipeline(Protocol):
     imported_late: Sequence[str]
 
     def has_turn_model(self) -> bool:
-        """Whether calls use livekit-agents' turn detector: 244 MB that all processes share."""
+        """Whether calls use livekit-agents' turn detector: 250 MB that all processes share."""
 
     def facts(self) -> Mapping[str, object]:
         """For the health endpoint, as JSON."""
