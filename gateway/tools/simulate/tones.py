@@ -86,17 +86,15 @@ class Ear:
         while self._next * self._hop + self._size <= len(samples):
             at = self._next * self._hop
             if chord := self._chord(samples[at : at + self._size]):
-                self._add(chord, (at + self._size / 2) / self._rate)
+                middle = (at + self._size / 2) / self._rate
+                _append(self._found, chord, middle - HOP / 2, middle + HOP / 2)
             self._next += 1
-        # Where one chord follows another without a pause, a window has parts of both.
-        found = [it for it in self._found if it[2] - it[1] >= WINDOW]
+        found: list[tuple[Chord, float, float]] = []
+        for it in self._found:
+            # A window with parts of two chords, or of a gap, sounds like another one.
+            if it[2] - it[1] >= WINDOW:
+                _append(found, *it)
         return [Heard(*it, gap=self._gap(samples, *it[1:])) for it in found]
-
-    def _add(self, chord: Chord, middle: float) -> None:
-        start, end = middle - HOP / 2, middle + HOP / 2
-        if self._found and self._found[-1][0] == chord and start - self._found[-1][2] < PAUSE:
-            start = self._found.pop()[1]
-        self._found.append((chord, start, end))
 
     def _chord(self, window: Samples) -> Chord | None:
         if np.abs(window).mean() < AUDIBLE:
@@ -114,6 +112,15 @@ class Ear:
         blocks = sound[: len(sound) // size * size].reshape(-1, size)
         loud = np.nonzero(np.abs(blocks).max(axis=1) >= AUDIBLE)[0]
         return float(np.diff(loud).max(initial=1) - 1) * size / self._rate
+
+
+def _append(
+    found: list[tuple[Chord, float, float]], chord: Chord, start: float, end: float
+) -> None:
+    """Add what is heard from `start` to `end`; it may go on with what was heard last."""
+    if found and found[-1][0] == chord and start - found[-1][2] < PAUSE:
+        start = found.pop()[1]
+    found.append((chord, start, end))
 
 
 def _band(frequencies: npt.NDArray[np.floating[Any]], band: range) -> npt.NDArray[np.intp]:
