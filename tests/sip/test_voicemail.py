@@ -33,8 +33,9 @@ async def test_a_mailbox_gets_the_message(
         phone.says("voicemail")
         # The agent leaves the message and hangs up.
         await callee.finished()
-        (message,) = phone.heard()
-        assert message.chord == chord_of(MESSAGE)
+        heard = phone.heard()
+        assert [it.chord for it in heard] == [chord_of(MESSAGE)], heard
+        (message,) = heard
         assert message.end - message.start == pytest.approx(length(MESSAGE), abs=0.3)
     call = await call_when(room_gateway, call["call_id"], lambda call: call["report"] is not None)
     assert (call["call_status"], call["disconnection_reason"]) == ("ended", "voicemail_reached")
