@@ -9,7 +9,7 @@ from agent.tracing import without_people
 
 
 def test_of_a_telephone_only_ids_are_exported() -> None:
-    attributes = {
+    attributes: dict[str, str | float] = {
         "lk.sip.callID": "SCL_1",
         "lk.sip.trunkID": "ST_1",
         "lk.sip.trunkPhoneNumber": "+15550199",
