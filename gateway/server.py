@@ -49,6 +49,8 @@ async def serve(config: Config) -> None:
         services = app[SERVICES]
         await _check_livekit(services)
         await _check_storage(services)
+        if services.history:
+            await services.history.tried(within=config.history.timeout)
         await services.deadline_loop.reconcile()
         server = await _listen(runner, services)
         try:

@@ -22,8 +22,10 @@ from gateway.storage.unsaved import MAX_UNSAVED
 
 log = structlog.get_logger()
 
-#: Calls that are read at a time, to count, to export or to delete them.
+#: Calls that are read at a time, to count or to delete them.
 BATCH = 200
+#: To export them: with their transcripts, which may have a megabyte each.
+EXPORT_BATCH = 50
 #: How long today's counts are used, in s: however many pages show them.
 TODAY_INTERVAL = 2.0
 #: The JSON of a page's calls has at most so many bytes: names may be long.
@@ -108,19 +110,19 @@ class CallDirectory:
         """Everything about every call that passes `call_filter`, newest first."""
         after: Position | None = None
         while True:
-            recent, _ = await self._recent(call_filter, limit=BATCH, after=after)
+            recent, _ = await self._recent(call_filter, limit=EXPORT_BATCH, after=after)
             items = [(_position(call), self._reader(call)) for call in recent]
             saved = []
             if self._history and call_filter.wants_ended:
-                rows = await self._history.details(call_filter, limit=BATCH, after=after)
+                rows = await self._history.details(call_filter, limit=EXPORT_BATCH, after=after)
                 saved = [(position, _reader_of(row)) for position, row in rows]
-            batch = _merged(saved, items)[:BATCH]
+            batch = _merged(saved, items)[:EXPORT_BATCH]
             for _, read in batch:
                 try:
                     yield await read()
                 except RecordUnreadable as error:
                     log.error("history.record_unreadable", error=str(error))
-            if len(batch) < BATCH:
+            if len(batch) < EXPORT_BATCH:
                 return
             after = batch[-1][0]
 

@@ -1,6 +1,7 @@
 """Writes ended calls to the history, behind their end: no call waits for it."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -74,6 +75,7 @@ class HistoryWriter:
         self._refused = 0
         self._lost = 0
         self._waiting = 0
+        self._tried = asyncio.Event()
 
     @property
     def status(self) -> HistoryStatus:
@@ -88,7 +90,14 @@ class HistoryWriter:
     async def run(self) -> None:
         while True:
             await self.step()
+            self._tried.set()
             await asyncio.sleep(INTERVAL)
+
+    async def tried(self, *, within: float) -> None:
+        """Return once the history answers or is known not to, or after `within` s."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._tried.wait()
 
     async def step(self, *, settled_only: bool = True) -> None:
         """Save all calls that wait, or none while the history or storage does not answer."""

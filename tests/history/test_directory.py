@@ -122,7 +122,7 @@ async def test_todays_counts_are_of_both(
 async def test_an_export_has_all_of_both(
     gateway: Gateway, books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(directory_module, "BATCH", 3)
+    monkeypatch.setattr(directory_module, "EXPORT_BATCH", 3)
     await books.save(*(ended_call(number) for number in range(8)))
     for number in range(4):
         await gateway.end_call(number)

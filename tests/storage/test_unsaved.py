@@ -166,6 +166,18 @@ async def test_without_a_history_nothing_waits(opener: StorageOpener) -> None:
         assert (await claim(storage)).waiting == 0
 
 
+async def test_what_waited_for_a_history_expires_without_one(
+    shared: StorageOpener, receivers: Receivers
+) -> None:
+    async with shared.opened(WITH_HISTORY) as storage:
+        await complete_call(storage.registry, 1)
+        await receivers.event_ids(3)
+    shared.now += 10**7
+    async with shared.opened(CONFIG) as storage:
+        await storage.registry.prune(shared.now)
+        assert not await is_stored(storage, 1)
+
+
 async def test_what_a_killed_gateway_has_claimed_another_one_saves(
     shared: StorageOpener, receivers: Receivers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -199,7 +199,7 @@ class RedisRegistry:
             self._settings.ended_max,
             BATCH,
             int(self._callbacks.give_up_after * 1000) + 60_000,
-            MAX_UNSAVED,
+            MAX_UNSAVED if self._settle_ms else 0,
         )
         return dropped
 
