@@ -30,6 +30,9 @@ from gateway.transfers.announced import AnnouncedTransfers
 from gateway.transfers.refer import Refers
 from gateway.transfers.service import Transfers
 
+#: How long a gateway that stops writes what the history does not have yet, in s.
+HISTORY_GRACE = 1.0
+
 
 @dataclass
 class Listeners:
@@ -79,7 +82,7 @@ class Services:
 
     async def close(self) -> None:
         """End the background work: callbacks in progress get `callbacks.flush_timeout`, what the
-        history does not have yet gets `history.timeout`.
+        history does not have yet gets HISTORY_GRACE.
         """
         await self.readiness.close()
         await self.dialer.close()
@@ -87,7 +90,7 @@ class Services:
         await self.storage.leader.release()
         await self.storage.outbox.close(grace=self.config.callbacks.flush_timeout)
         if self.history:
-            await self.history.close(grace=self.config.history.timeout)
+            await self.history.close(grace=HISTORY_GRACE)
 
 
 SERVICES = web.AppKey("services", Services)
