@@ -50,7 +50,7 @@ async def _fill(name: str, url: str) -> list[str]:
     numbers: list[str] = []
     began = time.monotonic()
     now = time.time_ns() // 1_000_000
-    async with open_history(HistorySettings(url=url, timeout=30)) as database:
+    async with open_history(HistorySettings(url=url, timeout=300)) as database:
         assert database
         await database.prepare()
         history = History(database)

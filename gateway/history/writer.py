@@ -29,6 +29,9 @@ BATCH = 20
 EXPIRE_INTERVAL = 600.0
 LOG_INTERVAL = 60.0
 
+#: What JSON has no form for: half of a character, a number of more than 64 bits, endless nesting.
+_UNWRITABLE = (ValueError, TypeError, OverflowError, RecursionError)
+
 
 class HistoryState(StrEnum):
     OK = "ok"
@@ -153,7 +156,7 @@ class HistoryWriter:
             elif not item.call.is_active:
                 try:
                     rows.append(row_of(item, item.call))
-                except ValueError as error:  # half of a character, which UTF-8 does not have
+                except _UNWRITABLE as error:
                     self._refuse(item.call_id, error)
         try:
             await self._history.save(rows)

@@ -45,9 +45,12 @@ async def test_what_arrives_after_the_end_updates_the_record(gateway: Gateway) -
     assert kept["call_analysis"] == {"call_summary": "Short."}
 
 
-async def test_a_call_that_cannot_be_stored_keeps_no_other_from_it(gateway: Gateway) -> None:
+@pytest.mark.parametrize("odd", ["\ud800", object()])
+async def test_a_call_that_cannot_be_stored_keeps_no_other_from_it(
+    gateway: Gateway, odd: object
+) -> None:
     await gateway.end_call(1)
-    await gateway.end_call(2, metadata={"half": "\ud800"})
+    await gateway.end_call(2, metadata={"odd": odd})
     await gateway.end_call(3)
     with capture_logs() as lines:
         await gateway.save()

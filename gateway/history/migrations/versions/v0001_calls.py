@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from gateway.history.dialects import index_searches
+from gateway.history.dialects import tune
 
 revision = "0001"
 down_revision = None
@@ -57,4 +57,4 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text, nullable=False),
     )
     op.create_index("audit_by_time", "audit", ["at", "id"])
-    index_searches(op.get_bind())
+    tune(op.get_bind())
