@@ -64,9 +64,9 @@ def running(
         else:
             env |= _start_livekit(start, config, env)
         gateway = start("gateway", python("-m", "gateway", *options, "serve"), env)
-        start("worker", worker, env)
+        # What keeps a gateway from starting is then all that is printed.
         wait_until_up(gateway, f"{config.own_url}/readyz")
-        processes["worker"].wait_for(WORKER_READY, limit=READY_LIMIT)
+        start("worker", worker, env).wait_for(WORKER_READY, limit=READY_LIMIT)
         yield Stack(processes, env)
 
 

@@ -77,7 +77,7 @@ async def test_a_call_is_explained(stack: Stack) -> None:
 async def test_an_unknown_call(stack: Stack) -> None:
     status, output = await run_gateway(["doctor", "--call", "call-unknown"], stack.env)
     assert status == 2
-    assert "kept for 30 days (history.retention)" in output
+    assert "cause   ended calls are kept for" in output
     unreachable = {**stack.env, "GATEWAY_PUBLIC_URL": f"http://127.0.0.1:{free_port()}"}
     status, output = await run_gateway(["doctor", "--call", "call-unknown"], unreachable)
     assert status == 2
