@@ -49,6 +49,7 @@ async def test_an_unsolicited_invite_is_rejected_and_its_room_deleted(
                 "calls": [],
                 "active": 0,
                 "next_cursor": None,
+                "is_complete": True,
             }
             assert OTHER_ROOM in {room.name for room in await livekit.rooms()}
             await livekit.delete_room(OTHER_ROOM)
