@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from gateway.calls.agent_report import entries, mapping, natural
 from gateway.calls.call import Call
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.silences import AgentSilence, merged, reported
@@ -89,12 +90,12 @@ def conversation_of(call: Call) -> Conversation | None:
     if call.answer_timestamp is None or not (report or silences):
         return None
     latencies = [it.duration_ms for it in turns_in(report)]
-    packets = _mapping(report.get("packets"))
+    packets = mapping(report.get("packets"))
     known = Conversation(
         problems=(),
         first_audio_ms=_first_audio(report, call.answer_timestamp),
         longest_silence_ms=max(
-            [_number(report.get("longest_silence_ms")) or 0, *(it.duration_ms for it in silences)]
+            [natural(report.get("longest_silence_ms")) or 0, *(it.duration_ms for it in silences)]
         ),
         unanswered=len(list(moments_in(report, "unanswered"))),
         turns=_turns(latencies) if latencies else None,
@@ -126,9 +127,8 @@ def moments_in(
     report: Mapping[str, Any], name: str, *, duration: str = "duration_ms"
 ) -> Iterator[Moment]:
     """The entries of the list `name` in a report, which may be of any form."""
-    entries = report.get(name)
-    for entry in map(_mapping, entries if isinstance(entries, list) else ()):
-        at, lasted = _number(entry.get("at")), _number(entry.get(duration))
+    for entry in map(mapping, entries(report, name)):
+        at, lasted = natural(entry.get("at")), natural(entry.get(duration))
         if at is not None and lasted is not None:
             yield Moment(at, lasted)
 
@@ -159,9 +159,9 @@ def _problems(call: Call, known: Conversation) -> Iterator[ConversationProblem]:
 def _first_audio(report: Mapping[str, Any], answered_at: int) -> int | None:
     """As the agent has measured it; from the transcript of an agent that has not."""
     if "first_audio_ms" in report:
-        return _number(report["first_audio_ms"])
+        return natural(report["first_audio_ms"])
     spoke = (
-        _number(line.get("at"))
+        natural(line.get("at"))
         for line in _lines(report)
         if line.get("role") == "agent" and line.get("at")
     )
@@ -186,20 +186,9 @@ def _roles(report: Mapping[str, Any]) -> set[str]:
 
 
 def _lines(report: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    lines = report.get("transcript")
-    return map(_mapping, lines if isinstance(lines, list) else ())
+    return map(mapping, entries(report, "transcript"))
 
 
 def _packets(value: Any) -> Packets | None:
-    received, lost = (_number(_mapping(value).get(name)) for name in ("received", "lost"))
+    received, lost = (natural(mapping(value).get(name)) for name in ("received", "lost"))
     return None if received is None or lost is None else Packets(received, lost)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _number(value: Any) -> int | None:
-    """A natural number, as ms since epoch or ms; None for anything else."""
-    is_natural = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
-    return value if is_natural else None

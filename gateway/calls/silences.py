@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.calls.agent_report import entries, mapping
+
 #: Of a call at most so many silences are stored and shown: the longest.
 SILENCES_LIMIT = 32
 #: Where an agent's report has the silences that it has noticed itself (agent/record.py).
@@ -38,9 +40,7 @@ def merged(silences: Iterable[AgentSilence]) -> tuple[AgentSilence, ...]:
 
 def reported(report: Mapping[str, Any] | None) -> Iterator[AgentSilence]:
     """The silences in an agent's report, which may be of any form."""
-    lists = ((report or {}).get(name) for name in _IN_REPORT)
-    for entry in (entry for entries in lists if isinstance(entries, list) for entry in entries):
-        content = entry if isinstance(entry, Mapping) else {}
+    for content in (mapping(it) for name in _IN_REPORT for it in entries(report, name)):
         at, duration = content.get("at"), content.get("duration_ms")
         if isinstance(at, int) and isinstance(duration, int) and duration > 0:
             yield AgentSilence(at, duration)

@@ -11,7 +11,9 @@ from common.redaction import mask_fields
 from gateway import __version__
 from gateway.api.auth import VIEW
 from gateway.api.endpoints import Request
-from gateway.errors import ApiError, ErrorCode
+from gateway.api.stored_call import stored_call
+from gateway.calls.agent_report import entries, mapping
+from gateway.errors import ErrorCode
 from gateway.explanation.explain import explain
 from gateway.logs import lost_lines
 from gateway.web.live import LIVE
@@ -32,9 +34,7 @@ MAX_LINES = 2_000
 )
 async def debug_bundle(request: Request) -> web.Response:
     services = request.services
-    call = await services.calls.get(request.call_id)
-    if call is None:
-        raise ApiError(ErrorCode.NOT_FOUND, f"no call {request.call_id} is stored")
+    call = await stored_call(request)
     overview = await request.http.app[LIVE].overviews.current()
     now, shown = services.clock(), redacted(call)
     content = {
@@ -66,10 +66,9 @@ def redacted(call: Mapping[str, Any]) -> Mapping[str, Any]:
     """The call without what was said: of each line who spoke, when and how much."""
     report = dict(call.get("report") or {})
     report.pop("call_analysis", None)
-    entries = report.get("transcript")
-    entries = entries if isinstance(entries, list) else []
     if report:
-        report["transcript"] = [_shape(entry) for entry in entries[:MAX_LINES]]
+        said = entries(report, "transcript")[:MAX_LINES]
+        report["transcript"] = [_shape(mapping(entry)) for entry in said]
     return {
         **call,
         "report": report or None,
@@ -79,8 +78,7 @@ def redacted(call: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-def _shape(entry: Any) -> Mapping[str, Any]:
-    content = entry if isinstance(entry, Mapping) else {}
+def _shape(content: Mapping[str, Any]) -> Mapping[str, Any]:
     known = ("at", "role", "interrupted", "name", "duration_ms", "ok")
     told = {name: content[name] for name in known if name in content}
     return {**told, "characters": len(str(content.get("text") or content.get("arguments") or ""))}

@@ -9,8 +9,9 @@ from aiohttp import web
 
 from gateway.api.auth import VIEW
 from gateway.api.endpoints import Request
+from gateway.api.stored_call import stored_call
 from gateway.calls.outcomes import TransferKind
-from gateway.errors import ApiError, ErrorCode
+from gateway.errors import ErrorCode
 from gateway.explanation.explain import Explanation, explain
 from gateway.web.chart import chart_of
 from gateway.web.live import LIVE
@@ -46,10 +47,7 @@ class Moment:
 async def call_page(request: Request) -> web.Response:
     services, live = request.services, request.http.app[LIVE]
     position = await live.position()
-    found = await services.calls.get(request.call_id)
-    if found is None:
-        message = f"no call {request.call_id} is stored; it may have expired"
-        raise ApiError(ErrorCode.NOT_FOUND, message)
+    found = await stored_call(request)
     call, now = visible(found, request.role), services.clock()
     explanation, transcript = explain(call, now=now), transcript_of(call["report"])
     return render(

@@ -14,8 +14,6 @@ from gateway.api.endpoints import Request
 from gateway.errors import ApiError, ErrorCode
 from gateway.web.page import Page
 
-SUFFIX = ".ogg"
-
 
 @dataclass(frozen=True, slots=True)
 class Recording:

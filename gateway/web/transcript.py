@@ -1,10 +1,11 @@
 """What was said in a call, as the page shows it: bounded. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from gateway.calls.agent_report import entries, mapping, natural
 from gateway.calls.conversation import SLOW_TURN_FROM, turns_in
 
 #: Of a transcript at most so many lines and characters are shown; of one line the beginning.
@@ -47,24 +48,21 @@ class Transcript:
 
 def transcript_of(report: Mapping[str, Any] | None) -> Transcript:
     """The transcript in a report, which may be of any form."""
-    report = report or {}
-    entries = report.get("transcript")
-    entries = entries if isinstance(entries, list) else []
-    lines = tuple(_lasting(list(_bounded(_lines(entries))), report))
-    dropped = _natural(report.get("transcript_dropped")) or 0
-    return Transcript(lines, len(entries) - len(lines), dropped)
+    report, said = report or {}, entries(report, "transcript")
+    lines = tuple(_lasting(list(_bounded(_lines(said))), report))
+    dropped = natural(report.get("transcript_dropped")) or 0
+    return Transcript(lines, len(said) - len(lines), dropped)
 
 
-def _lines(entries: list[Any]) -> Iterator[Line]:
-    for entry in entries:
-        content = entry if isinstance(entry, Mapping) else {}
-        at, role = _natural(content.get("at")), content.get("role")
+def _lines(said: Sequence[Any]) -> Iterator[Line]:
+    for content in map(mapping, said):
+        at, role = natural(content.get("at")), content.get("role")
         if at is None or role not in {"agent", "user", "tool"}:
             continue
         text = _tool(content) if role == "tool" else str(content.get("text") or "")
         length = len(text)
         text = text[:MAX_LINE] + (" […]" if length > MAX_LINE else "")
-        lasts = _natural(content.get("duration_ms")) or min(length, MAX_LINE) * _MS_PER_CHARACTER
+        lasts = natural(content.get("duration_ms")) or min(length, MAX_LINE) * _MS_PER_CHARACTER
         yield Line(at, at + lasts, str(role), text, content.get("interrupted") is True)
 
 
@@ -84,9 +82,8 @@ def _bounded(lines: Iterator[Line]) -> Iterator[Line]:
 
 def _lasting(lines: list[Line], report: Mapping[str, Any]) -> Iterator[Line]:
     """The lines with what the turns tell about their ends and about how long the caller waited."""
-    turns, recording = list(turns_in(report)), report.get("recording")
-    about = recording if isinstance(recording, Mapping) else {}
-    began = _natural(about.get("started_at"))
+    turns = list(turns_in(report))
+    began = natural(mapping(report.get("recording")).get("started_at"))
     for number, line in enumerate(lines):
         following = lines[number + 1].at if number + 1 < len(lines) else line.end
         end, waited = min(line.end, max(following, line.at)), None
@@ -97,8 +94,3 @@ def _lasting(lines: list[Line], report: Mapping[str, Any]) -> Iterator[Line]:
             waited = next(answered, None)
         place = None if began is None else max(0.0, (line.at - began) / 1000)
         yield Line(line.at, end, line.role, line.text, line.is_interrupted, waited, place)
-
-
-def _natural(value: Any) -> int | None:
-    is_natural = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
-    return value if is_natural else None

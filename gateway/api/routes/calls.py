@@ -11,6 +11,7 @@ from gateway.api.limits import Workload
 from gateway.api.schemas.calls import CallSchema, CallsSchema, DeliverySchema
 from gateway.api.schemas.listing import ListQuery, ListQuerySchema, write_cursor
 from gateway.api.schemas.transfer import TransferSchema
+from gateway.api.stored_call import not_found, stored_call
 from gateway.calls.call import Call, Event, EventKind
 from gateway.calls.reasons import DisconnectionReason
 from gateway.errors import ApiError, ErrorCode
@@ -150,17 +151,9 @@ async def _call(request: Request) -> Call:
     """The call that the path names. Raises ApiError 404, StorageUnavailable."""
     call = await request.services.storage.registry.get(request.call_id)
     if call is None:
-        raise _not_found(request)
+        raise not_found(request)
     return call
 
 
 async def _call_response(request: Request) -> web.Response:
-    content = await request.services.calls.get(request.call_id)
-    if content is None:
-        raise _not_found(request)
-    return web.json_response(content)
-
-
-def _not_found(request: Request) -> ApiError:
-    message = f"no call {request.call_id} is stored; it may have expired"
-    return ApiError(ErrorCode.NOT_FOUND, message)
+    return web.json_response(await stored_call(request))
