@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import prometheus_client
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, generate_latest
@@ -124,4 +125,4 @@ def _values(names: list[str], labels: tuple[tuple[str, str], ...]) -> list[str]:
 
 def _cumulated(counts: list[int]) -> list[tuple[str, float]]:
     bounds = [*(str(bound) for bound in BUCKETS), "+Inf"]
-    return [(bound, sum(counts[: index + 1])) for index, bound in enumerate(bounds)]
+    return list(zip(bounds, accumulate(counts), strict=True))

@@ -10,6 +10,7 @@ from gateway.api.schemas.requests import (
     Number,
     RequestSchema,
     RequestText,
+    about,
     check,
     display_name,
     header_text,
@@ -31,10 +32,6 @@ AGENT_FIELDS = (
 )
 
 
-def _about(description: str) -> dict[str, str]:
-    return {"description": description}
-
-
 def _identity(text: str) -> None:
     """Raise ValueError for what cannot be a participant's identity: LiveKit takes 256 bytes."""
     header_text(text)
@@ -53,71 +50,71 @@ class DispatchSchema(RequestSchema):
     account_code = RequestText(
         required=True,
         validate=check(header_text),
-        metadata=_about("sent as header X-Account-Code; 1 to 128 characters"),
+        metadata=about("sent as header X-Account-Code; 1 to 128 characters"),
     )
-    transfer_target = Number(metadata=_about("where the agent transfers the call by default"))
+    transfer_target = Number(metadata=about("where the agent transfers the call by default"))
     caller_id = RequestText(
         validate=check(_identity),
-        metadata=_about("the callee's participant identity in the room; at most 128 characters"),
+        metadata=about("the callee's participant identity in the room; at most 128 characters"),
     )
     caller_number = Caller(
-        metadata=_about(
+        metadata=about(
             "user part of the SIP From, a number or an id; default: caller_id, else "
             "outbound.default_caller, else a number of the trunk"
         )
     )
     caller_name = RequestText(
         validate=check(display_name),
-        metadata=_about('display name of the SIP From; at most 128 bytes, without " < > \\'),
+        metadata=about('display name of the SIP From; at most 128 bytes, without " < > \\'),
     )
     metadata = fields.Dict(
-        keys=fields.String(), load_default=dict, metadata=_about("more fields for the agent")
+        keys=fields.String(), load_default=dict, metadata=about("more fields for the agent")
     )
     agent_name = RequestText(
         validate=validate.Length(1, 128),
         load_default="",
-        metadata=_about("LiveKit agent; default: agent.name"),
+        metadata=about("LiveKit agent; default: agent.name"),
     )
     session_options = fields.Dict(
         keys=fields.String(),
         load_default=dict,
-        metadata=_about(
+        metadata=about(
             "what the agent's profile changes for this call; checked with agent.pipeline: voice"
         ),
     )
     max_call_duration = fields.Integer(
         validate=validate.Range(10, 86_400),
         load_default=None,
-        metadata=_about("s; default: outbound.max_call_duration"),
+        metadata=about("s; default: outbound.max_call_duration"),
     )
     ringing_timeout = fields.Integer(
         validate=validate.Range(1, MAX_DIAL_RINGING),
         load_default=None,
-        metadata=_about("s; default: outbound.ringing_timeout"),
+        metadata=about("s; default: outbound.ringing_timeout"),
     )
     record_call = fields.Boolean(
-        load_default=False, metadata=_about("whether the agent is to record the call")
+        load_default=False, metadata=about("whether the agent is to record the call")
     )
     wait = fields.String(
         validate=validate.OneOf(["none", "early", "answer"]),
         load_default="early",
-        metadata=_about(
+        metadata=about(
             "how long the response waits for a failed dial: not at all, for "
             "outbound.early_failure_window, or until the callee answers"
         ),
     )
     callback_url = fields.String(
-        load_default="", metadata=_about("receives the call's callbacks, besides callbacks.urls")
+        load_default="", metadata=about("receives the call's callbacks, besides callbacks.urls")
     )
     callback_events = fields.List(
         fields.String(validate=validate.OneOf(list(CallbackEvent))),
         load_default=list,
-        metadata=_about("which callbacks callback_url receives; default: all"),
+        metadata=about("which callbacks callback_url receives; default: all"),
     )
     idempotency_key = RequestText(
         validate=validate.Length(1, 255),
         load_default="",
-        metadata=_about("requests with the same key are the same call"),
+        metadata=about("requests with the same key are the same call"),
     )
 
     @validates("metadata")

@@ -4,38 +4,41 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, fields, post_load, validate
 
-from gateway.api.schemas.requests import Caller, RequestSchema, RequestText, check, header_text
+from gateway.api.schemas.requests import (
+    Caller,
+    RequestSchema,
+    RequestText,
+    about,
+    check,
+    header_text,
+)
 from gateway.inbound.web_calls import WebCallRequest
 
 #: The caller's number where none is given, as of a caller who withholds theirs.
 ANONYMOUS = "anonymous"
 
 
-def _about(description: str) -> dict[str, str]:
-    return {"description": description}
-
-
 class WebCallSchema(RequestSchema):
     to_number = RequestText(
         required=True,
         validate=check(header_text),
-        metadata=_about("the number called; 1 to 128 characters"),
+        metadata=about("the number called; 1 to 128 characters"),
     )
-    from_number = Caller(load_default=ANONYMOUS, metadata=_about("the caller's number"))
+    from_number = Caller(load_default=ANONYMOUS, metadata=about("the caller's number"))
     account_code = RequestText(
         validate=check(header_text),
         load_default="",
-        metadata=_about("as the Jambonz application's ACCOUNT_CODE; at most 128 characters"),
+        metadata=about("as the Jambonz application's ACCOUNT_CODE; at most 128 characters"),
     )
     agent_name = RequestText(
         validate=validate.Length(1, 128),
         load_default="",
-        metadata=_about("LiveKit agent; default: agent.name"),
+        metadata=about("LiveKit agent; default: agent.name"),
     )
     session_options = fields.Dict(
         keys=fields.String(),
         load_default=dict,
-        metadata=_about(
+        metadata=about(
             "what the agent's profile changes for this call, its `profile` too; checked with "
             "agent.pipeline: voice"
         ),
