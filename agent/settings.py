@@ -25,6 +25,10 @@ Jobs = Literal["process", "thread"]
 AGENTS_FILE = "agents.yaml"
 #: In the home folder, where no other user can place a report.
 SPOOL = ".cache/jambonz-livekit-gateway/reports"
+#: With so many processes that wait for calls, so many calls at once are each heard soon; on a small
+#: machine no more than it can use.
+IDLE_PROCESSES = 8
+IDLE_PER_CPU = 4
 _SCHEMES = frozenset({"wss", "ws", "https", "http"})
 #: What the gateway, too, reads as false.
 _FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
@@ -52,7 +56,7 @@ VARIABLES = {
     "AGENT_LOAD_THRESHOLD": "share of CPU above which no call is taken, or inf; 0.7",
     "AGENT_MAX_CALLS": "calls at a time, in place of that share; 0: no limit",
     "AGENT_JOBS": "process, one for each call, or thread: all calls in one process",
-    "AGENT_IDLE_PROCESSES": "processes that wait for calls at least; one for each CPU",
+    "AGENT_IDLE_PROCESSES": "processes that wait for calls at least; 8, or four for each CPU",
     "AGENT_MAX_IDLE_PROCESSES": "at most, after many calls at once; four for each CPU",
     "AGENT_SPOOL": f"folder of reports that wait for the gateway; ~/{SPOOL}",
 }
@@ -111,8 +115,9 @@ def read_settings(*, needs_livekit: bool = True) -> WorkerSettings:
     url = _livekit_url(env["LIVEKIT_URL"]) if "LIVEKIT_URL" in env else ""
     agent = agent_settings(env)
     cpus = os.cpu_count() or 1
-    idle = int(_number(env, "AGENT_IDLE_PROCESSES", cpus, 1, 1000))
-    most_idle = int(_number(env, "AGENT_MAX_IDLE_PROCESSES", 4 * cpus, 1, 1000))
+    most = IDLE_PER_CPU * cpus
+    idle = int(_number(env, "AGENT_IDLE_PROCESSES", min(IDLE_PROCESSES, most), 1, 1000))
+    most_idle = int(_number(env, "AGENT_MAX_IDLE_PROCESSES", most, 1, 1000))
     return WorkerSettings(
         agent_name=agent["agent.name"] or AGENT_NAME,
         pipeline=_one_of(agent, "agent.pipeline", get_args(Pipeline), "diagnostic"),

@@ -1,5 +1,6 @@
 """Fixtures of all tests: a fake LiveKit and a gateway that uses it; how processes share tests."""
 
+import gc
 import os
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -49,11 +50,12 @@ CHAINS = (
     ("livekit/",),
     ("chaos/", "livekit/test_worker"),
     ("voice/",),
+    ("agent/voice/",),
     ("tools/doctor/", "tools/setup/"),
     ("tools/simulate/",),
     ("sip/",),
     ("n8n/",),
-    ("history/", "web/test_browser"),
+    ("history/", "web/test_browser", "web/test_docs_in_browser"),
 )
 
 
@@ -90,6 +92,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "server_process" in getattr(item, "fixturenames", ()):
             item.add_marker("server")
     items.sort(key=_start_order)
+
+
+def pytest_collection_finish() -> None:
+    """What has been collected stays: the garbage collector need not look through it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _start_order(item: pytest.Item) -> tuple[int, int]:

@@ -20,7 +20,7 @@ NO_SPEECH = 4.0
 NO_SPEECH_SCREENED = 30.0
 #: Who says no more than this, in s, is a person, whatever it was: no model is asked. Services that
 #: screen calls have sentences of 2 s.
-SHORT_GREETING = 1.5
+SHORT_GREETING = 1.0
 #: After so long a pause, in s, they have said what they say first. Machines pause between their
 #: sentences, too; and a recognizer that is asked only then still has its answer in time.
 PAUSE = 1.0
@@ -59,7 +59,7 @@ async def greet_person(voice: VoiceCall, greet: Greet) -> Ending | None:
     voice.is_listening = True
     answer = await _answer(voice)
     category = answer.category if answer else AMDCategory.UNCERTAIN
-    logger.info("callee.detected", extra={"category": category.value})
+    logger.info("callee.detected", extra=_described(category, answer))
     voice.in_voicemail = _IN_VOICEMAIL.get(category)
     if voice.in_voicemail:
         return await _leave(voice, category)
@@ -70,6 +70,12 @@ async def greet_person(voice: VoiceCall, greet: Greet) -> Ending | None:
     # The greeting is the answer to what they have said.
     voice.session.clear_user_turn()
     return await greet()
+
+
+def _described(category: AMDCategory, answer: AMDPredictionEvent | None) -> dict[str, object]:
+    """For the log: why it is this category, and how long they spoke, in s; not what they said."""
+    reason = {"reason": answer.reason, "speech_s": answer.speech_duration} if answer else {}
+    return {"category": category.value, **reason}
 
 
 async def _answer(voice: VoiceCall) -> AMDPredictionEvent | None:

@@ -1,5 +1,6 @@
 """The worker's settings: what is read, and what is said about mistakes."""
 
+import os
 from itertools import chain
 from pathlib import Path
 
@@ -149,6 +150,15 @@ def test_the_conversations_are_in_agents_yaml(
     assert read_settings().agents_file == Path("agents.yaml")
     monkeypatch.setenv("AGENTS_FILE", "/etc/gateway/agents.yaml")
     assert read_settings().agents_file == Path("/etc/gateway/agents.yaml")
+
+
+@pytest.mark.parametrize(("cpus", "processes"), [(1, (4, 4)), (2, (8, 8)), (16, (8, 64))])
+def test_eight_calls_at_once_find_a_process_each(
+    monkeypatch: pytest.MonkeyPatch, cpus: int, processes: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cpus)
+    settings = read_settings()
+    assert (settings.idle_processes, settings.max_idle_processes) == processes
 
 
 def test_there_are_never_fewer_at_most_than_at_least(monkeypatch: pytest.MonkeyPatch) -> None:

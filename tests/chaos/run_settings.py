@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 #: How long a round takes, in which each disturbance occurs once, and a run without Redis, in s.
-ROUND = 50.0
-SHORT_ROUND = 25.0
+ROUND = 40.0
+SHORT_ROUND = 20.0
 #: New calls a second. A soak has more.
 RATE = 24.0
 

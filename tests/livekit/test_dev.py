@@ -25,8 +25,12 @@ pytestmark = pytest.mark.server
 
 
 @pytest.fixture
-def env(tmp_path: Path) -> dict[str, str]:
-    """An environment in which only a free port is configured."""
+def env() -> dict[str, str]:
+    return _environment()
+
+
+def _environment() -> dict[str, str]:
+    """In which only a free port is configured."""
     inherited = {
         key: value
         for key, value in os.environ.items()
@@ -73,9 +77,43 @@ def running_dev(
 def dev(
     env: dict[str, str], tmp_path: Path, livekit_binary: Path
 ) -> Iterator[subprocess.Popen[str]]:
-    """`gateway dev` in an empty folder."""
+    """`gateway dev` in an empty folder, for a test that ends it."""
     with running_dev(env, tmp_path) as (process, _):
         yield process
+
+
+@pytest.fixture(scope="module")
+def shared_dev(tmp_path_factory: pytest.TempPathFactory, livekit_binary: Path) -> Iterator[Path]:
+    """The folder in which `gateway dev` runs for several tests."""
+    folder = tmp_path_factory.mktemp("dev")
+    with running_dev(_environment(), folder):
+        yield folder
+
+
+@pytest.mark.field("H4")
+def test_a_second_dev_in_the_folder_leaves_the_first_alone(
+    shared_dev: Path, env: dict[str, str]
+) -> None:
+    shared = shared_dev / ".run" / "dev.env"
+    before = shared.read_text()
+    result = gateway("dev", env=env, cwd=shared_dev)
+    assert result.returncode == 1
+    assert "runs in this folder already" in result.stderr
+    assert shared.read_text() == before
+
+
+@pytest.mark.field("H3")
+def test_a_wrong_key(shared_dev: Path, env: dict[str, str], tmp_path: Path) -> None:
+    lines = (shared_dev / ".run" / "dev.env").read_text().splitlines()
+    shared = {name: shlex.split(value)[0] for name, value in (line.split("=", 1) for line in lines)}
+    env |= shared | {"LIVEKIT_API_SECRET": "another-secret-of-more-than-32-bytes"}
+    env["PORT"] = str(free_port())
+    for command in ("serve", "dev"):
+        result = gateway(command, env=env, cwd=tmp_path)
+        assert result.returncode == 1
+        line = result.stderr.strip().splitlines()[-1]
+        assert "does not accept LIVEKIT_API_KEY with LIVEKIT_API_SECRET: set both" in line
+        assert "Traceback" not in result.stderr
 
 
 @pytest.mark.field("H4")
@@ -105,19 +143,6 @@ def test_dev_and_a_simulated_call_leave_nothing_behind(
     _, alive = psutil.wait_procs(processes, timeout=5)
     assert alive == []
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-
-
-@pytest.mark.field("H4")
-def test_a_second_dev_in_the_folder_leaves_the_first_alone(
-    dev: subprocess.Popen[str], env: dict[str, str], tmp_path: Path
-) -> None:
-    shared = tmp_path / ".run" / "dev.env"
-    before = shared.read_text()
-    assert f"PORT={env['PORT']}\n" in before
-    result = gateway("dev", env={**env, "PORT": str(free_port())}, cwd=tmp_path)
-    assert result.returncode == 1
-    assert "runs in this folder already" in result.stderr
-    assert shared.read_text() == before
 
 
 @pytest.mark.field("H7")
@@ -171,22 +196,6 @@ def test_a_port_in_use(
 @pytest.fixture
 def fake_livekit_url() -> str:
     return f"ws://127.0.0.1:{free_port()}"
-
-
-@pytest.mark.field("H3")
-def test_a_wrong_key(dev: subprocess.Popen[str], env: dict[str, str], tmp_path: Path) -> None:
-    lines = (tmp_path / ".run" / "dev.env").read_text().splitlines()
-    shared = {name: shlex.split(value)[0] for name, value in (line.split("=", 1) for line in lines)}
-    env |= shared | {"LIVEKIT_API_SECRET": "another-secret-of-more-than-32-bytes"}
-    env["PORT"] = str(free_port())
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    for command in ("serve", "dev"):
-        result = gateway(command, env=env, cwd=elsewhere)
-        assert result.returncode == 1
-        line = result.stderr.strip().splitlines()[-1]
-        assert "does not accept LIVEKIT_API_KEY with LIVEKIT_API_SECRET: set both" in line
-        assert "Traceback" not in result.stderr
 
 
 def test_the_error_without_livekit_names_what_to_do(env: dict[str, str], tmp_path: Path) -> None:

@@ -75,6 +75,8 @@ def _with_defaults(env: Mapping[str, str]) -> dict[str, str]:
         "JAMBONZ_WEBHOOK_SECRET": f"wh_secret_{secrets.token_urlsafe(16)}",
         # By default a worker takes no jobs while the machine is busy, which this one often is.
         "AGENT_LOAD_THRESHOLD": "inf",
+        # One person calls, at a machine with little memory to spare.
+        "AGENT_IDLE_PROCESSES": "2",
         "AGENT_HTTP_PORT": str(free_port()),
         "GATEWAY__WEB__CALLS": "true",
         **env,

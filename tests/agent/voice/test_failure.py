@@ -91,17 +91,23 @@ async def test_a_greeting_that_cannot_be_said() -> None:
     _check(outcomes, Service.TTS)
 
 
-@pytest.mark.parametrize("earlier_turns", [0, 1])
 @pytest.mark.parametrize("service", Service)
-async def test_a_turn_without_an_answer(service: Service, earlier_turns: int) -> None:
+async def test_a_turn_without_an_answer(service: Service) -> None:
     outcomes = await asyncio.gather(
-        *(_turn_fails(service, fault, earlier_turns=earlier_turns) for fault in FAULTS)
+        *(
+            _turn_fails(service, fault, earlier_turns=number)
+            for number in (0, 1)
+            for fault in FAULTS
+        )
     )
     _check(outcomes, service)
 
 
-@pytest.mark.parametrize("service", [Service.LLM, Service.TTS])
-async def test_outages_that_are_soon_over_cost_no_call(service: Service) -> None:
+async def test_outages_that_are_soon_over_cost_no_call() -> None:
+    await asyncio.gather(*(_outages_are_over(service) for service in (Service.LLM, Service.TTS)))
+
+
+async def _outages_are_over(service: Service) -> None:
     async with on_the_line(model_failure) as line:
         await line.hears_out()
         for _ in range(2):
