@@ -1,6 +1,7 @@
 """The worker: registers at LiveKit under its agent name and accepts jobs."""
 
 import asyncio
+import gc
 import logging
 import math
 import os
@@ -244,3 +245,7 @@ server = Worker(settings, pipeline)
 @server.rtc_session(agent_name=settings.agent_name, on_session_end=finish_call)
 async def take_call(ctx: JobContext) -> None:
     await run_call(ctx, settings, pipeline.new_conversation)
+
+
+gc.freeze()  # all that exists now stays
+gc.enable()
