@@ -50,7 +50,7 @@ class Mouth(AudioInput):
 
 @dataclass
 class Sound:
-    """What the caller heard without a pause, from when until when (time.monotonic())."""
+    """Something that was said, from when until when the caller heard it (time.monotonic())."""
 
     start: float
     end: float
@@ -80,10 +80,12 @@ class Ear(AudioOutput):
     async def capture_frame(self, frame: rtc.AudioFrame) -> None:
         await super().capture_frame(frame)
         now = time.monotonic()
-        if self._began is None:
+        is_first = self._began is None
+        if is_first:
             self._began = max(now, self._queued_until)
             self.on_playback_started(created_at=time.time())
-        if self._queued_until < now:
+        # Within what is said a late frame, as on a busy machine, begins nothing new.
+        if self._queued_until < now and (is_first or not self.heard):
             self.heard.append(Sound(now, now))
         self._queued_until = max(self._queued_until, now) + frame.duration
         self.heard[-1].end = self._queued_until
