@@ -69,7 +69,7 @@ $(NPM_INSTALLED) $(EXPRESS): %/node_modules/.package-lock.json: %/package.json %
 test-sip: install-dev  ## calls on real SIP, where livekit-sip, redis-server, sipp, baresip are on PATH
 	@$(BIN)/python -m pytest tests/sip
 
-test-n8n: install-dev  ## the shipped workflows in a real n8n; the first time installs it (minutes, 2 GB)
+test-n8n: install-dev  ## the workflows in real n8n 1 and 2; the first time installs them (10 minutes, 4 GB)
 	@bash tests/n8n/install.sh
 	@WITH_N8N=1 $(BIN)/python -m pytest tests/n8n
 

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import DISPATCH_KEY
 from tests.n8n.editor import ENDED, JSON, Editor, Execution
 from tests.n8n.scripted_gateway import ScriptedGateway
-from tests.n8n.server import N8n, NoN8n, create_owner, installed_n8n
+from tests.n8n.server import VERSIONS, N8n, NoN8n, create_owner, installed_n8n
 
 T = TypeVar("T")
 
@@ -52,15 +52,15 @@ class RunningN8n:
     cookie: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", params=VERSIONS)
 def running_n8n(
-    server_process: None, tmp_path_factory: pytest.TempPathFactory
+    server_process: None, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[RunningN8n]:
     """Skipped, in CI too, unless `make test-n8n` runs: n8n has 1.7 GB, its tests take minutes."""
     if not os.environ.get("WITH_N8N"):
         pytest.skip("`make test-n8n` runs the tests with a real n8n")
     try:
-        n8n = installed_n8n(tmp_path_factory.mktemp("n8n"))
+        n8n = installed_n8n(request.param, tmp_path_factory.mktemp("n8n"))
     except NoN8n as error:
         pytest.skip(str(error))
     for name in NAMES:

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,10 @@ from gateway.config.settings import LOOPBACK
 from gateway.tools.dev.processes import Process
 from tests.ports import free_port
 
-MANIFEST = Path(__file__).parent / "package.json"
+#: The versions that install.sh installs.
+VERSIONS: Sequence[str] = json.loads((Path(__file__).parent / "package.json").read_text())[
+    "versions"
+]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 #: n8n prints this once it serves; how long that, or one of its commands, may take, in s.
 READY = "Editor is now accessible"
@@ -35,6 +38,7 @@ class NoN8n(Exception):
 class N8n:
     """An n8n that has its files, with its database, in `folder`."""
 
+    version: str
     binary: Path
     folder: Path
     port: int
@@ -88,13 +92,12 @@ class N8n:
             process.stop()
 
 
-def installed_n8n(folder: Path) -> N8n:
+def installed_n8n(version: str, folder: Path) -> N8n:
     """The n8n that install.sh has installed. Raises NoN8n."""
-    version = json.loads(MANIFEST.read_text())["dependencies"]["n8n"]
     target = CACHE / "jambonz-livekit-gateway" / f"n8n-{version}"
     if not (target / ".installed").exists() or not shutil.which("node"):
         raise NoN8n(f"n8n {version} is not installed: sh tests/n8n/install.sh (1.7 GB)")
-    return N8n(target / "node_modules" / ".bin" / "n8n", folder, free_port())
+    return N8n(version, target / "node_modules" / ".bin" / "n8n", folder, free_port())
 
 
 def create_owner(n8n: N8n) -> str:

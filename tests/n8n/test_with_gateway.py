@@ -54,7 +54,7 @@ async def only_call(gateway: Client) -> JSON:
         calls: list[JSON] = (await list_calls(gateway, "?include=ended"))["calls"]
         return calls[0] if calls else None
 
-    return await eventually(first)
+    return await get_call(gateway, (await eventually(first))["call_id"])
 
 
 async def dispatched(user: User, gateway: Client) -> Execution:
