@@ -1,0 +1,49 @@
+// The node "Jambonz LiveKit Gateway": what can be done with calls.
+import type {
+	IExecuteFunctions,
+	INodeExecutionData,
+	INodeType,
+	INodeTypeDescription,
+} from 'n8n-workflow';
+import { NodeConnectionTypes } from 'n8n-workflow';
+
+import { CREDENTIALS, failedItem } from '../shared/gateway';
+import { dispatch } from './dispatch';
+import { properties } from './properties';
+import type { Action } from './action';
+
+const ACTIONS: Record<string, Action> = { dispatch };
+
+export class JambonzLivekitGateway implements INodeType {
+	description: INodeTypeDescription = {
+		displayName: 'Jambonz LiveKit Gateway',
+		name: 'jambonzLivekitGateway',
+		icon: { light: 'file:../../icons/gateway.svg', dark: 'file:../../icons/gateway.dark.svg' },
+		group: ['output'],
+		version: 1,
+		subtitle: '={{ $parameter["operation"] + ": " + $parameter["resource"] }}',
+		description: 'Call people with a voice agent, and get, transfer and end calls',
+		defaults: { name: 'Jambonz LiveKit Gateway' },
+		inputs: [NodeConnectionTypes.Main],
+		outputs: [NodeConnectionTypes.Main],
+		usableAsTool: true,
+		credentials: [{ name: CREDENTIALS, required: true }],
+		properties,
+	};
+
+	async execute(this: IExecuteFunctions): Promise<INodeExecutionData[][]> {
+		const results: INodeExecutionData[] = [];
+		for (const itemIndex of this.getInputData().keys()) {
+			const action = ACTIONS[this.getNodeParameter('operation', itemIndex) as string];
+			try {
+				const answers = await action(this, itemIndex);
+				results.push(...answers.map((json) => ({ json, pairedItem: { item: itemIndex } })));
+			} catch (error) {
+				const failed = failedItem(this, itemIndex, error as Error);
+				if (!this.continueOnFail()) throw failed.error;
+				results.push(failed);
+			}
+		}
+		return [results];
+	}
+}
