@@ -173,7 +173,12 @@ ENDPOINT_EXAMPLES: Mapping[str, Example] = {
         },
     ),
     "GET /livekit-api/calls": Example(
-        answer={"calls": [listed(ONGOING)], "active": 1, "next_cursor": None, "is_complete": True}
+        answer={
+            "calls": [{**listed(ONGOING), "idempotency_key": None}],
+            "active": 1,
+            "next_cursor": None,
+            "is_complete": True,
+        }
     ),
     "GET /livekit-api/today": Example(
         answer=asdict(today(Counts.of([listed(ENDED)]), since=START, active=1, began_today=1))

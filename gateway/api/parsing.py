@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from aiohttp import web
-from marshmallow import Schema, ValidationError
+from marshmallow import Schema, ValidationError, fields
 
 from gateway.api.limits import Limits
 from gateway.api.services import SERVICES
@@ -80,13 +80,19 @@ def load_json(request: web.Request, body: bytes, schema: Schema) -> Any:
 
 
 def load_query(request: web.Request, schema: Schema) -> Any:
-    """The query string as `schema` loads it, each name once. Raises ApiError 422."""
-    query = request.query
-    repeated = {name: ["Given more than once."] for name in query if len(query.getall(name)) > 1}
+    """The query string as `schema` loads it, each name once but for lists. Raises ApiError 422."""
+    query: dict[str, Any] = dict(request.query)
+    repeated = {}
+    for name in query:
+        values = request.query.getall(name)
+        if isinstance(schema.load_fields.get(name), fields.List):
+            query[name] = [value for value in values if value.strip()] or None
+        elif len(values) > 1:
+            repeated[name] = ["Given more than once."]
     if repeated:
         message = f"given more than once: {', '.join(repeated)}"
         raise ApiError(ErrorCode.INVALID, message, repeated)
-    return load(schema, dict(query))
+    return load(schema, query)
 
 
 def load(schema: Schema, data: Mapping[str, Any]) -> Any:

@@ -203,6 +203,8 @@ def _conditions(call_filter: CallFilter, after: Position | None) -> list[ColumnE
     conditions = [
         CALLS.c[name] == storable(value) for name, value in equal.items() if value is not None
     ]
+    if call_filter.call_ids is not None:
+        conditions.append(CALLS.c.call_id.in_(call_filter.call_ids))
     if call_filter.since is not None:
         conditions.append(CALLS.c.start_timestamp >= call_filter.since)
     if call_filter.until is not None:

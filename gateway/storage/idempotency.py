@@ -1,10 +1,12 @@
 """Idempotency keys: a repeated request gets the call, or the failed dial, of the first one."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.calls.call import Call
 from gateway.errors import ApiError, DialFailed, ErrorCode, GatewayError
+
+MAX_KEY_LENGTH = 255
 
 #: Creates the call with the given id, or finishes what an earlier attempt has begun under that id.
 Create = Callable[[str], Awaitable[Call]]
@@ -21,6 +23,17 @@ class IdempotencyStore(Protocol):
         call is created to its end even if the client disconnects. Raises ApiError 409 if the key
         was used with another `fingerprint`, StorageUnavailable, and whatever `create` raises.
         """
+
+    async def find(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """The id of each key's call, which may not be stored yet; none for a key that is free.
+
+        Raises StorageUnavailable.
+        """
+
+
+def clients_key(client: str, key: str) -> str:
+    """The key as it is stored: each API key, by its name, has its own."""
+    return f"{client}:{key}"
 
 
 def keeps_key(outcome: Outcome) -> bool:

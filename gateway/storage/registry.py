@@ -1,8 +1,8 @@
 """The call registry: the protocol that every backend implements, and what a list can filter by."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from gateway.calls.call import Call, CallStatus, Direction, Event
 from gateway.calls.change import Change
@@ -19,7 +19,7 @@ class CallFilter:
     leading +: carriers differ about it.
 
     Ended calls are listed only with `include_ended`, or with what only they have: a `status` that
-    is final, a `disconnection_reason`.
+    is final, a `disconnection_reason`, or where `call_ids` name them.
     """
 
     status: CallStatus | None = None
@@ -33,11 +33,13 @@ class CallFilter:
     search: str | None = None
     disconnection_reason: DisconnectionReason | None = None
     include_ended: bool = False
+    call_ids: frozenset[str] | None = None
 
     @property
     def wants_ended(self) -> bool:
         has_ended = self.status is not None and self.status.is_terminal
-        return self.include_ended or has_ended or self.disconnection_reason is not None
+        is_named = self.disconnection_reason is not None or self.call_ids is not None
+        return self.include_ended or has_ended or is_named
 
     @property
     def wants_active(self) -> bool:
@@ -53,6 +55,8 @@ class CallFilter:
     def matches(self, call: Call) -> bool:
         """As `includes()`, but for what the registry applies by its order: `since`, and the end."""
         if self.until is not None and call.start_timestamp >= self.until:
+            return False
+        if self.call_ids is not None and call.call_id not in self.call_ids:
             return False
         if self.search is not None and searched(self.search) not in search_text(call):
             return False
@@ -84,6 +88,16 @@ class Page:
 
     calls: tuple[Call, ...]
     next: Position | None
+
+    @classmethod
+    def of(
+        cls, calls: Iterable[Call], call_filter: CallFilter, *, limit: int, after: Position | None
+    ) -> Self:
+        """A page of those of `calls`, in any order, that pass `call_filter`."""
+        passing = {(it.start_timestamp, it.call_id): it for it in calls if call_filter.includes(it)}
+        older = sorted((it for it in passing if after is None or it < after), reverse=True)
+        last = older[limit - 1] if len(older) > limit else None
+        return cls(tuple(passing[it] for it in older[:limit]), next=last)
 
 
 @dataclass(frozen=True, slots=True)

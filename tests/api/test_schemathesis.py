@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import requests
 import schemathesis
 from aiohttp.test_utils import TestServer
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, assume, settings
 from requests.auth import AuthBase
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi import checks
@@ -113,6 +114,8 @@ def running() -> Iterator[Running]:
 @SCHEMA.parametrize()
 @EXAMPLES
 def test_doors_answer_as_they_say(case: Any, running: Running) -> None:
+    # aiohttp refuses a longer URL by itself.
+    assume(len(urlencode(case.query or {}, doseq=True)) < 8_000)
     running.name_a_call(case)
     case.call_and_validate(base_url=running.url, auth=Credentials(), checks=CHECKS)
 

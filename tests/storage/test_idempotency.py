@@ -74,6 +74,26 @@ async def test_a_key_may_have_any_byte_of_a_header(storage: StorageBackend) -> N
     assert len(creator.created) == 1
 
 
+async def test_the_call_of_a_key_is_found(storage: StorageBackend) -> None:
+    find = storage.idempotency.find
+    assert await find([]) == await find(["a"]) == {}
+    creator = Creator(ready=asyncio.Event())
+    request = asyncio.ensure_future(storage.idempotency.run("a", "print", creator.create))
+    ready = await creator.has_begun()
+    assert await find(["a"]) == {"a": creator.created[0]}  # while it is dialed
+    ready.set()
+    await request
+    other = await storage.idempotency.run("Łódź", "print", creator.create)
+    assert await find(["x", "Łódź", "a"]) == {"a": creator.created[0], "Łódź": other.call_id}
+    refused = Creator([ApiError(ErrorCode.NO_AGENT, "no agent can be heard")])
+    with pytest.raises(ApiError):
+        await storage.idempotency.run("b", "print", refused.create)
+    failed = Creator([DialFailed(ApiError(ErrorCode.NOT_ANSWERED, "no answer"), "outbound-1")])
+    with pytest.raises(DialFailed):
+        await storage.idempotency.run("c", "print", failed.create)
+    assert await find(["b", "c"]) == {"c": failed.created[0]}
+
+
 async def test_each_key_and_each_request_without_a_key_creates_a_call(
     storage: StorageBackend,
 ) -> None:
@@ -192,6 +212,9 @@ async def test_keys_expire(opener: StorageOpener) -> None:
             await asyncio.sleep(0.01)
             opener.now += 10
         assert len(set(creator.created)) == 2
+        while await storage.idempotency.find(["key"]):
+            await asyncio.sleep(0.01)
+            opener.now += 10
 
 
 async def test_a_call_is_created_to_its_end_though_the_client_has_gone(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -101,6 +102,22 @@ async def test_ended_calls_are_listed_on_request_only(registry: CallRegistry) ->
     ]
     assert await call_ids(registry, CallFilter(status=CallStatus.ERROR)) == ["call-0002"]
     assert [call_id for _, call_id in await registry.active()] == ["call-0001", "call-0003"]
+
+
+async def test_calls_are_listed_by_their_ids_also_after_their_end(registry: CallRegistry) -> None:
+    for number in range(1, 6):
+        await registry.add(call(number, agent_name=f"agent-{number % 2}"))
+    await end(registry, 2)
+    named = CallFilter(call_ids=frozenset({"call-0001", "call-0002", "call-0004", "call-x"}))
+    assert await call_ids(registry, named) == ["call-0004", "call-0002", "call-0001"]
+    first = await registry.page(named, limit=2, after=None)
+    assert [it.call_id for it in first.calls] == ["call-0004", "call-0002"]
+    rest = await registry.page(named, limit=2, after=first.next)
+    assert [it.call_id for it in rest.calls] == ["call-0001"]
+    assert rest.next is None
+    assert await call_ids(registry, replace(named, agent_name="agent-1")) == ["call-0001"]
+    assert await call_ids(registry, replace(named, status=CallStatus.ERROR)) == ["call-0002"]
+    assert await call_ids(registry, CallFilter(call_ids=frozenset())) == []
 
 
 @pytest.mark.parametrize(

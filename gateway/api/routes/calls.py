@@ -1,6 +1,7 @@
 """Calls for ops and n8n: list them, show one, end it, transfer it, retry its callbacks."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from gateway.calls.call import Call, Event, EventKind
 from gateway.calls.reasons import DisconnectionReason
 from gateway.errors import ApiError, ErrorCode
 from gateway.history.audit import Action
+from gateway.storage.idempotency import clients_key
 
 #: Why a transfer may be refused.
 TRANSFER_ERRORS = (
@@ -45,10 +47,13 @@ AGENT = "the agent"
 async def list_calls(request: Request) -> web.Response:
     query: ListQuery = request.query
     services = request.services
-    page = await services.calls.page(query.call_filter, limit=query.limit, after=query.after)
+    call_filter, keys = query.call_filter, await _keys_of_calls(request)
+    if query.idempotency_keys:
+        call_filter = replace(call_filter, call_ids=frozenset(keys))
+    page = await services.calls.page(call_filter, limit=query.limit, after=query.after)
     return web.json_response(
         {
-            "calls": page.calls,
+            "calls": [{**it, "idempotency_key": keys.get(it["call_id"])} for it in page.calls],
             "active": await services.storage.registry.count_active(),
             "next_cursor": write_cursor(page.next),
             "is_complete": page.is_complete,
@@ -145,6 +150,13 @@ async def retry_delivery(request: Request) -> web.Response:
         Action.RETRY, client=client_of(request), call_id=request.call_id, detail=delivery.event
     )
     return web.json_response(delivery.view())
+
+
+async def _keys_of_calls(request: Request) -> Mapping[str, str]:
+    """The id of each call that the query's idempotency keys lead to, with its key."""
+    own = {clients_key(request.client, key): key for key in request.query.idempotency_keys}
+    found = await request.services.storage.idempotency.find(list(own))
+    return {call_id: own[key] for key, call_id in found.items()}
 
 
 async def _call(request: Request) -> Call:

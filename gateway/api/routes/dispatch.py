@@ -13,8 +13,7 @@ from gateway.api.schemas.dispatch import DispatchRequest, DispatchSchema
 from gateway.api.session_options import check_options_of
 from gateway.calls.views import dispatch_answer
 from gateway.errors import ApiError, ErrorCode
-
-MAX_KEY_LENGTH = 255
+from gateway.storage.idempotency import MAX_KEY_LENGTH, clients_key
 
 
 @Endpoint(
@@ -47,7 +46,7 @@ async def dispatch(request: Request) -> web.Response:
     key = _idempotency_key(request, dispatched)
     outbound = request.services.outbound
     made = await request.services.storage.idempotency.run(
-        f"{request.client}:{key}" if key else "",
+        clients_key(request.client, key) if key else "",
         _fingerprint(request.raw) if key else "",
         lambda call_id: outbound.dispatch(call, call_id),
     )

@@ -193,8 +193,14 @@ class AnalyzedCallbackSchema(Response):
     call = fields.Nested(CallWithReportSchema)
 
 
+class FoundCallSchema(ListedCallSchema):
+    idempotency_key = fields.String(
+        allow_none=True, metadata={"description": "the one of the query that has found the call"}
+    )
+
+
 class CallsSchema(Response):
-    calls = fields.List(fields.Nested(ListedCallSchema))
+    calls = fields.List(fields.Nested(FoundCallSchema))
     active = fields.Integer()
     next_cursor = fields.String(allow_none=True)
     is_complete = fields.Boolean(

@@ -20,6 +20,7 @@ from gateway.calls.callers import parse_caller
 from gateway.config.settings import MAX_DIAL_RINGING
 from gateway.livekit.metadata import GATEWAY_KEY
 from gateway.outbound.request import OutboundCallRequest
+from gateway.storage.idempotency import MAX_KEY_LENGTH
 
 #: The fields that the agent gets in its job metadata, beside the request's own `metadata`.
 AGENT_FIELDS = (
@@ -112,7 +113,7 @@ class DispatchSchema(RequestSchema):
         metadata=about("which callbacks callback_url receives; default: all"),
     )
     idempotency_key = RequestText(
-        validate=validate.Length(1, 255),
+        validate=validate.Length(1, MAX_KEY_LENGTH),
         load_default="",
         metadata=about("requests with the same key are the same call"),
     )

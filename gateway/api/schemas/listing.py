@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,10 +14,13 @@ from gateway.api.schemas.requests import RequestSchema
 from gateway.calls.call import CallStatus, Direction
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.search import LONGEST_SEARCH, SHORTEST_SEARCH, searched
+from gateway.storage.idempotency import MAX_KEY_LENGTH
 from gateway.storage.registry import CallFilter, Position
 
 #: The latest time that a query may name, in ms since epoch: in the year 5138.
 LATEST = 99_999_999_999_999
+#: Idempotency keys that one request may name.
+MAX_KEYS = 100
 #: The longest id of a call, in bytes.
 MAX_CALL_ID = 128
 
@@ -92,6 +96,7 @@ class ListQuery:
     call_filter: CallFilter
     limit: int
     after: Position | None
+    idempotency_keys: Sequence[str]
 
 
 _WITHOUT_PLUS = {"description": "a number, equal with and without `+`"}
@@ -125,14 +130,25 @@ class ListQuerySchema(ExportQuerySchema):
         validate=validate.OneOf(["", "ended"]),
         metadata={"description": "`ended`: ended calls too"},
     )
+    idempotency_key = fields.List(
+        fields.String(validate=validate.Length(max=MAX_KEY_LENGTH)),
+        load_default=(),
+        validate=validate.Length(max=MAX_KEYS),
+        metadata={
+            "description": "of `POST /dispatch`, by the same API key: its call, also if it has "
+            f"ended; may be repeated, up to {MAX_KEYS} times"
+        },
+    )
     limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))
     cursor = Cursor(load_default=None)
 
     @post_load
     def make_filter(self, data: dict[str, Any], **kwargs: Any) -> ListQuery:
-        limit, after, include = (data.pop(name) for name in ("limit", "cursor", "include"))
-        call_filter = super().make_filter(data)
-        return ListQuery(replace(call_filter, include_ended=include == "ended"), limit, after)
+        include, limit, after, keys = (
+            data.pop(name) for name in ("include", "limit", "cursor", "idempotency_key")
+        )
+        call_filter = replace(super().make_filter(data), include_ended=include == "ended")
+        return ListQuery(call_filter, limit, after, keys)
 
 
 class FeedQuerySchema(RequestSchema):

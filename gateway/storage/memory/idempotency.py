@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.aio import BackgroundTasks
@@ -17,6 +17,7 @@ MAX_KEYS = 10_000
 @dataclass(frozen=True, slots=True)
 class _Entry:
     fingerprint: str
+    call_id: str
     creation: asyncio.Task[Outcome]
     expires_at: int
 
@@ -42,10 +43,14 @@ class MemoryIdempotencyStore:
             raise key_reused()
         return call_or_raise(await asyncio.shield(entry.creation))
 
+    async def find(self, keys: Sequence[str]) -> Mapping[str, str]:
+        self._drop_expired()
+        return {key: self._entries[key].call_id for key in keys if key in self._entries}
+
     def _start(self, key: str, fingerprint: str, create: Create) -> _Entry:
         call_id = self._new_call_id()
         creation = self._tasks.spawn(self._create(key, call_id, create), name=f"create {call_id}")
-        entry = _Entry(fingerprint, creation, self._clock() + self._ttl_ms)
+        entry = _Entry(fingerprint, call_id, creation, self._clock() + self._ttl_ms)
         self._entries[key] = entry
         if len(self._entries) > MAX_KEYS:
             self._entries.popitem(last=False)

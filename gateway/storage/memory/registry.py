@@ -93,6 +93,9 @@ class MemoryRegistry:
         return change
 
     async def page(self, call_filter: CallFilter, *, limit: int, after: Position | None) -> Page:
+        if call_filter.call_ids is not None:
+            named = (self._calls[it] for it in call_filter.call_ids if it in self._calls)
+            return Page.of(named, call_filter, limit=limit, after=after)
         index = self._all if call_filter.wants_ended else self._active
         first = bisect_left(index, (call_filter.since, "")) if call_filter.since is not None else 0
         position = bisect_left(index, after) if after else len(index)

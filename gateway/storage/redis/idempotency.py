@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -51,7 +51,7 @@ class RedisIdempotencyStore:
     async def run(self, key: str, fingerprint: str, create: Create) -> Call:
         if not key:
             return await create(self._new_call_id())
-        record = self._database.key("idempotency", hashlib.sha256(key.encode()).hexdigest())
+        record = self._record(key)
         claim = _Claim(record, f"{record}:lease", secrets.token_hex(8), self._new_call_id())
         while True:
             state, *stored = await self._claim(claim, fingerprint)
@@ -65,6 +65,16 @@ class RedisIdempotencyStore:
             if outcome:
                 return call_or_raise(load_outcome(outcome, record))
             await asyncio.sleep(POLL_INTERVAL)
+
+    async def find(self, keys: Sequence[str]) -> Mapping[str, str]:
+        records = [self._record(key) for key in keys]
+        if not records:
+            return {}
+        call_ids = await self._database.run("find_keys", *records)
+        return {key: found for key, found in zip(keys, call_ids, strict=True) if found}
+
+    def _record(self, key: str) -> str:
+        return self._database.key("idempotency", hashlib.sha256(key.encode()).hexdigest())
 
     async def _claim(self, claim: _Claim, fingerprint: str) -> list[str]:
         answer: list[str] = await self._database.run(

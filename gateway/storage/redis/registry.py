@@ -142,6 +142,9 @@ class RedisRegistry:
         raise StorageUnavailable(f"other gateways change {call_id} all the time")
 
     async def page(self, call_filter: CallFilter, *, limit: int, after: Position | None) -> Page:
+        if call_filter.call_ids is not None:
+            named = await self._records.read_many(list(call_filter.call_ids))
+            return Page.of(named, call_filter, limit=limit, after=after)
         index = "all" if call_filter.wants_ended else "active"
         matching: list[Call] = []
         position = after
