@@ -64,6 +64,24 @@ class Editor:
         table = await self._request("POST", path, body)
         return f"{path}/{table['id']}"
 
+    async def import_csv(self, name: str, csv: str) -> str:
+        """Create a data table from a file's text, with the types that n8n detects; its path."""
+        form = aiohttp.FormData()
+        form.add_field("file", csv.encode(), filename=f"{name}.csv", content_type="text/csv")
+        form.add_field("hasHeaders", "true")
+        upload = await self._request("POST", "data-tables/uploads", form)
+        project = await self._request("GET", "projects/personal")
+        path = f"projects/{project['id']}/data-tables"
+        columns = [{"name": c["name"], "type": c["type"]} for c in upload["columns"]]
+        body = {"name": name, "columns": columns, "fileId": upload["id"], "hasHeaders": True}
+        table = await self._request("POST", path, body)
+        return f"{path}/{table['id']}"
+
+    async def update_row(self, data_table: str, row: int, **columns: str) -> None:
+        """Edit cells of the row with this id."""
+        match = {"type": "and", "filters": [{"columnName": "id", "condition": "eq", "value": row}]}
+        await self._request("PATCH", f"{data_table}/rows", {"filter": match, "data": columns})
+
     async def rows(self, data_table: str) -> list[JSON]:
         """The rows of the data table with this path."""
         rows: list[JSON] = (await self._request("GET", f"{data_table}/rows"))["data"]
@@ -84,6 +102,9 @@ class Editor:
         body = {**content, "versionId": workflow["versionId"]}
         saved = await self._request("PATCH", path, body)
         await self._request("POST", f"{path}/activate", {"versionId": saved["versionId"]})
+
+    async def deactivate(self, workflow: JSON) -> None:
+        await self._request("POST", f"workflows/{workflow['id']}/deactivate", {})
 
     async def execute(self, workflow: JSON, trigger: str = "Start") -> str:
         """Start an execution, as the button does; returns its id."""
@@ -108,9 +129,12 @@ class Editor:
         result = unflatted(stored["data"])["resultData"]
         return Execution(execution_id, stored["status"], result["runData"], result.get("error"))
 
-    async def _request(self, method: str, path: str, body: JSON | None = None) -> Any:
+    async def _request(
+        self, method: str, path: str, body: JSON | aiohttp.FormData | None = None
+    ) -> Any:
         url = f"{self._url}/rest/{path}"
-        async with self._session.request(method, url, json=body) as response:
+        content = {"data": body} if isinstance(body, aiohttp.FormData) else {"json": body}
+        async with self._session.request(method, url, **content) as response:
             text = await response.text()
             assert response.status == 200, f"{method} {path}: {response.status} {text}"
             return json.loads(text)["data"]
