@@ -16,8 +16,7 @@ export class JambonzLivekitGatewayApi implements ICredentialType {
 		dark: 'file:../icons/gateway.dark.svg',
 	} as const;
 
-	documentationUrl =
-		'https://github.com/example/jambonz-livekit-gateway/blob/main/docs/n8n.md';
+	documentationUrl = 'https://github.com/example/jambonz-livekit-gateway/blob/main/docs/n8n.md';
 
 	properties: INodeProperties[] = [
 		{
@@ -62,6 +61,7 @@ export class JambonzLivekitGatewayApi implements ICredentialType {
 			url: '/livekit-api/calls',
 			qs: { limit: 1 },
 			timeout: 10_000,
+			disableFollowRedirect: true,
 		},
 	};
 }

@@ -7,12 +7,13 @@ import type {
 } from 'n8n-workflow';
 import { NodeConnectionTypes } from 'n8n-workflow';
 
-import { CREDENTIALS, failedItem } from '../shared/gateway';
+import { CREDENTIALS, failedItem, resultItem } from '../shared/gateway';
+import type { Action } from './action';
+import { get, getMany, hangUp, transfer } from './calls';
 import { dispatch } from './dispatch';
 import { properties } from './properties';
-import type { Action } from './action';
 
-const ACTIONS: Record<string, Action> = { dispatch };
+const ACTIONS: Record<string, Action> = { dispatch, get, getMany, hangUp, transfer };
 
 export class JambonzLivekitGateway implements INodeType {
 	description: INodeTypeDescription = {
@@ -37,7 +38,7 @@ export class JambonzLivekitGateway implements INodeType {
 			const action = ACTIONS[this.getNodeParameter('operation', itemIndex) as string];
 			try {
 				const answers = await action(this, itemIndex);
-				results.push(...answers.map((json) => ({ json, pairedItem: { item: itemIndex } })));
+				results.push(...answers.map((json) => resultItem(this, itemIndex, json)));
 			} catch (error) {
 				const failed = failedItem(this, itemIndex, error as Error);
 				if (!this.continueOnFail()) throw failed.error;

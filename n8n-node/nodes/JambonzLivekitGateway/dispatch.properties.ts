@@ -4,8 +4,8 @@ import type { IDisplayOptions, INodeProperties } from 'n8n-workflow';
 const OPERATIONS = ['dispatch'];
 const AUTOMATIC = 'autoMapInputData';
 const SHOW: IDisplayOptions = { show: { resource: ['call'], operation: OPERATIONS } };
-const WHEN_AUTOMATIC: IDisplayOptions = { show: { ...SHOW.show, data_to_send: [AUTOMATIC] } };
-const WHEN_DEFINED: IDisplayOptions = { show: { ...SHOW.show, data_to_send: ['defineBelow'] } };
+const WHEN_AUTOMATIC: IDisplayOptions = { show: { ...SHOW.show, dataToSend: [AUTOMATIC] } };
+const WHEN_DEFINED: IDisplayOptions = { show: { ...SHOW.show, dataToSend: ['defineBelow'] } };
 
 const EVENTS = [
 	{ name: 'Call Analyzed', value: 'call_analyzed' },
@@ -121,7 +121,7 @@ const ADDITIONAL_FIELDS: INodeProperties[] = [
 export const dispatchProperties: INodeProperties[] = [
 	{
 		displayName: 'Data to Send',
-		name: 'data_to_send',
+		name: 'dataToSend',
 		type: 'options',
 		displayOptions: SHOW,
 		options: [
@@ -141,7 +141,7 @@ export const dispatchProperties: INodeProperties[] = [
 	{
 		displayName:
 			'The columns <code>destination</code>, <code>account_code</code>, <code>caller_number</code>, … of an item are the fields of its call. Its other columns are metadata: the agent gets them, and they come back with the outcome. Empty cells are left out.',
-		name: 'columns_notice',
+		name: 'columnsNotice',
 		type: 'notice',
 		displayOptions: WHEN_AUTOMATIC,
 		default: '',
@@ -196,18 +196,26 @@ export const dispatchProperties: INodeProperties[] = [
 		],
 	},
 	{
+		displayName: 'Include Input Fields',
+		name: 'includeInputFields',
+		type: 'boolean',
+		displayOptions: SHOW,
+		default: true,
+		description: "Whether the item's own columns stay beside its result",
+	},
+	{
 		displayName: 'Retry For (Seconds)',
-		name: 'retry_for',
+		name: 'retryFor',
 		type: 'number',
 		typeOptions: { minValue: 0, maxValue: 3600 },
 		displayOptions: SHOW,
-		default: 120,
+		default: 60,
 		description:
-			'How long to try again when the gateway has no room for another call or no agent is free. It says itself when to.',
+			'How long to try again while the gateway has no room for another call, no agent is free, or it does not answer. It is the same call: nobody is called twice.',
 	},
 	{
 		displayName: 'Additional Fields',
-		name: 'additional_fields',
+		name: 'additionalFields',
 		type: 'collection',
 		displayOptions: SHOW,
 		placeholder: 'Add Field',

@@ -2,6 +2,7 @@
 import type { IDataObject, IExecuteFunctions } from 'n8n-workflow';
 import { NodeOperationError, sleep } from 'n8n-workflow';
 
+import type { Action } from './action';
 import type { GatewayRequest } from '../shared/gateway';
 import { refused, send } from '../shared/gateway';
 import { fromColumns, parsed, withoutEmpty } from './fields';
@@ -10,43 +11,45 @@ import { fromColumns, parsed, withoutEmpty } from './fields';
 const TIMEOUT = 150_000;
 
 /** A call for the item. Throws a NodeApiError with the gateway's refusal. */
-export async function dispatch(
-	context: IExecuteFunctions,
-	itemIndex: number,
-): Promise<IDataObject[]> {
-	return [await sendDispatch(context, itemIndex, requestOf(context, itemIndex))];
-}
+export const dispatch: Action = async (context, itemIndex) => [
+	await sendDispatch(context, itemIndex, requestOf(context, itemIndex)),
+];
 
 /** The body of `POST /dispatch` for the item, with its `idempotency_key`. */
 export function requestOf(context: IExecuteFunctions, itemIndex: number): IDataObject {
-	const isAutomatic = context.getNodeParameter('data_to_send', itemIndex) === 'autoMapInputData';
+	const isAutomatic = context.getNodeParameter('dataToSend', itemIndex) === 'autoMapInputData';
 	try {
 		const columns = isAutomatic ? fromColumns(context.getInputData()[itemIndex].json) : {};
-		return { idempotency_key: keyOf(context, itemIndex), ...filledIn(context, itemIndex), ...columns };
+		return {
+			idempotency_key: keyOf(context, itemIndex),
+			...filledIn(context, itemIndex),
+			...columns,
+		};
 	} catch (error) {
 		throw new NodeOperationError(context.getNode(), error as Error, { itemIndex });
 	}
 }
 
 /**
- * The response of the gateway to a dispatch. Where it says when to try again (429, 503), that is
- * done with the same key, for as long as "Retry For" says.
+ * The response of the gateway to a dispatch, and the call's key. Where it says when to try again
+ * (429, 503), or the network fails, that is done with the same key, for as long as "Retry For" says.
+ * Throws a NodeApiError.
  */
 export async function sendDispatch(
 	context: IExecuteFunctions,
 	itemIndex: number,
 	body: IDataObject,
 ): Promise<IDataObject> {
-	const retryFor = context.getNodeParameter('retry_for', itemIndex, 0) as number;
+	const retryFor = context.getNodeParameter('retryFor', itemIndex, 0) as number;
 	const giveUpAt = Date.now() + retryFor * 1000;
 	const request: GatewayRequest = { method: 'POST', path: '/dispatch', body, timeout: TIMEOUT };
+	const { idempotency_key } = body;
 	for (;;) {
 		const response = await send(context, itemIndex, request);
-		if ('body' in response) return response.body;
+		if ('body' in response) return { ...response.body, idempotency_key };
 		const pause = (response.refusal.retry_after ?? Infinity) * 1000;
-		const isCancelled = context.getExecutionCancelSignal()?.aborted;
-		if (isCancelled || Date.now() + pause > giveUpAt) {
-			throw refused(context, itemIndex, response.refusal);
+		if (Date.now() + pause > giveUpAt) {
+			throw refused(context, itemIndex, { ...response.refusal, idempotency_key });
 		}
 		await sleep(pause);
 	}
@@ -61,7 +64,7 @@ function filledIn(context: IExecuteFunctions, itemIndex: number): IDataObject {
 			destination: context.getNodeParameter('destination', itemIndex, '') as string,
 			account_code: context.getNodeParameter('account_code', itemIndex, '') as string,
 			metadata: withoutEmpty(metadata as IDataObject),
-			...given('additional_fields'),
+			...given('additionalFields'),
 		}),
 	);
 }

@@ -35,7 +35,10 @@ export function fromColumns(columns: IDataObject): IDataObject {
 	const request: IDataObject = {};
 	const metadata: IDataObject = {};
 	for (const [column, value] of Object.entries(withoutEmpty(columns))) {
-		const field = column.trim().toLowerCase().replace(/[\s-]+/g, '_');
+		const field = column
+			.trim()
+			.toLowerCase()
+			.replace(/[\s-]+/g, '_');
 		if (FIELDS.includes(field)) request[field] = value;
 		else metadata[column] = value;
 	}

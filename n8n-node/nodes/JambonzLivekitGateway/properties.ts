@@ -1,6 +1,7 @@
 // What the node's panel shows: the operations, and the parameters of each.
 import type { INodeProperties } from 'n8n-workflow';
 
+import { callsProperties } from './calls.properties';
 import { dispatchProperties } from './dispatch.properties';
 
 const RESOURCE: INodeProperties = {
@@ -25,8 +26,37 @@ const OPERATION: INodeProperties = {
 			description: 'Call a number and have an agent talk to the callee',
 			action: 'Dispatch a call',
 		},
+		{
+			name: 'Get',
+			value: 'get',
+			description: 'Get a call with its timeline, report and deliveries',
+			action: 'Get a call',
+		},
+		{
+			name: 'Get Many',
+			value: 'getMany',
+			description: 'Get many calls, newest first',
+			action: 'Get many calls',
+		},
+		{
+			name: 'Hang Up',
+			value: 'hangUp',
+			description: 'End a call',
+			action: 'Hang up a call',
+		},
+		{
+			name: 'Transfer',
+			value: 'transfer',
+			description: 'Transfer a call to a person or another number',
+			action: 'Transfer a call',
+		},
 	],
 	default: 'dispatch',
 };
 
-export const properties: INodeProperties[] = [RESOURCE, OPERATION, ...dispatchProperties];
+export const properties: INodeProperties[] = [
+	RESOURCE,
+	OPERATION,
+	...dispatchProperties,
+	...callsProperties,
+];

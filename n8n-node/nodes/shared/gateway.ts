@@ -12,6 +12,10 @@ import { NodeApiError, NodeOperationError } from 'n8n-workflow';
 export const CREDENTIALS = 'jambonzLivekitGatewayApi';
 /** In ms: the gateway answers all but a dispatch within seconds. */
 const TIMEOUT = 30_000;
+/** Errors of the network that pass: a gateway that restarts, a broken connection. */
+const PASSING = ['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'ETIMEDOUT', 'EAI_AGAIN', 'EPIPE'];
+/** In s: when to try again after one of those. */
+const RETRY_AFTER = 2;
 
 export interface GatewayRequest {
 	method: IHttpRequestMethods;
@@ -25,6 +29,7 @@ export interface GatewayRequest {
 
 /** A response other than 2xx: its status beside the gateway's `error`, `message`, `details`, … */
 export interface Refusal extends IDataObject {
+	/** HTTP's; 0 where there is no response: `error` is `unreachable`. */
 	status: number;
 	error: string;
 	message: string;
@@ -34,30 +39,34 @@ export interface Refusal extends IDataObject {
 	retry_after?: number;
 }
 
-/** The gateway's response, or its refusal. Throws what the network does, such as ECONNREFUSED. */
+export type Response = { body: IDataObject } | { refusal: Refusal };
+
+/** The gateway's response. Throws only where the credentials are missing. */
 export async function send(
 	context: IExecuteFunctions,
 	itemIndex: number,
 	request: GatewayRequest,
-): Promise<{ body: IDataObject } | { refusal: Refusal }> {
+): Promise<Response> {
 	const { url } = await context.getCredentials<{ url: string }>(CREDENTIALS, itemIndex);
-	const response = (await context.helpers.httpRequestWithAuthentication.call(
-		context,
-		CREDENTIALS,
-		{
-			method: request.method,
-			url: url.trim().replace(/\/+$/, '') + request.path,
-			qs: request.query,
-			body: request.body,
-			json: true,
-			timeout: request.timeout ?? TIMEOUT,
-			returnFullResponse: true,
-			ignoreHttpStatusErrors: true,
-		},
-	)) as IN8nHttpFullResponse;
-	const isAccepted = response.statusCode >= 200 && response.statusCode < 300;
-	if (isAccepted && isObject(response.body)) return { body: response.body };
-	return { refusal: refusalOf(response) };
+	const options = {
+		method: request.method,
+		url: url.trim().replace(/\/+$/, '') + request.path,
+		qs: request.query,
+		body: request.body,
+		json: true,
+		timeout: request.timeout ?? TIMEOUT,
+		returnFullResponse: true,
+		ignoreHttpStatusErrors: true,
+		// A POST that is redirected arrives as a GET.
+		disableFollowRedirect: true,
+	};
+	try {
+		return responseOf(
+			await context.helpers.httpRequestWithAuthentication.call(context, CREDENTIALS, options),
+		);
+	} catch (error) {
+		return { refusal: unreachable(error as NodeApiError) };
+	}
 }
 
 /** The body of the gateway's response. Throws a NodeApiError where it refuses or is not reached. */
@@ -71,51 +80,82 @@ export async function ask(
 	throw refused(context, itemIndex, response.refusal);
 }
 
-/** What a person reads: `destination: Not a valid number.`, or the gateway's message. */
+/** What a person reads: `destination: Not a destination.`, or the gateway's message. */
 export function refused(
 	context: IExecuteFunctions,
 	itemIndex: number,
 	refusal: Refusal,
 ): NodeApiError {
+	const { status, error: code } = refusal;
 	const error = new NodeApiError(context.getNode(), refusal as JsonObject, {
 		message: sentence(refusal),
-		description: `The gateway answered ${refusal.status} ${refusal.error}`,
-		httpCode: String(refusal.status),
+		description: `${code}${status ? ` (HTTP status ${status})` : ''}`,
+		httpCode: status ? String(status) : undefined,
 		itemIndex,
 	});
 	error.context.data = refusal;
 	return error;
 }
 
-/** The item in place of a result, for `continueOnFail`; n8n sends it to the error output by `error`. */
+/** A result of the item, beside the item's own fields where "Include Input Fields" is on. */
+export function resultItem(
+	context: IExecuteFunctions,
+	itemIndex: number,
+	json: IDataObject,
+): INodeExecutionData {
+	const isIncluded = context.getNodeParameter('includeInputFields', itemIndex, false);
+	const input = isIncluded ? context.getInputData()[itemIndex].json : {};
+	return { json: { ...input, ...json }, pairedItem: { item: itemIndex } };
+}
+
+/**
+ * The item in place of a result, for `continueOnFail`: the refusal, or what is wrong with a
+ * parameter. By its `error` n8n sends it to the error output, where there is one.
+ */
 export function failedItem(
 	context: IExecuteFunctions,
 	itemIndex: number,
-	error: Error,
+	cause: Error,
 ): INodeExecutionData {
-	const known =
-		error instanceof NodeApiError || error instanceof NodeOperationError
-			? error
-			: new NodeApiError(context.getNode(), error as unknown as JsonObject, { itemIndex });
-	const json = (known.context.data as IDataObject) ?? { error: known.message };
-	return { json, error: known, pairedItem: { item: itemIndex } };
+	const error =
+		cause instanceof NodeApiError
+			? cause
+			: new NodeOperationError(context.getNode(), cause, { itemIndex });
+	const json = (error.context.data as IDataObject) ?? { error: 'invalid', message: error.message };
+	return { ...resultItem(context, itemIndex, json), error };
 }
 
-function refusalOf({ statusCode, body, headers }: IN8nHttpFullResponse): Refusal {
+function responseOf({ statusCode, body, headers }: IN8nHttpFullResponse): Response {
 	const fields = isObject(body) ? body : {};
+	if (statusCode < 300 && isObject(body)) return { body };
 	const retryAfter = Number(headers['retry-after']);
+	const what = headers.location ? `a redirect to ${String(headers.location)}` : 'no gateway';
 	return {
-		...fields,
-		status: statusCode,
-		error: String(fields.error ?? 'not_a_gateway'),
-		message: String(fields.message ?? 'This is no response of the gateway: check the URL'),
-		...(retryAfter > 0 && { retry_after: retryAfter }),
+		refusal: {
+			...fields,
+			status: statusCode,
+			error: String(fields.error ?? 'not_a_gateway'),
+			message: String(
+				fields.message ?? `There is ${what} at this URL: correct it in the credentials`,
+			),
+			...(retryAfter > 0 && { retry_after: retryAfter }),
+		},
+	};
+}
+
+function unreachable(error: NodeApiError): Refusal {
+	const cause = error.cause as { code?: string } | undefined;
+	const code = cause?.code ?? error.httpCode ?? '';
+	return {
+		status: 0,
+		error: 'unreachable',
+		message: `The gateway does not answer: ${error.message}`,
+		...(PASSING.includes(code) && { retry_after: RETRY_AFTER }),
 	};
 }
 
 function sentence({ message, details }: Refusal): string {
-	const fields = Object.entries(details ?? {}).map(([field, text]) => `${field}: ${words(text)}`);
-	return fields.join('; ') || message;
+	return isObject(details) ? words(details) : message;
 }
 
 /** The gateway's words about a field: a text, a list of texts, or those of the fields within. */
