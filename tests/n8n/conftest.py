@@ -19,12 +19,13 @@ from tests.n8n.server import VERSIONS, N8n, NoN8n, create_owner, installed_n8n
 T = TypeVar("T")
 
 WORKFLOWS = Path(__file__).parents[2] / "deploy" / "n8n"
-DISPATCH, DISPATCH_AND_WAIT, CALL_EVENTS, RECEPTIONIST, CALL_LIST = NAMES = (
+DISPATCH, DISPATCH_AND_WAIT, CALL_EVENTS, RECEPTIONIST, CALL_LIST, MCP_TOOLS = NAMES = (
     "1-dispatch",
     "2-dispatch-and-wait",
     "3-call-events",
     "4-receptionist",
     "5-call-list",
+    "6-mcp-tools",
 )
 CALLBACK_HEADER = {"X-Callback-Key": "callback-secret"}
 
@@ -123,7 +124,15 @@ class User:
 async def user(editor: Editor) -> User:
     callback = await editor.create_header_auth(*next(iter(CALLBACK_HEADER.items())))
     dispatch = await editor.create_header_auth("X-API-Key", DISPATCH_KEY)
-    called_back = ("Until it ended", "Gateway calls", "Lookup", "Free slots", "Book")
+    called_back = (
+        "Until it ended",
+        "Gateway calls",
+        "Lookup",
+        "Find",
+        "Free slots",
+        "Book",
+        "MCP Server Trigger",
+    )
     asking = ("Dispatch", "Ask")
     return User(editor, dict.fromkeys(asking, dispatch) | dict.fromkeys(called_back, callback))
 

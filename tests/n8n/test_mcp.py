@@ -1,48 +1,16 @@
-"""n8n's MCP Server Trigger as a tool of an agent, as docs/agents.md shows it."""
+"""The shipped tools behind n8n's MCP Server Trigger, used by an agent."""
 
 import pytest
 
 from tests.agent.tools.conftest import conversation, model_of, turn
 from tests.fakes.llm import Use
-from tests.n8n.conftest import CALLBACK_HEADER, RunningN8n, User
+from tests.n8n.conftest import CALLBACK_HEADER, MCP_TOOLS, RunningN8n, User, node_of
 from tests.n8n.editor import JSON
 
 # The first test waits until n8n has started.
 pytestmark = pytest.mark.timeout(300)
 
-LANGCHAIN = "@n8n/n8n-nodes-langchain"
-WORKFLOW = {
-    "name": "The clinic's tools by MCP",
-    "nodes": [
-        {
-            "id": "1",
-            "name": "MCP Server Trigger",
-            "type": f"{LANGCHAIN}.mcpTrigger",
-            "typeVersion": 2,
-            "position": [0, 0],
-            "parameters": {"path": "clinic", "authentication": "headerAuth"},
-            "webhookId": "7175737c-eb0d-57db-872b-18c3b5318c8b",
-        },
-        {
-            "id": "2",
-            "name": "opening_hours",
-            "type": f"{LANGCHAIN}.toolCode",
-            "typeVersion": 1.3,
-            "position": [0, 200],
-            "parameters": {
-                "description": "When the clinic is open.",
-                "jsCode": "return 'from nine to five';",
-            },
-        },
-    ],
-    "connections": {
-        "opening_hours": {
-            "ai_tool": [[{"node": "MCP Server Trigger", "type": "ai_tool", "index": 0}]]
-        }
-    },
-    "settings": {"executionOrder": "v1"},
-    "active": False,
-}
+COLUMNS = ["name", "phone", "message"]
 
 
 def profile(running_n8n: RunningN8n, headers: JSON) -> JSON:
@@ -51,17 +19,30 @@ def profile(running_n8n: RunningN8n, headers: JSON) -> JSON:
 
 
 @pytest.fixture
-async def clinic(user: User) -> None:
-    workflow = await user.editor.create_workflow(WORKFLOW)
-    trigger, _ = workflow["nodes"]
-    trigger["credentials"] = user.credentials["Gateway calls"]
+async def messages(user: User, request: pytest.FixtureRequest) -> str:
+    """The path of the data table of the workflow, which is set up as its note says."""
+    table = await user.editor.create_data_table(request.node.name, COLUMNS)
+    workflow = await user.set_up(MCP_TOOLS)
+    place = node_of(workflow, "leave_message")["parameters"]["dataTableId"]
+    place["value"] = table.rsplit("/", 1)[1]
     await user.editor.activate(workflow)
+    return table
 
 
-async def test_its_tools_are_the_agents(clinic: None, running_n8n: RunningN8n) -> None:
-    replies = (Use("opening_hours", {"query": "today"}), "From nine to five.")
+async def test_its_tools_are_the_agents(messages: str, running_n8n: RunningN8n, user: User) -> None:
+    message = {"name": "Ann Example", "phone": "+15550100", "message": "Please call me back."}
+    replies = (
+        Use("opening_hours", {"query": "today"}),
+        "From nine to five.",
+        Use("leave_message", message),
+        "I have noted it.",
+    )
     async with conversation(profile(running_n8n, CALLBACK_HEADER), *replies) as voice:
-        run = await turn(voice, "When are you open?")
-        assert model_of(voice).offered[0] == ["opening_hours"]
-    (output,) = (event.item for event in run.events if event.type == "function_call_output")
-    assert (output.is_error, "from nine to five" in output.output) == (False, True)
+        hours = await turn(voice, "When are you open?")
+        assert sorted(model_of(voice).offered[0]) == ["leave_message", "opening_hours"]
+        noted = await turn(voice, "Please call me back. Ann Example, 15550100.")
+    for run in (hours, noted):
+        (output,) = (event.item for event in run.events if event.type == "function_call_output")
+        assert not output.is_error, output.output
+    (row,) = await user.editor.rows(messages)
+    assert {name: row[name] for name in COLUMNS} == message

@@ -33,6 +33,8 @@ COLUMNS = ["slot", "patient_name", "phone", "call_id"]
 CALLER = "+15550100"
 AGENTS_FILE = Path(__file__).parents[2] / "deploy" / "agents" / "receptionist.yaml"
 (KEY,) = CALLBACK_HEADER.values()
+#: A caller hears silence while a tool works: how long it may take, in s.
+PATIENCE = aiohttp.ClientTimeout(total=2)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,9 @@ class Receptionist:
     ) -> JSON:
         call = {"call_id": call_id, "from_number": caller, "to_number": "+15550199"}
         body = {"name": path, "arguments": arguments, "call": call}
-        async with self.http.post(f"{self.url}/{path}", json=body, headers=CALLBACK_HEADER) as got:
+        async with self.http.post(
+            f"{self.url}/{path}", json=body, headers=CALLBACK_HEADER, timeout=PATIENCE
+        ) as got:
             assert got.status == 200, await got.text()
             answer: JSON = await got.json()
             return answer
@@ -136,6 +140,7 @@ async def test_a_caller_who_cannot_get_another_slot_keeps_theirs(
         ("free-slots", {"day": "2099-01-01"}, "appointments are made for the next 28 days only"),
         ("book", {"slot": "9 o'clock", "patient_name": "Ann"}, "slot must be one that free_slots "),
         ("book", {"slot": "", "patient_name": " "}, "patient_name is missing: ask the caller "),
+        ("find", {"patient_name": ""}, "patient_name is missing: ask the caller "),
         ("book", {"call_id": "", "patient_name": "Ann"}, "the request has no call_id"),
     ],
 )
@@ -157,6 +162,17 @@ async def test_a_caller_who_booked_before_is_known_by_name(receptionist: Recepti
     assert await receptionist.ask("lookup", caller="+15550101") == {"variables": {}}
 
 
+async def test_an_appointment_is_found_by_name_and_telephone(receptionist: Receptionist) -> None:
+    slot, other, *_ = await receptionist.free_slots()
+    await receptionist.ask("book", slot=slot, patient_name="Ann Example")
+    await receptionist.ask("book", caller="+15550101", slot=other, patient_name="Bob Example")
+    answer = await receptionist.ask("find", call_id="call-2", patient_name="ann example")
+    assert [found["slot"] for found in answer["appointments"]] == [slot]
+    unknown = {"error": "no appointment is known under this name and from this telephone"}
+    assert await receptionist.ask("find", patient_name="Bob Example") == unknown
+    assert await receptionist.ask("find", caller="anonymous", patient_name="Ann Example") == unknown
+
+
 async def test_a_caller_who_withholds_their_number_is_nobody(receptionist: Receptionist) -> None:
     slot = (await receptionist.free_slots())[0]
     await receptionist.ask("book", caller="anonymous", slot=slot, patient_name="Ann")
@@ -168,7 +184,7 @@ async def test_a_request_without_the_header_is_refused(receptionist: Receptionis
         assert response.status == 403
 
 
-async def test_the_shipped_agent_books_and_knows_the_caller_next_time(
+async def test_the_shipped_agent_books_finds_and_knows_the_caller_next_time(
     receptionist: Receptionist,
 ) -> None:
     """What the agent's own tools send, by the shipped agents.yaml."""
@@ -178,13 +194,23 @@ async def test_the_shipped_agent_books_and_knows_the_caller_next_time(
     agents = parse_agents(text, env | {"FRONT_DESK": "+61491570156"})
     profile = agents.profiles["receptionist"]
     book = Use("book", {"slot": slot, "patient_name": "Ann Example"})
-    replies = (Use("free_slots", {"day": slot[:10]}), "At nine?", book, "It is yours.")
+    find = Use("find_appointment", {"patient_name": "Ann Example"})
+    replies = (
+        Use("free_slots", {"day": slot[:10]}),
+        "At nine?",
+        book,
+        "It is yours.",
+        find,
+        "At 9.",
+    )
     async with conversation(profile.model_dump(exclude_unset=True), *replies) as voice:
         offer = await turn(voice, "I would like an appointment.")
         booking = await turn(voice, "Yes, please. Ann Example.")
-    (free,), (booked,) = outputs(offer), outputs(booking)
+        question = await turn(voice, "When was it?")
+    (free,), (booked,), (found,) = outputs(offer), outputs(booking), outputs(question)
     assert json.loads(free)["free_slots"][0] == slot
     assert json.loads(booked)["booked"] is True
+    assert json.loads(found)["appointments"][0]["slot"] == slot
     assert await receptionist.appointments() == [("Ann Example", slot)]
     assert profile.lookup
     requests = Requests(HostPolicy.reading(agents.allowed_hosts), Signer(()))
