@@ -20,9 +20,10 @@ class DeliveryStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of one attempt: an HTTP status, or the `error` if there was no response.
+    """The result of one attempt: an HTTP status if there was a response.
 
-    `retry_after` is the Retry-After header's, in s.
+    `error` says why the callback was not accepted, "" if it was. `retry_after` is the Retry-After
+    header's, in s.
     """
 
     status: int | None
@@ -31,7 +32,7 @@ class Answer:
 
     @property
     def is_accepted(self) -> bool:
-        return self.status is not None and 200 <= self.status < 300
+        return self.status is not None and 200 <= self.status < 300 and not self.error
 
 
 @dataclass(slots=True)

@@ -117,7 +117,7 @@ class Sender:
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
                 trace_request_ctx={"call.event_id": event_id},
             ) as response:
-                return answer_of(response)
+                return await answer_of(response, url)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Answer(None, reason_of(error, self._timeout))
 
