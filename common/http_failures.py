@@ -5,6 +5,7 @@ may be a secret.
 """
 
 import os
+import ssl
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -16,7 +17,6 @@ from common.resolver import LookupFailed
 CANNOT_BE_SENT = "the request cannot be sent"
 #: By the kind of the error, the narrower ones first.
 _REASONS: Sequence[tuple[type[Exception], str]] = (
-    (aiohttp.ClientConnectorCertificateError, "its certificate is not valid for this host"),
     (aiohttp.ClientSSLError, "the TLS handshake failed"),
     (aiohttp.ClientConnectorError, "no connection"),
     (aiohttp.ClientConnectionError, "the connection was closed before an answer"),
@@ -41,7 +41,15 @@ def reason_of(error: Exception, timeout: float) -> str:
             return f"no answer within {timeout:g} s"
         case aiohttp.ClientConnectorDNSError(os_error=AddressRejected() | LookupFailed() as cause):
             return str(cause)
+        case aiohttp.ClientConnectorCertificateError(certificate_error=cause):
+            return certificate_failure(cause)
     text = next((text for kind, text in _REASONS if isinstance(error, kind)), CANNOT_BE_SENT)
     if type(error) is aiohttp.ClientConnectorError and error.errno:
         return f"{text}: {os.strerror(error.errno)}"
     return text
+
+
+def certificate_failure(error: Exception) -> str:
+    """Why a server's certificate is refused; the reason is OpenSSL's: untrusted, expired, …"""
+    reason = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else ""
+    return f"its certificate is not valid: {reason}" if reason else "its certificate is not valid"

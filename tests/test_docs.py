@@ -59,6 +59,7 @@ NOT_RUN: Mapping[str, str] = {
     "heroku": _ELSEWHERE,
     "git push heroku": _ELSEWHERE,
     "kubectl": _ELSEWHERE,
+    "cat /etc/ssl": "two files as one; tests/common/test_private_authority.py uses such a file",
     "cp .env.example": "a copy of a file, which tests/config/test_documented.py reads",
     "echo": "a line of a file",
     "for name in": "lines of a file",

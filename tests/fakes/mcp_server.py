@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import uvicorn
 from mcp.server import MCPServer
@@ -31,7 +32,10 @@ class Calendar:
         self.hang_until.set()
 
     @asynccontextmanager
-    async def serving(self, transport: str = "streamable_http") -> AsyncIterator["Calendar"]:
+    async def serving(
+        self, transport: str = "streamable_http", *, certificates: Path | None = None
+    ) -> AsyncIterator["Calendar"]:
+        """`certificates` is the folder that `make_certificates()` has filled: for TLS."""
         port = free_port()
         security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
         tools = self._tools()
@@ -40,13 +44,16 @@ class Calendar:
             app, path = tools.sse_app(transport_security=security), "sse"
         else:
             app, path = tools.streamable_http_app(transport_security=security), "mcp"
-        self.url = f"http://127.0.0.1:{port}/{path}"
+        scheme = "https" if certificates else "http"
+        self.url = f"{scheme}://127.0.0.1:{port}/{path}"
         config = uvicorn.Config(
             self._recording(app),
             port=port,
             log_level="critical",
             lifespan="on",
             timeout_graceful_shutdown=1,
+            ssl_certfile=certificates and certificates / "server.crt",
+            ssl_keyfile=certificates and certificates / "server.key",
         )
         server = self._server = uvicorn.Server(config)
         self._serving = asyncio.create_task(server._serve())

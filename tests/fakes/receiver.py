@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -37,10 +38,14 @@ class Receiver:
         return [body["event"] for body in self.bodies]
 
     @asynccontextmanager
-    async def serving(self, port: int = 0) -> AsyncIterator["Receiver"]:
+    async def serving(
+        self, port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> AsyncIterator["Receiver"]:
         app = web.Application()
         app.router.add_post("/{tail:.*}", self._receive)
-        async with TestServer(app, port=port) as server:
+        server = TestServer(app, port=port)
+        await server.start_server(ssl=tls)
+        async with server:
             self.url = str(server.make_url("")).rstrip("/")
             yield self
             if self.hang_until:

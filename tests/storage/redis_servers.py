@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.config.settings import LOOPBACK
+from tests.certificates import make_certificates
 from tests.livekit.server import IN_MEMORY, redis_process, redis_server
 from tests.ports import free_port
 
@@ -39,12 +40,12 @@ def with_socket(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def with_tls(folder: Path) -> Iterator[str]:
-    authority = certificates(folder)
+    authority = str(make_certificates(folder))
     port = free_port()
     tls = {
         "--tls-port": str(port),
-        "--tls-cert-file": str(folder / "redis.crt"),
-        "--tls-key-file": str(folder / "redis.key"),
+        "--tls-cert-file": str(folder / "server.crt"),
+        "--tls-key-file": str(folder / "server.key"),
         "--tls-ca-cert-file": authority,
         "--tls-auth-clients": "no",
         "--requirepass": PASSWORD,
@@ -72,18 +73,6 @@ def as_cluster(folder: Path) -> Iterator[str]:
 
 
 KINDS = [with_password, with_user, with_socket, with_tls, with_sentinel, as_cluster]
-
-
-def certificates(folder: Path) -> str:
-    """Make redis.crt and redis.key, and the authority that signed them; returns its file."""
-    common = ["-subj", "/CN=localhost", "-days", "2", "-nodes", "-newkey", "rsa:2048"]
-    ca = ["-keyout", "ca.key", "-out", "ca.crt", "-addext", "basicConstraints=critical,CA:TRUE"]
-    own = ["-keyout", "redis.key", "-out", "redis.crt", "-CA", "ca.crt", "-CAkey", "ca.key"]
-    names = ["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=CA:FALSE"]
-    for options in (ca, own + names):
-        command = ["openssl", "req", "-x509", *common, *options]
-        subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    return str(folder / "ca.crt")
 
 
 def redis_cli(address: str, *command: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import ssl
 from typing import Any, Self
 
 import httpx2
@@ -16,7 +17,7 @@ from agent.profiles.profile import McpServer
 from agent.voice.requests import MAX_ANSWER
 from agent.voice.tools.bounds import with_bounds
 from common.guarded_resolver import GuardedResolver
-from common.http_failures import failure_of
+from common.http_failures import certificate_failure, failure_of
 from common.resolver import Resolver
 from common.urls import UrlRejected, origin_of
 
@@ -150,7 +151,17 @@ def _in_words(error: BaseException) -> str:
         case httpx2.TimeoutException():
             return "no answer in time"
         case httpx2.TransportError():
-            return "no connection"
+            refusal = _certificate_error(error)
+            return certificate_failure(refusal) if refusal else "no connection"
         case MCPError() | UrlRejected() | OSError():
             return str(error)
     return f"{type(error).__name__}: {error}"
+
+
+def _certificate_error(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
+    """The one that `error` was raised for, if it was."""
+    while error:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
