@@ -3,8 +3,9 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed-run
 INSTALLED_DEV := .venv/.installed-dev
 INSTALLED_BENCH := .venv/.installed-bench
-# What npm is needed for: a validator of Jambonz's verbs, axe-core, the page's livekit-client.
-NPM_FOLDERS := tests/jambonz tests/web gateway/web/npm
+# What npm is needed for: a validator of Jambonz's verbs, axe-core, the page's livekit-client, the
+# node for n8n.
+NPM_FOLDERS := tests/jambonz tests/web gateway/web/npm n8n-node
 NPM_INSTALLED := $(NPM_FOLDERS:=/node_modules/.package-lock.json)
 EXPRESS := bench/servers/express/node_modules/.package-lock.json
 # All tests run in so many processes at once: more than two cores, for most of them wait.
@@ -69,7 +70,7 @@ $(NPM_INSTALLED) $(EXPRESS): %/node_modules/.package-lock.json: %/package.json %
 test-sip: install-dev  ## calls on real SIP, where livekit-sip, redis-server, sipp, baresip are on PATH
 	@$(BIN)/python -m pytest tests/sip
 
-test-n8n: install-dev  ## the workflows in real n8n 1 and 2; the first time installs them (10 minutes, 4 GB)
+test-n8n: install-dev n8n-node/node_modules/.package-lock.json  ## node and workflows in real n8n 1 and 2; installs them (10 minutes, 4 GB)
 	@bash tests/n8n/install.sh
 	@WITH_N8N=1 $(BIN)/python -m pytest tests/n8n
 
@@ -111,4 +112,4 @@ bench: $(INSTALLED_BENCH) $(EXPRESS)  ## measurements, side by side with what ot
 	@$(BIN)/python -m bench
 
 clean:  ## what the above made
-	rm -rf .venv .run $(NPM_FOLDERS:=/node_modules) $(dir $(EXPRESS)) build *.egg-info
+	rm -rf .venv .run $(NPM_FOLDERS:=/node_modules) n8n-node/dist $(dir $(EXPRESS)) build *.egg-info

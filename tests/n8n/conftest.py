@@ -3,18 +3,20 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import aiohttp
 import pytest
 
-from tests.conftest import DISPATCH_KEY
+from tests.api.test_livekit import send
+from tests.conftest import CALLBACK_SECRET, DISPATCH_KEY, Client, GatewayStarter
+from tests.n8n import node_package
 from tests.n8n.editor import ENDED, JSON, Editor, Execution
 from tests.n8n.scripted_gateway import ScriptedGateway
-from tests.n8n.server import VERSIONS, N8n, NoN8n, create_owner, installed_n8n
+from tests.n8n.server import VERSIONS, N8n, NoN8n, Server, create_owner, installed_n8n
 
 T = TypeVar("T")
 
@@ -28,6 +30,15 @@ DISPATCH, DISPATCH_AND_WAIT, CALL_EVENTS, RECEPTIONIST, CALL_LIST, MCP_TOOLS = N
     "6-mcp-tools",
 )
 CALLBACK_HEADER = {"X-Callback-Key": "callback-secret"}
+GATEWAY_INPUT = {"node": "Gateway", "type": "main", "index": 0}
+START: JSON = {
+    "id": "start",
+    "name": "Start",
+    "type": "n8n-nodes-base.manualTrigger",
+    "typeVersion": 1,
+    "position": [0, 0],
+    "parameters": {},
+}
 
 
 def shipped_workflow(name: str) -> JSON:
@@ -50,8 +61,14 @@ class RunningN8n:
     """n8n, its imported workflows by id, and its owner's cookie."""
 
     n8n: N8n
+    server: Server
     workflows: dict[str, JSON]
     cookie: str
+
+
+@pytest.fixture(scope="session")
+def node_tarball(server_process: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return node_package.build(tmp_path_factory.mktemp("node"))
 
 
 @pytest.fixture(scope="session", params=VERSIONS)
@@ -65,14 +82,15 @@ def running_n8n(
         n8n = installed_n8n(request.param, tmp_path_factory.mktemp("n8n"))
     except NoN8n as error:
         pytest.skip(str(error))
+    node_package.install(request.getfixturevalue("node_tarball"), n8n.folder)
     for name in NAMES:
         output = n8n.command("import:workflow", f"--input={WORKFLOWS / name}.json")
         assert "Successfully imported 1 workflow." in output, output
     export = n8n.folder / "exported.json"
     n8n.command("export:workflow", "--all", f"--output={export}")
     workflows = {workflow["id"]: workflow for workflow in json.loads(export.read_text())}
-    with n8n.serving():
-        yield RunningN8n(n8n, workflows, create_owner(n8n))
+    with n8n.serving() as server:
+        yield RunningN8n(n8n, server, workflows, create_owner(n8n))
 
 
 @pytest.fixture
@@ -85,6 +103,18 @@ async def editor(running_n8n: RunningN8n) -> AsyncIterator[Editor]:
 async def scripted_gateway() -> AsyncIterator[ScriptedGateway]:
     async with ScriptedGateway().serving() as gateway:
         yield gateway
+
+
+@pytest.fixture
+def start_gateway(start_gateway: GatewayStarter) -> GatewayStarter:
+    """A gateway whose callbacks may go to n8n."""
+
+    async def start(**sections: JSON) -> Client:
+        (header,) = (f"{name}: {value}" for name, value in CALLBACK_HEADER.items())
+        callbacks = {"allowed_hosts": ["127.0.0.1"], **sections.pop("callbacks", {})}
+        return await start_gateway({"CALLBACK_HEADER": header}, callbacks=callbacks, **sections)
+
+    return start
 
 
 @dataclass(frozen=True)
@@ -141,6 +171,79 @@ async def user(editor: Editor) -> User:
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
         yield session
+
+
+@dataclass
+class NodeUser:
+    """Puts the node behind a list of items, in n8n's editor; `settings` are the node's own."""
+
+    editor: Editor
+    credential: JSON = field(default_factory=dict)
+    credential_data: JSON = field(default_factory=dict)
+    settings: JSON = field(default_factory=dict)
+
+    async def use(self, gateway_url: str) -> None:
+        """Make a credential for the gateway at this URL."""
+        self.credential_data = {
+            "url": gateway_url,
+            "apiKey": DISPATCH_KEY,
+            "callbackSecret": CALLBACK_SECRET,
+        }
+        self.credential = await self.editor.create_credential(
+            node_package.CREDENTIAL, self.credential_data
+        )
+
+    async def start(self, items: Sequence[JSON], **parameters: object) -> str:
+        """Execute the node for the items, each a call by its columns; the execution's id."""
+        defaults = {"operation": "dispatch", "dataToSend": "autoMapInputData"}
+        node = {
+            "id": "gateway",
+            "name": "Gateway",
+            "type": node_package.CALL,
+            "typeVersion": 1,
+            "position": [200, 0],
+            "parameters": {**defaults, **parameters},
+            "credentials": self.credential,
+            **self.settings,
+        }
+        workflow = await self.editor.create_workflow(
+            {
+                "name": "The node behind a list",
+                "nodes": [START, node],
+                "connections": {
+                    "Start": {"main": [[{"node": "Gateway", "type": "main", "index": 0}]]}
+                },
+                "settings": {"executionOrder": "v1"},
+                "pinData": {"Start": [{"json": item} for item in items]},
+                "active": False,
+            }
+        )
+        return await self.editor.execute(workflow)
+
+    async def executed(self, items: Sequence[JSON], **parameters: object) -> Execution:
+        return await self.editor.execution(await self.start(items, **parameters), *ENDED)
+
+
+@pytest.fixture
+async def node(editor: Editor, gateway: Client) -> NodeUser:
+    node = NodeUser(editor)
+    await node.use(gateway_url(gateway))
+    return node
+
+
+async def hang_up(gateway: Client, call_id: str) -> None:
+    headers = {"X-API-Key": DISPATCH_KEY}
+    async with gateway.post(f"/livekit-api/calls/{call_id}/hangup", headers=headers) as response:
+        assert response.status == 200, await response.text()
+
+
+async def report(gateway: Client, call_id: str, event: str, **more: object) -> None:
+    body = json.dumps({"event": event, "job_id": "AJ_1", **more}).encode()
+    assert await send(gateway, f"/livekit-api/calls/{call_id}/report", body) == 204
+
+
+def gateway_url(gateway: Client) -> str:
+    return str(gateway.make_url("")).rstrip("/")
 
 
 async def eventually(check: Callable[[], Awaitable[T | None]], *, limit: float = 20.0) -> T:

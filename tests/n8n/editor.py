@@ -29,10 +29,20 @@ class Execution:
 
     def output(self, node: str) -> JSON:
         """The first item of the last run of `node`."""
-        outputs = self.nodes[node][-1]["data"]["main"]
-        item = next(items[0] for items in outputs if items)
-        content: JSON = item["json"]
-        return content
+        return self.outputs(node)[0]
+
+    def outputs(self, node: str) -> list[JSON]:
+        """The items of the last run of `node`, from its first branch that has any."""
+        return [item["json"] for item in self._items(node)]
+
+    def sources(self, node: str) -> list[int]:
+        """For each of `outputs` the index of the item that went into `node`."""
+        paired = [item["pairedItem"] for item in self._items(node)]
+        return [pair["item"] if isinstance(pair, dict) else pair for pair in paired]
+
+    def _items(self, node: str) -> list[JSON]:
+        branches: list[list[JSON] | None] = self.nodes[node][-1]["data"]["main"]
+        return next(items for items in branches if items)
 
 
 class Editor:
@@ -51,10 +61,20 @@ class Editor:
 
     async def create_header_auth(self, name: str, value: str) -> JSON:
         """Create a Header Auth credential; returns a node's reference to it."""
-        data = {"name": name, "value": value}
-        body = {"name": f"{name} for tests", "type": "httpHeaderAuth", "data": data}
+        return await self.create_credential("httpHeaderAuth", {"name": name, "value": value})
+
+    async def create_credential(self, kind: str, data: JSON) -> JSON:
+        """Create a credential of the type `kind`; returns a node's reference to it."""
+        body = {"name": f"{kind} for tests", "type": kind, "data": data}
         credential = await self._request("POST", "credentials", body)
-        return {"httpHeaderAuth": {"id": credential["id"], "name": credential["name"]}}
+        return {kind: {"id": credential["id"], "name": credential["name"]}}
+
+    async def test_credential(self, reference: JSON, data: JSON) -> JSON:
+        """What the button *Retry* of a credential's page shows: `status` and `message`."""
+        ((kind, credential),) = reference.items()
+        body = {"credentials": {**credential, "type": kind, "data": data}}
+        result: JSON = await self._request("POST", "credentials/test", body)
+        return result
 
     async def create_data_table(self, name: str, columns: list[str]) -> str:
         """Create a data table with columns of texts; returns its path, which ends with its id."""

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from gateway.config.settings import LOOPBACK
 from gateway.tools.dev.processes import Process
 from tests.ports import free_port
@@ -58,8 +60,9 @@ class N8n:
             "N8N_PORT": str(self.port),
             "N8N_SECURE_COOKIE": "false",
             "N8N_EXPRESSION_ENGINE": "legacy",
-            "N8N_RUNNERS_ENABLED": "false",
-            "N8N_COMMUNITY_PACKAGES_ENABLED": "false",
+            "N8N_RUNNERS_ENABLED": "false",  # 2.x has them always
+            "N8N_RUNNERS_BROKER_PORT": str(free_port()),
+            "N8N_VERIFIED_PACKAGES_ENABLED": "false",
             "N8N_DIAGNOSTICS_ENABLED": "false",
             "N8N_DYNAMIC_BANNERS_ENABLED": "false",
             "N8N_ENFORCE_SETTINGS_FILE_PERMISSIONS": "true",
@@ -83,13 +86,37 @@ class N8n:
         return result.stdout
 
     @contextmanager
-    def serving(self) -> Iterator[None]:
-        process = Process("n8n", [str(self.binary), "start"], self.env)
+    def serving(self) -> Iterator["Server"]:
+        server = Server(self)
         try:
-            process.wait_for(READY, limit=READY_LIMIT)
-            yield
+            server.start()
+            yield server
         finally:
-            process.stop()
+            server.stop()
+
+
+class Server:
+    """`n8n start`: it can be stopped and started again, with the same database and port."""
+
+    def __init__(self, n8n: N8n) -> None:
+        self._n8n = n8n
+        self._process: Process | None = None
+
+    def start(self) -> None:
+        self._process = Process("n8n", [str(self._n8n.binary), "start"], self._n8n.env)
+        self._process.wait_for(READY, limit=READY_LIMIT)
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.stop()
+            self._process = None
+
+    @property
+    def memory(self) -> float:
+        """The memory of n8n's process without its task runner's, in MB."""
+        assert self._process
+        resident: int = psutil.Process(self._process.pid).memory_info().rss
+        return resident / 2**20
 
 
 def installed_n8n(version: str, folder: Path) -> N8n:

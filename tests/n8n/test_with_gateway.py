@@ -1,21 +1,20 @@
 """The shipped workflows in a real n8n, with the gateway; only LiveKit is a fake."""
 
-import json
-
 import pytest
 
-from tests.api.test_livekit import send
 from tests.conftest import DISPATCH_KEY, Client, GatewayStarter, get_call, list_calls
 from tests.fakes.livekit import Callee, FakeLiveKit
 from tests.n8n.conftest import (
     CALL_EVENTS,
-    CALLBACK_HEADER,
     DISPATCH,
     DISPATCH_AND_WAIT,
     RunningN8n,
     User,
     eventually,
+    gateway_url,
+    hang_up,
     node_of,
+    report,
 )
 from tests.n8n.editor import ENDED, JSON, Execution
 
@@ -23,28 +22,6 @@ pytestmark = pytest.mark.timeout(300)
 
 DESTINATION = "+15550100"
 HEADERS = {"X-API-Key": DISPATCH_KEY}
-
-
-@pytest.fixture
-def start_gateway(start_gateway: GatewayStarter) -> GatewayStarter:
-    """A gateway whose callbacks may go to n8n."""
-
-    async def start(**sections: JSON) -> Client:
-        (header,) = (f"{name}: {value}" for name, value in CALLBACK_HEADER.items())
-        callbacks = {"allowed_hosts": ["127.0.0.1"], **sections.pop("callbacks", {})}
-        return await start_gateway({"CALLBACK_HEADER": header}, callbacks=callbacks, **sections)
-
-    return start
-
-
-async def hang_up(gateway: Client, call_id: str) -> None:
-    async with gateway.post(f"/livekit-api/calls/{call_id}/hangup", headers=HEADERS) as response:
-        assert response.status == 200, await response.text()
-
-
-async def report(gateway: Client, call_id: str, event: str, **more: object) -> None:
-    body = json.dumps({"event": event, "job_id": "AJ_1", **more}).encode()
-    assert await send(gateway, f"/livekit-api/calls/{call_id}/report", body) == 204
 
 
 async def only_call(gateway: Client) -> JSON:
@@ -59,10 +36,6 @@ async def only_call(gateway: Client) -> JSON:
 
 async def dispatched(user: User, gateway: Client) -> Execution:
     return await user.execute(await user.set_up(DISPATCH, gateway_url(gateway)))
-
-
-def gateway_url(gateway: Client) -> str:
-    return str(gateway.make_url("")).rstrip("/")
 
 
 async def test_a_dispatched_call_is_ongoing(

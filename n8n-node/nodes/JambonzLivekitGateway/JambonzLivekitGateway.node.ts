@@ -7,7 +7,7 @@ import type {
 } from 'n8n-workflow';
 import { NodeConnectionTypes } from 'n8n-workflow';
 
-import { CREDENTIALS, failedItem, resultItem } from '../shared/gateway';
+import { CREDENTIALS, failedItem, failure, resultItem } from '../shared/gateway';
 import type { Action } from './action';
 import { get, getMany, hangUp, transfer } from './calls';
 import { dispatch } from './dispatch';
@@ -40,9 +40,8 @@ export class JambonzLivekitGateway implements INodeType {
 				const answers = await action(this, itemIndex);
 				results.push(...answers.map((json) => resultItem(this, itemIndex, json)));
 			} catch (error) {
-				const failed = failedItem(this, itemIndex, error as Error);
-				if (!this.continueOnFail()) throw failed.error;
-				results.push(failed);
+				if (!this.continueOnFail()) throw failure(this, itemIndex, error as Error);
+				results.push(failedItem(this, itemIndex, error as Error));
 			}
 		}
 		return [results];

@@ -110,19 +110,29 @@ export function resultItem(
 
 /**
  * The item in place of a result, for `continueOnFail`: the refusal, or what is wrong with a
- * parameter. By its `error` n8n sends it to the error output, where there is one.
+ * parameter. n8n puts nothing but `{ error: message }` into an item that has an `error`, so it has
+ * none. To the error output n8n sends an item whose only field is `error`, and adds the row's.
  */
 export function failedItem(
 	context: IExecuteFunctions,
 	itemIndex: number,
 	cause: Error,
 ): INodeExecutionData {
-	const error =
-		cause instanceof NodeApiError
-			? cause
-			: new NodeOperationError(context.getNode(), cause, { itemIndex });
-	const json = (error.context.data as IDataObject) ?? { error: 'invalid', message: error.message };
-	return { ...resultItem(context, itemIndex, json), error };
+	const known = cause instanceof NodeApiError && (cause.context.data as IDataObject);
+	const json = known || { error: 'invalid', message: cause.message };
+	return context.getNode().onError === 'continueErrorOutput'
+		? { json: { error: json }, pairedItem: { item: itemIndex } }
+		: resultItem(context, itemIndex, json);
+}
+
+/** The error of the item, for an execution that fails. */
+export function failure(
+	context: IExecuteFunctions,
+	itemIndex: number,
+	cause: Error,
+): NodeApiError | NodeOperationError {
+	const isKnown = cause instanceof NodeApiError || cause instanceof NodeOperationError;
+	return isKnown ? cause : new NodeOperationError(context.getNode(), cause, { itemIndex });
 }
 
 function responseOf({ statusCode, body, headers }: IN8nHttpFullResponse): Response {
