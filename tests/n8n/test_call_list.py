@@ -29,7 +29,7 @@ def list_of(*phones: str) -> str:
     writer.writeheader()
     for number, phone in enumerate(phones):
         spaced = f"{phone[:3]} {phone[3:]}" if number == 0 else phone
-        writer.writerow({"phone": spaced, "name": f"Person {number}"})
+        writer.writerow({"destination": spaced, "name": f"Person {number}"})
     return text.getvalue()
 
 
@@ -47,7 +47,7 @@ class CallList:
 
     async def minute(self) -> Execution:
         execution = await self.user.execute(self.workflow)
-        assert execution.status == "success", execution.error
+        assert execution.status == "success", (execution.error, list(execution.nodes))
         return execution
 
     async def rows(self) -> list[JSON]:
@@ -152,7 +152,7 @@ async def test_every_row_gets_its_outcome_after_its_retries(
     ]
     for row in rows:
         call = await get_call(gateway, row["call_id"])
-        number = row["phone"].replace(" ", "")
+        number = row["destination"].replace(" ", "")
         assert (call["to_number"], call["metadata"]["row"]) == (number, row["id"])
         assert call["metadata"]["attempt"] == int(row["attempts"])
         assert call["metadata"]["name"] == row["name"]

@@ -104,13 +104,13 @@ def test_a_sticky_note_says_what_to_set(workflow: JSON) -> None:
 
 
 def test_the_shipped_list_has_the_columns_that_the_workflow_writes() -> None:
-    """As the first phone is written n8n takes the column for texts, which keeps the `+`."""
+    """As the first number is written n8n takes the column for texts, which keeps the `+`."""
     header, first, *_ = csv.reader((WORKFLOWS / "call-list.csv").read_text().splitlines())
     workflow = shipped_workflow(CALL_LIST)
     for name in ("Claim", "Write response", "Write outcome"):
         columns = node_of(workflow, name)["parameters"]["columns"]
         assert list(columns["value"]) == [c["id"] for c in columns["schema"]] == header[2:]
-    assert header[:2] == ["phone", "name"]
+    assert header[:2] == ["destination", "name"]
     with pytest.raises(ValueError, match="could not convert"):
         float(first[0])
 
