@@ -17,7 +17,7 @@ COVERAGE_FLOOR := 93
 LINTERS := ruff mypy lint-imports bandit
 
 .PHONY: help install install-dev run demo check test test-sip test-n8n soak lint docs bench clean
-.PHONY: livekit-client
+.PHONY: livekit-client n8n-node
 .PHONY: $(LINTERS) pip-audit
 
 help:  ## list these targets
@@ -108,8 +108,11 @@ docs: install  ## what is generated: docs/http-api.md, docs/configuration.md, a 
 livekit-client: install gateway/web/npm/node_modules/.package-lock.json  ## the script of the page at /talk, from npm
 	@$(BIN)/python -m gateway.tools.livekit_client
 
+n8n-node: n8n-node/node_modules/.package-lock.json  ## the n8n node as a package to install, in n8n-node/
+	@cd n8n-node && npm run --silent build && npm pack --silent
+
 bench: $(INSTALLED_BENCH) $(EXPRESS)  ## measurements, side by side with what others would do
 	@$(BIN)/python -m bench
 
 clean:  ## what the above made
-	rm -rf .venv .run $(NPM_FOLDERS:=/node_modules) n8n-node/dist $(dir $(EXPRESS)) build *.egg-info
+	rm -rf .venv .run $(NPM_FOLDERS:=/node_modules) n8n-node/dist n8n-node/*.tgz $(dir $(EXPRESS)) build *.egg-info

@@ -55,6 +55,7 @@ CHAINS = (
     ("tools/simulate/",),
     ("sip/",),
     ("n8n/",),
+    ("n8n_node/",),
     ("history/", "web/test_browser", "web/test_docs_in_browser"),
 )
 

@@ -36,7 +36,7 @@ export class JambonzLivekitGatewayApi implements ICredentialType {
 			required: true,
 			default: '',
 			description:
-				'The secret of an entry of the gateway\'s API_KEYS. Role "dispatch" for all actions; "read" is enough to get calls.',
+				'The secret of an entry of the gateway\'s GATEWAY_API_KEYS. Role "dispatch" for all actions; "read" is enough to get calls.',
 		},
 		{
 			displayName: 'Callback Secret',
