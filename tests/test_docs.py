@@ -45,6 +45,7 @@ RUN_BY: Mapping[str, str] = {
     "systemctl": "tests/deploy/test_systemd.py",
     "systemd-": "tests/deploy/test_systemd.py",
     "export OTEL_": "tests/telemetry/test_traces.py",
+    "cd n8n-node": "tests/n8n/test_node.py",
 }
 _ELSEWHERE = "docs/deployment.md, What was not tried: there is none where this was written"
 #: What a command begins with that no test runs, and why.
@@ -64,6 +65,7 @@ NOT_RUN: Mapping[str, str] = {
     "echo": "a line of a file",
     "for name in": "lines of a file",
     "mkdir": "a folder",
+    "npm install": "tests/n8n/node_package.py puts the package where this does",
     "done": "the end of a loop",
 }
 COMMANDS = commands()
