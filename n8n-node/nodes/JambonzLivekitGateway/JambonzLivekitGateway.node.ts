@@ -4,6 +4,8 @@ import type {
 	INodeExecutionData,
 	INodeType,
 	INodeTypeDescription,
+	IWebhookFunctions,
+	IWebhookResponseData,
 } from 'n8n-workflow';
 import { NodeConnectionTypes } from 'n8n-workflow';
 
@@ -11,6 +13,7 @@ import { CREDENTIALS, failedItem, failure, resultItem } from '../shared/gateway'
 import type { Action } from './action';
 import { get, getMany, hangUp, transfer } from './calls';
 import { dispatch } from './dispatch';
+import { CALLBACKS, dispatchAndWait, onCallback } from './dispatchAndWait';
 import { properties } from './properties';
 
 const ACTIONS: Record<string, Action> = { dispatch, get, getMany, hangUp, transfer };
@@ -29,10 +32,14 @@ export class JambonzLivekitGateway implements INodeType {
 		outputs: [NodeConnectionTypes.Main],
 		usableAsTool: true,
 		credentials: [{ name: CREDENTIALS, required: true }],
+		webhooks: CALLBACKS,
 		properties,
 	};
 
 	async execute(this: IExecuteFunctions): Promise<INodeExecutionData[][]> {
+		if (this.getNodeParameter('operation', 0) === 'dispatchAndWait') {
+			return [await dispatchAndWait(this)];
+		}
 		const results: INodeExecutionData[] = [];
 		for (const itemIndex of this.getInputData().keys()) {
 			const action = ACTIONS[this.getNodeParameter('operation', itemIndex) as string];
@@ -45,5 +52,9 @@ export class JambonzLivekitGateway implements INodeType {
 			}
 		}
 		return [results];
+	}
+
+	async webhook(this: IWebhookFunctions): Promise<IWebhookResponseData> {
+		return await onCallback(this);
 	}
 }

@@ -1,13 +1,16 @@
-// The parameters of Dispatch. Their names are those of the fields of `POST /dispatch`.
+// The parameters of Dispatch, and of Dispatch and Wait. Their names are those of the fields of `POST /dispatch`.
 import type { IDisplayOptions, INodeProperties } from 'n8n-workflow';
 
-const OPERATIONS = ['dispatch'];
+const OPERATIONS = ['dispatch', 'dispatchAndWait'];
 const AUTOMATIC = 'autoMapInputData';
 const SHOW: IDisplayOptions = { show: { resource: ['call'], operation: OPERATIONS } };
+const shownFor = (operation: string): IDisplayOptions => ({
+	show: { resource: ['call'], operation: [operation] },
+});
 const WHEN_AUTOMATIC: IDisplayOptions = { show: { ...SHOW.show, dataToSend: [AUTOMATIC] } };
 const WHEN_DEFINED: IDisplayOptions = { show: { ...SHOW.show, dataToSend: ['defineBelow'] } };
 
-const EVENTS = [
+export const EVENTS = [
 	{ name: 'Call Analyzed', value: 'call_analyzed' },
 	{ name: 'Call Ended', value: 'call_ended' },
 	{ name: 'Call Started', value: 'call_started' },
@@ -118,6 +121,20 @@ const ADDITIONAL_FIELDS: INodeProperties[] = [
 	},
 ];
 
+/** What Dispatch and Wait decides by itself. */
+const FIELDS_OF_DISPATCH = ['callback_events', 'callback_url', 'wait'];
+
+const additionalFields = (operation: string, options: INodeProperties[]): INodeProperties => ({
+	displayName: 'Additional Fields',
+	name: 'additionalFields',
+	type: 'collection',
+	displayOptions: shownFor(operation),
+	placeholder: 'Add Field',
+	default: {},
+	description: "Of each call, where the item's columns do not say otherwise",
+	options,
+});
+
 export const dispatchProperties: INodeProperties[] = [
 	{
 		displayName: 'Data to Send',
@@ -208,19 +225,24 @@ export const dispatchProperties: INodeProperties[] = [
 		name: 'retryFor',
 		type: 'number',
 		typeOptions: { minValue: 0, maxValue: 3600 },
-		displayOptions: SHOW,
+		displayOptions: shownFor('dispatch'),
 		default: 60,
 		description:
 			'How long to try again while the gateway has no room for another call, no agent is free, or it does not answer. It is the same call: nobody is called twice.',
 	},
 	{
-		displayName: 'Additional Fields',
-		name: 'additionalFields',
-		type: 'collection',
-		displayOptions: SHOW,
-		placeholder: 'Add Field',
-		default: {},
-		description: "Of each call, where the item's columns do not say otherwise",
-		options: ADDITIONAL_FIELDS,
+		displayName: 'Time Limit (Minutes)',
+		name: 'timeLimit',
+		type: 'number',
+		typeOptions: { minValue: 1, maxValue: 10080 },
+		displayOptions: shownFor('dispatchAndWait'),
+		default: 120,
+		description:
+			'How long to wait for the end of all calls. Until then it also tries again while the gateway has no room for another call or no agent is free.',
 	},
+	additionalFields('dispatch', ADDITIONAL_FIELDS),
+	additionalFields(
+		'dispatchAndWait',
+		ADDITIONAL_FIELDS.filter(({ name }) => !FIELDS_OF_DISPATCH.includes(name)),
+	),
 ];

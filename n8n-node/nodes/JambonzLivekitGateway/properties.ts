@@ -27,6 +27,12 @@ const OPERATION: INodeProperties = {
 			action: 'Dispatch a call',
 		},
 		{
+			name: 'Dispatch and Wait',
+			value: 'dispatchAndWait',
+			description: 'Call the numbers of all items, and go on with how each call went',
+			action: 'Dispatch calls and wait until they have ended',
+		},
+		{
 			name: 'Get',
 			value: 'get',
 			description: 'Get a call with its timeline, report and deliveries',

@@ -5,6 +5,7 @@ import type {
 	IHttpRequestMethods,
 	IN8nHttpFullResponse,
 	INodeExecutionData,
+	IWebhookFunctions,
 	JsonObject,
 } from 'n8n-workflow';
 import { NodeApiError, NodeOperationError } from 'n8n-workflow';
@@ -16,6 +17,9 @@ const TIMEOUT = 30_000;
 const PASSING = ['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'ETIMEDOUT', 'EAI_AGAIN', 'EPIPE'];
 /** In s: when to try again after one of those. */
 const RETRY_AFTER = 2;
+
+/** What a request is made from: the node's execution, or a callback that it waits for. */
+export type Context = IExecuteFunctions | IWebhookFunctions;
 
 export interface GatewayRequest {
 	method: IHttpRequestMethods;
@@ -43,7 +47,7 @@ export type Response = { body: IDataObject } | { refusal: Refusal };
 
 /** The gateway's response. Throws only where the credentials are missing. */
 export async function send(
-	context: IExecuteFunctions,
+	context: Context,
 	itemIndex: number,
 	request: GatewayRequest,
 ): Promise<Response> {
@@ -71,7 +75,7 @@ export async function send(
 
 /** The body of the gateway's response. Throws a NodeApiError where it refuses or is not reached. */
 export async function ask(
-	context: IExecuteFunctions,
+	context: Context,
 	itemIndex: number,
 	request: GatewayRequest,
 ): Promise<IDataObject> {
@@ -81,11 +85,7 @@ export async function ask(
 }
 
 /** What a person reads: `destination: Not a destination.`, or the gateway's message. */
-export function refused(
-	context: IExecuteFunctions,
-	itemIndex: number,
-	refusal: Refusal,
-): NodeApiError {
+export function refused(context: Context, itemIndex: number, refusal: Refusal): NodeApiError {
 	const { status, error: code } = refusal;
 	const error = new NodeApiError(context.getNode(), refusal as JsonObject, {
 		message: sentence(refusal),
