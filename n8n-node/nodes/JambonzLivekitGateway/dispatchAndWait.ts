@@ -178,7 +178,12 @@ const concernsOneCall = ({ status, error, details }: Refusal) =>
 /** Ask the gateway for the calls that may have ended since. */
 async function lookUp(context: Context, rows: Row[]): Promise<void> {
 	for (const query of queriesFor(rows.filter(isOpen))) {
-		const page = await ask(context, 0, { method: 'GET', path: `/livekit-api/calls?${query}` });
-		update(rows, page.calls as IDataObject[]);
+		let cursor = '';
+		do {
+			const path = `/livekit-api/calls?${query}${cursor && `&cursor=${cursor}`}`;
+			const page = await ask(context, 0, { method: 'GET', path });
+			update(rows, page.calls as IDataObject[]);
+			cursor = encodeURIComponent((page.next_cursor as string | null) ?? '');
+		} while (cursor);
 	}
 }

@@ -53,7 +53,7 @@ export function queriesFor(rows: Row[]): string[] {
 		if (queries.length > 0 && fits) last.push(parameter);
 		else queries.push([parameter]);
 	}
-	return queries.map((keys) => [`include=ended&limit=${MAX_KEYS}`, ...keys].join('&'));
+	return queries.map((keys) => [`limit=${MAX_KEYS}`, ...keys].join('&'));
 }
 
 /** Take what the list of calls says of the rows, which it names by their idempotency keys. */

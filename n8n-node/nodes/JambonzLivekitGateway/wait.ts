@@ -24,7 +24,7 @@ const resumed = new Set<string>();
 /**
  * Where the execution is to wait until. n8n does not execute a node again after its wait: its input
  * becomes its output, unless the stored execution does not say that it has waited. This date is
- * stored as such only in the column that wakes the execution. See docs/decisions/.
+ * stored as such only in the column that wakes the execution. See docs/decisions/0021-n8n-waits.md.
  */
 class WakeUp extends Date {
 	toJSON(): string {
