@@ -240,9 +240,9 @@ export const dispatchProperties: INodeProperties[] = [
 		description:
 			'How long to wait for the end of all calls. Until then it also tries again while the gateway has no room for another call or no agent is free.',
 	},
-	additionalFields('dispatch', ADDITIONAL_FIELDS),
 	additionalFields(
 		'dispatchAndWait',
 		ADDITIONAL_FIELDS.filter(({ name }) => !FIELDS_OF_DISPATCH.includes(name)),
 	),
+	additionalFields('dispatch', ADDITIONAL_FIELDS),
 ];

@@ -6,12 +6,11 @@ import type {
 	IWebhookDescription,
 	IWebhookFunctions,
 	IWebhookResponseData,
-	NodeApiError,
 } from 'n8n-workflow';
 import { NodeOperationError, sleep } from 'n8n-workflow';
 
 import type { Context, GatewayRequest, Refusal } from '../shared/gateway';
-import { ask, CREDENTIALS, failedItem } from '../shared/gateway';
+import { ask, CREDENTIALS, failure } from '../shared/gateway';
 import { isSigned } from '../shared/signature';
 import { requestOf } from './dispatch';
 import type { Call, Row } from './rows';
@@ -155,12 +154,12 @@ function afterFailure(
 	itemIndex: number,
 	error: Error,
 ): number {
-	const failure = failedItem(context, itemIndex, error).error as NodeApiError;
-	const refusal = failure.context.data as Refusal | undefined;
+	const failed = failure(context, itemIndex, error);
+	const refusal = failed.context.data as Refusal | undefined;
 	const row = rows[itemIndex];
-	row.refusal = { message: failure.message, call_id: refusal?.call_id };
+	row.refusal = { message: failed.message, call_id: refusal?.call_id };
 	const isFirst = !context.continueOnFail() && !rows.some(({ call }) => call);
-	if (refusal && !concernsOneCall(refusal) && isFirst && !isBusy(refusal)) throw failure;
+	if (refusal && !concernsOneCall(refusal) && isFirst && !isBusy(refusal)) throw failed;
 	if (refusal?.error === 'too_many_requests') return (refusal.retry_after ?? 1) * 1000;
 	if (refusal?.retry_after) return Math.max(refusal.retry_after * 1000, LATER);
 	row.isRefused = true;
