@@ -198,6 +198,7 @@ def _conditions(call_filter: CallFilter, after: Position | None) -> list[ColumnE
         "agent_name": call_filter.agent_name,
         "account_code": call_filter.account_code,
         "disconnection_reason": call_filter.disconnection_reason,
+        "verdict": call_filter.verdict,
         **{name: value and comparable(value) for name, value in numbers.items()},
     }
     conditions = [

@@ -54,6 +54,7 @@ def row_of(item: UnsavedCall, call: Call) -> dict[str, Any]:
         "search": search_text(call),
         "is_silent": conversation is not None and not SILENT.isdisjoint(conversation.problems),
         "first_audio_ms": conversation.first_audio_ms if conversation else None,
+        "verdict": conversation.verdict if conversation else None,
         "listed": _encode(listed(call)).decode(),
         "deliveries": _encode(item.deliveries).decode(),
         "record": dump_call(kept),

@@ -54,12 +54,14 @@ CALLS = Table(
     Column("listed", Text, nullable=False),
     Column("deliveries", Text, nullable=False),
     Column("record", Text, nullable=False),
+    Column("verdict", Text),
     Index("calls_by_start", "start_timestamp", "call_id"),
     Index("calls_counted", *COUNTED),
     Index("calls_by_end", "end_timestamp"),
     Index("calls_by_from", "from_number", "start_timestamp", "call_id"),
     Index("calls_by_to", "to_number", "start_timestamp", "call_id"),
     Index("calls_by_reason", "disconnection_reason", "start_timestamp", "call_id"),
+    Index("calls_by_verdict", "verdict", "start_timestamp", "call_id"),
 )
 
 #: Who did what: see AuditEntry.

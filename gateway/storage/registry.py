@@ -6,6 +6,7 @@ from typing import Protocol, Self
 
 from gateway.calls.call import Call, CallStatus, Direction, Event
 from gateway.calls.change import Change
+from gateway.calls.conversation import ConversationProblem, conversation_of
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.search import comparable, search_text, searched
 
@@ -32,6 +33,7 @@ class CallFilter:
     until: int | None = None
     search: str | None = None
     disconnection_reason: DisconnectionReason | None = None
+    verdict: ConversationProblem | None = None
     include_ended: bool = False
     call_ids: frozenset[str] | None = None
 
@@ -58,6 +60,8 @@ class CallFilter:
             return False
         if self.call_ids is not None and call.call_id not in self.call_ids:
             return False
+        if self.verdict is not None and self.verdict is not _verdict(call):
+            return False
         if self.search is not None and searched(self.search) not in search_text(call):
             return False
         return all(
@@ -72,6 +76,11 @@ class CallFilter:
                 (self.account_code, call.account_code),
             )
         )
+
+
+def _verdict(call: Call) -> ConversationProblem | None:
+    conversation = conversation_of(call)
+    return conversation.verdict if conversation else None
 
 
 def _comparable(number: str | None) -> str | None:

@@ -13,6 +13,7 @@ from gateway.api.limits import Workload
 from gateway.api.schemas.listing import Cursor, Moment, SearchText, write_cursor
 from gateway.api.schemas.requests import RequestSchema
 from gateway.calls.call import Direction
+from gateway.calls.conversation import ConversationProblem
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.search import SHORTEST_SEARCH
 from gateway.errors import ApiError, ErrorCode, StorageUnavailable
@@ -32,6 +33,7 @@ class CallsQuerySchema(RequestSchema):
     q = SearchText(load_default=None)
     direction = fields.Enum(Direction, by_value=True, load_default=None)
     reason = fields.Enum(DisconnectionReason, by_value=True, load_default=None)
+    verdict = fields.Enum(ConversationProblem, by_value=True, load_default=None)
     since = Moment(load_default=None)
     until = Moment(load_default=None)
     cursor = Cursor(load_default=None)
@@ -69,6 +71,7 @@ async def calls_page(request: Request) -> web.Response:
         newest=_link(request, cursor=None),
         shown={show: _link(request, cursor=None, show=show) for show in ("all", "live")},
         reasons=list(DisconnectionReason),
+        verdicts=list(ConversationProblem),
         shortest_search=SHORTEST_SEARCH,
     )
 
@@ -87,6 +90,7 @@ def _filter(query: Mapping[str, Any]) -> CallFilter:
         search=query["q"],
         direction=query["direction"],
         disconnection_reason=query["reason"],
+        verdict=query["verdict"],
         since=query["since"],
         until=query["until"],
         include_ended=query["show"] == "all",

@@ -9,6 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
+from gateway.calls.conversation import ConversationProblem
 from gateway.config.loader import build_config
 from gateway.config.secret_values import secret_values
 from gateway.config.settings import Config, HistorySettings
@@ -52,6 +53,31 @@ async def test_gateways_that_start_at_once_do_not_collide(
         count = text("SELECT count(*) FROM calls")
         result = await database.read(lambda it: it.execute(count))
         assert result.scalar() == 4
+
+
+async def test_calls_that_were_saved_before_are_found_by_their_verdict(
+    history_url: str, request: pytest.FixtureRequest
+) -> None:
+    if history_url.startswith("postgresql"):
+        postgres: Postgres = request.getfixturevalue("postgres")
+        history_url = postgres.create_database("verdicts")
+    silent = {"first_audio_ms": 1_200, "longest_silence_ms": 8_000}
+    forged = '"verdict":"silent_agent"'
+    async with open_history(HistorySettings(url=history_url, timeout=20)) as database:
+        assert database
+        await database.prepare()
+        books = Books(History(database), database, history_url)
+        await books.save(ended_call(1, report=silent), ended_call(2, agent_name=forged))
+        for statement in (
+            "DROP INDEX calls_by_verdict",
+            "ALTER TABLE calls DROP COLUMN verdict",
+            "UPDATE alembic_version SET version_num = '0001'",
+        ):
+            await database.write(lambda it, sql=statement: it.execute(text(sql)))  # type: ignore[misc]
+        await database.prepare()
+        by_verdict = CallFilter(verdict=ConversationProblem.SILENT_AGENT)
+        found = await books.history.page(by_verdict, limit=5, after=None)
+        assert [call.position[1] for call in found] == ["call-000001"]
 
 
 async def test_without_rights_for_the_extension_searches_work_all_the_same(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.calls.call import CallStatus, Direction
+from gateway.calls.conversation import ConversationProblem
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.views import details, listed
 from gateway.history import history as history_module
@@ -100,6 +101,7 @@ async def test_ids_are_sorted_by_code_points(books: Books) -> None:
     assert [call.position[1] for call in page] == sorted(names, reverse=True)
 
 
+SILENT = {"first_audio_ms": 1_200, "longest_silence_ms": 8_000}
 FILTERS = [
     (ALL, range(6)),
     (CallFilter(status=CallStatus.ERROR), [1]),
@@ -118,6 +120,8 @@ FILTERS = [
     (CallFilter(call_ids=frozenset({"call-000001", "call-000004", "call-x"})), [1, 4]),
     (CallFilter(call_ids=frozenset({"call-000001", "call-000004"}), agent_name="other"), [4]),
     (CallFilter(call_ids=frozenset()), []),
+    (CallFilter(verdict=ConversationProblem.SILENT_AGENT, include_ended=True), [3, 4]),
+    (CallFilter(verdict=ConversationProblem.SLOW_TURNS, include_ended=True), []),
     (CallFilter(search="0000003", include_ended=True), [3]),
     (CallFilter(search="+1 555 000 0003", include_ended=True), [3]),
     (CallFilter(search="155501", include_ended=True), [0, 1, 3, 4, 5]),
@@ -140,8 +144,8 @@ async def six(books: Books) -> Books:
             to_number="sip:Desk@pbx.example.com",
             disconnection_reason=busy,
         ),
-        ended_call(3),
-        ended_call(4, agent_name="other", account_code="em"),
+        ended_call(3, report=SILENT),
+        ended_call(4, report=SILENT, agent_name="other", account_code="em"),
         ended_call(5, disconnection_reason=busy),
     )
     return books
@@ -161,7 +165,8 @@ async def test_the_registry_filters_alike(six: Books) -> None:
     calls = {number: await six.history.get(f"call-{number:06}") for number in range(6)}
     rows = await six.history.details(ALL, limit=10, after=None)
     assert len(rows) == len(calls) == 6
-    originals = [ended_call(0), ended_call(3), ended_call(5, disconnection_reason="dial_busy")]
+    busy = ended_call(5, disconnection_reason="dial_busy")
+    originals = [ended_call(0), ended_call(3, report=SILENT), busy]
     for call_filter, expected in FILTERS:
         if call_filter.since is None:
             for original in originals:
@@ -171,16 +176,15 @@ async def test_the_registry_filters_alike(six: Books) -> None:
 
 async def test_counts(books: Books) -> None:
     heard = {"first_audio_ms": 900, "transcript": [{"role": "agent", "text": "Hello"}]}
-    silent = {"first_audio_ms": 1_200, "longest_silence_ms": 8_000}
     await books.save(
         ended_call(0),
         ended_call(1, report=heard),
-        ended_call(2, report=silent),
+        ended_call(2, report=SILENT),
         ended_call(3, answer_timestamp=None, disconnection_reason=DisconnectionReason.DIAL_BUSY),
         ended_call(4),
     )
     counts = await books.history.counts(START + 1_000, without=["call-000004", "call-x"])
-    calls = [ended_call(1, report=heard), ended_call(2, report=silent)]
+    calls = [ended_call(1, report=heard), ended_call(2, report=SILENT)]
     calls.append(
         ended_call(3, answer_timestamp=None, disconnection_reason=DisconnectionReason.DIAL_BUSY)
     )

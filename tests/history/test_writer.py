@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from gateway.calls.call import Event, EventKind
@@ -178,7 +179,11 @@ async def test_a_locked_file_is_waited_for(tmp_path: Path) -> None:
         assert gateway.writer.status.waiting == 0
 
 
+_REVISION = text("SELECT version_num FROM alembic_version")
+
+
 async def test_a_database_of_a_newer_gateway_is_left_alone(books: Books) -> None:
+    revision = await books.database.read(lambda it: it.scalar(_REVISION))
     await _set_revision(books, "9999")
     try:
         async with running_gateway(books.url) as gateway:
@@ -187,7 +192,7 @@ async def test_a_database_of_a_newer_gateway_is_left_alone(books: Books) -> None
             assert "upgrade this gateway" in gateway.writer.status.problem
             assert gateway.writer.status.waiting == 1
     finally:
-        await _set_revision(books, "0001")
+        await _set_revision(books, revision)
 
 
 async def _set_revision(books: Books, revision: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.calls.call import CallStatus, Direction, Event, EventKind, TimelineEntry
+from gateway.calls.conversation import ConversationProblem
 from gateway.calls.outcomes import SipOutcome, Transfer, TransferKind, TransferRequest
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.silences import AgentSilence
@@ -130,6 +131,7 @@ async def test_calls_are_listed_by_their_ids_also_after_their_end(registry: Call
         CallFilter(agent_name="other"),
         CallFilter(account_code="em"),
         CallFilter(since=START + 2),
+        CallFilter(verdict=ConversationProblem.SILENT_AGENT),
     ],
 )
 async def test_a_filter_selects_calls(registry: CallRegistry, call_filter: CallFilter) -> None:
@@ -143,6 +145,8 @@ async def test_a_filter_selects_calls(registry: CallRegistry, call_filter: CallF
             agent_name="other",
             account_code="em",
             call_status=CallStatus.ONGOING,
+            answer_timestamp=START,
+            agent_silences=(AgentSilence(START, 6_000),),
         )
     )
     assert await call_ids(registry, call_filter) == ["call-0002"]

@@ -46,6 +46,14 @@ async def test_the_list_has_live_and_ended_calls_newest_first(
     assert live.call_id not in await read(gateway, f"/?until={live.start_timestamp}")
 
 
+async def test_calls_whose_agent_was_silent_are_found(gateway: Client, made: MadeCalls) -> None:
+    silent, good = await made.silent(), await made.ended()
+    text = await read(gateway, "/?verdict=silent_agent")
+    assert silent.call_id in text
+    assert good.call_id not in text
+    assert '<option value="silent_agent" selected>Agent was silent</option>' in text
+
+
 async def test_older_calls_are_on_the_next_page(gateway: Client, made: MadeCalls) -> None:
     calls = [await made.registered(ago=60 - number) for number in range(60)]
     first = await read(gateway, "/?direction=inbound")

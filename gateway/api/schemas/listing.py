@@ -12,6 +12,7 @@ from marshmallow import ValidationError, fields, post_load, validate
 
 from gateway.api.schemas.requests import RequestSchema
 from gateway.calls.call import CallStatus, Direction
+from gateway.calls.conversation import ConversationProblem
 from gateway.calls.reasons import DisconnectionReason
 from gateway.calls.search import LONGEST_SEARCH, SHORTEST_SEARCH, searched
 from gateway.storage.idempotency import MAX_KEY_LENGTH
@@ -118,6 +119,12 @@ class ExportQuerySchema(RequestSchema):
         metadata={"description": "part of a number or of the call's id, without `+` and blanks"},
     )
     disconnection_reason = fields.Enum(DisconnectionReason, by_value=True, load_default=None)
+    verdict = fields.Enum(
+        ConversationProblem,
+        by_value=True,
+        load_default=None,
+        metadata={"description": "what was wrong with the conversation, see docs/calls.md"},
+    )
 
     @post_load
     def make_filter(self, data: dict[str, Any], **kwargs: Any) -> CallFilter:

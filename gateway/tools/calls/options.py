@@ -3,6 +3,7 @@
 import argparse
 
 from gateway.calls.call import CallStatus, Direction
+from gateway.calls.conversation import ConversationProblem
 from gateway.calls.outcomes import TransferKind
 from gateway.calls.reasons import DisconnectionReason
 from gateway.tools.arguments import Commands, add_command, add_json, add_url, moment
@@ -38,11 +39,15 @@ def _add_list(kinds: Commands) -> None:
             ("gateway calls list --since 02:00 --until 03:00", "what happened last night"),
             ("gateway calls list -q 0156 --since 2d", "calls of a number that has 0156 in it"),
             ("gateway calls list --reason no_agent --since today", "callers who found no agent"),
+            ("gateway calls list --verdict silent_agent --since 7d", "who heard silence"),
         ),
         notes=f"Times: {FORMS}.",
     )
     listing.add_argument(
-        "-a", "--all", action="store_true", help="ended calls too, as with -q, --reason or a time"
+        "-a",
+        "--all",
+        action="store_true",
+        help="ended calls too, as with -q, --reason, --verdict or a time",
     )
     _add_search(listing)
     listing.add_argument(
@@ -162,6 +167,12 @@ def _add_filters(command: argparse.ArgumentParser) -> None:
         metavar="REASON",
         choices=[reason.value for reason in DisconnectionReason],
         help="why it ended, such as user_hangup or no_agent",
+    )
+    command.add_argument(
+        "--verdict",
+        metavar="VERDICT",
+        choices=[problem.value for problem in ConversationProblem],
+        help="what was wrong with the conversation, such as silent_agent",
     )
     command.add_argument("--from", dest="from_number", metavar="NUMBER")
     command.add_argument("--to", dest="to_number", metavar="NUMBER")

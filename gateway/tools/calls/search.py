@@ -11,6 +11,7 @@ _FIELDS = {
     "direction": "direction",
     "status": "status",
     "reason": "disconnection_reason",
+    "verdict": "verdict",
     "query": "q",
     "from_number": "from_number",
     "to_number": "to_number",
@@ -20,7 +21,7 @@ _FIELDS = {
     "until": "until",
 }
 #: Options with which active calls alone would not be an answer.
-_OF_ENDED = ("all", "reason", "query", "since", "until")
+_OF_ENDED = ("all", "reason", "verdict", "query", "since", "until")
 
 
 def api_query(arguments: argparse.Namespace) -> dict[str, str]:
@@ -46,6 +47,7 @@ def matches(call: Mapping[str, Any], arguments: argparse.Namespace) -> bool:
         all(getattr(arguments, name) in {None, call[name]} for name in exact)
         and arguments.status in {None, call["call_status"]}
         and arguments.reason in {None, call["disconnection_reason"]}
+        and arguments.verdict in {None, (call.get("conversation") or {}).get("verdict")}
         and _same(arguments.from_number, call["from_number"])
         and _same(arguments.to_number, call["to_number"])
         and _contains(call, arguments.query)

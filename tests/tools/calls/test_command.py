@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestServer
 from tests.conftest import READ_KEY, Client, get_call, jambonz_for, list_calls
 from tests.ports import free_port
 from tests.tools.calls.conftest import Calls
+from tests.web.conftest import made_at
 
 COLOUR = re.compile(r"\x1b\[\d+m")
 
@@ -29,6 +30,16 @@ async def ended(gateway: Client, **numbers: str) -> None:
     jambonz = jambonz_for(gateway, **numbers)
     await jambonz.call_arrives()
     await jambonz.status("no-answer", 487)
+
+
+async def test_the_list_has_calls_by_what_was_wrong_with_them(
+    gateway: Client, calls: Calls
+) -> None:
+    made = made_at(gateway)
+    silent, _ = await made.silent(), await made.ended()
+    status, out, _ = await calls("list", "--verdict", "silent_agent", "--json")
+    assert status == 0
+    assert [call["call_id"] for call in json.loads(out)["calls"]] == [silent.call_id]
 
 
 async def test_the_list_has_active_calls_with_their_full_ids(gateway: Client, calls: Calls) -> None:

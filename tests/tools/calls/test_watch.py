@@ -139,6 +139,7 @@ async def test_pauses_grow_while_nothing_answers(monkeypatch: pytest.MonkeyPatch
         (["--reason", "user_hangup"], ["call_ended"]),
         (["-q", "555 0101"], ["call_registered", "call_ongoing", "call_ended"]),
         (["--direction", "outbound"], []),
+        (["--verdict", "silent_agent"], []),
         (["--from", "15550101"], ["call_registered", "call_ongoing", "call_ended"]),
     ],
 )
