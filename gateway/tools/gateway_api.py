@@ -73,7 +73,9 @@ class GatewayApi:
 
     async def calls(self, query: Query) -> dict[str, Any]:
         """A page of the list: `calls`, `active`, `next_cursor`."""
-        return await self._request("GET", "/livekit-api/calls", Role.READ, query=query)
+        # An idempotency key is known to the API key that has dispatched with it.
+        role = Role.DISPATCH if "idempotency_key" in query else Role.READ
+        return await self._request("GET", "/livekit-api/calls", role, query=query)
 
     @asynccontextmanager
     async def export(self, form: str, query: Query) -> AsyncIterator[AsyncIterator[bytes]]:

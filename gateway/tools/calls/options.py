@@ -51,6 +51,11 @@ def _add_list(kinds: Commands) -> None:
     )
     _add_search(listing)
     listing.add_argument(
+        "--idempotency-key",
+        metavar="KEY",
+        help="the call that was dispatched with KEY, by the API key that this command has",
+    )
+    listing.add_argument(
         "-n", "--limit", type=_limit, default=50, metavar="N", help="at most N calls (default: 50)"
     )
     add_json(listing)

@@ -21,7 +21,7 @@ _FIELDS = {
     "until": "until",
 }
 #: Options with which active calls alone would not be an answer.
-_OF_ENDED = ("all", "reason", "verdict", "query", "since", "until")
+_OF_ENDED = ("all", "reason", "verdict", "query", "since", "until", "idempotency_key")
 
 
 def api_query(arguments: argparse.Namespace) -> dict[str, str]:
@@ -32,7 +32,12 @@ def api_query(arguments: argparse.Namespace) -> dict[str, str]:
 
 def list_query(arguments: argparse.Namespace) -> dict[str, str]:
     """The query string of `GET /livekit-api/calls`, without limit and cursor."""
-    return api_query(arguments) | ({"include": "ended"} if has_ended(arguments) else {})
+    key = arguments.idempotency_key
+    return (
+        api_query(arguments)
+        | ({"include": "ended"} if has_ended(arguments) else {})
+        | ({"idempotency_key": key} if key else {})
+    )
 
 
 def has_ended(arguments: argparse.Namespace) -> bool:

@@ -12,7 +12,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.conftest import READ_KEY, Client, get_call, jambonz_for, list_calls
+from tests.api.test_dispatch import dispatch
+from tests.conftest import DISPATCH_KEY, READ_KEY, Client, get_call, jambonz_for, list_calls
 from tests.ports import free_port
 from tests.tools.calls.conftest import Calls
 from tests.web.conftest import made_at
@@ -40,6 +41,20 @@ async def test_the_list_has_calls_by_what_was_wrong_with_them(
     status, out, _ = await calls("list", "--verdict", "silent_agent", "--json")
     assert status == 0
     assert [call["call_id"] for call in json.loads(out)["calls"]] == [silent.call_id]
+
+
+async def test_the_list_has_the_call_of_an_idempotency_key(
+    gateway: Client, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_API_KEYS", f"ops:read:{READ_KEY},n8n:dispatch:{DISPATCH_KEY}")
+    _, dispatched = await dispatch(gateway, idempotency_key="1234-0")
+    await dispatch(gateway)
+    await calls("hangup", dispatched["call_id"])
+    status, out, _ = await calls("list", "--idempotency-key", "1234-0", "--json")
+    assert status == 0
+    assert [call["call_id"] for call in json.loads(out)["calls"]] == [dispatched["call_id"]]
+    status, out, err = await calls("list", "--idempotency-key", "1234-1")
+    assert (status, out, err.splitlines()) == (0, "", ["0 listed; 1 active"])
 
 
 async def test_the_list_has_active_calls_with_their_full_ids(gateway: Client, calls: Calls) -> None:
