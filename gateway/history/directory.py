@@ -183,11 +183,10 @@ class CallDirectory:
     ) -> tuple[Sequence[Call], bool]:
         """The calls of a page that the history does not have; whether the registry has more.
 
-        It is not asked for ended calls, of which it has copies for an hour, unless by their ids: to
-        search these would be to read them all.
+        It is not asked for ended calls, of which it has copies for an hour: to search these would
+        be to read them all.
         """
-        is_asked = call_filter.call_ids is not None or not call_filter.wants_ended
-        if self._history is None or is_asked:
+        if self._history is None or not call_filter.wants_ended:
             page = await self._registry.page(call_filter, limit=limit, after=after)
             return page.calls, page.next is not None
         calls, has_more = {}, False
