@@ -27,6 +27,10 @@ export class JambonzLivekitGateway implements INodeType {
 		version: 1,
 		subtitle: '={{ $parameter["operation"] + ": " + $parameter["resource"] }}',
 		description: 'Call people with a voice agent, and get, transfer and end calls',
+		codex: {
+			categories: ['Communication'],
+			alias: ['Phone', 'Telephone', 'Voice', 'Dial', 'SIP', 'AI'],
+		},
 		defaults: { name: 'Jambonz LiveKit Gateway' },
 		inputs: [NodeConnectionTypes.Main],
 		outputs: [NodeConnectionTypes.Main],
