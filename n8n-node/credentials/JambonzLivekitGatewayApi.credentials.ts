@@ -46,7 +46,7 @@ export class JambonzLivekitGatewayApi implements ICredentialType {
 			default: '',
 			placeholder: 'whsec_…',
 			description:
-				"The gateway's CALLBACK_SECRET. The trigger needs it to check that an event comes from the gateway.",
+				"The gateway's CALLBACK_SECRET. With it the trigger and Dispatch and Wait check that an event comes from the gateway.",
 		},
 	];
 

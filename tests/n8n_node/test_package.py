@@ -9,6 +9,7 @@ from gateway.api.schemas.dispatch import DispatchSchema
 from gateway.api.schemas.listing import ListQuerySchema
 from gateway.callbacks.events import CallbackEvent
 from gateway.calls.call import CallStatus, Direction
+from gateway.calls.conversation import ConversationProblem
 from gateway.calls.reasons import DisconnectionReason
 from tests.n8n_node.package import DIST, FOLDER, JSON, exported, npm_run
 
@@ -46,6 +47,7 @@ async def test_parameters_are_those_of_the_api() -> None:
     filters = by_name(listing["filters"]["options"])
     assert set(filters) == set(ListQuerySchema().fields) - {"include", "limit", "cursor"}
     assert values(filters["disconnection_reason"]) == set(DisconnectionReason)
+    assert values(filters["verdict"]) == set(ConversationProblem)
     assert values(filters["status"]) == set(CallStatus)
     assert values(filters["direction"]) == set(Direction)
 

@@ -98,6 +98,22 @@ const FILTERS: INodeProperties[] = [
 		default: '',
 		description: 'Calls that began before this time',
 	},
+	{
+		displayName: 'Verdict',
+		name: 'verdict',
+		type: 'options',
+		options: options(
+			'lost_packets',
+			'no_conversation',
+			'silent_agent',
+			'silent_caller',
+			'slow_first_word',
+			'slow_turns',
+			'unanswered_speech',
+		),
+		default: 'silent_agent',
+		description: 'What was wrong with the conversation',
+	},
 ];
 
 const GET_MANY: INodeProperties[] = [
