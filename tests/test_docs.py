@@ -45,7 +45,7 @@ RUN_BY: Mapping[str, str] = {
     "systemctl": "tests/deploy/test_systemd.py",
     "systemd-": "tests/deploy/test_systemd.py",
     "export OTEL_": "tests/telemetry/test_traces.py",
-    "cd n8n-node": "tests/n8n/test_node.py",
+    "make n8n-node": "tests/n8n/test_node.py",
 }
 _ELSEWHERE = "docs/deployment.md, What was not tried: there is none where this was written"
 #: What a command begins with that no test runs, and why.
