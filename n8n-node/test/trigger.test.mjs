@@ -77,15 +77,23 @@ test('a repeated event does not start the workflow, also after a restart', async
 	assert.equal((await receive(event(), { node: 'four', stored })).answer, 'repeated');
 });
 
-test('requests at the same time do not forget each other', async () => {
-	const stale = () => ({});
-	await receive(event({ event_id: 'a' }), { node: 'five', stored: stale() });
-	const stored = stale();
-	await receive(event({ event_id: 'b' }), { node: 'five', stored });
-	assert.equal(
-		(await receive(event({ event_id: 'a' }), { node: 'six', stored })).answer,
-		'repeated',
-	);
+test('many events a second are stored together, none is forgotten', async (t) => {
+	t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
+	const stored = {};
+	let writes = 0;
+	const counted = new Proxy(stored, { set: (...args) => ++writes && Reflect.set(...args) });
+	const send = async (number, options) =>
+		(await receive(event({ event_id: `evt_many_${number}` }), { stored: counted, ...options }))
+			.answer;
+	for (let number = 0; number < 50; number++) {
+		await send(number, { node: 'five' });
+		t.mock.timers.tick(20);
+	}
+	assert.equal(writes, 5);
+	await send(50, { node: 'five' });
+	for (let number = 0; number <= 50; number++) {
+		assert.equal(await send(number, { node: 'six' }), 'repeated');
+	}
 });
 
 test('in the editor an event can be tried out again', async () => {

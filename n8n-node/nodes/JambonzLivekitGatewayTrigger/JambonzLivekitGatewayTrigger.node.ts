@@ -15,7 +15,12 @@ import { isSigned } from '../shared/signature';
 import { properties } from './properties';
 
 /** By trigger; n8n gives each request the stored ids of before those that are still in work. */
-const seenIds = new Map<string, SeenIds>();
+const seenIds = new Map<string, { ids: SeenIds; storedAt: number }>();
+/**
+ * In ms: n8n writes the workflow each time that ids are stored, and answers afterwards. An event of
+ * the last moment before a restart starts the workflow again only if its answer was lost, too.
+ */
+const STORE_EVERY = 200;
 
 export class JambonzLivekitGatewayTrigger implements INodeType {
 	description: INodeTypeDescription = {
@@ -97,9 +102,14 @@ function isRepeated(context: IWebhookFunctions, eventId: string): boolean {
 	if (context.getMode() === 'manual') return false;
 	const stored = context.getWorkflowStaticData('node');
 	const trigger = `${context.getWorkflow().id} ${context.getNode().id}`;
-	const ids = seenIds.get(trigger) ?? new SeenIds(String(stored.eventIds ?? ''));
-	seenIds.set(trigger, ids);
-	if (!ids.add(eventId)) return true;
-	stored.eventIds = String(ids);
+	const seen = seenIds.get(trigger) ?? {
+		ids: new SeenIds(String(stored.eventIds ?? '')),
+		storedAt: 0,
+	};
+	seenIds.set(trigger, seen);
+	if (!seen.ids.add(eventId)) return true;
+	if (Date.now() - seen.storedAt < STORE_EVERY) return false;
+	seen.storedAt = Date.now();
+	stored.eventIds = String(seen.ids);
 	return false;
 }
