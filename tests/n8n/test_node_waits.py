@@ -79,25 +79,25 @@ async def measured(running: RunningN8n) -> AsyncIterator[list[float]]:
 async def test_every_row_of_a_list_gets_its_outcome(
     node: NodeUser, gateway: Client, running_n8n: RunningN8n, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Calls end before n8n waits, while it waits, and never begin."""
+    """Calls end before n8n waits, while it waits, and never begin. The memory is shown: n8n's own
+    varies by as much, with what it has collected."""
     number = 120
-    await node.executed([{"destination": BAD, "account_code": "x", "line": 0}], **WAITING)
-    async with measured(running_n8n) as memory:
-        execution_id = await node.start(rows_of(number), **WAITING)
-        for call_id in await wait_for_calls(gateway, number // 4):
-            await hang_up(gateway, call_id)
-        execution = await node.editor.execution(execution_id, *ENDED, limit=180)
-    assert execution.status == "success", execution.error
-    assert outcomes(execution) == expected(number)
-    assert execution.sources("Gateway") == list(range(number))
-    answered = [item["call_id"] for item in execution.outputs("Gateway")[::4]]
-    assert len(set(answered)) == number // 4
-    with capsys.disabled():
-        first, highest, last = memory[0], max(memory), memory[-1]
-        print(  # noqa: T201 - a measurement
-            f"\nn8n {running_n8n.n8n.version}, {number} rows: {first:.0f} MB before, "
-            f"{highest:.0f} MB at most, {last:.0f} MB after"
-        )
+    for turn in ("first", "second"):
+        async with measured(running_n8n) as memory:
+            execution_id = await node.start(rows_of(number), **WAITING)
+            for call_id in await wait_for_calls(gateway, number // 4):
+                await hang_up(gateway, call_id)
+            execution = await node.editor.execution(execution_id, *ENDED, limit=180)
+        assert execution.status == "success", execution.error
+        assert outcomes(execution) == expected(number)
+        assert execution.sources("Gateway") == list(range(number))
+        answered = [item["call_id"] for item in execution.outputs("Gateway")[::4]]
+        assert len(set(answered)) == number // 4
+        with capsys.disabled():
+            print(  # noqa: T201 - a measurement
+                f"\nn8n {running_n8n.n8n.version}, the {turn} list of {number} rows: {memory[0]:.0f} "
+                f"MB before, {max(memory):.0f} MB at most, {memory[-1]:.0f} MB after"
+            )
 
 
 async def test_n8n_restarts_while_a_list_waits(
