@@ -217,6 +217,27 @@ async def test_a_row_has_the_hours_of_its_own_time_zone(
     assert "timezone must be" in (await made.rows())[0]["message"]
 
 
+async def test_a_column_is_a_field_of_the_request_or_metadata(
+    user: User, scripted_gateway: ScriptedGateway, request: pytest.FixtureRequest
+) -> None:
+    header, ann, *_ = list_of(ANN).splitlines()
+    text = f"{header},caller_number,ticket\n{ann},support-desk,INC-1234\n"
+    made = await call_list(user, request.node.name, text, scripted_gateway.url)
+    await made.minute()
+    (sent,) = scripted_gateway.requests
+    (row,) = await made.rows()
+    key = f"GatewayCallList5-{row['id']}-1-{row['called_at']}-{ANN}"
+    assert sent.body == {
+        "destination": ANN,
+        "account_code": "em-tech-01",
+        "caller_number": "support-desk",
+        "agent_name": "",
+        "metadata": {"name": "Person 0", "ticket": "INC-1234", "row": row["id"], "attempt": 1},
+        "wait": "none",
+        "idempotency_key": key,
+    }
+
+
 @pytest.mark.parametrize(
     "response",
     [
