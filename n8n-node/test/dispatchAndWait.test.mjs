@@ -1,14 +1,16 @@
 // Dispatch and Wait: every outcome arrives at its item, once, whatever happens meanwhile.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 
-import { Execution, Gateway, RESUME_URL } from './execution.mjs';
+import { Execution, Gateway, resumeUrl } from './execution.mjs';
 import { SECRET, signed } from './signed.mjs';
 
 const ROWS = ['+15550100', '+15550101', '+15550102'].map((destination, row_number) => ({
 	destination,
 	row_number,
 }));
+const KEYED = { ...ROWS[0], idempotency_key: 'k' };
 const MINUTE = 60_000;
 
 let ids = 1000;
@@ -24,7 +26,7 @@ test('all items are dispatched at once, and the last end brings all outcomes in 
 	const bodies = gateway.requests.filter(({ method }) => method === 'POST').map(({ body }) => body);
 	assert.deepEqual(
 		bodies.map(({ callback_url, callback_events, wait }) => [callback_url, callback_events, wait]),
-		ROWS.map(() => [RESUME_URL, ['call_ended'], 'none']),
+		ROWS.map(() => [resumeUrl(execution.id), ['call_ended'], 'none']),
 	);
 	gateway.end('+15550102', {
 		disconnection_reason: 'dial_busy',
@@ -70,9 +72,11 @@ test('two callbacks that come together resume the execution once', async () => {
 
 test('calls that have ended before n8n waits need no callback', async () => {
 	const gateway = new Gateway();
-	gateway.dispatch({ idempotency_key: 'k', destination: '+15550100' });
+	const execution = started(gateway, [KEYED]);
+	const callback_url = resumeUrl(execution.id);
+	gateway.dispatch({ idempotency_key: 'k', destination: '+15550100', callback_url });
 	gateway.end('+15550100', { disconnection_reason: 'user_declined' });
-	const items = await started(gateway, [{ ...ROWS[0], idempotency_key: 'k' }]).execute();
+	const items = await execution.execute();
 	assert.deepEqual(outcomes(items), [[0, 'declined']]);
 });
 
@@ -132,6 +136,86 @@ test('a bad number is the outcome of its row', async () => {
 		[2, 'answered'],
 	]);
 	assert.match(items[1].message, /destination: Not a destination/);
+});
+
+test('the call of two executions with one key is the outcome of both', async () => {
+	const gateway = new Gateway();
+	await started(gateway, [KEYED]).execute();
+	const second = started(gateway, [{ ...KEYED, destination: '15550100' }, ROWS[1]]);
+	assert.equal(await second.execute(), undefined);
+	// Nobody calls back: the call's callback goes to the first.
+	assert.ok(second.waitTill - Date.now() <= MINUTE);
+	gateway.end('+15550100', { call_status: 'ended' });
+	gateway.end('+15550101', { disconnection_reason: 'dial_busy' });
+	const items = await second.execute();
+	assert.deepEqual(outcomes(items), [
+		[0, 'answered'],
+		[1, 'busy'],
+	]);
+	assert.equal(items[0].call_id, 'outbound-0');
+	assert.equal(gateway.calls.size, 2);
+});
+
+test("another execution's call that has ended is the outcome at once", async () => {
+	const gateway = new Gateway();
+	await started(gateway, [KEYED]).execute();
+	gateway.end('+15550100', { disconnection_reason: 'dial_no_answer' });
+	assert.deepEqual(outcomes(await started(gateway, [KEYED]).execute()), [[0, 'no answer']]);
+});
+
+test('a key that was used for another destination is refused', async () => {
+	const gateway = new Gateway();
+	await started(gateway, [KEYED]).execute();
+	for (const destination of ['+15550101', 'sip:15550100@pbx.example.com']) {
+		const [item] = await started(gateway, [{ ...KEYED, destination }]).execute();
+		assert.equal(item.outcome, 'not dispatched');
+		assert.match(item.message, /used with another body/);
+	}
+});
+
+test('a SIP URI is the same destination in any case of its host', async () => {
+	const gateway = new Gateway();
+	await started(gateway, [{ ...KEYED, destination: 'sip:desk@pbx.example.com' }]).execute();
+	gateway.end('sip:desk@pbx.example.com', { call_status: 'ended' });
+	const [same] = await started(gateway, [
+		{ ...KEYED, destination: 'SIP:desk@PBX.example.com' },
+	]).execute();
+	assert.equal(same.outcome, 'answered');
+	const [other] = await started(gateway, [
+		{ ...KEYED, destination: 'sip:Desk@pbx.example.com' },
+	]).execute();
+	assert.equal(other.outcome, 'not dispatched');
+});
+
+test('a key whose call has been forgotten is refused', async () => {
+	const gateway = new Gateway();
+	const reused = [409, { error: 'idempotency_key_reused', message: 'used with another body' }];
+	gateway.refusals['+15550100'] = [reused, reused];
+	const [item] = await started(gateway, [KEYED]).execute();
+	assert.deepEqual([item.outcome, item.message], ['not dispatched', 'used with another body']);
+	// Unless the key is free again by then.
+	gateway.refusals['+15550100'] = [reused];
+	assert.equal(await started(gateway, [KEYED]).execute(), undefined);
+	assert.ok(gateway.calls.has('k'));
+});
+
+test("what becomes of another execution's dispatch is waited for", async () => {
+	for (const isDialed of [true, false]) {
+		const gateway = new Gateway();
+		await started(gateway, [KEYED]).execute();
+		const call = gateway.calls.get('k');
+		call.call_status = 'registered';
+		const second = started(gateway, [KEYED]);
+		gateway.requests = [];
+		const executed = second.execute();
+		while (!gateway.requests.some(({ method }) => method === 'GET')) await setImmediate();
+		if (isDialed) call.call_status = 'ended';
+		// Without an agent nobody is called, and the key is free again.
+		else gateway.calls.delete('k');
+		const items = await executed;
+		if (isDialed) assert.deepEqual(outcomes(items), [[0, 'answered']]);
+		else assert.equal(gateway.calls.get('k').callback_url, resumeUrl(second.id));
+	}
 });
 
 test('what the gateway has no room for is dispatched later, with the same key', async () => {

@@ -2,7 +2,12 @@
 import gateway from '../dist/nodes/JambonzLivekitGateway/JambonzLivekitGateway.node.js';
 
 const NODE = { id: 'c0ffee', name: "The list's calls", type: 'jambonzLivekitGateway' };
-export const RESUME_URL = 'https://n8n.example.com/webhook-waiting/231';
+export const resumeUrl = (id) => `https://n8n.example.com/webhook-waiting/${id}`;
+
+const KEY_REUSED = {
+	error: 'idempotency_key_reused',
+	message: 'this idempotency key was used with another body',
+};
 
 /** The gateway's pages have 98 KB at most. */
 const PAGE = 60;
@@ -15,7 +20,7 @@ export class Gateway {
 
 	/** The call to `destination` ends. */
 	end(destination, fields) {
-		const call = [...this.calls.values()].find((one) => one.destination === destination);
+		const call = [...this.calls.values()].find((one) => one.to_number === destination);
 		Object.assign(call, { call_status: 'not_connected', ...fields });
 	}
 
@@ -34,12 +39,16 @@ export class Gateway {
 		};
 	}
 
-	dispatch({ idempotency_key, destination }) {
+	dispatch({ idempotency_key, destination, callback_url }) {
 		const refusal = this.refusals[destination]?.shift();
 		if (refusal) return { statusCode: refusal[0], body: refusal[1], headers: refusal[2] ?? {} };
 		const known = this.calls.get(idempotency_key);
+		if (known && `${known.to_number} ${known.callback_url}` !== `${destination} ${callback_url}`) {
+			return { statusCode: 409, headers: {}, body: KEY_REUSED };
+		}
 		const call = known ?? { call_id: `outbound-${this.calls.size}`, call_status: 'ringing' };
-		this.calls.set(idempotency_key, { ...call, destination, idempotency_key });
+		const fields = { to_number: destination, callback_url, idempotency_key };
+		this.calls.set(idempotency_key, { ...call, ...fields });
 		return { statusCode: 200, headers: {}, body: call };
 	}
 }
@@ -96,7 +105,7 @@ export class Execution {
 	#context(runIndex) {
 		const expressions = {
 			'{{ $runIndex }}': () => runIndex,
-			'{{ $execution.resumeUrl }}': () => RESUME_URL,
+			'{{ $execution.resumeUrl }}': () => resumeUrl(this.id),
 			'{{ $input.all() }}': () => this.items.map((json) => ({ json })),
 			[`{{ $node[${JSON.stringify(NODE.name)}].context.wait }}`]: () => this.stored.context.wait,
 		};

@@ -10,11 +10,19 @@ import type {
 import { NodeOperationError, sleep } from 'n8n-workflow';
 
 import type { Context, GatewayRequest, Refusal } from '../shared/gateway';
-import { ask, CREDENTIALS, failure } from '../shared/gateway';
+import { ask, CREDENTIALS, failure, refused, send } from '../shared/gateway';
 import { isSigned } from '../shared/signature';
 import { requestOf } from './dispatch';
 import type { Call, Row } from './rows';
-import { isOpen, isUndispatched, known, queriesFor, update, withOutcomes } from './rows';
+import {
+	isOpen,
+	isSameDestination,
+	isUndispatched,
+	known,
+	queriesFor,
+	update,
+	withOutcomes,
+} from './rows';
 import type { Wait } from './wait';
 import { mayResume, runIndexOf, sleepUntil, storedWait, waitOf } from './wait';
 
@@ -38,6 +46,8 @@ const TIMEOUT = 60_000;
 const CHECK_INTERVAL = 600_000;
 /** In ms: n8n looks once a minute for executions that are to go on. */
 const LATER = 60_000;
+/** In ms: another execution's call is dialed once its agent is ready. */
+const SOON = 1_000;
 /** In ms: shorter pauses are not worth a wait of the execution. */
 const SHORT = 10_000;
 
@@ -52,7 +62,8 @@ export async function dispatchAndWait(context: IExecuteFunctions): Promise<INode
 	if (now >= wait.limit || !wait.rows.some(isOpen)) {
 		return withOutcomes(context.getInputData(), wait);
 	}
-	await sleepUntil(context, wait, Math.min(wait.limit, now + (pause || CHECK_INTERVAL)));
+	const interval = wait.rows.some((row) => row.isShared && isOpen(row)) ? LATER : CHECK_INTERVAL;
+	await sleepUntil(context, wait, Math.min(wait.limit, now + (pause || interval)));
 	return context.getInputData();
 }
 
@@ -130,11 +141,44 @@ async function dispatchRow(
 		const body = callOf(context, itemIndex);
 		row.key = String(body.idempotency_key);
 		const request: GatewayRequest = { method: 'POST', path: '/dispatch', body, timeout: TIMEOUT };
-		row.call = known((await ask(context, itemIndex, request)) as unknown as Call);
+		const response = await send(context, itemIndex, request);
+		if ('refusal' in response) return await share(context, itemIndex, row, body, response.refusal);
+		row.call = known(response.body as unknown as Call);
 		return 0;
 	} catch (error) {
 		return afterFailure(context, rows, itemIndex, error as Error);
 	}
+}
+
+/**
+ * As dispatchRow, for a refusal: another execution's call to the same destination, with the item's
+ * key, is the row's too. Until that is dialed its key may become free again. Throws what is refused.
+ */
+async function share(
+	context: IExecuteFunctions,
+	itemIndex: number,
+	row: Row,
+	body: IDataObject,
+	refusal: Refusal,
+): Promise<number> {
+	const failed = refused(context, itemIndex, refusal);
+	if (refusal.error !== 'idempotency_key_reused') throw failed;
+	const [query] = queriesFor([row]);
+	const page = await ask(context, itemIndex, {
+		method: 'GET',
+		path: `/livekit-api/calls?${query}`,
+	});
+	const [call] = page.calls as Array<IDataObject & Call>;
+	if (!call && !row.refusal) {
+		// It may be about to be stored, or its key free by now.
+		row.refusal = { message: failed.message };
+		return SOON;
+	}
+	if (!call || !isSameDestination(call.to_number, body.destination)) throw failed;
+	if (call.call_status === 'registered') return SOON;
+	row.call = known(call);
+	row.isShared = true;
+	return 0;
 }
 
 /** As Dispatch has it, but for what this operation needs. */

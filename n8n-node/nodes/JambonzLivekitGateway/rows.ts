@@ -13,6 +13,8 @@ export interface Row {
 	refusal?: Pick<Refusal, 'message' | 'call_id'>;
 	/** Whether another dispatch would fail too. */
 	isRefused?: boolean;
+	/** Whether another execution has dispatched the call, and gets its callback. */
+	isShared?: boolean;
 }
 
 export interface Call {
@@ -39,6 +41,18 @@ export const isUndispatched = (row: Row) => !row.call && !row.isRefused;
 export const isOpen = (row: Row) => !row.isRefused && !hasEnded(row);
 
 const hasEnded = ({ call }: Row) => call !== undefined && ENDS.includes(call.call_status);
+
+/** Numbers are the same with and without `+` and `tel:`, SIP URIs in any case of the host. */
+export const isSameDestination = (one: unknown, other: unknown) =>
+	comparable(String(one)) === comparable(String(other));
+
+function comparable(destination: string): string {
+	const [user, host] = destination
+		.trim()
+		.replace(/^(tel|sip):/i, '')
+		.split('@');
+	return host ? `${user}@${host.toLowerCase()}` : user.replace(/[+\s]/g, '');
+}
 
 /**
  * The query strings that ask `GET /livekit-api/calls` for the rows' calls: it takes 100 keys at once
