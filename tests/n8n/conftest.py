@@ -193,26 +193,27 @@ class NodeUser:
             node_package.CREDENTIAL, self.credential_data
         )
 
-    async def start(self, items: Sequence[JSON], **parameters: object) -> str:
-        """Execute the node for the items, each a call by its columns; the execution's id."""
-        defaults = {"operation": "dispatch", "dataToSend": "autoMapInputData"}
-        node = {
+    def node(self, **parameters: object) -> JSON:
+        """The node, for Dispatch unless `parameters` say something else."""
+        return {
             "id": "gateway",
             "name": "Gateway",
             "type": node_package.CALL,
             "typeVersion": 1,
             "position": [200, 0],
-            "parameters": {**defaults, **parameters},
+            "parameters": {"operation": "dispatch", **parameters},
             "credentials": self.credential,
             **self.settings,
         }
+
+    async def start(self, items: Sequence[JSON], **parameters: object) -> str:
+        """Execute the node for the items, each a call by its columns; the execution's id."""
+        node = self.node(**{"dataToSend": "autoMapInputData", **parameters})
         workflow = await self.editor.create_workflow(
             {
                 "name": "The node behind a list",
                 "nodes": [START, node],
-                "connections": {
-                    "Start": {"main": [[{"node": "Gateway", "type": "main", "index": 0}]]}
-                },
+                "connections": {"Start": {"main": [[GATEWAY_INPUT]]}},
                 "settings": {"executionOrder": "v1"},
                 "pinData": {"Start": [{"json": item} for item in items]},
                 "active": False,

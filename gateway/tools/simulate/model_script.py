@@ -76,21 +76,49 @@ def _last_message(messages: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
 def chunks(answer: Rule, request: Mapping[str, Any]) -> list[str]:
     """The answer as the events of a streamed chat completion (server-sent events)."""
     if answer.call:
-        function = {"name": answer.call, "arguments": json.dumps(answer.arguments)}
-        call = {"index": 0, "id": f"call_{answer.call}", "type": "function", "function": function}
+        call = {"index": 0, **_tool_call(answer, request)}
         deltas: list[dict[str, Any]] = [{"tool_calls": [call]}]
     else:
         deltas = [{"content": word} for word in re.findall(r"\s*\S+", answer.say)]
-    finish = "tool_calls" if answer.call else "stop"
     choices = [
         *({"index": 0, "delta": {"role": "assistant", **delta}} for delta in deltas),
-        {"index": 0, "delta": {}, "finish_reason": finish},
+        {"index": 0, "delta": {}, "finish_reason": _finish(answer)},
     ]
     model = request.get("model", "")
-    completion = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 0}
-    events = [{**completion, "model": model, "choices": [choice]} for choice in choices]
-    told = sum(len(str(message.get("content"))) for message in request["messages"]) // 4
-    said = len(deltas)
-    usage = {"prompt_tokens": told, "completion_tokens": said, "total_tokens": told + said}
-    events.append({**completion, "model": model, "choices": [], "usage": usage})
+    chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 0}
+    events = [{**chunk, "model": model, "choices": [choice]} for choice in choices]
+    usage = _usage(request, said=len(deltas))
+    events.append({**chunk, "model": model, "choices": [], "usage": usage})
     return [f"data: {json.dumps(event)}\n\n" for event in events] + ["data: [DONE]\n\n"]
+
+
+def completion(answer: Rule, request: Mapping[str, Any]) -> str:
+    """The answer as a chat completion that is not streamed (JSON)."""
+    calls = {"tool_calls": [_tool_call(answer, request)]}
+    content = calls if answer.call else {"content": answer.say}
+    message = {"role": "assistant", "content": None, **content}
+    result = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": request.get("model", ""),
+        "choices": [{"index": 0, "message": message, "finish_reason": _finish(answer)}],
+        "usage": _usage(request, said=len(answer.say.split()) or 1),
+    }
+    return json.dumps(result)
+
+
+def _tool_call(answer: Rule, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Its id is no other call's in the same conversation."""
+    function = {"name": answer.call, "arguments": json.dumps(answer.arguments)}
+    call_id = f"call_{answer.call}_{len(request['messages'])}"
+    return {"id": call_id, "type": "function", "function": function}
+
+
+def _finish(answer: Rule) -> str:
+    return "tool_calls" if answer.call else "stop"
+
+
+def _usage(request: Mapping[str, Any], *, said: int) -> dict[str, int]:
+    told = sum(len(str(message.get("content"))) for message in request["messages"]) // 4
+    return {"prompt_tokens": told, "completion_tokens": said, "total_tokens": told + said}

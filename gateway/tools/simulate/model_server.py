@@ -1,7 +1,7 @@
 """A model server that speaks OpenAI's API on loopback: scripted words, chords for a voice.
 
-It has what the `openai` plugin of livekit-agents uses: chat completions with tools (streamed),
-transcriptions and speech. Faults and delays can be changed while a call goes on.
+It has what the `openai` plugin of livekit-agents uses: chat completions with tools (streamed or
+not), transcriptions and speech. Faults and delays can be changed while a call goes on.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.config.settings import LOOPBACK
-from gateway.tools.simulate.model_script import Fault, Rule, Script, chunks
+from gateway.tools.simulate.model_script import Fault, Rule, Script, chunks, completion
 from gateway.tools.simulate.recognizer import Recognize
 from gateway.tools.simulate.tones import speech
 
@@ -146,6 +146,9 @@ class ModelServer:
         answer = self.script.answer(content)
         if self.faults.get(Service.LLM) is Fault.EMPTY or answer.fail is Fault.EMPTY:
             answer = Rule("")
+        if not content.get("stream"):
+            body = completion(answer, content)
+            return Answer("application/json", body.encode(), answer.fail)
         events = "".join(chunks(answer, content))
         return Answer("text/event-stream", events.encode(), answer.fail)
 

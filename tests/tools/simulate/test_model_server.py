@@ -104,6 +104,22 @@ async def test_a_tool_is_called_only_if_it_is_offered(client: openai.AsyncClient
     assert await ask(client, "tool", "booked", tools=[BOOK]) == (BOOKED, "")
 
 
+async def test_an_answer_that_is_not_streamed(client: openai.AsyncClient) -> None:
+    async def answer(text: str) -> Any:
+        create: Any = client.chat.completions.create
+        messages = [{"role": "user", "content": text}]
+        completion = await create(model="scripted", messages=messages, tools=[BOOK])
+        (choice,) = completion.choices
+        return choice
+
+    said = await answer("An appointment, please")
+    assert (said.message.content, said.finish_reason) == (ASKS, "stop")
+    called = await answer("tomorrow")
+    (call,) = called.message.tool_calls
+    assert (call.function.name, call.function.arguments) == ("book", '{"day": "tomorrow"}')
+    assert called.finish_reason == "tool_calls"
+
+
 @pytest.mark.parametrize("name", WORDS)
 async def test_every_clip_is_understood(client: openai.AsyncClient, name: str) -> None:
     words = WORDS[name].lower().translate(str.maketrans("", "", ".,?"))
