@@ -122,6 +122,19 @@ test('the key is of one item of one run of one execution of one n8n', async (t) 
 	assert.deepEqual(keys.slice(-2), keys.slice(0, 2));
 });
 
+test('without an execution, as behind an MCP Server Trigger, each has its own key', async (t) => {
+	const { url, requests } = await serve(t, ANSWER);
+	const setup = {
+		url,
+		items: [{ destination: 1 }],
+		parameters: ROWS,
+		execution: { id: undefined },
+	};
+	for (let count = 0; count < 2; count += 1) await execute(setup);
+	const [first, second] = requests.map(({ body }) => body.idempotency_key);
+	assert.notEqual(first, second);
+});
+
 test('a refusal is the item, with status, call_id and the fields that are wrong', async (t) => {
 	const { url } = await serve(t, ANSWER, BUSY, INVALID);
 	const items = [2, 3, 4].map((row_number) => ({ row_number, destination: '+15550100' }));

@@ -1,6 +1,7 @@
-"""The node as a tool of n8n's AI Agent, whose model is scripted."""
+"""The node as a tool: of n8n's AI Agent, and behind n8n's MCP Server Trigger."""
 
 import re
+import uuid
 from collections.abc import AsyncIterator
 
 import pytest
@@ -8,9 +9,11 @@ import pytest
 from gateway.tools.simulate.model_script import Rule, Script
 from gateway.tools.simulate.model_server import ModelServer, Service
 from gateway.tools.simulate.recognizer import in_order
+from tests.agent.tools.conftest import conversation, turn
 from tests.conftest import Client, get_call, list_calls
+from tests.fakes.llm import Use
 from tests.n8n import node_package
-from tests.n8n.conftest import START, NodeUser
+from tests.n8n.conftest import START, NodeUser, RunningN8n
 from tests.n8n.editor import ENDED, JSON, Execution
 
 # The first test waits until n8n has started.
@@ -40,6 +43,15 @@ async def model() -> AsyncIterator[ModelServer]:
         yield model
 
 
+def tool_of(node: NodeUser) -> JSON:
+    tool = node.node(
+        dataToSend="defineBelow",
+        destination="={{ $fromAI('destination', 'The number to call') }}",
+        account_code="em-tech-01",
+    )
+    return {**tool, "type": f"{node_package.CALL}Tool"}
+
+
 async def asked(node: NodeUser, model: ModelServer, text: str) -> Execution:
     """The execution in which an agent that has the node as its tool is told `text`."""
     data = {"apiKey": "key", "url": model.url, "header": False}
@@ -61,12 +73,6 @@ async def asked(node: NodeUser, model: ModelServer, text: str) -> Execution:
         "parameters": {"model": {"mode": "id", "value": "scripted"}, "options": {}},
         "credentials": credential,
     }
-    tool = node.node(
-        dataToSend="defineBelow",
-        destination="={{ $fromAI('destination', 'The number to call') }}",
-        account_code="em-tech-01",
-    )
-    tool["type"] = f"{node_package.CALL}Tool"
     to_agent = {"node": "Agent", "index": 0}
     connections = {
         "Start": {"main": [[{**to_agent, "type": "main"}]]},
@@ -76,7 +82,7 @@ async def asked(node: NodeUser, model: ModelServer, text: str) -> Execution:
     workflow = await node.editor.create_workflow(
         {
             "name": "The node as a tool",
-            "nodes": [START, agent, chat_model, tool],
+            "nodes": [START, agent, chat_model, tool_of(node)],
             "connections": connections,
             "settings": {"executionOrder": "v1"},
             "active": False,
@@ -116,3 +122,39 @@ async def test_an_agent_reads_why_a_call_is_refused(
     execution = await asked(node, model, "Please call nobody.")
     assert execution.output("Agent")["output"] == REFUSED
     assert (await list_calls(gateway, "?include=ended"))["calls"] == []
+
+
+async def test_each_mcp_call_is_a_call(
+    running_n8n: RunningN8n, node: NodeUser, gateway: Client
+) -> None:
+    path = uuid.uuid4().hex
+    trigger: JSON = {
+        "id": "trigger",
+        "name": "MCP Server Trigger",
+        "type": f"{LANGCHAIN}.mcpTrigger",
+        "typeVersion": 2,
+        "position": [0, 0],
+        "webhookId": path,
+        "parameters": {"path": path},
+    }
+    to_trigger = {"node": "MCP Server Trigger", "type": "ai_tool", "index": 0}
+    workflow = await node.editor.create_workflow(
+        {
+            "name": "The node by MCP",
+            "nodes": [trigger, tool_of(node)],
+            "connections": {"Gateway": {"ai_tool": [[to_trigger]]}},
+            "settings": {"executionOrder": "v1"},
+            "active": False,
+        }
+    )
+    await node.editor.activate(workflow)
+    server = {"type": "mcp", "name": "n8n", "url": f"{running_n8n.n8n.url}/mcp/{path}"}
+    numbers = [FREE, OTHER, FREE]
+    replies = [reply for to in numbers for reply in (Use("Gateway", {"destination": to}), CALLED)]
+    async with conversation({"tools": [server]}, *replies) as voice:
+        for number in numbers:
+            run = await turn(voice, f"Call {number}.")
+            (output,) = (e.item for e in run.events if e.type == "function_call_output")
+            assert not output.is_error, output.output
+    calls = (await list_calls(gateway, ""))["calls"]
+    assert sorted(call["to_number"] for call in calls) == sorted(numbers)

@@ -1,4 +1,6 @@
 // Dispatch: the gateway calls a number and has an agent talk to the callee.
+import { randomUUID } from 'node:crypto';
+
 import type { IDataObject, IExecuteFunctions } from 'n8n-workflow';
 import { NodeOperationError, sleep } from 'n8n-workflow';
 
@@ -71,10 +73,13 @@ function filledIn(context: IExecuteFunctions, itemIndex: number): IDataObject {
 
 /**
  * The same whenever n8n tries this item of this execution again, and no other item's: a loop counts
- * its runs, another n8n at the same gateway has another instance id.
+ * its runs, another n8n at the same gateway has another instance id. A tool of an MCP Server Trigger
+ * runs in no execution: each of its calls has a key of its own.
  */
 function keyOf(context: IExecuteFunctions, itemIndex: number): string {
 	const run = context.evaluateExpression('{{ $runIndex }}', itemIndex);
 	const instance = context.getInstanceId().slice(0, 12);
-	return [instance, context.getExecutionId(), context.getNode().id, run, itemIndex].join('-');
+	// n8n's type says that there always is one.
+	const execution = (context.getExecutionId() as string | undefined) ?? randomUUID();
+	return [instance, execution, context.getNode().id, run, itemIndex].join('-');
 }
