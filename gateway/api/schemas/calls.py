@@ -2,6 +2,7 @@
 
 from marshmallow import fields
 
+from gateway.api.schemas.fields import about
 from gateway.api.schemas.responses import Response, moment
 from gateway.callbacks.delivery import DeliveryStatus
 from gateway.callbacks.events import CallbackEvent
@@ -27,7 +28,7 @@ class TransferOutcomeSchema(Response):
         DisconnectionReason,
         by_value=True,
         allow_none=True,
-        metadata={"description": "why the target did not answer"},
+        metadata=about("why the target did not answer"),
     )
 
 
@@ -40,7 +41,7 @@ class TurnsSchema(Response):
     count = fields.Integer()
     p50_ms = fields.Integer()
     max_ms = fields.Integer()
-    slow = fields.Integer(metadata={"description": f"how many took {SLOW_TURN_FROM} ms or longer"})
+    slow = fields.Integer(metadata=about(f"how many took {SLOW_TURN_FROM} ms or longer"))
 
 
 class PacketsSchema(Response):
@@ -60,27 +61,23 @@ class ConversationSchema(Response):
         ConversationProblem,
         by_value=True,
         allow_none=True,
-        metadata={"description": "the worst of `problems`, null without any"},
+        metadata=about("the worst of `problems`, null without any"),
     )
     problems = fields.List(fields.Enum(ConversationProblem, by_value=True))
     first_audio_ms = fields.Integer(
         allow_none=True,
-        metadata={"description": "from the answer to the agent's first audio"},
+        metadata=about("from the answer to the agent's first audio"),
     )
-    longest_silence_ms = fields.Integer(
-        metadata={"description": "of the agent, where it should have spoken"}
-    )
-    unanswered = fields.Integer(
-        metadata={"description": "how often the caller spoke and got no answer"}
-    )
+    longest_silence_ms = fields.Integer(metadata=about("of the agent, where it should have spoken"))
+    unanswered = fields.Integer(metadata=about("how often the caller spoke and got no answer"))
     turns = fields.Nested(
         TurnsSchema,
         allow_none=True,
-        metadata={"description": "from the end of the caller's speech to the agent's audio"},
+        metadata=about("from the end of the caller's speech to the agent's audio"),
     )
     packets = fields.Nested(
         PacketsByDirectionSchema,
-        metadata={"description": "of audio, between LiveKit and the agent"},
+        metadata=about("of audio, between LiveKit and the agent"),
     )
 
 
@@ -102,7 +99,7 @@ class ListedCallSchema(Response):
     conversation = fields.Nested(
         ConversationSchema,
         allow_none=True,
-        metadata={"description": "null before the answer, and until anything is known of it"},
+        metadata=about("null before the answer, and until anything is known of it"),
     )
 
 
@@ -110,7 +107,7 @@ class CallSummarySchema(ListedCallSchema):
     metadata = fields.Dict(keys=fields.String())
     agent_silences = fields.List(
         fields.Nested(AgentSilenceSchema),
-        metadata={"description": "when the agent was mute though it should not have been"},
+        metadata=about("when the agent was mute though it should not have been"),
     )
 
 
@@ -150,10 +147,10 @@ class CallWithReportSchema(CallSummarySchema):
     call_analysis = fields.Dict(
         keys=fields.String(),
         allow_none=True,
-        metadata={
-            "description": "Retell's `call_analysis`, as it is in `report`: `call_summary`, "
+        metadata=about(
+            "Retell's `call_analysis`, as it is in `report`: `call_summary`, "
             "`call_successful`, `user_sentiment`, `in_voicemail`, `custom_analysis_data`"
-        },
+        ),
     )
 
 
@@ -164,14 +161,14 @@ class CallSchema(CallWithReportSchema):
     jambonz = fields.Dict(keys=fields.String(), values=fields.String())
     livekit = fields.Dict(keys=fields.String(), values=fields.String())
     trace_id = fields.String(
-        allow_none=True, metadata={"description": "OpenTelemetry's id of its trace, if it has one"}
+        allow_none=True, metadata=about("OpenTelemetry's id of its trace, if it has one")
     )
     caller = fields.Nested(
-        LegSchema, allow_none=True, metadata={"description": "the call's own leg in its room"}
+        LegSchema, allow_none=True, metadata=about("the call's own leg in its room")
     )
     participants = fields.List(
         fields.Nested(ParticipantSchema),
-        metadata={"description": "everybody else who is or was in the room"},
+        metadata=about("everybody else who is or was in the room"),
     )
     timeline = fields.List(fields.Nested(TimelineEntrySchema))
     deliveries = fields.List(fields.Nested(DeliverySchema))
@@ -195,7 +192,7 @@ class AnalyzedCallbackSchema(Response):
 
 class FoundCallSchema(ListedCallSchema):
     idempotency_key = fields.String(
-        allow_none=True, metadata={"description": "the one of the query that has found the call"}
+        allow_none=True, metadata=about("the one of the query that has found the call")
     )
 
 
@@ -204,7 +201,7 @@ class CallsSchema(Response):
     active = fields.Integer()
     next_cursor = fields.String(allow_none=True)
     is_complete = fields.Boolean(
-        metadata={"description": "false while the history does not answer: some may be missing"}
+        metadata=about("false while the history does not answer: some may be missing")
     )
 
 

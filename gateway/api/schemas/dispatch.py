@@ -5,12 +5,12 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate, validates, validates_schema
 
+from gateway.api.schemas.fields import about
 from gateway.api.schemas.requests import (
     Caller,
     Number,
     RequestSchema,
     RequestText,
-    about,
     check,
     display_name,
     header_text,

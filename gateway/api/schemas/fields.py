@@ -1,4 +1,7 @@
-"""Field types for what others write: an odd value counts as absent, lest a call be lost for it."""
+"""Field types for what others write, and what the OpenAPI document says of a field.
+
+An odd value counts as absent, lest a call be lost for it.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +10,11 @@ from marshmallow import fields
 
 from gateway.calls.call import TEXT_LIMIT
 from gateway.calls.callers import CONTROL
+
+
+def about(description: str) -> dict[str, str]:
+    """A field's metadata, for the OpenAPI document."""
+    return {"description": description}
 
 
 def _plain(text: str, limit: int = TEXT_LIMIT) -> str:

@@ -2,6 +2,7 @@
 
 from marshmallow import fields, validate
 
+from gateway.api.schemas.fields import about
 from gateway.api.schemas.listing import QueriedNumber
 from gateway.api.schemas.requests import RequestSchema
 from gateway.api.schemas.responses import Response, moment
@@ -12,7 +13,7 @@ class CallerSchema(RequestSchema):
     number = QueriedNumber(
         required=True,
         validate=validate.Length(3, 300),
-        metadata={"description": "the caller's of inbound, the callee's of outbound calls"},
+        metadata=about("the caller's of inbound, the callee's of outbound calls"),
     )
 
 
@@ -21,15 +22,15 @@ class AuditQuerySchema(RequestSchema):
     before = fields.Integer(
         load_default=None,
         validate=validate.Range(1, 2**53),
-        metadata={"description": "`next_before` of the page before"},
+        metadata=about("`next_before` of the page before"),
     )
 
 
 class AuditEntrySchema(Response):
     at = moment()
-    client = fields.String(metadata={"description": "the API key's name"})
+    client = fields.String(metadata=about("the API key's name"))
     action = fields.Enum(Action, by_value=True)
-    call_id = fields.String(metadata={"description": "empty where it is about no one call"})
+    call_id = fields.String(metadata=about("empty where it is about no one call"))
     detail = fields.String()
 
 
@@ -41,7 +42,7 @@ class AuditSchema(Response):
 class DeletedSchema(Response):
     deleted = fields.Integer()
     active = fields.Integer(
-        metadata={"description": "calls with that person that have not ended: not deleted"}
+        metadata=about("calls with that person that have not ended: not deleted")
     )
 
 
@@ -54,8 +55,8 @@ class TodaySchema(Response):
     ended = fields.Integer()
     answered = fields.Integer()
     reasons = fields.Dict(keys=fields.String(), values=fields.Integer())
-    silent = fields.Integer(metadata={"description": "calls in which the caller heard silence"})
+    silent = fields.Integer(metadata=about("calls in which the caller heard silence"))
     first_audio_p50_ms = fields.Integer(allow_none=True)
     is_complete = fields.Boolean(
-        metadata={"description": "false while the history does not answer: some are missing"}
+        metadata=about("false while the history does not answer: some are missing")
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate
 
+from gateway.api.schemas.fields import about
 from gateway.api.schemas.requests import RequestSchema
 from gateway.calls.call import CallStatus, Direction
 from gateway.calls.conversation import ConversationProblem
@@ -100,7 +101,7 @@ class ListQuery:
     idempotency_keys: Sequence[str]
 
 
-_WITHOUT_PLUS = {"description": "a number, equal with and without `+`"}
+_WITHOUT_PLUS = about("a number, equal with and without `+`")
 
 
 class ExportQuerySchema(RequestSchema):
@@ -116,14 +117,14 @@ class ExportQuerySchema(RequestSchema):
     until = Moment(load_default=None)
     q = SearchText(
         load_default=None,
-        metadata={"description": "part of a number or of the call's id, without `+` and blanks"},
+        metadata=about("part of a number or of the call's id, without `+` and blanks"),
     )
     disconnection_reason = fields.Enum(DisconnectionReason, by_value=True, load_default=None)
     verdict = fields.Enum(
         ConversationProblem,
         by_value=True,
         load_default=None,
-        metadata={"description": "what was wrong with the conversation, see docs/calls.md"},
+        metadata=about("what was wrong with the conversation, see docs/calls.md"),
     )
 
     @post_load
@@ -135,16 +136,16 @@ class ListQuerySchema(ExportQuerySchema):
     include = fields.String(
         load_default="",
         validate=validate.OneOf(["", "ended"]),
-        metadata={"description": "`ended`: ended calls too"},
+        metadata=about("`ended`: ended calls too"),
     )
     idempotency_key = fields.List(
         fields.String(validate=validate.Length(max=MAX_KEY_LENGTH)),
         load_default=(),
         validate=validate.Length(max=MAX_KEYS),
-        metadata={
-            "description": "of `POST /dispatch`, by the same API key: its call, also if it has "
+        metadata=about(
+            "of `POST /dispatch`, by the same API key: its call, also if it has "
             f"ended; may be repeated, up to {MAX_KEYS} times"
-        },
+        ),
     )
     limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))
     cursor = Cursor(load_default=None)
@@ -161,5 +162,5 @@ class ListQuerySchema(ExportQuerySchema):
 class FeedQuerySchema(RequestSchema):
     after = fields.String(
         load_default="",
-        metadata={"description": "as Last-Event-ID, for clients that cannot send headers"},
+        metadata=about("as Last-Event-ID, for clients that cannot send headers"),
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
-from gateway.api.schemas.fields import text
+from gateway.api.schemas.fields import about, text
 from gateway.api.schemas.requests import RequestSchema
 from gateway.calls.call import EventKind
 from gateway.calls.reasons import DisconnectionReason
@@ -54,7 +54,7 @@ class _SilenceSchema(RequestSchema):
         required=True,
         strict=True,
         validate=validate.Range(0, 2**53),
-        metadata={"description": "ms since epoch"},
+        metadata=about("ms since epoch"),
     )
     duration_ms = fields.Integer(required=True, strict=True, validate=validate.Range(1, 86_400_000))
 
@@ -70,12 +70,12 @@ class AgentReportSchema(RequestSchema):
     disconnection_reason = fields.String(
         load_default=None,
         validate=validate.OneOf(ENDINGS),
-        metadata={"description": "with `agent_ended`, before the room is deleted"},
+        metadata=about("with `agent_ended`, before the room is deleted"),
     )
     silence = fields.Nested(
         _SilenceSchema,
         load_default=None,
-        metadata={"description": "with `agent_silent`: `at` (ms since epoch) and `duration_ms`"},
+        metadata=about("with `agent_silent`: `at` (ms since epoch) and `duration_ms`"),
     )
     report = fields.Dict(keys=fields.String(), load_default=None, allow_none=True)
 

@@ -12,11 +12,6 @@ from gateway.calls.callers import CONTROL, check_display_name, check_has_value, 
 from gateway.calls.destinations import Destination, parse_destination
 
 
-def about(description: str) -> dict[str, str]:
-    """A field's metadata, for the OpenAPI document."""
-    return {"description": description}
-
-
 class RequestSchema(Schema):
     """Refuses unknown fields; an optional field that is blank or null counts as left out."""
 

@@ -4,11 +4,12 @@ from typing import Any
 
 from marshmallow import INCLUDE, RAISE, Schema, fields, validate
 
+from gateway.api.schemas.fields import about
 from gateway.history.writer import HistoryState
 
 
 def moment(**kwargs: Any) -> fields.Integer:
-    return fields.Integer(metadata={"description": "ms since epoch"}, **kwargs)
+    return fields.Integer(metadata=about("ms since epoch"), **kwargs)
 
 
 class Response(Schema):
@@ -54,10 +55,10 @@ class CounterSchema(Response):
 
 class HistorySchema(Response):
     state = fields.Enum(HistoryState, by_value=True)
-    problem = fields.String(metadata={"description": "why nothing is saved now"})
-    waiting = fields.Integer(metadata={"description": "ended calls that are not saved yet"})
-    lost = fields.Integer(metadata={"description": "ended calls that were not saved"})
-    audit_lost = fields.Integer(metadata={"description": "audit entries that only the log has"})
+    problem = fields.String(metadata=about("why nothing is saved now"))
+    waiting = fields.Integer(metadata=about("ended calls that are not saved yet"))
+    lost = fields.Integer(metadata=about("ended calls that were not saved"))
+    audit_lost = fields.Integer(metadata=about("audit entries that only the log has"))
 
 
 class DiagnosticsSchema(Response):

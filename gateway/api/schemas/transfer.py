@@ -4,6 +4,7 @@ from typing import Any
 
 from marshmallow import fields, post_load, validate
 
+from gateway.api.schemas.fields import about
 from gateway.api.schemas.requests import RequestSchema, RequestText
 from gateway.calls.outcomes import TransferKind
 
@@ -15,20 +16,20 @@ class TransferSchema(RequestSchema):
     target = RequestText(
         load_default="",
         validate=validate.Length(max=300),
-        metadata={"description": "digits, E.164, tel: or sip:user@host"},
+        metadata=about("digits, E.164, tel: or sip:user@host"),
     )
     kind = fields.String(
         load_default=TransferKind.COLD,
         validate=validate.OneOf(list(TransferKind)),
-        metadata={
-            "description": "`announced`: the target hears `summary` first, and may decline; "
+        metadata=about(
+            "`announced`: the target hears `summary` first, and may decline; "
             "`warm`: the target joins the caller and the agent"
-        },
+        ),
     )
     summary = RequestText(
         load_default="",
         validate=validate.Length(max=SUMMARY_LIMIT),
-        metadata={"description": "for the target of an announced transfer; plain text"},
+        metadata=about("for the target of an announced transfer; plain text"),
     )
 
     @post_load

@@ -4,11 +4,11 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, fields, post_load, validate
 
+from gateway.api.schemas.fields import about
 from gateway.api.schemas.requests import (
     Caller,
     RequestSchema,
     RequestText,
-    about,
     check,
     header_text,
 )
