@@ -1,6 +1,7 @@
 """Tables are made once, whoever starts at the same time; URLs, rights, and what a file may be."""
 
 import asyncio
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,15 @@ from tests.history.conftest import Books, ended_call, running_gateway
 from tests.history.postgres import Postgres
 
 
+@pytest.fixture
+def own_url(history_url: str, request: pytest.FixtureRequest) -> str:
+    """A database that no other test uses."""
+    if not history_url.startswith("postgresql"):
+        return history_url
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return postgres.create_database(f"own_{zlib.crc32(request.node.name.encode())}")
+
+
 async def test_the_migrations_make_the_tables_that_the_code_uses(books: Books) -> None:
     def differences(connection: Connection) -> Any:
         return compare_metadata(MigrationContext.configure(connection), METADATA)
@@ -33,15 +43,12 @@ async def test_the_migrations_make_the_tables_that_the_code_uses(books: Books) -
 
 
 async def test_gateways_that_start_at_once_do_not_collide(
-    history_url: str, request: pytest.FixtureRequest
+    own_url: str,
 ) -> None:
-    if history_url.startswith("postgresql"):
-        postgres: Postgres = request.getfixturevalue("postgres")
-        history_url = postgres.create_database("at_once")
-    settings = HistorySettings(url=history_url, timeout=20)
+    settings = HistorySettings(url=own_url, timeout=20)
 
     async def start(number: int) -> None:
-        async with running_gateway(history_url) as gateway:
+        async with running_gateway(own_url) as gateway:
             await gateway.end_call(number)
             await gateway.save()
             assert gateway.writer.status.problem == ""
@@ -56,17 +63,14 @@ async def test_gateways_that_start_at_once_do_not_collide(
 
 
 async def test_calls_that_were_saved_before_are_found_by_their_verdict(
-    history_url: str, request: pytest.FixtureRequest
+    own_url: str,
 ) -> None:
-    if history_url.startswith("postgresql"):
-        postgres: Postgres = request.getfixturevalue("postgres")
-        history_url = postgres.create_database("verdicts")
     silent = {"first_audio_ms": 1_200, "longest_silence_ms": 8_000}
     forged = '"verdict":"silent_agent"'
-    async with open_history(HistorySettings(url=history_url, timeout=20)) as database:
+    async with open_history(HistorySettings(url=own_url, timeout=20)) as database:
         assert database
         await database.prepare()
-        books = Books(History(database), database, history_url)
+        books = Books(History(database), database, own_url)
         await books.save(ended_call(1, report=silent), ended_call(2, agent_name=forged))
         for statement in (
             "DROP INDEX calls_by_verdict",

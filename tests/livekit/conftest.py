@@ -40,6 +40,17 @@ class RealServers:
         return self.config.own_url
 
 
+#: Of a gateway whose agent plays the dial, for there is no SIP.
+DIALED_BY_AGENT = {
+    "GATEWAY__OUTBOUND__DIALED_BY": "agent",
+    "GATEWAY__OUTBOUND__EARLY_FAILURE_WINDOW": "0",
+    # A loaded machine starts an agent in seconds.
+    "GATEWAY__OUTBOUND__AGENT_TIMEOUT": "20",
+    "GATEWAY__CALLBACKS__ALLOWED_HOSTS": "127.0.0.1",
+    "GATEWAY_API_KEYS": f"n8n:dispatch:{DISPATCH_KEY}",
+}
+
+
 @contextmanager
 def real_servers(worker: Sequence[str] = WORKER, **settings: str) -> Iterator[RealServers]:
     """LiveKit, gateway and `worker`, ready for calls; `settings` are environment variables."""

@@ -16,7 +16,7 @@ from gateway.tools.simulate.outbound import DispatchRequest, play
 from gateway.tools.simulate.steps import Steps
 from tests.conftest import DISPATCH_KEY
 from tests.fakes.receiver import Receiver
-from tests.livekit.conftest import RealServers, real_servers
+from tests.livekit.conftest import DIALED_BY_AGENT, RealServers, real_servers
 
 HEADERS = {"X-API-Key": DISPATCH_KEY}
 LIMIT = 30.0
@@ -24,15 +24,7 @@ LIMIT = 30.0
 
 @pytest.fixture(scope="module")
 def real(livekit_binary: Path) -> Iterator[RealServers]:
-    settings = {
-        "GATEWAY__OUTBOUND__DIALED_BY": "agent",
-        "GATEWAY__OUTBOUND__EARLY_FAILURE_WINDOW": "0",
-        # A loaded machine starts an agent in seconds.
-        "GATEWAY__OUTBOUND__AGENT_TIMEOUT": "20",
-        "GATEWAY__CALLBACKS__ALLOWED_HOSTS": "127.0.0.1",
-        "GATEWAY_API_KEYS": f"n8n:dispatch:{DISPATCH_KEY}",
-    }
-    with real_servers(**settings) as servers:
+    with real_servers(**DIALED_BY_AGENT) as servers:
         yield servers
 
 

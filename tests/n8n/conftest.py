@@ -210,14 +210,10 @@ class NodeUser:
         """Execute the node for the items, each a call by its columns; the execution's id."""
         node = self.node(**{"dataToSend": "autoMapInputData", **parameters})
         workflow = await self.editor.create_workflow(
-            {
-                "name": "The node behind a list",
-                "nodes": [START, node],
-                "connections": {"Start": {"main": [[GATEWAY_INPUT]]}},
-                "settings": {"executionOrder": "v1"},
-                "pinData": {"Start": [{"json": item} for item in items]},
-                "active": False,
-            }
+            "The node behind a list",
+            [START, node],
+            {"Start": {"main": [[GATEWAY_INPUT]]}},
+            pinData={"Start": [{"json": item} for item in items]},
         )
         return await self.editor.execute(workflow)
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -107,8 +107,13 @@ class Editor:
         rows: list[JSON] = (await self._request("GET", f"{data_table}/rows"))["data"]
         return rows
 
-    async def create_workflow(self, content: JSON) -> JSON:
-        workflow: JSON = await self._request("POST", "workflows", content)
+    async def create_workflow(
+        self, name: str, nodes: Sequence[JSON], connections: JSON, **more: JSON
+    ) -> JSON:
+        """A new workflow, inactive; `more` are other fields of it, such as `pinData`."""
+        content = {"name": name, "nodes": nodes, "connections": connections, **more}
+        always = {"settings": {"executionOrder": "v1"}, "active": False}
+        workflow: JSON = await self._request("POST", "workflows", {**content, **always})
         return workflow
 
     async def workflow(self, workflow_id: str) -> JSON:

@@ -17,17 +17,11 @@ FREE = "+15550100"
 async def test_the_command_execute_dispatches_a_call(
     running_n8n: RunningN8n, node: NodeUser, gateway: Client
 ) -> None:
+    dispatch = node.node(dataToSend="defineBelow", destination=FREE, account_code="em-tech-01")
     workflow = await node.editor.create_workflow(
-        {
-            "name": "The node by the command line",
-            "nodes": [
-                START,
-                node.node(dataToSend="defineBelow", destination=FREE, account_code="em-tech-01"),
-            ],
-            "connections": {"Start": {"main": [[GATEWAY_INPUT]]}},
-            "settings": {"executionOrder": "v1"},
-            "active": False,
-        }
+        "The node by the command line",
+        [START, dispatch],
+        {"Start": {"main": [[GATEWAY_INPUT]]}},
     )
     command = ("execute", f"--id={workflow['id']}", "--rawOutput")
     output = await asyncio.to_thread(running_n8n.n8n.command, *command)

@@ -11,8 +11,8 @@ import pytest
 
 from gateway.tools.simulate.caller import Caller, sip_token
 from gateway.tools.simulate.outbound import DispatchRequest
-from tests.conftest import CALLBACK_SECRET, DISPATCH_KEY
-from tests.livekit.conftest import RealServers, livekit_binary, real_servers
+from tests.conftest import CALLBACK_SECRET
+from tests.livekit.conftest import DIALED_BY_AGENT, RealServers, livekit_binary, real_servers
 from tests.n8n.conftest import NodeUser, eventually
 from tests.n8n.editor import ENDED, JSON, Editor
 
@@ -28,13 +28,8 @@ WRONG = "not a number"
 @pytest.fixture(scope="module")
 def real(livekit_binary: None) -> Iterator[RealServers]:
     settings = {
-        "GATEWAY__OUTBOUND__DIALED_BY": "agent",
-        "GATEWAY__OUTBOUND__EARLY_FAILURE_WINDOW": "0",
-        # A loaded machine starts an agent in seconds.
-        "GATEWAY__OUTBOUND__AGENT_TIMEOUT": "20",
+        **DIALED_BY_AGENT,
         "GATEWAY__TRANSFER__ALLOWED": "+1555*",
-        "GATEWAY__CALLBACKS__ALLOWED_HOSTS": "127.0.0.1",
-        "GATEWAY_API_KEYS": f"n8n:dispatch:{DISPATCH_KEY}",
         "CALLBACK_SECRET": CALLBACK_SECRET,
     }
     with real_servers(**settings) as servers:

@@ -80,13 +80,7 @@ async def asked(node: NodeUser, model: ModelServer, text: str) -> Execution:
         "Gateway": {"ai_tool": [[{**to_agent, "type": "ai_tool"}]]},
     }
     workflow = await node.editor.create_workflow(
-        {
-            "name": "The node as a tool",
-            "nodes": [START, agent, chat_model, tool_of(node)],
-            "connections": connections,
-            "settings": {"executionOrder": "v1"},
-            "active": False,
-        }
+        "The node as a tool", [START, agent, chat_model, tool_of(node)], connections
     )
     return await node.editor.execution(await node.editor.execute(workflow), *ENDED)
 
@@ -139,13 +133,7 @@ async def test_each_mcp_call_is_a_call(
     }
     to_trigger = {"node": "MCP Server Trigger", "type": "ai_tool", "index": 0}
     workflow = await node.editor.create_workflow(
-        {
-            "name": "The node by MCP",
-            "nodes": [trigger, tool_of(node)],
-            "connections": {"Gateway": {"ai_tool": [[to_trigger]]}},
-            "settings": {"executionOrder": "v1"},
-            "active": False,
-        }
+        "The node by MCP", [trigger, tool_of(node)], {"Gateway": {"ai_tool": [[to_trigger]]}}
     )
     await node.editor.activate(workflow)
     server = {"type": "mcp", "name": "n8n", "url": f"{running_n8n.n8n.url}/mcp/{path}"}

@@ -80,15 +80,7 @@ async def activated(
         "parameters": parameters,
         "credentials": node.credential,
     }
-    workflow = await node.editor.create_workflow(
-        {
-            "name": name,
-            "nodes": [trigger],
-            "connections": {},
-            "settings": {"executionOrder": "v1"},
-            "active": False,
-        }
-    )
+    workflow = await node.editor.create_workflow(name, [trigger], {})
     await node.editor.activate(workflow)
     url = f"{running.n8n.url}/webhook/{webhook_id}/call-events"
     return Trigger(node.editor, http, workflow["id"], url)
