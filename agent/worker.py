@@ -247,5 +247,6 @@ async def take_call(ctx: JobContext) -> None:
     await run_call(ctx, settings, pipeline.new_conversation)
 
 
-gc.freeze()  # all that exists now stays
+# All that exists now stays. `python -m agent` has disabled the collection for the time of loading.
+gc.freeze()
 gc.enable()

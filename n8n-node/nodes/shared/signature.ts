@@ -1,7 +1,7 @@
 // Whether a request is the gateway's: https://www.standardwebhooks.com. Pure.
 import { createHmac, timingSafeEqual } from 'node:crypto';
 
-/** In s: how much the clocks may differ, and how old a request may be that somebody repeats. */
+/** In s: how much the clocks may differ, and how old a replayed request may be. */
 const TOLERANCE = 300;
 const PREFIX = 'whsec_';
 
