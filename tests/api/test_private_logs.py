@@ -14,13 +14,14 @@ from yarl import URL
 
 from gateway.calls.destinations import Credentials
 from gateway.jambonz.basic_auth import encode
-from gateway.tools.dev.processes import Process, python
+from gateway.tools.dev.processes import Process
 from gateway.tools.simulate.jambonz import HookRefused, Jambonz
 from tests.api.test_dispatch import GUIDE
 from tests.api.test_endpoints import token
 from tests.api.test_livekit import webhook
 from tests.fakes.livekit import KEY, SECRET, Callee, FakeLiveKit, TwirpError
 from tests.fakes.receiver import Receiver
+from tests.gateway_process import GatewayProcess
 from tests.ports import free_port
 
 CALLER, CALLED, CALLEE, ELSEWHERE = "+15550100", "+15550199", "61402012298", "61491570156"
@@ -168,7 +169,7 @@ async def serve(server_process: None, traffic: Traffic) -> AsyncIterator[Serve]:
     processes: list[Process] = []
 
     async def start(**settings: str) -> Process:
-        child = Process("gateway", python("-m", "gateway", "serve"), {**traffic.env, **settings})
+        child = GatewayProcess("gateway", ["serve"], {**traffic.env, **settings})
         processes.append(child)
         await asyncio.to_thread(child.wait_for, "gateway.listening", limit=30)
         return child

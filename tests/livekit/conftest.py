@@ -19,9 +19,10 @@ from gateway.config.settings import Config
 from gateway.security.api_keys import OwnKeys
 from gateway.tools.dev import stack as dev_stack
 from gateway.tools.dev.livekit_binary import NoLiveKit, find_or_build
-from gateway.tools.dev.processes import Process, python
+from gateway.tools.dev.processes import Process
 from gateway.tools.dev.stack import WORKER, running, wait_until_up
 from tests.conftest import DISPATCH_KEY, READ_KEY, WEBHOOK_SECRET, skip_unless_ci
+from tests.gateway_process import GatewayProcess
 from tests.ports import free_port
 
 
@@ -82,7 +83,7 @@ def gateway_killed(real: RealServers) -> Iterator[Callable[[], None]]:
     with ExitStack() as stops:
 
         def start() -> None:
-            gateway = Process("new gateway", python("-m", "gateway", "serve"), real.env)
+            gateway = GatewayProcess("new gateway", ["serve"], real.env)
             stops.callback(gateway.stop)
             wait_until_up(gateway, f"{real.url}/healthz")
 

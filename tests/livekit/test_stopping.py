@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import psutil
 import pytest
 
-from gateway.tools.dev.processes import Process, python
+from gateway.tools.dev.processes import Process
 from gateway.tools.dev.stack import wait_until_up
 from gateway.tools.simulate.jambonz import Jambonz
 from tests.api.test_dispatch import LEAST
 from tests.conftest import DISPATCH_KEY, WEBHOOK_SECRET
 from tests.fakes.livekit import KEY, SECRET, Callee, FakeLiveKit
 from tests.fakes.receiver import Receiver
+from tests.gateway_process import GatewayProcess
 from tests.ports import free_port
 
 LIMIT = 30.0
@@ -40,7 +40,9 @@ class Gateway:
 
     async def exit_code(self) -> int:
         async with asyncio.timeout(LIMIT):
-            return await asyncio.to_thread(psutil.Process(self.process.pid).wait, LIMIT)
+            while (code := self.process.exit_code) is None:
+                await asyncio.sleep(0.02)
+        return code
 
     async def wait_until_closed(self) -> None:
         """Wait until it accepts no connections."""
@@ -86,7 +88,6 @@ async def start(
             env = {
                 "PATH": os.environ["PATH"],
                 "HISTORY_URL": os.environ["HISTORY_URL"],
-                "PYTHONPATH": str(Path(__file__).parents[2]),
                 "LIVEKIT_URL": fake_livekit.url,
                 "LIVEKIT_API_KEY": KEY,
                 "LIVEKIT_API_SECRET": SECRET,
@@ -99,8 +100,7 @@ async def start(
             }
             config = tmp_path / "config.yaml"
             config.touch()
-            command = python("-m", "gateway", "--config", str(config), "serve")
-            process = Process("gateway", command, env)
+            process = GatewayProcess("gateway", ["--config", str(config), "serve"], env)
             processes.append(process)
             url = f"http://127.0.0.1:{port}"
             await asyncio.to_thread(wait_until_up, process, f"{url}/readyz")

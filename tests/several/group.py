@@ -12,7 +12,6 @@ from typing import Any
 import aiohttp
 
 from gateway.config.settings import LOOPBACK
-from gateway.tools.dev.processes import Process, python
 from gateway.tools.dev.stack import wait_until_up
 from gateway.tools.simulate.jambonz import Jambonz
 from tests.conftest import CALLBACK_SECRET, DISPATCH_KEY, READ_KEY, WEBHOOK_SECRET
@@ -20,6 +19,7 @@ from tests.fakes import jambonz_socket
 from tests.fakes.livekit import KEY, SECRET, FakeLiveKit
 from tests.fakes.receiver import Receiver
 from tests.fakes.webhooks import authorization
+from tests.gateway_process import GatewayProcess
 from tests.several.nginx import Nginx
 
 CALLER, CALLED = "+15550100", "+15550199"
@@ -36,11 +36,11 @@ class Gateway:
         self.port = port
         self.address = f"{LOOPBACK}:{port}"
         self._env = {**env, "PORT": str(port)}
-        self._process: Process | None = None
+        self._process: GatewayProcess | None = None
 
     async def start(self) -> None:
         """Returns once it is ready."""
-        self._process = Process(self.address, python("-m", "gateway", "serve"), self._env)
+        self._process = GatewayProcess(self.address, ["serve"], self._env)
         await self._wait_until_ready()
 
     def kill(self) -> None:

@@ -43,7 +43,15 @@ class Process:
         self._on_line = on_line
         self._changed = threading.Condition()
         self._is_closed = False
-        self._process = subprocess.Popen(  # noqa: S603 - callers pass commands of this project
+        self._process = self._spawn(command, env, cwd)
+        self._reader = threading.Thread(target=self._read, daemon=True, name=f"read {name}")
+        self._reader.start()
+
+    def _spawn(
+        self, command: Sequence[str], env: Mapping[str, str], cwd: str | None
+    ) -> subprocess.Popen[str]:
+        """Start the process in a session of its own, with a pipe for its output."""
+        return subprocess.Popen(  # noqa: S603 - callers pass commands of this project
             command,
             env=dict(env),
             cwd=cwd,
@@ -54,8 +62,6 @@ class Process:
             errors="replace",
             start_new_session=True,
         )
-        self._reader = threading.Thread(target=self._read, daemon=True, name=f"read {name}")
-        self._reader.start()
 
     @property
     def pid(self) -> int:
