@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -48,8 +48,9 @@ DIALED_BY_AGENT = {
     # A loaded machine starts an agent in seconds.
     "GATEWAY__OUTBOUND__AGENT_TIMEOUT": "20",
     "GATEWAY__CALLBACKS__ALLOWED_HOSTS": "127.0.0.1",
-    "GATEWAY_API_KEYS": f"n8n:dispatch:{DISPATCH_KEY}",
 }
+#: Of servers whose lines are read.
+LOGGED = {"GATEWAY__LOGGING__FORMAT": "json", "GATEWAY__LOGGING__LEVEL": "debug"}
 
 
 @contextmanager
@@ -90,6 +91,19 @@ def gateway_killed(real: RealServers) -> Iterator[Callable[[], None]]:
         yield start
 
 
+@contextmanager
+def another_gateway(real: RealServers, **settings: str) -> Iterator[RealServers]:
+    """One more, with the LiveKit and the worker of `real`; LiveKit's webhooks do not reach it."""
+    env = {**real.env, "PORT": str(free_port()), **settings}
+    config = build_config({}, env)
+    gateway = GatewayProcess("another gateway", ["serve"], env)
+    try:
+        wait_until_up(gateway, f"{config.own_url}/readyz")
+        yield replace(real, config=config, gateway=gateway, env=env)
+    finally:
+        gateway.stop()
+
+
 @pytest.fixture(scope="session")
 def livekit_binary(server_process: None) -> Path:
     try:
@@ -101,7 +115,14 @@ def livekit_binary(server_process: None) -> Path:
 @pytest.fixture(scope="session")
 def real(livekit_binary: Path) -> Iterator[RealServers]:
     """LiveKit, gateway and worker for all tests of a folder."""
-    with real_servers() as servers:
+    with real_servers(**DIALED_BY_AGENT) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def logged(livekit_binary: Path) -> Iterator[RealServers]:
+    """Others, which log all there is to log, as JSON."""
+    with real_servers(**LOGGED) as servers:
         yield servers
 
 

@@ -9,6 +9,7 @@ import subprocess
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -82,29 +83,41 @@ def dev(
         yield process
 
 
+@dataclass(frozen=True)
+class SharedDev:
+    """A `gateway dev`: where it runs, on which port, and what it has printed."""
+
+    folder: Path
+    port: str
+    summary: list[str]
+
+
 @pytest.fixture(scope="module")
-def shared_dev(tmp_path_factory: pytest.TempPathFactory, livekit_binary: Path) -> Iterator[Path]:
-    """The folder in which `gateway dev` runs for several tests."""
+def shared_dev(
+    tmp_path_factory: pytest.TempPathFactory, livekit_binary: Path
+) -> Iterator[SharedDev]:
+    """For several tests; of its API keys only the hashes are configured."""
     folder = tmp_path_factory.mktemp("dev")
-    with running_dev(_environment(), folder):
-        yield folder
+    env = _environment() | {"GATEWAY_API_KEYS": f"ops:read:sha256={digest_of('x').hex()}"}
+    with running_dev(env, folder) as (_, summary):
+        yield SharedDev(folder, env["PORT"], summary)
 
 
 @pytest.mark.field("H4")
 def test_a_second_dev_in_the_folder_leaves_the_first_alone(
-    shared_dev: Path, env: dict[str, str]
+    shared_dev: SharedDev, env: dict[str, str]
 ) -> None:
-    shared = shared_dev / ".run" / "dev.env"
+    shared = shared_dev.folder / ".run" / "dev.env"
     before = shared.read_text()
-    result = gateway("dev", env=env, cwd=shared_dev)
+    result = gateway("dev", env=env, cwd=shared_dev.folder)
     assert result.returncode == 1
     assert "runs in this folder already" in result.stderr
     assert shared.read_text() == before
 
 
 @pytest.mark.field("H3")
-def test_a_wrong_key(shared_dev: Path, env: dict[str, str], tmp_path: Path) -> None:
-    lines = (shared_dev / ".run" / "dev.env").read_text().splitlines()
+def test_a_wrong_key(shared_dev: SharedDev, env: dict[str, str], tmp_path: Path) -> None:
+    lines = (shared_dev.folder / ".run" / "dev.env").read_text().splitlines()
     shared = {name: shlex.split(value)[0] for name, value in (line.split("=", 1) for line in lines)}
     env |= shared | {"LIVEKIT_API_SECRET": "another-secret-of-more-than-32-bytes"}
     env["PORT"] = str(free_port())
@@ -114,6 +127,27 @@ def test_a_wrong_key(shared_dev: Path, env: dict[str, str], tmp_path: Path) -> N
         line = result.stderr.strip().splitlines()[-1]
         assert "does not accept LIVEKIT_API_KEY with LIVEKIT_API_SECRET: set both" in line
         assert "Traceback" not in result.stderr
+
+
+@pytest.mark.field("H7")
+def test_with_api_keys_what_dev_suggests_works(shared_dev: SharedDev, env: dict[str, str]) -> None:
+    """Also where only their hashes are configured."""
+    elsewhere = {name: value for name, value in env.items() if name != "PORT"}
+    folder, summary = shared_dev.folder, shared_dev.summary
+    demo = gateway("simulate", "inbound", "--hold", "1", env=elsewhere, cwd=folder)
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert any(f"127.0.0.1:{shared_dev.port}/talk" in line for line in summary)
+    (command,) = [line.strip() for line in summary if "curl" in line]
+    listing = subprocess.run(
+        ["sh", "-c", command.removesuffix("list the calls").replace("curl", "curl -fsS")],
+        env=elsewhere,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=True,
+    )
+    assert json.loads(listing.stdout)["calls"] == []
 
 
 @pytest.mark.field("H4")
@@ -143,30 +177,6 @@ def test_dev_and_a_simulated_call_leave_nothing_behind(
     _, alive = psutil.wait_procs(processes, timeout=5)
     assert alive == []
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-
-
-@pytest.mark.field("H7")
-def test_with_api_keys_what_dev_suggests_works(
-    env: dict[str, str], tmp_path: Path, livekit_binary: Path
-) -> None:
-    """Also where only their hashes are configured."""
-    env |= {"GATEWAY_API_KEYS": f"ops:read:sha256={digest_of('x').hex()}"}
-    elsewhere = {k: v for k, v in env.items() if k not in {"PORT", "GATEWAY_API_KEYS"}}
-    with running_dev(env, tmp_path) as (_, summary):
-        demo = gateway("simulate", "inbound", "--hold", "1", env=elsewhere, cwd=tmp_path)
-        assert demo.returncode == 0, demo.stdout + demo.stderr
-        assert any(f"127.0.0.1:{env['PORT']}/talk" in line for line in summary)
-        (command,) = [line.strip() for line in summary if "curl" in line]
-        listing = subprocess.run(
-            ["sh", "-c", command.removesuffix("list the calls").replace("curl", "curl -fsS")],
-            env=elsewhere,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-            check=True,
-        )
-        assert json.loads(listing.stdout)["calls"] == []
 
 
 def test_the_end_of_one_process_stops_the_others(dev: subprocess.Popen[str]) -> None:

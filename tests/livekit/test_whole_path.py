@@ -20,7 +20,12 @@ from gateway.tools.simulate.inbound import Script, play
 from gateway.tools.simulate.jambonz import Jambonz
 from gateway.tools.simulate.steps import StepFailed, Steps
 from tests.conftest import READ_KEY, WEBHOOK_SECRET
-from tests.livekit.conftest import RealServers, real_servers, wait_for_call
+from tests.livekit.conftest import (
+    RealServers,
+    another_gateway,
+    real_servers,
+    wait_for_call,
+)
 
 LIMIT = 30.0
 
@@ -180,12 +185,12 @@ async def test_simulate_names_the_step_that_failed(real: RealServers) -> None:
 
 
 async def test_a_call_that_no_caller_joins_expires_and_its_room_is_deleted(
-    livekit_binary: Path, http: aiohttp.ClientSession
+    real: RealServers, http: aiohttp.ClientSession
 ) -> None:
-    with real_servers(GATEWAY__INBOUND__REGISTERED_TIMEOUT="1") as real:
-        (dial,) = await jambonz_for(real, http).call_arrives()
+    with another_gateway(real, GATEWAY__INBOUND__REGISTERED_TIMEOUT="1") as hasty:
+        (dial,) = await jambonz_for(hasty, http).call_arrives()
         call_id = dial["headers"]["X-Call-Id"]
-        call = await get_call(real, http, call_id, lambda c: c["end_timestamp"])
+        call = await get_call(hasty, http, call_id, lambda c: c["end_timestamp"])
         assert call["disconnection_reason"] == "registered_call_timeout"
         assert await room_is_gone(real, call_id)
 

@@ -6,9 +6,8 @@ import os
 import re
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -25,7 +24,7 @@ from gateway.livekit.rooms import RoomRequest
 from gateway.tools.dev.processes import python
 from gateway.tools.simulate.caller import Caller, tone
 from tests.conftest import READ_KEY
-from tests.livekit.conftest import RealServers, real_servers
+from tests.livekit.conftest import RealServers
 from tests.livekit.test_whole_path import caller_in, events, get_call, jambonz_for, livekit_of
 from tests.prometheus import Numbers
 
@@ -36,11 +35,9 @@ STOPPED = 8.0
 TOKEN = re.compile(r"eyJ[\w-]{8}")
 
 
-@pytest.fixture(scope="module")
-def real(livekit_binary: Path) -> Iterator[RealServers]:
-    logging = {"GATEWAY__LOGGING__FORMAT": "json", "GATEWAY__LOGGING__LEVEL": "debug"}
-    with real_servers(**logging) as servers:
-        yield servers
+@pytest.fixture
+def real(logged: RealServers) -> RealServers:
+    return logged
 
 
 @asynccontextmanager
