@@ -21,6 +21,9 @@ from tests.fakes.livekit import KEY, SECRET, FakeLiveKit
 from tests.fakes.name_server import NameServer
 from tests.fakes.receiver import Receiver
 
+# Until all tests are collected: modules and tests stay, the collector would find nothing.
+gc.disable()
+
 WEBHOOK_SECRET = "wh_secret_for_tests"
 # Processes that tests start inherit it: they share a folder, and would share the file in it.
 os.environ["HISTORY_URL"] = "none"
@@ -97,8 +100,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """What has been collected stays: the garbage collector need not look through it each time."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def _start_order(item: pytest.Item) -> tuple[int, int]:

@@ -113,7 +113,7 @@ def running() -> Iterator[Running]:
 
 @SCHEMA.parametrize()
 @EXAMPLES
-def test_doors_answer_as_they_say(case: Any, running: Running) -> None:
+def test_endpoints_answer_as_declared(case: Any, running: Running) -> None:
     # aiohttp refuses a longer URL by itself.
     assume(len(urlencode(case.query or {}, doseq=True)) < 8_000)
     running.name_a_call(case)
