@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn
 
 import pytest
+import structlog
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 from xdist.scheduler import LoadScopeScheduling
@@ -21,6 +22,14 @@ from tests.fakes.livekit import KEY, SECRET, FakeLiveKit
 from tests.fakes.name_server import NameServer
 from tests.fakes.receiver import Receiver
 
+# structlog's default renders an exception in colours, with all variables: half a second for each.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(),
+    ]
+)
 # Until all tests are collected: modules and tests stay, the collector would find nothing.
 gc.disable()
 

@@ -1,5 +1,6 @@
 """Free ports on loopback: two test processes on one machine never choose the same one."""
 
+import atexit
 import functools
 import itertools
 import socket
@@ -51,6 +52,7 @@ def _own_block() -> tuple[socket.socket, Iterator[int]]:
     for first in PORTS[::BLOCK]:
         claim = socket.socket()
         if _bind(claim, first):
+            atexit.register(claim.close)
             return claim, itertools.cycle(range(first + 1, first + BLOCK))
         claim.close()
     raise OSError(f"all blocks of ports from {PORTS.start} to {PORTS.stop} are in use")

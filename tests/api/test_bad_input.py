@@ -194,7 +194,7 @@ async def test_open_endpoints_ignore_what_they_get(client: Sender, endpoint: str
     assert status == 200
 
 
-def test_every_door_is_in_a_table() -> None:
+def test_every_endpoint_is_in_a_table() -> None:
     tabled = {
         *(endpoint for endpoint in READS_JSON),
         *(endpoint.partition("?")[0] for endpoint, *_ in HOOKS),
