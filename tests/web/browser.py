@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
 
 from gateway.api.auth import SESSION_COOKIE
 from gateway.api.services import SERVICES
@@ -40,6 +40,8 @@ async def chromium(*options: str) -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(
             executable_path=program, args=["--no-sandbox", "--disable-gpu", *options]
         )
+        context = await _new_context(browser)
+        await context.new_page()  # as long as one is open, Chromium keeps what it has started
         yield browser
         await browser.close()
 
@@ -139,9 +141,9 @@ class Tab:
 
 @asynccontextmanager
 async def tab(
-    browser: Browser, site: Site, key: str = READ_KEY, **options: Any
+    browser: Browser, site: Site, key: str = READ_KEY, *, at: str = "/", **options: Any
 ) -> AsyncIterator[Tab]:
-    """A tab at `/` with a session of the API key `key`; with "" empty, and without one."""
+    """A tab at `at` with a session of the API key `key`; with "" empty, and without one."""
     async with empty_tab(browser, site.url, **options) as opened:
         if key:
             session = new_session(
@@ -149,20 +151,37 @@ async def tab(
             )
             cookie: Any = {"name": SESSION_COOKIE, "value": session, "url": site.url}
             await opened.page.context.add_cookies([cookie])
-            await opened.open("/")
+            await opened.open(at)
         yield opened
 
 
 @asynccontextmanager
 async def empty_tab(browser: Browser, url: str, **options: Any) -> AsyncIterator[Tab]:
-    """A tab for the gateway at `url`, without a session."""
-    context = await browser.new_context(
-        base_url=url, timezone_id="Australia/Sydney", locale="en-GB", **options
-    )
+    """A tab for the gateway at `url`, without a session; what others left there is forgotten.
+
+    Tabs without `options` share a context: a new one starts and compiles more than most tests do.
+    """
+    context = await _new_context(browser, **options) if options else browser.contexts[0]
     page = await context.new_page()
     page.set_default_timeout(PATIENCE)
+    await _forget(page, url)
     opened = Tab(page, url)
     page.on("console", opened.on_console)
     page.on("pageerror", lambda error: opened.complaints.append(str(error)))
-    yield opened
-    await context.close()
+    try:
+        yield opened
+    finally:
+        await (context if options else page).close()
+
+
+async def _new_context(browser: Browser, **options: Any) -> BrowserContext:
+    return await browser.new_context(timezone_id="Australia/Sydney", locale="en-GB", **options)
+
+
+async def _forget(page: Page, url: str) -> None:
+    """Remove all cookies, and what pages at `url` stored in the browser."""
+    await page.context.clear_cookies()
+    devtools = await page.context.new_cdp_session(page)
+    kept = {"origin": url, "storageTypes": "local_storage"}
+    await devtools.send("Storage.clearDataForOrigin", kept)
+    await devtools.detach()

@@ -53,8 +53,7 @@ async def test_signing_in_leads_to_the_page_that_was_asked_for(
 
 async def test_who_is_no_longer_signed_in_is_asked_to(browser: Browser, gateway: Site) -> None:
     call = await gateway.made.answered()
-    async with tab(browser, gateway) as it:
-        await it.open(f"/calls/{call.call_id}")
+    async with tab(browser, gateway, at=f"/calls/{call.call_id}") as it:
         await it.is_live()
         await it.page.context.clear_cookies()
         gateway.proxy.drop()
@@ -134,8 +133,7 @@ async def test_who_was_away_too_long_loads_the_list_again(
 
 async def test_hanging_up(browser: Browser, gateway: Site) -> None:
     call = await gateway.made.answered()
-    async with tab(browser, gateway, DISPATCH_KEY) as it:
-        await it.open(f"/calls/{call.call_id}")
+    async with tab(browser, gateway, DISPATCH_KEY, at=f"/calls/{call.call_id}") as it:
         await it.page.get_by_role("button", name="Hang up").click()
         await it.page.get_by_role("dialog").get_by_role("button", name="Hang up").click()
         await it.sees("Stopped: requested by n8n")
@@ -147,8 +145,7 @@ async def test_what_the_gateway_refuses_is_said_where_it_was_asked(
     browser: Browser, gateway: Site
 ) -> None:
     call = await gateway.made.answered()
-    async with tab(browser, gateway, DISPATCH_KEY) as it:
-        await it.open(f"/calls/{call.call_id}")
+    async with tab(browser, gateway, DISPATCH_KEY, at=f"/calls/{call.call_id}") as it:
         await it.page.get_by_role("button", name="Transfer").click()
         dialog = it.page.get_by_role("dialog")
         await dialog.get_by_label("To a number or a SIP URI").fill("+15550111")
@@ -158,8 +155,7 @@ async def test_what_the_gateway_refuses_is_said_where_it_was_asked(
 
 async def test_a_callback_is_delivered_again(browser: Browser, gateway: Site) -> None:
     call = await gateway.made.answered()
-    async with tab(browser, gateway, DISPATCH_KEY) as it:
-        await it.open(f"/calls/{call.call_id}")
+    async with tab(browser, gateway, DISPATCH_KEY, at=f"/calls/{call.call_id}") as it:
         retry = it.page.get_by_role("button", name="Retry call_started")
         await retry.wait_for(timeout=PATIENCE)
         received = gateway.receiver.events.count("call_started")
@@ -203,8 +199,7 @@ async def test_a_line_plays_its_place_of_the_recording(browser: Browser, gateway
     about = {"file": str(file), "duration_ms": 45_000, "started_at": call.start_timestamp}
     report = report_of(call.start_timestamp, recording=about)
     await gateway.made.apply(call, EventKind.AGENT_REPORT, 46.0, report=report)
-    async with tab(browser, gateway) as it:
-        await it.open(f"/calls/{call.call_id}")
+    async with tab(browser, gateway, at=f"/calls/{call.call_id}") as it:
         line = it.page.locator(".said li", has_text="nineteen eighty-one")
         await line.get_by_role("button", name="Play from here").click()
         audio = it.page.locator("#audio")
@@ -221,8 +216,7 @@ async def test_a_damaged_recording_is_said(browser: Browser, gateway: Site) -> N
     file.write_bytes(b"OggS" + bytes(5_000))
     report = report_of(call.start_timestamp, recording={"file": str(file)})
     await gateway.made.apply(call, EventKind.AGENT_REPORT, 46.0, report=report)
-    async with tab(browser, gateway) as it:
-        await it.open(f"/calls/{call.call_id}")
+    async with tab(browser, gateway, at=f"/calls/{call.call_id}") as it:
         await it.sees("The recording cannot be played")
 
 

@@ -47,7 +47,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sit
 async def last_call(it: Tab, gateway: Site) -> dict[str, Any]:
     """The call that was made last."""
     (room,) = gateway.livekit.requested(CreateRoomRequest)[-1:]
-    answer = await it.page.request.get(f"/livekit-api/calls/{room.name}")
+    answer = await it.page.request.get(f"{it.url}/livekit-api/calls/{room.name}")
     call: dict[str, Any] = await answer.json()
     return call
 

@@ -64,8 +64,7 @@ async def test_the_filter_is_used_by_keyboard(browser: Browser, gateway: Site) -
 
 
 async def test_a_link_leads_to_what_the_filter_hides(browser: Browser, gateway: Site) -> None:
-    async with tab(browser, gateway) as it:
-        await it.open("/docs#error-no_agent")
+    async with tab(browser, gateway, at="/docs#error-no_agent") as it:
         assert await it.page.locator("#error-no_agent").is_visible()
         await it.page.get_by_label("Filter").fill("transfer announced")
         target = it.page.locator("#post_dispatch")
@@ -111,6 +110,5 @@ async def test_it_fits_every_screen(browser: Browser, gateway: Site) -> None:
 async def test_axe_finds_nothing_serious(browser: Browser, gateway: Site) -> None:
     if not AXE.exists():
         skip_unless_ci("axe-core is not installed: npm ci in tests/web")
-    async with tab(browser, gateway, bypass_csp=True) as it:
-        await it.open("/docs")
+    async with tab(browser, gateway, at="/docs", bypass_csp=True) as it:
         assert await it.faults() == []
