@@ -34,9 +34,7 @@ def run() -> int:
         sys.exit(f"agent: {error}")
     if settings.pipeline == "voice" and not _checked(settings.agents_file, settings.models):
         return 1
-    # It takes a second, which --help and a mistake in the settings need not wait for. Modules make
-    # no garbage while they load, and to look for it takes a quarter of that.
-    gc.disable()
+    # It takes a second, which --help and a mistake in the settings need not wait for.
     from livekit.agents.__main__ import main as start  # noqa: PLC0415
 
     return start(["start", str(WORKER)])
@@ -111,4 +109,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    # Modules make no garbage while they load, and to look for it takes a quarter of that. What then
+    # goes on for long enables it: agent/worker.py, agent/scenarios/command.py.
+    gc.disable()
     sys.exit(main())

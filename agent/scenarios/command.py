@@ -1,6 +1,7 @@
 """`python -m agent conversation FILE`, which `gateway simulate conversation` runs."""
 
 import asyncio
+import gc
 import json
 import logging
 import sys
@@ -68,6 +69,7 @@ def run(file: Path, settings: WorkerSettings, *, in_json: bool = False) -> int:
         for line in unusable.lines:
             print(f"agent: {line}", file=sys.stderr)
         return UNUSABLE
+    gc.enable()  # `python -m agent` has disabled the collection for the time of loading
     return asyncio.run(_hold(conversation, settings, in_json=in_json))
 
 

@@ -1,12 +1,9 @@
 """The pipeline `voice`, as the worker sees it; the processes of jobs inherit what it imports."""
 
 import asyncio
-import functools
 import logging
 from collections.abc import Mapping, Sequence
 
-import httpcore2
-import httpx2
 from livekit import local_inference
 
 from agent.agents_file import current_agents, prepare
@@ -23,10 +20,6 @@ CHECK_INTERVAL = 60.0
 
 # The framework does it, too, but only together with the turn detector's model.
 local_inference.init_vad()
-# Each HTTP client makes an SSL context of its own, in 15 ms of CPU; a call has a client for each of
-# its models. One context serves them all, in all processes.
-httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)
-httpx2.create_ssl_context()
 
 
 class VoicePipeline:

@@ -14,6 +14,7 @@ from typing import Any
 
 from livekit.agents.version import __version__
 
+import agent.voice.tls  # noqa: F401 - before a model makes an HTTP client
 from agent.profiles.model_choice import INFERENCE, Choice, Kind, ModelProblem
 
 _CLASSES: Mapping[Kind, str] = {
