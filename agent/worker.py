@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from multiprocessing.context import ForkServerContext
 from weakref import WeakSet
 
 from livekit.agents import AgentServer, JobContext, JobExecutorType, get_job_context
@@ -51,14 +50,6 @@ GATHER_INTERVAL = 10.0
 CHECK_INTERVAL = 0.5
 
 
-class _Forking(ForkServerContext):
-    """What starts the server of jobs' processes."""
-
-    def set_forkserver_preload(self, module_names: list[str]) -> None:
-        # The framework lists the plugins first.
-        super().set_forkserver_preload(["agent.loading", *module_names])
-
-
 class Worker(AgentServer):
     """A server that logs as the gateway does and monitors its jobs; `rtc_session` defines them."""
 
@@ -80,8 +71,6 @@ class Worker(AgentServer):
             setup_fnc=set_up_process,
             preload_modules=[*_imported_here(), *pipeline.imported_late],
         )
-        if isinstance(self._mp_ctx, ForkServerContext):
-            self._mp_ctx = _Forking()
         self._settings = settings
         self._pipeline = pipeline
         self._launched: WeakSet[JobExecutor] = WeakSet()

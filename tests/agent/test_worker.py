@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 from dataclasses import replace
-from multiprocessing import forkserver
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -224,23 +223,3 @@ def test_without_models_the_worker_does_not_start_and_says_what_it_needs(tmp_pat
     assert agent.returncode == 1
     assert "OPENAI_API_KEY" in agent.stderr
     assert "LIVEKIT_INFERENCE_API_KEY" in agent.stderr
-
-
-@pytest.mark.server
-def test_processes_are_forked_from_one_that_loads_without_the_garbage_collection(
-    worker: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server: Any = forkserver._forkserver
-    monkeypatch.setattr(server, "_preload_modules", [])
-    worker._mp_ctx.set_forkserver_preload(["livekit.plugins.openai"])
-    assert server._preload_modules == ["agent.loading", "livekit.plugins.openai"]
-    program = "import agent.loading, gc, os; print(gc.isenabled(), flush=True); os.fork(); "
-    collects = subprocess.run(
-        [sys.executable, "-c", program + "print(gc.isenabled())"],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert sorted(collects.stdout.split()) == ["False", "False", "True"]
