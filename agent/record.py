@@ -62,7 +62,7 @@ class Record:
         return self.look()
 
     def close(self) -> None:
-        """The conversation is over: nobody waits for the agent any more."""
+        """The conversation is over: the caller does not wait for the agent any more."""
         self.is_over = True
         self.look()
 

@@ -158,7 +158,7 @@ async def audio_of(room: rtc.Room, identity: str, *, besides: rtc.Track | None =
     """A participant's audio track, once it is subscribed; not `besides`, which it has no more.
 
     livekit-agents 1.8 subscribes to tracks that it sees being published. After LiveKit was
-    restarted a track may be there already when the agent is back, and nobody would be heard.
+    restarted a track may be there already when the agent is back: the caller would not be heard.
     """
 
     def subscribed() -> rtc.Track | None:

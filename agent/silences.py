@@ -15,7 +15,7 @@ MUTE = "it sent no audio"
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """`since` in s of the clock that `JobSilences` is told; `duration` so far, or in all, in s."""
+    """`since` by the clock of `JobSilences`; `duration` so far, or in all; both in s."""
 
     since: float
     duration: float
@@ -23,7 +23,7 @@ class Silence:
 
 
 class JobSilences:
-    """Of one job: each is told twice, once it has lasted REPORTED_FROM and when it has ended."""
+    """Of one job: each is reported once it has lasted REPORTED_FROM, and when it has ended."""
 
     def __init__(self) -> None:
         self._current: Silence | None = None
@@ -31,7 +31,7 @@ class JobSilences:
 
     @property
     def is_silent(self) -> bool:
-        """Whether a silence has been told and has not ended."""
+        """Whether a silence has been reported and has not ended."""
         return self._current is not None
 
     def look(self, beat: Beat | None, now: float) -> Silence | None:

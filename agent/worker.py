@@ -59,7 +59,7 @@ class Worker(AgentServer):
             api_key=settings.api_key,
             api_secret=settings.api_secret,
             # Its own endpoint is healthy before a process is warm; health_endpoint() takes its
-            # place, and this one listens where nobody asks.
+            # place, and this one listens where no probe asks.
             host="127.0.0.1",
             port=0,
             load_threshold=FULL,

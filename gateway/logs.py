@@ -103,7 +103,7 @@ def _rendering(
 def _rendered(
     steps: Sequence[Processor], logger: WrappedLogger, method: str, event: EventDict
 ) -> Any:
-    """The line; a field that cannot be rendered fails nobody's request."""
+    """The line; a field that cannot be rendered fails no request."""
     name, rendered = str(event.get("event")), event
     try:
         for step in steps:

@@ -98,7 +98,7 @@ def _stop_signal() -> asyncio.Event:
 
 
 async def _check_livekit(services: Services) -> None:
-    """A wrong key is an error; a LiveKit that does not answer may start later, /readyz tells."""
+    """A wrong key is an error; a LiveKit that does not answer may start later, see /readyz."""
     url = services.config.livekit.url
     try:
         await services.livekit.ping()

@@ -48,7 +48,7 @@ class Plugin(Section):
 
 
 def _form(value: object) -> str | None:
-    """Which form of a model `value` has: a mistake in it is told of that form alone."""
+    """Which form of a model `value` has: a mistake in it is reported for that form alone."""
     forms = (str, "(text)"), (dict | Plugin, "(plugin)"), (list, "(list)")
     return next((form for kind, form in forms if isinstance(value, kind)), None)
 

@@ -58,7 +58,7 @@ async def _more(pressed: asyncio.Queue[str], key: str) -> list[str]:
 
 
 def _is_for_model(voice: VoiceCall, press: rtc.SipDTMF) -> bool:
-    """Whether the caller pressed it, while no tool asks for digits, and nobody takes them over."""
+    """Whether the caller pressed it, while no tool asks for digits, and no target takes them."""
     identity = press.participant.identity if press.participant else ""
     if voice.caller is None or identity != voice.caller.identity or voice.may_be_silent():
         return False

@@ -13,7 +13,7 @@ logger = logging.getLogger("agent.lookup")
 
 
 async def look_up(lookup: Lookup, call: CallContext, requests: Requests) -> LookupAnswer | None:
-    """What the endpoint says; None, and a log line that tells why, without a usable answer in time.
+    """What the endpoint says; None, and a log line that says why, without a usable answer in time.
 
     Never raises, and takes `lookup.timeout` at most: the caller hears ringing meanwhile.
     """

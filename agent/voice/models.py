@@ -59,7 +59,7 @@ def import_plugins(agents: AgentsFile, access: ModelAccess) -> None:
 
 
 def models_for(profile: Profile, access: ModelAccess) -> Models:
-    """The models of one call. Raises ModelProblem for what `model_problems` tells.
+    """The models of one call. Raises ModelProblem for what `model_problems` finds.
 
     All attempts together take ATTEMPTS_SHARE of `failure.after` at most, so that the agent does not
     count as failed before the last of them. One model alone is tried twice.

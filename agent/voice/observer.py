@@ -81,7 +81,7 @@ class Observer:
             return
         began, role = item.metrics.get("started_speaking_at"), _ROLES[item.role]
         if role == "agent" and not began:
-            return  # its TTS failed: nobody has heard it
+            return  # its TTS failed: the caller has not heard it
         if text := item.text_content:
             if role == "user":
                 self.waiting.caller_said(self._clock())

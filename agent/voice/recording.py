@@ -33,7 +33,7 @@ NOT_UPLOADED: RecordingOptions = {
 #: gives a job's end 300 s.
 REPORT_WAIT = 6.0
 UPLOAD_TIMEOUT = 240.0
-#: A file that lacks more than this, in s, is told.
+#: A file that lacks more than this, in s, is reported.
 MISSING = 2.0
 
 

@@ -38,7 +38,7 @@ class Requests:
         *,
         message_id: str,
         headers: Mapping[str, str],
-        timeout: float,  # noqa: ASYNC109 - it is the request's, and told in its failure
+        timeout: float,  # noqa: ASYNC109 - it is the request's, and its failure names it
     ) -> str:
         """The answer's text. `timeout` in s. Raises RequestFailed. Redirects are not followed.
 
@@ -83,7 +83,7 @@ async def session_to(
 
 
 def call_view(call: CallContext) -> dict[str, object]:
-    """What tools and lookups are told about the call."""
+    """What tools and lookups get to know about the call."""
     return {
         "call_id": call.call_id,
         "direction": call.direction,

@@ -15,7 +15,7 @@ INPUT_SAMPLE_RATE = 16_000
 #: How long the end of a session waits for a last transcript, in s; the framework's 2 s would be
 #: dead air before the hang-up.
 CLOSE_TIMEOUT = 0.2
-#: So long before the agent counts as failed the caller is told that they were not understood, in s.
+#: So long before the agent counts as failed the caller hears that they were not understood, in s.
 UNDERSTOOD_BEFORE = 1.5
 #: How long a recogniser may take at least, in s.
 SHORTEST_TRANSCRIPTION = 1.0
@@ -31,8 +31,8 @@ def new_session(profile: Profile, models: Models) -> AgentSession[None]:
         turn_handling=_turn_handling(profile.turn_handling),
         stt_context_options={"keyterms": list(profile.keyterms)} if profile.keyterms else NOT_GIVEN,
         tts_text_transforms=_text_transforms(profile),
-        # Telephone networks cancel echo. With a warm-up nobody is heard for the first 3 s in which
-        # the agent speaks.
+        # Telephone networks cancel echo. With a warm-up the agent does not hear the caller for the
+        # first 3 s in which it speaks.
         aec_warmup_duration=None,
         ivr_detection=profile.ivr,
         user_away_timeout=profile.silence.after or None,

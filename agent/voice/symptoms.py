@@ -1,4 +1,4 @@
-"""What tells that a model of a session fails: its errors, and a caller who waits for the agent."""
+"""The signs that a model of a session fails: its errors, and a caller who waits for the agent."""
 
 import math
 import time

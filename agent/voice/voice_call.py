@@ -58,7 +58,7 @@ class VoiceCall:
         )
 
     def may_be_silent(self) -> bool:
-        """Whether nobody waits for the agent's words."""
+        """Whether the caller does not wait for the agent's words."""
         is_detecting = self.is_listening or self.session.amd is not None
         return is_detecting or self.is_leaving or self.is_away
 

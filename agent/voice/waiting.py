@@ -1,4 +1,4 @@
-"""Since when the caller waits to hear the agent. Pure: it is told what happens, and when."""
+"""Since when the caller waits to hear the agent. Pure: its methods are the events."""
 
 from dataclasses import dataclass
 

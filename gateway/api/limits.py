@@ -103,7 +103,7 @@ class Limits:
 
     @contextmanager
     def unproven_body(self) -> Iterator[Callable[[int], None]]:
-        """A function that is told how long a body is by now. It raises ApiError 503.
+        """A function that gets how long a body is by now. It raises ApiError 503.
 
         Long bodies cannot keep short ones out: what a body has up to SHORT_BODY is not counted.
         """

@@ -7,7 +7,7 @@ from aiohttp.typedefs import Handler
 
 from gateway.api.services import SERVICES
 
-#: A request for a path that nobody serves.
+#: A request for a path that no endpoint has.
 OTHER = "other"
 
 

@@ -45,7 +45,7 @@ class Listeners:
 class Services:
     """One gateway; `clock` in ms since epoch.
 
-    `draining` is set once it has been told to stop, `stopping` once it ends its connections.
+    `draining` is set once a signal stops it, `stopping` once it ends its connections.
     """
 
     config: Config

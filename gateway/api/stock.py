@@ -78,7 +78,7 @@ def _own(services: Services) -> Iterator[Metric]:
         shed.add_metric([limit], limits.refused[limit])
     yield shed
     for name, text, value in (
-        ("draining", "1 once it has been told to stop", services.draining.is_set()),
+        ("draining", "1 once a signal has stopped it", services.draining.is_set()),
         ("deferred_writes", "Writes that wait for storage", len(services.deferred)),
         ("history_waiting", "Ended calls that are not in the history yet", history.waiting),
         ("event_listeners", "Clients of the live feed", services.listeners.number),

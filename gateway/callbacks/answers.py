@@ -64,7 +64,7 @@ def _retry_after(response: aiohttp.ClientResponse) -> float | None:
     until = _date(value)
     if until is None:
         return None
-    # By the receiver's clock where it tells its time: the two may differ.
+    # By the receiver's clock where it sends its time: the two may differ.
     now = _date(response.headers.get("Date", "")) or datetime.now(UTC)
     return max(0.0, (until - now).total_seconds())
 

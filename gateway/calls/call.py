@@ -108,7 +108,7 @@ class Event:
     the event, "" if it has none; an event with an id is applied once. `answered_at` (ms since
     epoch): when a call that ends was answered, in case the answer's own event was lost.
     `silence`: when the agent was mute. `participant`: whom LiveKit's event is about. `may_return`:
-    that one may be in the room again, or still. `is_presumed`: nobody has told it, it follows from
+    that one may be in the room again, or still. `is_presumed`: it was not reported, it follows from
     what LiveKit does not list.
     """
 
@@ -148,9 +148,9 @@ class Call:
     `report_settled`: the call has ended, and its report has arrived or is not waited for any more.
     `caller` is the call's own leg, None until it is known; `participants` is everybody else who is
     or was in the room. `caller_absence`: the caller has left, but the call has not ended by it yet.
-    `handed_over`: the agent has left the caller with somebody else. `end_presumed`: nobody has told
-    that the call has ended, LiveKit only lists its room no more. `traceparent`: the context of its
-    trace, as W3C has it; "" without traces.
+    `handed_over`: the agent has left the caller with somebody else. `end_presumed`: no event
+    says that the call has ended, LiveKit only lists its room no more. `traceparent`: the context
+    of its trace, as W3C has it; "" without traces.
     """
 
     call_id: str
@@ -203,7 +203,7 @@ class Call:
 
     @property
     def agent_reports(self) -> bool:
-        """Whether its agent tells the gateway how it fares, and when it ends."""
+        """Whether its agent reports to the gateway how it fares, and when it ends."""
         return self.has_seen(EventKind.AGENT_READY)
 
     @property

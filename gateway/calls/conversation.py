@@ -62,7 +62,7 @@ class Packets:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What is known of it now; None where the agent has not told.
+    """What is known of it now; None where the agent has not reported it.
 
     `first_audio_ms`: from the answer to the agent's first audio. `longest_silence_ms` of the agent,
     where it should have spoken; 0 without one. `unanswered`: how often the caller spoke and got no
@@ -84,7 +84,7 @@ class Conversation:
 
 
 def conversation_of(call: Call) -> Conversation | None:
-    """None if the call was not answered, or nothing has been told about its conversation yet."""
+    """None if the call was not answered, or nothing is known about its conversation yet."""
     report = call.report or {}
     silences = agent_silences(call)
     if call.answer_timestamp is None or not (report or silences):
@@ -106,7 +106,7 @@ def conversation_of(call: Call) -> Conversation | None:
 
 
 def agent_silences(call: Call) -> tuple[AgentSilence, ...]:
-    """When the agent was mute, as its worker and the agent itself have told, by time."""
+    """When the agent was mute, as its worker and the agent itself have reported, by time."""
     return merged([*call.agent_silences, *reported(call.report)])
 
 

@@ -9,7 +9,7 @@ from gateway.calls.reasons import DisconnectionReason, reason_of_status
 #: The lowest SIP status of a leg that was not answered (RFC 3261 §21).
 _LOWEST_FAILURE = 300
 
-#: What tells when and why the caller's leg has ended.
+#: The events that say when and why the caller's leg has ended.
 _TELLS_END = frozenset({EventKind.HUNG_UP, EventKind.CALLER_LEFT})
 
 
@@ -42,7 +42,7 @@ def close_transfer(call: Call, event: Event) -> Call:
 
 
 def corrected(call: Call, event: Event) -> Call:
-    """A call that has ended, once `event` tells more about its end than was known."""
+    """A call that has ended, once `event` says more about its end than was known."""
     if reason := _told_by_agent(call, event):
         status = CallStatus.ERROR if reason is DisconnectionReason.AGENT_ERROR else call.call_status
         return replace(call, call_status=status, disconnection_reason=reason, end_presumed=False)
@@ -69,7 +69,7 @@ def report_after(call: Call, event: Event) -> Mapping[str, object] | None:
 
 
 def _told_by_agent(call: Call, event: Event) -> DisconnectionReason | None:
-    """Why the agent closed the room, of which LiveKit or Jambonz has told before the agent did."""
+    """Why the agent closed the room, which LiveKit or Jambonz has reported before the agent did."""
     is_inferred = call.disconnection_reason is DisconnectionReason.AGENT_HANGUP
     if not is_inferred or call.has_seen(EventKind.AGENT_ENDED):
         return None

@@ -111,7 +111,7 @@ def _on_caller_returned(call: Call, event: Event) -> Call:
 def _on_caller_left(call: Call, event: Event) -> Call:
     """An answered call ends, unless the caller may be back already: then LiveKit's list decides.
 
-    The leg that a caller had before they came back may be told of late.
+    The leg that a caller had before they came back may be reported late.
 
     Before the answer Jambonz or the dial reports the end of that leg, and its cause; if neither
     does, the caller's departure is the cause.

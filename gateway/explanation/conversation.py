@@ -22,7 +22,7 @@ GAPS_SHOWN = 5
 LINES_BEFORE, LINES_AFTER = 2, 1
 LINE_LIMIT = 200
 
-#: Gaps that begin within so many ms are one, told in two ways.
+#: Gaps that begin within so many ms are one, reported in two ways.
 SAME_GAP = 1_000
 
 #: The caller heard nothing that they called for: the conversation has failed however it ended.

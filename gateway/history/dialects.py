@@ -97,7 +97,7 @@ def tune(connection: Connection) -> None:
 
 
 def found_by_index(dialect: str, part: str) -> ColumnElement[bool]:
-    """Whether a call's `search` contains `part`, told by the index where there is one."""
+    """Whether a call's `search` contains `part`, found by the index where there is one."""
     if dialect != "sqlite":
         return CALLS.c.search.contains(part, autoescape=True)
     pattern = "*" + re.sub(r"([*?\[])", r"[\1]", part) + "*"

@@ -189,7 +189,7 @@ class InboundCalls:
             return event
         if not hook.caller_gone and (failed := _failure(call)):
             return replace(failed, at=at)
-        # Without status hooks nobody has told when the call was answered.
+        # Without status hooks it was not reported when the call was answered.
         return replace(event, answered_at=talking_since(call) or at)
 
     def _status_event(self, call: Call, hook: StatusHook, at: int) -> Event:

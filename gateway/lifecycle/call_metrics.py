@@ -1,4 +1,4 @@
-"""Counts what becomes of calls: what one change of a call tells about them all."""
+"""Counts what becomes of calls: what one change of a call adds to them all."""
 
 from gateway.callbacks.delivery import DeliveryStatus
 from gateway.callbacks.events import CallbackEvent
@@ -15,7 +15,7 @@ from gateway.calls.conversation import (
 from gateway.calls.reasons import DisconnectionReason
 from gateway.telemetry.metrics import Metrics
 
-#: Verdicts beside ConversationProblem: nothing was wrong; nobody has told.
+#: Verdicts beside ConversationProblem: nothing was wrong; it was not reported.
 GOOD, UNKNOWN = "good", "unknown"
 VERDICTS = (*ConversationProblem, GOOD, UNKNOWN)
 _ALERTING = (

@@ -185,7 +185,7 @@ class Lifecycle:
             log.info("call.ongoing", call_id=call.call_id)
         elif _is_over(call) and (is_retry or event.kind in _OF_A_LEG):
             # An earlier attempt may have ended the call although its response was lost; and a leg
-            # that was on its way when the call ended would be answered by nobody.
+            # that was on its way when the call ended would never be answered.
             self._schedule_room_deletion(call, event)
 
     def _schedule_room_deletion(self, call: Call, event: Event) -> None:

@@ -76,7 +76,7 @@ class LiveKit:
 
         The time that a request waits for a free connection counts, too. Requests with a timeout of
         their own, such as dials, use `slow_connections`: while telephones ring, rooms can be made.
-        `observe` is told of each attempt.
+        `observe` is called with each attempt.
         """
         async with (
             Resolver() as resolver,

@@ -19,7 +19,7 @@ def due_event(
 ) -> Event | None:
     """The event, None if nothing has happened yet; `now` in ms since epoch."""
     if due is Due.AGENT_ABSENT and call.caller_absence:
-        due = Due.CALLER_ABSENT  # an agent that follows its caller may be told to have left first
+        due = Due.CALLER_ABSENT  # an agent that follows its caller may be reported first
     if due is Due.NO_AGENT:
         return _no_agent(participants, now, timeout=config.inbound.agent_timeout)
     return _EVENTS[due](call, participants, now)

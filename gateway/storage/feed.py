@@ -60,7 +60,7 @@ def event_of(change: Change) -> FeedEvent | None:
         return FeedEvent.TRANSFER_STARTED
     if change.transfer_ended:
         return FeedEvent.TRANSFER_ENDED
-    # What the agent corrects of an end is told by CALL_ANALYZED, which follows.
+    # What the agent corrects of an end is in CALL_ANALYZED, which follows.
     if after.is_active and before.call_status is not after.call_status:
         return FeedEvent(f"call_{after.call_status}")
     return FeedEvent.CALL_ANALYZED if change.report_settled else None

@@ -1,1 +1,1 @@
-"""What the gateway tells of itself to machines. Imports nothing else of the gateway."""
+"""What the gateway reports about itself, metrics and traces. Imports nothing else of it."""

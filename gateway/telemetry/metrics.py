@@ -22,7 +22,7 @@ SILENCE_BUCKETS = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0)
 CALL_BUCKETS = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 
 
-#: Told of each request: what it was, how long it took in s, and a word for why it failed, or "".
+#: Called for each request: what it was, how long it took in s, a word for why it failed or "".
 Observe = Callable[[str, float, str], None]
 
 

@@ -137,7 +137,7 @@ class Transfers:
         return await self._fallback.route_to_fallback(call, 0, hook.dial_sip, answered=True)
 
     def is_answer(self, call: Call, hook: StatusHook) -> bool:
-        """Whether `hook` tells that a cold transfer's target, and not the agent, has answered."""
+        """Whether `hook` reports that a cold transfer's target, and not the agent, has answered."""
         transfer = call.transfer
         if transfer is None or not call.is_transferring or is_announced(call):
             return False
@@ -257,7 +257,7 @@ def _outcome(call: Call, hook: DialHook, at: int, *, goes_back: bool) -> Event:
 
 
 def _words(kind: TransferKind) -> str:
-    """The kind in a timeline's detail, which tells of cold transfers where it tells nothing."""
+    """The kind in a timeline's detail, which is about cold transfers where it names none."""
     return "" if kind is TransferKind.COLD else f"{kind}, "
 
 

@@ -1,6 +1,6 @@
 """Warm transfers: LiveKit dials the target into the room of the caller and the agent.
 
-That it rings, answers and leaves is told by its leg in the room: see calls/attribution.py.
+That it rings, answers and leaves shows by its leg in the room: see calls/attribution.py.
 """
 
 import secrets

@@ -19,7 +19,7 @@ from gateway.logs import lost_lines
 from gateway.web.live import LIVE
 from gateway.web.page import Page
 
-#: Of a transcript at most so many lines are told about.
+#: Of a transcript at most so many lines are in it.
 MAX_LINES = 2_000
 
 

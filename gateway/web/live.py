@@ -1,4 +1,4 @@
-"""What open pages are told: one reader of the live feed for all of them, once a second at most.
+"""What open pages receive: one reader of the live feed for all of them, once a second at most.
 
 A page costs the gateway one write for each message. A message has the rows of the calls that have
 changed and, where they have, today's counts and the health of each part, as HTML for each kind of
@@ -153,7 +153,7 @@ class LiveUpdates:
         return self.pages > 0 or time.monotonic() < self._wanted_until
 
     async def _run(self) -> None:
-        """Read the feed and publish messages for as long as somebody looks."""
+        """Read the feed and publish messages for as long as a page is open."""
         reading = self._tasks.spawn(run_forever(self._read), name="feed of the page")
         try:
             while self._is_wanted:

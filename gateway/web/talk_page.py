@@ -12,7 +12,7 @@ from gateway.web.page import CONTENT_SECURITY_POLICY, Page, render
 
 #: The number called that the form begins with, where the gateway knows none of its own.
 EXAMPLE_NUMBER = "+15550199"
-#: LiveKit Cloud tells its clients which of its regions to connect to.
+#: LiveKit Cloud names the regions that its clients may connect to.
 CLOUD = ".livekit.cloud"
 
 

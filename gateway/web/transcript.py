@@ -18,7 +18,7 @@ _MS_PER_CHARACTER = 65
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`at` and `end` in ms since epoch; the end is estimated from the text unless a turn tells it.
+    """`at` and `end` in ms since epoch; the end is estimated from the text unless a turn has it.
 
     `role` is agent, user or tool. `waited` is how long the caller waited for it, in ms; None where
     that is not known. `place` is where it is in the recording, in s; None without one.

@@ -41,7 +41,7 @@ class McpTools(MCPToolset):
             logger.warning("tool.unavailable", extra={"tool": self._server.name, "error": problem})
         return self
 
-    async def problem(self, timeout: float) -> str:  # noqa: ASYNC109 - told in the answer
+    async def problem(self, timeout: float) -> str:  # noqa: ASYNC109 - named in the answer
         """Connect, and return what is wrong with the server; "" if nothing is. `timeout` in s."""
         try:
             async with asyncio.timeout(timeout):

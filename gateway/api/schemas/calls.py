@@ -55,7 +55,7 @@ class PacketsByDirectionSchema(Response):
 
 
 class ConversationSchema(Response):
-    """Was there a conversation? What is null the agent has not told, or not yet."""
+    """Was there a conversation? What is null the agent has not reported, or not yet."""
 
     verdict = fields.Enum(
         ConversationProblem,

@@ -1,4 +1,4 @@
-"""What clients ask the history, and the shapes of what it tells."""
+"""What clients ask the history, and the shapes of what it answers."""
 
 from marshmallow import fields, validate
 

@@ -78,7 +78,7 @@ class Database:
     async def open(
         cls, settings: StorageSettings, observe: Observe = unobserved
     ) -> AsyncIterator[Self]:
-        """Connected by `settings`; `observe` is told of each command. Raises UnusableUrl."""
+        """Connected by `settings`; `observe` is called with each command. Raises UnusableUrl."""
         async with connected(settings.url, connect_timeout=settings.timeout) as client:
             yield cls(client, settings.prefix, timeout=settings.timeout, observe=observe)
 

@@ -172,7 +172,7 @@ async def _name_here(context: Context) -> str | None:
 
 
 async def _worker_here(context: Context) -> Mapping[str, Any] | None:
-    """What this machine's worker tells at its HTTP port; None if no worker answers there."""
+    """What this machine's worker answers at its HTTP port; None if no worker answers there."""
     host = context.env.get("AGENT_HTTP_HOST") or "127.0.0.1"
     port = context.env.get("AGENT_HTTP_PORT") or "8081"
     try:

@@ -1,4 +1,4 @@
-"""A check of the history, as the running gateway tells of it."""
+"""A check of the history, as the running gateway reports it."""
 
 from collections.abc import Mapping
 from functools import partial

@@ -1,4 +1,4 @@
-"""What a scripted language model answers to what it is told. Pure."""
+"""What a scripted language model answers. Pure."""
 
 import json
 import re
