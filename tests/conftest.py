@@ -22,6 +22,10 @@ from tests.fakes.livekit import KEY, SECRET, FakeLiveKit
 from tests.fakes.name_server import NameServer
 from tests.fakes.receiver import Receiver
 
+# Linux shares the CPU between sessions (`autogroup`, sched(7)). In the one of all test processes a
+# simulated caller would get less than each of the many servers that tests start.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.setsid()
 # structlog's default renders an exception in colours, with all variables: half a second for each.
 structlog.configure(
     processors=[

@@ -30,7 +30,8 @@ async def test_the_agent_greets_once_it_is_answered(
         await telephone.hears_out(GREETING)
         await telephone.says("book")
         await telephone.hears(ASKS_DAY)
+    # On a busy machine the sentence may come in two pieces.
     transcripts = [content["text"] for content in models.received(Service.STT)]
-    assert transcripts == ["i would like to book an appointment"]
+    assert " ".join(transcripts) == "i would like to book an appointment"
     call = await ended_call(telephone)
     assert call["disconnection_reason"] == "user_hangup"

@@ -32,6 +32,9 @@ AHEAD = 0.1
 LONGEST_SAID_MS = 5_000
 #: The peak of 16-bit samples above which audio is a voice; below it is coded silence.
 VOICE_PEAK = 500
+#: The name of the agent's track with the sounds of a place (livekit-agents' BackgroundAudioPlayer).
+#: It may come before the one with its voice.
+BACKGROUND_AUDIO = "background_audio"
 TONE_HZ = 440
 #: The dispatch rule by which a simulated caller seems to come.
 RULE_ID = "SDR_simulated"
@@ -70,7 +73,7 @@ def sip_token(
 class Caller:
     """A telephone in a LiveKit room. Created by `joined()`.
 
-    `recording` is what is heard from the agent, from the moment its track is there: `began` by the
+    `recording` is the agent's voice, from the moment its track is there: `began` by the
     event loop's clock. `hung_up` is set once the room is left, or deleted.
     """
 
@@ -158,11 +161,15 @@ class Caller:
             await asyncio.sleep(0.3)
 
     def _on_track(
-        self, track: rtc.Track, publication: object, participant: rtc.RemoteParticipant
+        self,
+        track: rtc.Track,
+        publication: rtc.RemoteTrackPublication,
+        participant: rtc.RemoteParticipant,
     ) -> None:
         is_agent = participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
         is_audio = track.kind == rtc.TrackKind.KIND_AUDIO
-        if is_agent and is_audio and not self._agent_audio.done():
+        is_voice = is_audio and publication.name != BACKGROUND_AUDIO
+        if is_agent and is_voice and not self._agent_audio.done():
             self._agent_audio.set_result(track)
 
     async def _listen(self, track: rtc.Track) -> None:
