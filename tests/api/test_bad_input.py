@@ -3,10 +3,12 @@
 import asyncio
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
+import pytest_asyncio
+from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from gateway.app import create_app
@@ -39,7 +41,6 @@ from tests.api.clients import credentials_for
 from tests.conftest import (
     READ_KEY,
     Client,
-    GatewayStarter,
     config_for,
     get_call,
     jambonz_for,
@@ -47,14 +48,24 @@ from tests.conftest import (
 )
 from tests.fakes.livekit import FakeLiveKit
 
-
-@pytest.fixture
-async def gateway(start_gateway: GatewayStarter) -> Client:
-    """A gateway whose deadline loop sends no requests to LiveKit during a test."""
-    return await start_gateway(monitor={"interval": 60}, transfer={"allowed": ["+1555*"]})
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def livekit() -> AsyncIterator[FakeLiveKit]:
+    async with FakeLiveKit().serving() as livekit:
+        yield livekit
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(livekit: FakeLiveKit) -> AsyncIterator[Client]:
+    """For all these tests, for bad input changes nothing; its deadline loop sends no requests."""
+    config = config_for(livekit.url, monitor={"interval": 60}, transfer={"allowed": ["+1555*"]})
+    async with TestClient(TestServer(create_app(config))) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def call_id(gateway: Client) -> str:
     """An active call, which bad input must not change."""
     (dial,) = await jambonz_for(gateway).call_arrives()
@@ -100,8 +111,8 @@ class Sender:
 
 
 @pytest.fixture
-def client(gateway: Client, fake_livekit: FakeLiveKit, call_id: str) -> Sender:
-    return Sender(gateway, fake_livekit, call_id)
+def client(gateway: Client, livekit: FakeLiveKit, call_id: str) -> Sender:
+    return Sender(gateway, livekit, call_id)
 
 
 @pytest.mark.parametrize("case", NO_JSON)
@@ -194,7 +205,7 @@ async def test_open_endpoints_ignore_what_they_get(client: Sender, endpoint: str
     assert status == 200
 
 
-def test_every_endpoint_is_in_a_table() -> None:
+async def test_every_endpoint_is_in_a_table() -> None:
     tabled = {
         *(endpoint for endpoint in READS_JSON),
         *(endpoint.partition("?")[0] for endpoint, *_ in HOOKS),
