@@ -1,5 +1,6 @@
 """Calls for the page: registered at a gateway in this process, with events and reports."""
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -12,6 +13,8 @@ from gateway.calls.participants import Leg, Participant, ParticipantKind
 from gateway.calls.reasons import DisconnectionReason
 
 AGENT = "nehos-outbound-agent"
+#: One of the calls' telephone numbers. Times in ms may hold its first digits, too.
+NUMBER = re.compile(r"(?<!\d)1555\d{4}(?!\d)")
 #: What two people say: who, after how many s, what.
 CONVERSATION = (
     ("agent", 2.6, "Harbour Street Clinic, this is Nia speaking. How can I help you?"),
