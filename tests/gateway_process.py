@@ -3,7 +3,7 @@
 tests/livekit/test_dev.py and tests/test_full_disk.py start `python -m gateway serve` itself.
 """
 
-import io
+import asyncio
 import multiprocessing
 import os
 import subprocess
@@ -29,6 +29,12 @@ class GatewayProcess(Process):
     ) -> subprocess.Popen[str]:
         return cast("subprocess.Popen[str]", Forked(command, env))
 
+    async def ended(self) -> int:
+        """Its exit code, once it has ended."""
+        while (code := self.exit_code) is None:
+            await asyncio.sleep(0.02)
+        return code
+
 
 class Forked:
     """What of `subprocess.Popen` a Process uses."""
@@ -38,9 +44,7 @@ class Forked:
         self._process = FORKSERVER.Process(target=_run, args=(list(arguments), dict(env), writer))
         self._process.start()
         writer.close()
-        self.stdout = io.TextIOWrapper(
-            io.FileIO(os.dup(reader.fileno())), encoding="utf-8", errors="replace"
-        )
+        self.stdout = os.fdopen(os.dup(reader.fileno()), encoding="utf-8", errors="replace")
         reader.close()
 
     @property

@@ -27,7 +27,7 @@ HEADERS = {"X-API-Key": DISPATCH_KEY}
 class Gateway:
     """A gateway as a process, with the fake LiveKit."""
 
-    def __init__(self, process: Process, url: str, http: aiohttp.ClientSession) -> None:
+    def __init__(self, process: GatewayProcess, url: str, http: aiohttp.ClientSession) -> None:
         self.process = process
         self.url = url
         self.http = http
@@ -40,9 +40,7 @@ class Gateway:
 
     async def exit_code(self) -> int:
         async with asyncio.timeout(LIMIT):
-            while (code := self.process.exit_code) is None:
-                await asyncio.sleep(0.02)
-        return code
+            return await self.process.ended()
 
     async def wait_until_closed(self) -> None:
         """Wait until it accepts no connections."""

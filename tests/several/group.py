@@ -64,9 +64,7 @@ class Gateway:
         assert self._process
         os.kill(self._process.pid, signal.SIGTERM)
         async with asyncio.timeout(LIMIT):
-            while (code := self._process.exit_code) is None:
-                await asyncio.sleep(0.02)
-        return code
+            return await self._process.ended()
 
     def stop(self) -> None:
         """At once; a test of its own covers how it stops by SIGTERM."""
