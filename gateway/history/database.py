@@ -1,11 +1,12 @@
 """The history's database: asked within a time limit, and migrated when it is first used."""
 
 import asyncio
+import fcntl
 import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.config.settings import HistorySettings
 from gateway.errors import HistoryUnavailable
-from gateway.history.dialects import MIGRATION_LOCK, WRITES, create_engine, sqlite_file
+from gateway.history.dialects import (
+    JOURNAL_MODE,
+    MIGRATION_LOCK,
+    WRITES,
+    create_engine,
+    sqlite_file,
+)
 
 #: How long a reader does not ask a database that has just failed, in s: it would wait each time.
 REST = 1.0
@@ -143,9 +150,21 @@ def _upgrade(connection: Connection) -> None:
 
 
 def _create_private(file: Path) -> None:
-    """Make the file, readable for this user only: SQLite would make it so for everyone."""
+    """Make the file, readable for this user only (SQLite would make it so for everyone).
+
+    It has its journal mode from the start: of several gateways that changed it at once, one would
+    wait for the others' locks until it gave up.
+    """
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        file.touch(mode=0o600)
+        if not file.stat().st_size:
+            with closing(sqlite3.connect(file)) as connection:
+                connection.execute(f"PRAGMA {JOURNAL_MODE}")
+    finally:
+        os.close(folder)
 
 
 def _message(error: Exception) -> str:

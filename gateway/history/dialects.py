@@ -18,8 +18,10 @@ MIGRATION_LOCK = 0x6A_6C_68
 #: The option of a connection that will write: SQLite's readers are not to wait for each other.
 WRITES = "writes"
 
+#: Readers do not wait for a writer. The file keeps it; one that was made without it gets it now.
+JOURNAL_MODE = "journal_mode=WAL"
 _PRAGMAS = (
-    "journal_mode=WAL",
+    JOURNAL_MODE,
     "synchronous=NORMAL",  # a crash of the machine may cost the last commits, but damages nothing
     "foreign_keys=ON",
     "journal_size_limit=67108864",
