@@ -82,7 +82,7 @@ async def answer_call(registry: CallRegistry, call_id: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def guarded_redis() -> Iterator[str]:
+def guarded_redis(server_process: None) -> Iterator[str]:
     """The address of a Redis with a password, and with a user who may do little."""
     with redis_server(
         "--requirepass", PASSWORD, "--user", "weak", "on", ">weak", "~*", "+get"

@@ -51,7 +51,7 @@ async def run_check(
 
 
 @pytest.fixture(scope="session")
-def stack(sip_host: str) -> Iterator[Stack]:
+def stack(sip_host: str, server_process: None) -> Iterator[Stack]:
     """LiveKit with Redis, a gateway and a worker; `setup --apply` has run."""
     port = free_port()
     with redis_server() as redis, livekit_server(webhook_port=port, redis=redis) as server:
