@@ -1,9 +1,11 @@
 """Fixtures of all tests: a fake LiveKit and a gateway that uses it; how processes share tests."""
 
 import gc
+import inspect
 import os
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from typing import Any, NoReturn
 
 import pytest
@@ -52,7 +54,8 @@ ConfigMaker = Callable[..., Config]
 GatewayStarter = Callable[..., Awaitable[Client]]
 
 #: What begins so runs in one process, in this order: it shares servers that take seconds to start,
-#: or would take the others' processor. The chains start first; the longest beginning counts.
+#: takes the others' processor, or waits long. The longest chains come first, for the tests are over
+#: when the last chain is; of several beginnings the longest counts.
 CHAINS = (
     (
         "several/test_killed_dispatch",
@@ -63,24 +66,33 @@ CHAINS = (
         "voice/test_silence",
         "voice/test_several",
     ),
-    ("livekit/",),
-    ("chaos/", "livekit/test_worker"),
-    ("voice/",),
     ("agent/voice/",),
-    ("tools/doctor/", "tools/setup/"),
+    ("chaos/", "livekit/test_worker"),
+    ("livekit/",),
+    ("voice/",),
     ("tools/simulate/",),
+    ("history/", "web/test_browser", "web/test_docs_in_browser"),
+    ("n8n_node/",),
+    ("callbacks/", "outbound/"),
+    ("monitor/",),
+    ("tools/doctor/", "tools/setup/"),
     ("sip/",),
     ("n8n/",),
-    ("n8n_node/",),
-    ("history/", "web/test_browser", "web/test_docs_in_browser"),
 )
 
 
 class ChainScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Whichever process is free runs the next of `CHAINS`, then the next single test.
 
-    xdist's own groups (`--dist loadgroup`) have no effect in pytest 9.2.
+    Every third process begins at the other end, where the tests are that wait for nothing: the
+    others alone would leave the processor idle while they wait. xdist's own groups
+    (`--dist loadgroup`) have no effect in pytest 9.2.
     """
+
+    def _assign_work_unit(self, node: Any) -> None:
+        if self.nodes.index(node) % 3 == 2:
+            self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
+        super()._assign_work_unit(node)
 
     def _split_scope(self, nodeid: str) -> str:
         link = _link_of(nodeid)
@@ -109,6 +121,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "server_process" in getattr(item, "fixturenames", ()):
             item.add_marker("server")
     items.sort(key=_start_order)
+    repeated = [name for name, times in Counter(it.nodeid for it in items).items() if times > 1]
+    assert not repeated, f"xdist runs only one of several tests with one id: {repeated}"
 
 
 def pytest_collection_finish() -> None:
@@ -117,9 +131,10 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-def _start_order(item: pytest.Item) -> tuple[int, int]:
+def _start_order(item: pytest.Item) -> tuple[int, ...]:
     waits = any(item.get_closest_marker(name) for name in ("server", "conversation"))
-    return _link_of(item.nodeid) or (len(CHAINS), not waits)
+    is_busy = not inspect.iscoroutinefunction(getattr(item, "function", None))
+    return _link_of(item.nodeid) or (len(CHAINS), not waits, is_busy)
 
 
 @pytest.fixture(scope="session")
@@ -127,15 +142,20 @@ def server_process() -> None:
     """Requested by fixtures that start a process: the tests that use them get the mark `server`."""
 
 
-@pytest.fixture(autouse=True)
-def _no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail a test that starts a process without the mark: `make check` would run it."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a test that starts a process without the mark: `make check` would run it.
+
+    Also one whose shared fixture starts it, which no fixture of the test itself would see.
+    """
 
     def refuse(*command: object, **_: object) -> NoReturn:
         pytest.fail(f"this test starts a process, so mark it `server`: {command}")
 
-    if request.node.get_closest_marker("server") is None:
-        monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.MonkeyPatch.context() as patch:
+        if item.get_closest_marker("server") is None:
+            patch.setattr(subprocess, "Popen", refuse)
+        return (yield)
 
 
 @pytest.fixture(autouse=True)

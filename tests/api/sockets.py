@@ -43,7 +43,7 @@ Starter = Callable[..., Awaitable[Gateway]]
 
 @asynccontextmanager
 async def listening(app: web.Application, settings: Any) -> AsyncIterator[Gateway]:
-    runner = web.AppRunner(app, shutdown_timeout=1)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     assert runner.server
     factory = Connections(runner.server, settings, app[SERVICES].limits)

@@ -13,6 +13,13 @@ from tests.fakes.livekit import Callee, FakeLiveKit, TwirpError
 NUMBER = "61402012298"
 
 
+@pytest.fixture(autouse=True)
+def _seen_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leg that a dial has left behind would be seen sooner."""
+    monkeypatch.setattr(dialing, "POLL_INTERVAL", 0.02)
+    monkeypatch.setattr(dialing, "UNSEEN_LIMIT", 0.1)
+
+
 def canceled(responses: int) -> TwirpError:
     """livekit-sip 1.10 about an INVITE that got no final response."""
     text = (

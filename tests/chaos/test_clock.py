@@ -41,5 +41,5 @@ async def test_a_tick_is_not_longer_for_an_event_loop_that_is_late() -> None:
     while loop.time() < end:
         pass
     await clock.wait_until(before + TICK / 2)
-    assert clock.now <= before + TICK
+    assert clock.now <= before + 2 * TICK
     running.cancel()

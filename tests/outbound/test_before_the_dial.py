@@ -37,7 +37,7 @@ async def dispatch_with_header(gateway: Client, **more: Any) -> tuple[int, str |
 async def test_what_may_pass_is_a_503_that_frees_the_key(
     start_gateway: GatewayStarter, fake_livekit: FakeLiveKit, failure: Failure, trunk_id: str
 ) -> None:
-    gateway = await start_gateway({"SIP_OUTBOUND_TRUNK_ID": trunk_id}, livekit={"timeout": 1.5})
+    gateway = await start_gateway({"SIP_OUTBOUND_TRUNK_ID": trunk_id}, livekit={"timeout": 0.5})
     fake_livekit.failures.extend([failure] * 100)
     status, retry_after, error = await dispatch_with_header(gateway)
     assert (status, retry_after, error["error"]) == (503, "5", "livekit_unreachable")

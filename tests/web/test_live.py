@@ -47,9 +47,9 @@ class Listener:
                 return dict(rows)
 
     async def _block(self) -> dict[str, str]:
-        lines = []
-        while line := (await self.answer.content.readline()).decode().rstrip("\n"):
-            lines.append(line.partition(": "))
+        block = (await self.answer.content.readuntil(b"\n\n")).decode()
+        assert block.endswith("\n\n"), "the gateway has ended the answer"
+        lines = [line.partition(": ") for line in block.splitlines()]
         return {name: text for name, _, text in lines}
 
 
@@ -103,6 +103,12 @@ async def test_who_comes_from_another_gateway_is_told_to_load_again(
         assert call.call_id in await listener.rows()
 
 
+@pytest.fixture
+def few_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "KEPT", 5)
+
+
+@pytest.mark.usefixtures("few_kept")
 async def test_who_was_away_too_long_is_told_to_load_again(
     gateway: Client, made: MadeCalls
 ) -> None:
