@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.callbacks import delivery
-from tests.api.test_dispatch import HEADERS
+from tests.api.test_dispatch import HEADERS, until
 from tests.api.test_livekit import send
 from tests.conftest import Client, GatewayStarter, get_call
 
@@ -26,6 +26,8 @@ async def gateway(start_gateway: GatewayStarter) -> Client:
 
 
 async def hang_up(gateway: Client, call_id: str) -> None:
+    """Hang the call up once it was answered: before that it would have no `call_started`."""
+    await until(gateway, call_id, "ongoing")
     async with gateway.post(f"/livekit-api/calls/{call_id}/hangup", headers=HEADERS) as response:
         assert response.status == 200
 
