@@ -29,7 +29,7 @@ EXPORT_BATCH = 50
 #: How long today's counts are used, in s: however many pages show them.
 TODAY_INTERVAL = 2.0
 #: The JSON of a page's calls has at most so many bytes: names may be long.
-MAX_PAGE_SIZE = 98_000
+MAX_PAGE_SIZE = 95_000
 
 T = TypeVar("T")
 
