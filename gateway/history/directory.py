@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import structlog
@@ -29,16 +30,17 @@ EXPORT_BATCH = 50
 #: How long today's counts are used, in s: however many pages show them.
 TODAY_INTERVAL = 2.0
 #: The JSON of a page's calls has at most so many bytes: names may be long.
-MAX_PAGE_SIZE = 95_000
+MAX_PAGE_SIZE = 98_000
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class CallPage:
-    """Calls as `views.listed()` shows them, newest first; `next` is None on the last page.
+    """Calls as `views.listed()` shows them and their `idempotency_key`, newest first.
 
-    `is_complete`: the history has answered, or nothing was asked of it.
+    `next` is None on the last page. `is_complete`: the history has answered, or nothing was asked
+    of it.
     """
 
     calls: Sequence[Mapping[str, Any]]
@@ -64,12 +66,18 @@ class CallDirectory:
         self._counted_at = -math.inf
 
     async def page(
-        self, call_filter: CallFilter, *, limit: int, after: Position | None = None
+        self,
+        call_filter: CallFilter,
+        *,
+        limit: int,
+        after: Position | None = None,
+        keys: Mapping[str, str] = MappingProxyType({}),
     ) -> CallPage:
         """At most `limit` calls that pass `call_filter`, those after the position `after`.
 
-        There are fewer where they would have more than MAX_PAGE_SIZE, and without those of the
-        history where that is unavailable.
+        `keys` has the idempotency keys of calls by their ids. There are fewer calls where they
+        would have more than MAX_PAGE_SIZE, and without those of the history where that is
+        unavailable.
         """
         saved: Sequence[SavedCall] = []
         try:
@@ -84,7 +92,9 @@ class CallDirectory:
             [(call.position, call.view) for call in saved],
             [(_position(call), listed(call)) for call in recent],
         )
-        fitting = _fitting([view for _, view in merged[:limit]])
+        fitting = _fitting(
+            [{**view, "idempotency_key": keys.get(view["call_id"])} for _, view in merged[:limit]]
+        )
         has_more = has_more or len(merged) > len(fitting)
         last = merged[len(fitting) - 1][0] if has_more else None
         return CallPage(fitting, last, is_complete)

@@ -78,7 +78,9 @@ async def test_without_the_history_the_list_says_that_it_lacks_calls(
 async def test_a_page_is_of_bounded_size(gateway: Gateway, books: Books) -> None:
     name = "\N{SNOWMAN}" * 300
     await books.save(*(ended_call(number, agent_name=name) for number in range(150)))
-    page = await gateway.directory.page(ALL, limit=200)
+    keys = dict.fromkeys(await listed(gateway, ALL, 200), "k" * 200)
+    page = await gateway.directory.page(ALL, limit=200, keys=keys)
+    assert {it["idempotency_key"] for it in page.calls} == {"k" * 200}
     assert len(json.dumps(page.calls)) < 100_000
     assert page.next
     assert len(await listed(gateway, ALL, 200)) == 150

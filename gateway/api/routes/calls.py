@@ -50,10 +50,10 @@ async def list_calls(request: Request) -> web.Response:
     call_filter, keys = query.call_filter, await _keys_of_calls(request)
     if query.idempotency_keys:
         call_filter = replace(call_filter, call_ids=frozenset(keys))
-    page = await services.calls.page(call_filter, limit=query.limit, after=query.after)
+    page = await services.calls.page(call_filter, limit=query.limit, after=query.after, keys=keys)
     return web.json_response(
         {
-            "calls": [{**it, "idempotency_key": keys.get(it["call_id"])} for it in page.calls],
+            "calls": page.calls,
             "active": await services.storage.registry.count_active(),
             "next_cursor": write_cursor(page.next),
             "is_complete": page.is_complete,
