@@ -73,7 +73,8 @@ CHAINS = (
     ("tools/simulate/",),
     ("history/", "web/test_browser", "web/test_docs_in_browser"),
     ("n8n_node/",),
-    ("callbacks/", "outbound/"),
+    ("callbacks/",),
+    ("outbound/",),
     ("monitor/",),
     ("tools/doctor/", "tools/setup/"),
     ("sip/",),
@@ -139,7 +140,7 @@ def _start_order(item: pytest.Item) -> tuple[int, ...]:
 
 @pytest.fixture(scope="session")
 def server_process() -> None:
-    """Requested by fixtures that start a process: the tests that use them get the mark `server`."""
+    """Requested by fixtures that start a server: the tests that use them get the mark `server`."""
 
 
 @pytest.hookimpl(wrapper=True)

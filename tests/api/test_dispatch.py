@@ -41,7 +41,7 @@ async def the_call(gateway: Client) -> dict[str, Any]:
 
 
 async def until(gateway: Client, call_id: str, status: str) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(5):
         while (call := await get_call(gateway, call_id))["call_status"] != status:
             await asyncio.sleep(0.01)
     return call

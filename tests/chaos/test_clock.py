@@ -32,7 +32,11 @@ async def test_the_clock_stands_still_while_a_process_waits_for_a_processor(
     running.cancel()
 
 
-async def test_a_tick_is_not_longer_for_an_event_loop_that_is_late() -> None:
+async def test_a_tick_is_not_longer_for_an_event_loop_that_is_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Where other work takes the processor, ticks are shorter, and one more may pass.
+    monkeypatch.setattr(clock_module, "_time_waited", lambda _: 0.0)
     clock = ResponsiveClock(lambda: [os.getpid()])
     running = asyncio.create_task(clock.run())
     await clock.wait_until(TICK)
@@ -41,5 +45,5 @@ async def test_a_tick_is_not_longer_for_an_event_loop_that_is_late() -> None:
     while loop.time() < end:
         pass
     await clock.wait_until(before + TICK / 2)
-    assert clock.now <= before + 2 * TICK
+    assert clock.now <= before + TICK
     running.cancel()

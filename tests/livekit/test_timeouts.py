@@ -144,11 +144,11 @@ async def test_a_request_outlives_connections_that_have_gone_silent(
 ) -> None:
     """None of the callers waits for `livekit.timeout`, however many connections are pooled."""
     url = f"http://127.0.0.1:{proxy.port}"
-    async with LiveKit.connected(url, KEY, SECRET, timeout=5.0) as livekit:
+    async with LiveKit.connected(url, KEY, SECRET, timeout=8.0) as livekit:
         await asyncio.gather(*(livekit.ping() for _ in range(20)))
-        for _ in range(2):
+        for _ in range(3):
             proxy.silence()
-            async with asyncio.timeout(4):
+            async with asyncio.timeout(5):
                 await asyncio.gather(*(livekit.create_room(ROOM) for _ in range(10)))
                 await livekit.participants("call-1")
 
