@@ -18,6 +18,7 @@ from agent.ending import Ending
 from agent.record import Record
 from agent.room import answered_caller, audio_of, departure, inaudible_for, publish
 from agent.settings import WorkerSettings
+from common.audio_source import closing
 
 logger = logging.getLogger("agent.diagnostic")
 
@@ -139,11 +140,8 @@ class Voice:
         track = rtc.LocalAudioTrack.create_audio_track("diagnostic", source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         await publish(room, track, options)
-        try:
-            async with cls(source).speaking() as voice:
-                yield voice
-        finally:
-            await source.aclose()
+        async with closing(source), cls(source).speaking() as voice:
+            yield voice
 
     @contextlib.asynccontextmanager
     async def speaking(self) -> AsyncIterator[Self]:

@@ -3,6 +3,7 @@
 import asyncio
 
 from livekit.agents import AudioConfig, BackgroundAudioPlayer, BuiltinAudioClip
+from livekit.agents.utils.aio import cancel_and_wait
 
 from agent.ending import Ending
 from agent.voice.voice_call import VoiceCall
@@ -23,7 +24,15 @@ async def background(voice: VoiceCall) -> Ending:
     try:
         return await asyncio.Future()
     finally:
-        await player.aclose()
+        await _close(player)
+
+
+async def _close(player: BackgroundAudioPlayer) -> None:
+    """Close `player`, with nothing left in its queue: see common/audio_source.py."""
+    if player._mixer_atask:  # it fills the queue; without it nothing was started
+        await cancel_and_wait(player._mixer_atask)
+        player._audio_source.clear_queue()
+    await player.aclose()
 
 
 def _audio(name: str, volume: float) -> AudioConfig | None:

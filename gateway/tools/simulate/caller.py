@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from common.audio_source import closing
 from gateway.aio import BackgroundTasks
 from gateway.config.settings import Config
 from gateway.errors import ConfigError, GatewayError
@@ -193,22 +194,22 @@ class Caller:
 
     async def _send(self, source: rtc.AudioSource) -> None:
         """What is said goes out at once, so that this process may be late: speech has no gaps."""
-        while not self._has_left:
-            if self._to_say:
-                await source.capture_frame(_frame(self._to_say.popleft()))
-            elif source.queued_duration < AHEAD:
-                await source.capture_frame(_frame(SILENCE))
-            else:
-                await asyncio.sleep(FRAME_MS / 1000)
-        await source.aclose()
+        async with closing(source):
+            while not self._has_left:
+                if self._to_say:
+                    await source.capture_frame(_frame(self._to_say.popleft()))
+                elif source.queued_duration < AHEAD:
+                    await source.capture_frame(_frame(SILENCE))
+                else:
+                    await asyncio.sleep(FRAME_MS / 1000)
 
     async def _play(self, source: rtc.AudioSource, frames: Iterator[bytes]) -> None:
-        for samples in frames:
-            if self._has_left:
-                break
-            await source.capture_frame(_frame(samples))
-        await source.wait_for_playout()
-        await source.aclose()
+        async with closing(source):
+            for samples in frames:
+                if self._has_left:
+                    return
+                await source.capture_frame(_frame(samples))
+            await source.wait_for_playout()
 
     async def _leave(self) -> None:
         # `_play` ends at its next frame, `_listen` when the room is disconnected.
