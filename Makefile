@@ -78,7 +78,7 @@ soak: export CHAOS_MINUTES ?= 20
 soak: export CHAOS_RATE ?= 40
 soak: export CHAOS_SEED ?= $(shell date +%s)
 soak: install-dev  ## calls for CHAOS_MINUTES=20 while everything goes wrong; CHAOS_SEED repeats one
-	@$(BIN)/python -m pytest tests/chaos -s -k two_gateways
+	@$(BIN)/python -m pytest tests/chaos -s -k two_gateways -o faulthandler_timeout=0
 
 lint: install-dev  ## ruff, mypy, the import contracts, bandit, pip-audit
 	@$(MAKE) --no-print-directory --jobs --output-sync=target $(LINTERS) pip-audit

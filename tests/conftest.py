@@ -95,6 +95,22 @@ class ChainScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has n
             self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
         super()._assign_work_unit(node)
 
+    def remove_node(self, node: Any) -> str | None:
+        """The test with which `node` crashed, if it did; another process runs what came after it.
+
+        xdist's own method has that test run again, however often it crashes.
+        """
+        units = self.assigned_work.pop(node)
+        unit = next((it for it in units.values() if not all(it.values())), None)
+        if unit is None:
+            return None
+        crashed: str = next(test for test, is_over in unit.items() if not is_over)
+        unit[crashed] = True
+        self.workqueue.update((scope, it) for scope, it in units.items() if not all(it.values()))
+        for other in self.assigned_work:
+            self._reschedule(other)
+        return crashed
+
     def _split_scope(self, nodeid: str) -> str:
         link = _link_of(nodeid)
         return f"chain {link[0]}" if link else nodeid
