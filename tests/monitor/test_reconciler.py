@@ -199,9 +199,10 @@ async def test_many_calls_are_checked_in_turn(harness: Harness) -> None:
     for _ in range(3):
         harness.fake.requests.clear()
         await harness.reconcile()
-        rooms = [request.room for request in harness.fake.requested(ListParticipantsRequest)]
-        assert len(rooms) == len(set(rooms)) <= MAX_ROOMS_CHECKED
-        checked.append(set(rooms))
+        # A slow answer has a request repeated, so a room may be there twice.
+        rooms = {request.room for request in harness.fake.requested(ListParticipantsRequest)}
+        assert len(rooms) <= MAX_ROOMS_CHECKED
+        checked.append(rooms)
     assert set().union(*checked) == {call.call_id for call in calls}
 
 

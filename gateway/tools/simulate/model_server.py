@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 from gateway.config.settings import LOOPBACK
 from gateway.tools.simulate.model_script import Fault, Rule, Script, chunks, completion
@@ -153,11 +153,9 @@ class ModelServer:
         return Answer("text/event-stream", events.encode(), answer.fail)
 
     async def _transcribe(self, http: web.Request) -> Answer:
-        file = (await http.post()).get("file")
-        if not isinstance(file, web.FileField):
+        recording = await _uploaded(http, "file")
+        if recording is None:
             raise web.HTTPBadRequest(text="the field `file` must be a file")
-        with file.file:  # which stays open if the client goes away
-            recording = file.file.read()
         content = self._record(Service.STT, {"seconds": _seconds(recording)})
         async with self._recognizing:
             content["text"] = await asyncio.to_thread(self.recognize, recording)
@@ -173,6 +171,19 @@ class ModelServer:
     def _record(self, service: Service, content: dict[str, Any]) -> dict[str, Any]:
         self.requests.append(Request(service, time.monotonic(), content))
         return content
+
+
+async def _uploaded(http: web.Request, name: str) -> bytes | None:
+    """The file in the field `name`, None if there is none.
+
+    `http.post()` would leave a temporary file open where the client goes away meanwhile.
+    """
+    content = None
+    if http.content_type == "multipart/form-data":
+        async for part in await http.multipart():
+            if isinstance(part, BodyPartReader) and part.name == name and part.filename:
+                content = bytes(await part.read())
+    return content
 
 
 def _seconds(recording: bytes) -> float:
