@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-#: How long the program may take, in s: on an idle machine it takes two.
+#: How long the program may take, in s: on an idle machine it takes one.
 LIMIT = 60.0
 
 
