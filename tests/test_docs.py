@@ -44,7 +44,7 @@ RUN_BY: Mapping[str, str] = {
     "install -m": "tests/deploy/test_systemd.py",
     "systemctl": "tests/deploy/test_systemd.py",
     "systemd-": "tests/deploy/test_systemd.py",
-    "export OTEL_": "tests/telemetry/test_traces.py",
+    "export OTEL_": "tests/telemetry/test_exporting.py",
     "make n8n-node": "tests/n8n/test_node.py",
 }
 _ELSEWHERE = "docs/deployment.md, What was not tried: there is none where this was written"
