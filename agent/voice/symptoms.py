@@ -14,6 +14,7 @@ from livekit.agents import (
     UserInputTranscribedEvent,
 )
 from livekit.agents.metrics import LLMModelUsage
+from livekit.agents.voice import SpeechHandle
 from livekit.agents.voice.events import (
     SessionUsageUpdatedEvent,
     SpeechCreatedEvent,
@@ -51,7 +52,9 @@ class Symptoms:
         self._voice = voice
         self._clock = clock
         self._errors: dict[str, str] = {}
-        self._has_failed = self._may_recover = False
+        self._answer: SpeechHandle | None = None  # the last one that the LLM was asked for
+        self._failed: SpeechHandle | None = None
+        self._has_error = self._may_recover = False
         self._recogniser_failures = 0
         self._says_text = False
         self._llm_tokens, self._llm_done_at = 0, -math.inf
@@ -74,6 +77,15 @@ class Symptoms:
         return self._voice.unheard > 0 and self._recogniser_failures >= RECOGNISER_FAILURES
 
     @property
+    def _has_failed(self) -> bool:
+        """An answer has failed that is due.
+
+        The LLM is asked before the caller's turn is over. What it answers is scheduled when the
+        turn ends, or thrown away if they go on speaking.
+        """
+        return self._has_error and (self._failed is None or self._failed.scheduled)
+
+    @property
     def may_recover(self) -> bool:
         """A model has failed in a way that may be over soon; none is if a key is wrong."""
         return self._has_failed and self._may_recover
@@ -94,7 +106,7 @@ class Symptoms:
 
     def tried_again(self) -> None:
         """The models have been asked once more."""
-        self._has_failed = False
+        self._has_error = False
 
     def forget_errors(self) -> None:
         """The agent has answered."""
@@ -120,9 +132,10 @@ class Symptoms:
 
     def _on_words(self, event: UserInputTranscribedEvent) -> None:
         if event.transcript.strip():
-            # A new turn, with new answers.
+            # A new turn, with new answers. The next may have failed before its last words came.
             self._voice.unheard = self._recogniser_failures = 0
-            self._has_failed = False
+            if self._has_failed:
+                self._has_error = False
             self._errors.pop("stt", None)
 
     def _on_no_words(self, _: object) -> None:
@@ -130,6 +143,8 @@ class Symptoms:
 
     def _on_speech(self, event: SpeechCreatedEvent) -> None:
         self._says_text = event.source == "say"
+        if not self._says_text:
+            self._answer = event.speech_handle
 
     def _on_usage(self, event: SessionUsageUpdatedEvent) -> None:
         models = event.usage.model_usage
@@ -158,7 +173,8 @@ class Symptoms:
         if model == "stt":
             self._recogniser_failures += is_final
         elif is_final and not self._tools:
-            self._has_failed, self._may_recover = True, getattr(error, "retryable", True)
+            self._has_error, self._may_recover = True, getattr(error, "retryable", True)
+            self._failed = self._answer if model == "llm" else None
 
     def _on_close(self, event: CloseEvent) -> None:
         self.is_closed = event.reason == CloseReason.ERROR

@@ -16,7 +16,17 @@ from agent.voice.speech import own_clip
 from agent.voice.voice_call import VoiceCall
 from gateway.tools.simulate.model_script import Fault, Rule, Script
 from gateway.tools.simulate.model_server import Service
-from tests.agent.voice.on_the_line import AFTER, ANSWER, FAILURE, WAIT_CLIP, Line, on_the_line
+from tests.agent.voice.on_the_line import (
+    AFTER,
+    ANSWER,
+    FAILURE,
+    LIMIT,
+    POLL_INTERVAL,
+    WAIT_CLIP,
+    WORDS,
+    Line,
+    on_the_line,
+)
 from tests.fakes.agent_room import Room
 
 pytestmark = pytest.mark.conversation
@@ -33,6 +43,10 @@ FAULTS = [
     Fault.CUT,
     SLOW,
 ]
+#: A turn is over so long after the last word, and the LLM is asked before.
+SLOW_TURNS = {"turn_handling": {"detection": "vad", "min_delay": 1.5, "max_delay": 1.5}}
+#: Between two sentences of a caller, in s.
+PAUSE = 0.5
 #: A caller who goes on speaking is not taken for silent.
 SOON_SILENT = {"silence": {"after": 3.0, "prompts": [], "goodbye": ""}}
 
@@ -119,6 +133,32 @@ async def _outages_are_over(service: Service) -> None:
             await line.hears_out(wait.end)
             assert line.transcript()[-2:] == [("agent", "[recording]"), ("agent", ANSWER)]
         assert not line.ending.done()
+
+
+async def test_the_retry_answers_what_the_caller_said() -> None:
+    async with on_the_line(model_failure, profile=SLOW_TURNS) as line:
+        await line.hears_out()
+        line.models.faults[Service.LLM] = Fault.ERROR
+        wait = await line.hears(await line.says())
+        line.models.faults.clear()
+        await line.hears(wait.end)
+        messages = line.models.received(Service.LLM)[-1]["messages"]
+        assert [it["content"] for it in messages if it["role"] == "user"] == [WORDS]
+
+
+async def test_a_caller_who_pauses_does_not_hear_that_an_answer_failed() -> None:
+    async with on_the_line(model_failure, profile=SLOW_TURNS) as line:
+        await line.hears_out()
+        line.models.faults[Service.LLM] = Fault.ERROR
+        await line.says()
+        async with asyncio.timeout(LIMIT):
+            while not line.voice.observer.errors:
+                await asyncio.sleep(POLL_INTERVAL)
+        await asyncio.sleep(PAUSE)
+        line.models.faults.clear()
+        await line.hears_out(await line.says())
+        assert line.transcript()[-1] == ("agent", ANSWER)
+        assert ("agent", "[recording]") not in line.transcript()
 
 
 async def test_a_fallback_that_answers_in_time_is_all_the_caller_hears() -> None:
