@@ -66,17 +66,18 @@ CHAINS = (
         "voice/test_silence",
         "voice/test_several",
     ),
-    ("agent/voice/",),
-    ("chaos/", "livekit/test_worker"),
     ("livekit/",),
+    ("chaos/", "livekit/test_worker"),
     ("voice/",),
-    ("tools/simulate/",),
+    ("agent/voice/test_failure",),
+    ("agent/voice/",),
     ("history/", "web/test_browser", "web/test_docs_in_browser"),
+    ("tools/doctor/", "tools/setup/"),
+    ("tools/simulate/",),
     ("n8n_node/",),
+    ("monitor/",),
     ("callbacks/",),
     ("outbound/",),
-    ("monitor/",),
-    ("tools/doctor/", "tools/setup/"),
     ("sip/",),
     ("n8n/",),
 )
@@ -85,13 +86,13 @@ CHAINS = (
 class ChainScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Whichever process is free runs the next of `CHAINS`, then the next single test.
 
-    Every third process begins at the other end, where the tests are that wait for nothing: the
+    The third process begins at the other end, where the tests are that wait for nothing: the
     others alone would leave the processor idle while they wait. xdist's own groups
     (`--dist loadgroup`) have no effect in pytest 9.2.
     """
 
     def _assign_work_unit(self, node: Any) -> None:
-        if self.nodes.index(node) % 3 == 2:
+        if self.nodes.index(node) == 2:
             self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
         super()._assign_work_unit(node)
 

@@ -29,7 +29,7 @@ from tests.fakes.receiver import Receiver
 
 #: The same requests each time, and enough of them.
 EXAMPLES = settings(
-    max_examples=60,
+    max_examples=40,
     derandomize=True,
     database=None,
     deadline=None,

@@ -8,7 +8,7 @@ from enum import StrEnum
 ROUND = 40.0
 SHORT_ROUND = 20.0
 #: New calls a second. A soak has more.
-RATE = 18.0
+RATE = 15.0
 
 
 class Disturbance(StrEnum):

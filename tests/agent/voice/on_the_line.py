@@ -30,8 +30,9 @@ platform.processor()
 
 Watcher = Callable[[VoiceCall], Awaitable[Ending]]
 
-GREETING = "Hello, this is the clinic, how can I help you?"
-ANSWER = "We are open from eight to six every day."
+#: Short: a test waits until it is said.
+GREETING = "Hello, clinic here."
+ANSWER = "We are open till six."
 WORDS = "what are your opening hours"
 #: In s: shorter than the default, so that a test does not take half a minute.
 AFTER = 2.5

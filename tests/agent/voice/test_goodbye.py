@@ -38,9 +38,11 @@ async def test_the_goodbye_does_not_wait_for_a_long_answer() -> None:
 
 async def test_a_call_shorter_than_the_goodbyes_lead_is_half_a_call() -> None:
     profile = {"goodbye": {"before": 20.0, "text": TEXT}}
+    before = time.monotonic()
     async with on_the_line(max_duration, profile=profile, max_call_duration=6) as line:
         greeting = await line.hears_out()
-        assert greeting.seconds > 2
+        goodbye = await line.hears(greeting.end)
+        assert 2.0 < goodbye.start - before < 4.0
         assert await line.ends() == ENDING
 
 

@@ -12,8 +12,8 @@ from tests.agent.voice.on_the_line import ANSWER, GREETING, on_the_line
 
 pytestmark = pytest.mark.conversation
 
-PROMPT = "Are you still there on the telephone?"
-GOODBYE = "I cannot hear you, so I hang up now."
+PROMPT = "Are you still there?"
+GOODBYE = "I hang up now."
 AFTER = 1.0
 SILENCE = {"after": AFTER, "prompts": [PROMPT], "goodbye": GOODBYE}
 INACTIVITY = Ending("the caller was silent", "inactivity")
