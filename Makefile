@@ -9,7 +9,7 @@ NPM_FOLDERS := tests/jambonz tests/web gateway/web/npm n8n-node
 NPM_INSTALLED := $(NPM_FOLDERS:=/node_modules/.package-lock.json)
 EXPRESS := bench/servers/express/node_modules/.package-lock.json
 # All tests run in so many processes at once: more than two cores, for most of them wait.
-TEST_PROCESSES ?= 6
+TEST_PROCESSES ?= 7
 # Tests start many gateways, which start faster with compiled modules.
 unexport PYTHONDONTWRITEBYTECODE
 # With CI=true coverage is measured and printed, and the tests fail below this, in %.
