@@ -26,6 +26,7 @@ from agent.voice.goodbye import max_duration
 from agent.voice.greeting import Greeting
 from agent.voice.keys import keys
 from agent.voice.models import models_for
+from agent.voice.overheard import overheard
 from agent.voice.recording import NOT_UPLOADED
 from agent.voice.requests import Requests
 from agent.voice.session import new_session, room_options
@@ -39,7 +40,7 @@ from common.signing import Signer
 logger = logging.getLogger("agent.voice")
 
 #: What goes on beside the conversation, and may end it.
-WATCHERS = (model_failure, silence, max_duration, keys, background)
+WATCHERS = (model_failure, silence, max_duration, keys, overheard, background)
 
 
 class VoiceConversation:

@@ -65,7 +65,7 @@ def _turn_handling(turns: TurnHandling) -> Any:
             "mode": "vad",
             "min_duration": turns.min_interruption,
             "false_interruption_timeout": turns.false_interruption_timeout,
-            # What the caller says while the agent must not be interrupted still counts.
+            # What the caller says while the agent must not be interrupted is heard: overheard.py.
             "discard_audio_if_uninterruptible": False,
         },
     }

@@ -162,6 +162,10 @@ def _session(profile: Profile, models: Models) -> AgentSession[None]:
         turn_handling={
             "turn_detection": "vad",
             "endpointing": {"min_delay": turns.min_delay, "max_delay": turns.max_delay},
+            "interruption": {
+                "enabled": turns.interruptions,
+                "discard_audio_if_uninterruptible": False,
+            },
         },
         aec_warmup_duration=None,
         user_away_timeout=profile.silence.after or None,
