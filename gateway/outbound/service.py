@@ -174,7 +174,10 @@ class OutboundCalls:
         return call
 
     async def _create_room(self, call: Call, metadata: str, room_metadata: str) -> None:
-        """Create the room and dispatch the agent; a failure ends the call, and is raised."""
+        """Create the room and dispatch the agent; a failure ends the call, and is raised.
+
+        Not if the call has ended meanwhile: LiveKit does not answer for a room that is deleted.
+        """
         room = RoomRequest(
             call.call_id,
             room_metadata,
@@ -186,6 +189,8 @@ class OutboundCalls:
             room_sid = await self._livekit.create_room(room)
             dispatch = await self._livekit.find_dispatch(call.call_id, call.agent_name)
         except LiveKitError as error:
+            if not (await self._lifecycle.refreshed(call)).is_active:
+                return
             await self._apply(call, EventKind.LIVEKIT_FAILED, detail=str(error))
             raise _before_dial(error) from error
         ids = {"room_sid": room_sid, **({"dispatch_id": dispatch.id} if dispatch else {})}

@@ -14,7 +14,7 @@ from gateway.lifecycle import agent_wait
 from tests.api.test_dispatch import dispatch, nothing_is_open, the_call
 from tests.api.test_livekit import send
 from tests.conftest import DISPATCH_KEY, Client, GatewayStarter, get_call
-from tests.fakes.livekit import AGENT_AUDIO, Callee, FakeLiveKit
+from tests.fakes.livekit import AGENT_AUDIO, Callee, FakeLiveKit, TwirpError
 from tests.fakes.webhooks import webhook
 
 AGENT, SIP = ParticipantInfo.Kind.AGENT, ParticipantInfo.Kind.SIP
@@ -175,6 +175,30 @@ async def test_a_call_that_is_hung_up_before_its_dial_is_not_dialed(
     assert (status, answer["call_status"]) == (200, "not_connected")
     await agent_ready(gateway, room)
     await nothing_is_open(silent)
+    assert dials(silent) == 0
+
+
+async def test_a_call_that_is_hung_up_while_its_room_is_created_is_no_failure(
+    start_gateway: GatewayStarter, silent: FakeLiveKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_hung_up = asyncio.Event()
+
+    async def failure_of(method: str, _: object) -> TwirpError | None:
+        """LiveKit does not answer for a room that is gone."""
+        if method != "ListDispatch":
+            return None
+        await is_hung_up.wait()
+        return TwirpError(503, "unavailable", "no response from servers")
+
+    monkeypatch.setattr(silent, "failure_of", failure_of)
+    gateway = await start_gateway(outbound={"agent_timeout": 30})
+    asking = asyncio.create_task(dispatch(gateway))
+    url = f"/livekit-api/calls/{await room_of(silent)}/hangup"
+    async with gateway.post(url, headers={"X-API-Key": DISPATCH_KEY}) as response:
+        assert response.status == 200
+    is_hung_up.set()
+    status, answer = await asking
+    assert (status, answer["call_status"]) == (200, "not_connected")
     assert dials(silent) == 0
 
 
