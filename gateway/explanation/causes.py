@@ -96,12 +96,7 @@ def _is_of_b_leg(entry: Mapping[str, Any]) -> bool:
 
 
 def cause_of(facts: Facts) -> Cause:
-    if facts.is_active:
-        cause = _active(facts)
-    elif EventKind.LIVEKIT_FAILED in facts.events:
-        cause = _livekit_failed(facts)
-    else:
-        cause = _by_reason(facts)
+    cause = _active(facts) if facts.is_active else _by_reason(facts)
     return _with(cause, _transfer(facts), _fallback(facts))
 
 
@@ -218,6 +213,8 @@ def _hung_up(facts: Facts) -> Cause:
 
 
 def _dial_failed(facts: Facts) -> Cause:
+    if EventKind.LIVEKIT_FAILED in facts.events:
+        return _livekit_failed(facts)
     if (
         facts.is_inbound
         and facts.sip_status in _RANG_TOO_LONG

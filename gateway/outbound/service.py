@@ -14,6 +14,7 @@ from gateway.calls.call import (
 )
 from gateway.calls.callers import plain_user
 from gateway.calls.participants import Leg
+from gateway.calls.reasons import DisconnectionReason
 from gateway.config.settings import DURATION_MARGIN, Config
 from gateway.errors import (
     ApiError,
@@ -176,7 +177,7 @@ class OutboundCalls:
     async def _create_room(self, call: Call, metadata: str, room_metadata: str) -> None:
         """Create the room and dispatch the agent; a failure ends the call, and is raised.
 
-        Not if the call has ended meanwhile: LiveKit does not answer for a room that is deleted.
+        Not if the call had ended before: LiveKit does not answer for a room that is deleted.
         """
         room = RoomRequest(
             call.call_id,
@@ -189,9 +190,9 @@ class OutboundCalls:
             room_sid = await self._livekit.create_room(room)
             dispatch = await self._livekit.find_dispatch(call.call_id, call.agent_name)
         except LiveKitError as error:
-            if not (await self._lifecycle.refreshed(call)).is_active:
+            ended = await self._apply(call, EventKind.LIVEKIT_FAILED, detail=str(error))
+            if ended and ended.disconnection_reason is not DisconnectionReason.DIAL_FAILED:
                 return
-            await self._apply(call, EventKind.LIVEKIT_FAILED, detail=str(error))
             raise _before_dial(error) from error
         ids = {"room_sid": room_sid, **({"dispatch_id": dispatch.id} if dispatch else {})}
         await self._apply(call, EventKind.ROOM_CREATED, ids=ids)
@@ -256,9 +257,9 @@ class OutboundCalls:
         *,
         detail: str = "",
         ids: Mapping[str, str] | None = None,
-    ) -> None:
+    ) -> Call | None:
         event = Event(kind, self._clock(), ids=ids, detail=detail)
-        await self._lifecycle.apply(call.call_id, event)
+        return await self._lifecycle.apply(call.call_id, event)
 
 
 def _before_dial(error: LiveKitError) -> LiveKitError | ApiError:

@@ -62,6 +62,7 @@ def outbound(*story: str | Event, after: float = 60) -> Explanation:
 B_RINGS = event_of(EventKind.RINGING, detail="B leg ringing")
 A_TRIES = event_of(EventKind.LEG_STATUS, after=2, detail="A leg trying")
 EXPIRED = event_of(EventKind.EXPIRED, after=60, detail="not answered within 60 s")
+HUNG_UP_BY_CLIENT = event_of(EventKind.STOPPED, reason=DisconnectionReason.MANUAL_STOPPED)
 CALLER_HANGS_UP = event_of(EventKind.HUNG_UP, after=20, detail="A leg no-answer", sip=487)
 
 
@@ -118,6 +119,7 @@ NO_CREDENTIALS = DisconnectionReason.TELEPHONY_PROVIDER_PERMISSION_DENIED
             "no outbound trunk",
             "outbound trunk",
         ),
+        (inbound(HUNG_UP_BY_CLIENT, event_of(EventKind.LIVEKIT_FAILED)), OK, "an API client", ""),
         (inbound("rejected"), FAIL, "the limit of active calls was reached", "max_active_calls"),
         (inbound("room_created", CALLER_HANGS_UP), FAIL, "hung up after 20 s", "SIP host"),
         (
