@@ -32,10 +32,12 @@ MAX_SENTENCES = 20
 
 async def overheard(voice: VoiceCall) -> Ending:
     """Never returns. A realtime model hears everything itself."""
+    if voice.profile.realtime:
+        await asyncio.Event().wait()
     sentences = _Sentences(voice)
     while True:
         await asyncio.sleep(INTERVAL)
-        if voice.may_be_silent() or voice.profile.realtime:
+        if voice.may_be_silent():
             sentences.dropped.clear()
         elif sentences.dropped and sentences.is_turn_over() and not voice.session.current_speech:
             logger.info("turn.overheard")

@@ -1,4 +1,4 @@
-"""Spans reach the collector that the environment names; one that is away costs no call."""
+"""A gateway exports its spans to the collector that the environment names, and works without it."""
 
 import asyncio
 import os
